@@ -1,0 +1,2 @@
+//! The multi-call host binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! What test output means: TAP in, verdicts out. No VM, no terminal.
