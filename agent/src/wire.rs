@@ -421,7 +421,7 @@ impl Ended {
             inner(rest)
         } else {
             let rest = line.strip_prefix("TAP_END ")?;
-            Ended::from_fields(&rest[rest.find("exit=")?..])
+            Ended::from_fields(&rest[rest.rfind(" exit=")?..])
         }
     }
 }
@@ -579,6 +579,7 @@ mod tests {
         }
         assert_eq!(ended.test_line("x"), "TAP_END x exit=137 signal=9 left=2");
         assert_eq!(Ended::default().exec_line(), "--- END OUTPUT (exit=0) ---");
+        assert_eq!(Ended::parse("TAP_END x_exit=9_test.sh exit=0"), Some(Ended::default()));
         assert_eq!(Ended::parse("TAP_END x"), None);
         assert_eq!(Ended::parse("TAP_END x exit=zero"), None);
     }
