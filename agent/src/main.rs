@@ -1,2 +1,7 @@
 //! The guest agent.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(agent::run(std::env::args_os().skip(1)))
+}

@@ -443,11 +443,17 @@ pub fn marker_name(path: &[u8]) -> String {
         .collect()
 }
 
+const MARKERS: [&[u8]; 6] =
+    [b"TAP_START ", b"TAP_END ", b"--- BEGIN OUTPUT", b"--- END OUTPUT", b"HELLO AGENT", b"\\"];
+
 /// Whether a line of output would read as a marker in text mode, and so is sent with a leading backslash.
 pub fn needs_escape(line: &[u8]) -> bool {
-    const MARKERS: [&[u8]; 6] =
-        [b"TAP_START ", b"TAP_END ", b"--- BEGIN OUTPUT", b"--- END OUTPUT", b"HELLO AGENT", b"\\"];
     MARKERS.iter().any(|marker| line.starts_with(marker))
+}
+
+/// Whether a line of which only `start` has been seen may yet turn out to need the escape.
+pub fn may_need_escape(start: &[u8]) -> bool {
+    MARKERS.iter().any(|marker| marker.starts_with(start))
 }
 
 /// Refuses a test path that is empty, absolute, holds a NUL or leaves the project through `..`.

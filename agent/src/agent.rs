@@ -1,0 +1,73 @@
+//! What all requests share: where the project is, who reaps, what may be changed in this machine.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+
+use crate::exec::{Env, PATH};
+use crate::reaper::{Reaper, adopt_orphans};
+use crate::tree;
+use crate::wire::Share;
+
+/// The agent.
+pub(crate) struct Agent {
+    /// Where tests run.
+    pub(crate) project: PathBuf,
+    /// Whether it is the init of this machine.
+    pub(crate) is_pid_1: bool,
+    /// Whether this machine is the host's to change: clock, name, mounts.
+    pub(crate) owns_machine: bool,
+    /// What a child's `oom_score_adj` has to be set back to.
+    pub(crate) oom_score: Option<&'static [u8]>,
+    pub(crate) reaper: Reaper,
+    /// Where to make cgroups, if that is possible.
+    pub(crate) cgroups: Option<PathBuf>,
+    /// How the project is mounted, as far as this process did it.
+    pub(crate) share: Mutex<Share>,
+}
+
+impl Agent {
+    /// Gets the process ready to run things: it adopts orphans, and is the last that a lack of memory takes.
+    pub(crate) fn new(project: PathBuf, owns_machine: bool) -> io::Result<Agent> {
+        let is_pid_1 = std::process::id() == 1;
+        if !is_pid_1 {
+            adopt_orphans()?;
+        }
+        let spared = owns_machine && fs::write("/proc/self/oom_score_adj", "-1000").is_ok();
+        Ok(Agent {
+            project,
+            is_pid_1,
+            owns_machine,
+            oom_score: spared.then_some(b"0"),
+            reaper: Reaper::start()?,
+            cgroups: tree::cgroup_root(),
+            share: Mutex::new(Share::None),
+        })
+    }
+
+    /// Where a command runs that is no test: in the project, if there is one.
+    pub(crate) fn folder(&self) -> &Path {
+        if self.project.is_dir() { &self.project } else { Path::new("/") }
+    }
+
+    /// Gives `command` the environment that all requests have, over it what it has already, over that `env`.
+    pub(crate) fn environment(&self, command: &mut Command, env: &Env) {
+        // What the kernel gives process 1 is no environment to hand on.
+        let own = |name, default: &str| match std::env::var_os(name) {
+            Some(value) if !self.is_pid_1 => value,
+            _ => default.into(),
+        };
+        let set: Vec<_> =
+            command.get_envs().map(|(k, v)| (k.to_owned(), v.map(OsStr::to_owned))).collect();
+        command.env_clear();
+        command.env("PATH", own("PATH", PATH)).env("HOME", own("HOME", "/root"));
+        command.env("LANG", "C.UTF-8").env("ORCA", "1").env("ORCA_TIMEOUT_FACTOR", "1");
+        command.env("ORCA_VM", nix::unistd::gethostname().unwrap_or_default());
+        command.envs(set.into_iter().filter_map(|(name, value)| Some((name, value?))));
+        command.envs(env.iter().map(|(k, v)| (OsStr::from_bytes(k), OsStr::from_bytes(v))));
+    }
+}

@@ -1,0 +1,126 @@
+//! From the initramfs into the machine's own root.
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::mount::{MsFlags, mount};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
+};
+use nix::unistd::{chdir, chroot};
+
+use super::mounts;
+use crate::cmdline::CommandLine;
+
+/// Where the root is mounted before it is the root.
+const NEW: &str = "/newroot";
+/// What lies under the overlay of a root that must not be written.
+const BELOW: &str = "/run/orca/root";
+/// How long the disk may take to appear.
+const DISK_WAIT: Duration = Duration::from_secs(30);
+
+/// Switches to the root that the command line names; stays in the initramfs if it names none.
+///
+/// # Errors
+/// Why there is no root, for the console.
+pub(super) fn enter(line: &CommandLine) -> Result<(), String> {
+    let Some(device) = line.value("root").filter(|root| *root != "none") else { return Ok(()) };
+    if line.value("orca.root") == Some("tmpfs") {
+        return Ok(());
+    }
+    wait_for(Path::new(device), Instant::now() + DISK_WAIT)?;
+    let kind = line.value("rootfstype").unwrap_or("ext4");
+    let options = line.value("rootflags").unwrap_or_default();
+    if line.has("ro") && !line.has("rw") {
+        mount_at(device, &format!("{BELOW}/lower"), kind, MsFlags::MS_RDONLY, options)?;
+        mount_at("tmpfs", &format!("{BELOW}/upper"), "tmpfs", MsFlags::empty(), "mode=0755")?;
+        for folder in ["upper/upper", "upper/work"] {
+            make_folder(&format!("{BELOW}/{folder}"))?;
+        }
+        let layers = format!(
+            "lowerdir={BELOW}/lower,upperdir={BELOW}/upper/upper,workdir={BELOW}/upper/work"
+        );
+        mount_at("root", NEW, "overlay", MsFlags::empty(), &layers)?;
+    } else {
+        mount_at(device, NEW, kind, MsFlags::empty(), options)?;
+    }
+    switch().map_err(|e| format!("cannot switch to the root: {}", e.desc()))
+}
+
+fn wait_for(device: &Path, deadline: Instant) -> Result<(), String> {
+    let what = |why: &str| format!("no root at `{}`: {why}", device.display());
+    // Listening before looking: what appears in between has been announced.
+    let events = socket(
+        AddressFamily::Netlink,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
+        SockProtocol::NetlinkKObjectUEvent,
+    )
+    .map_err(|e| what(e.desc()))?;
+    bind(std::os::fd::AsRawFd::as_raw_fd(&events), &NetlinkAddr::new(0, 1))
+        .map_err(|e| what(e.desc()))?;
+    while !device.exists() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(what(&format!("it did not appear in {} s", DISK_WAIT.as_secs())));
+        }
+        let mut fds = [PollFd::new(events.as_fd(), PollFlags::POLLIN)];
+        _ = poll(&mut fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
+        let raw = std::os::fd::AsRawFd::as_raw_fd(&events);
+        while recv(raw, &mut [0; 4096], MsgFlags::empty()).is_ok() {}
+    }
+    Ok(())
+}
+
+fn mount_at(
+    source: &str,
+    target: &str,
+    kind: &str,
+    flags: MsFlags,
+    options: &str,
+) -> Result<(), String> {
+    make_folder(target)?;
+    mount(Some(source), target, Some(kind), flags, Some(options))
+        .map_err(|e| format!("cannot mount `{source}` as {kind}: {}", e.desc()))
+}
+
+fn make_folder(path: &str) -> Result<(), String> {
+    fs::create_dir_all(path).map_err(|e| format!("cannot make `{path}`: {e}"))
+}
+
+fn switch() -> nix::Result<()> {
+    let none = None::<&str>;
+    for top in mounts::TOPS {
+        let target = format!("{NEW}{top}");
+        // A root that cannot be written has to have them.
+        _ = fs::create_dir(&target);
+        mount(Some(top), target.as_str(), none, MsFlags::MS_MOVE, none)?;
+    }
+    if let Ok(here) = fs::metadata("/") {
+        empty(Path::new("/"), here.dev());
+    }
+    chdir(NEW)?;
+    mount(Some("."), "/", none, MsFlags::MS_MOVE, none)?;
+    chroot(".")?;
+    chdir("/")
+}
+
+/// Gives the initramfs's memory back: removes all below `folder` that lies on the file system `device`.
+fn empty(folder: &Path, device: u64) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        match fs::symlink_metadata(&path) {
+            Ok(meta) if meta.dev() != device => {}
+            Ok(meta) if meta.is_dir() => {
+                empty(&path, device);
+                // The way to another file system stays.
+                _ = fs::remove_dir(&path);
+            }
+            _ => _ = fs::remove_file(&path),
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Carries one process from its start to its end: output out, input in, orders obeyed, nothing left behind.
+//!
+//! The end is the end of the main process, not of its output: a daemon that holds standard output open delays nothing. What it
+//! left running is killed, then what is in the pipes already is read, and that is all.
+
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+
+use crate::reaper::Exit;
+use crate::reply::Reply;
+use crate::sys;
+use crate::tree::{Member, Tree};
+use crate::wire::{Ended, Kind, PAYLOAD_MAX};
+
+/// How long a cancelled tree may take between TERM and KILL.
+pub(crate) const CANCEL_GRACE: Duration = Duration::from_secs(2);
+/// How long the killed may take to be gone; one that hangs in the kernel is given up then.
+const KILL_WAIT: Duration = Duration::from_secs(5);
+/// How often a cancelled tree whose main process has ended is looked at.
+const GRACE_TICK: Duration = Duration::from_millis(10);
+/// The most that is read from each pipe after the end: the largest that a pipe can be made without privileges.
+const DRAIN_MAX: usize = 1 << 20;
+/// Chunks of input, of at most [`PAYLOAD_MAX`] bytes, that may wait for a process that does not read.
+const INPUT_CHUNKS: usize = 16;
+
+/// The session's hold on a running request. Dropping it kills the request's tree.
+pub(crate) struct Control {
+    wake: PipeWriter,
+    input: SyncSender<Input>,
+}
+
+/// The request's side of its [`Control`].
+pub(crate) struct Orders {
+    wake: PipeReader,
+    input: Receiver<Input>,
+}
+
+/// What comes in while a request runs.
+pub(crate) enum Input {
+    /// Bytes for its standard input; none closes it.
+    Bytes(Vec<u8>),
+    /// Rows and columns of its terminal.
+    Window(u16, u16),
+}
+
+/// Makes the two ends of the way by which a running request is told things.
+pub(crate) fn control() -> io::Result<(Control, Orders)> {
+    let (reader, writer) = io::pipe()?;
+    let (sender, receiver) = sync_channel(INPUT_CHUNKS);
+    Ok((Control { wake: writer, input: sender }, Orders { wake: reader, input: receiver }))
+}
+
+impl Control {
+    /// TERM to the whole tree, KILL after [`CANCEL_GRACE`].
+    pub(crate) fn cancel(&self) {
+        // A request that is over needs no cancelling.
+        _ = (&self.wake).write_all(b"C");
+    }
+
+    /// Hands over input. Gives it back while too much of it waits already; drops it when the request is over.
+    pub(crate) fn offer(&self, input: Input) -> Option<Input> {
+        match self.input.try_send(input) {
+            Ok(()) => {
+                _ = (&self.wake).write_all(b"I");
+                None
+            }
+            Err(TrySendError::Full(input)) => Some(input),
+            Err(TrySendError::Disconnected(_)) => None,
+        }
+    }
+}
+
+/// A process that has just been started.
+pub(crate) struct Running {
+    pub(crate) tree: Tree,
+    pub(crate) end: Exit,
+    /// What is read from it, and what that is.
+    pub(crate) outputs: Vec<(Kind, OwnedFd)>,
+    /// What it reads from.
+    pub(crate) input: Option<OwnedFd>,
+    /// Whether input and output are a terminal.
+    pub(crate) terminal: bool,
+}
+
+/// How it ended, and who had to be killed after it.
+pub(crate) struct Outcome {
+    pub(crate) ended: Ended,
+    pub(crate) left: Vec<Member>,
+}
+
+struct Pump<'a> {
+    run: Running,
+    orders: Option<Orders>,
+    reply: &'a mut Reply,
+    /// Input that the process has not taken yet.
+    pending: Vec<u8>,
+    buffer: Vec<u8>,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Running,
+    Cancelled { kill_at: Instant },
+    Killed { give_up_at: Instant },
+}
+
+/// Which descriptors of a round were ready.
+struct Ready {
+    end: bool,
+    orders: bool,
+    input: bool,
+    outputs: Vec<bool>,
+}
+
+/// Runs `run` to its end.
+pub(crate) fn pump(run: Running, orders: Orders, reply: &mut Reply) -> Outcome {
+    let fds = run.outputs.iter().map(|(_, fd)| fd).chain(&run.input);
+    for fd in fds {
+        // The agent's ends only; what the process has is another open file, except for a terminal's two sides, which are apart.
+        _ = fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
+    }
+    let buffer = vec![0; PAYLOAD_MAX];
+    let stage = Stage::Running;
+    Pump { run, orders: Some(orders), reply, pending: Vec::new(), buffer, stage }.run()
+}
+
+impl Pump<'_> {
+    fn run(mut self) -> Outcome {
+        loop {
+            let ready = self.wait();
+            for at in (0..ready.outputs.len()).rev().filter(|&at| ready.outputs[at]) {
+                if self.forward(at).is_none() {
+                    self.run.outputs.remove(at);
+                }
+            }
+            if ready.orders {
+                self.obey();
+            }
+            if ready.input {
+                self.feed();
+            }
+            if ready.end && self.is_over() {
+                return self.finish(true);
+            }
+            match self.stage {
+                Stage::Cancelled { kill_at } if Instant::now() >= kill_at => self.kill(),
+                Stage::Killed { give_up_at } if Instant::now() >= give_up_at => {
+                    return self.finish(false);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits for something to do, at most until the stage changes.
+    fn wait(&self) -> Ready {
+        let input = self.run.input.as_ref().filter(|_| !self.pending.is_empty());
+        let orders = self.orders.as_ref().map(|orders| orders.wake.as_fd());
+        let mut fds = vec![PollFd::new(self.run.end.as_fd(), PollFlags::POLLIN)];
+        fds.extend(orders.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        fds.extend(input.map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLOUT)));
+        let outputs = self.run.outputs.iter();
+        fds.extend(outputs.map(|(_, fd)| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
+        let timeout = match self.stage {
+            Stage::Running => PollTimeout::NONE,
+            Stage::Cancelled { kill_at: at } | Stage::Killed { give_up_at: at } => {
+                PollTimeout::try_from(at.saturating_duration_since(Instant::now()))
+                    .unwrap_or(PollTimeout::ZERO)
+            }
+        };
+        // Interrupted or timed out: nothing is ready, and the caller looks at the clock.
+        let any = poll(&mut fds, timeout).is_ok();
+        let mut ready = fds.iter().map(|fd| any && fd.any().unwrap_or(true));
+        Ready {
+            end: ready.next().unwrap_or(false),
+            orders: orders.is_some() && ready.next().unwrap_or(false),
+            input: input.is_some() && ready.next().unwrap_or(false),
+            outputs: ready.collect(),
+        }
+    }
+
+    /// Sends on what output `at` has to say; `None` at its end.
+    fn forward(&mut self, at: usize) -> Option<usize> {
+        let (kind, fd) = &self.run.outputs[at];
+        let count = match nix::unistd::read(fd, &mut self.buffer) {
+            Ok(0) => return None,
+            Ok(count) => count,
+            Err(Errno::EAGAIN | Errno::EINTR) => return Some(0),
+            // EIO: nobody has the terminal open any more.
+            Err(_) => return None,
+        };
+        if self.reply.output(*kind, &self.buffer[..count]).is_err() {
+            self.kill();
+        }
+        Some(count)
+    }
+
+    fn obey(&mut self) {
+        let Some(orders) = &mut self.orders else { return };
+        let mut bytes = [0; 64];
+        match orders.wake.read(&mut bytes) {
+            Ok(0) | Err(_) => {
+                self.orders = None;
+                self.kill();
+            }
+            Ok(count) if bytes[..count].contains(&b'C') => {
+                if self.stage == Stage::Running {
+                    self.run.tree.signal(Signal::SIGTERM);
+                    self.stage = Stage::Cancelled { kill_at: Instant::now() + CANCEL_GRACE };
+                }
+                self.feed();
+            }
+            Ok(_) => self.feed(),
+        }
+    }
+
+    /// Writes as much input as is taken.
+    fn feed(&mut self) {
+        loop {
+            if self.pending.is_empty() && !self.next_input() {
+                return;
+            }
+            let Some(fd) = &self.run.input else {
+                self.pending.clear();
+                continue;
+            };
+            match nix::unistd::write(fd, &self.pending) {
+                Ok(count) => drop(self.pending.drain(..count)),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return,
+                Err(_) => self.run.input = None,
+            }
+        }
+    }
+
+    /// Takes the next piece of input; whether there was one.
+    fn next_input(&mut self) -> bool {
+        let Some(orders) = &self.orders else { return false };
+        match orders.input.try_recv() {
+            Ok(Input::Bytes(bytes)) if !bytes.is_empty() => self.pending = bytes,
+            // The end of input is a keystroke on a terminal: its file is also where output comes from.
+            Ok(Input::Bytes(_)) if self.run.terminal => self.pending = vec![END_OF_INPUT],
+            Ok(Input::Bytes(_)) => self.run.input = None,
+            Ok(Input::Window(rows, columns)) => {
+                if let Some(terminal) = self.terminal() {
+                    sys::set_window(terminal, rows, columns);
+                }
+            }
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => return false,
+        }
+        true
+    }
+
+    fn terminal(&self) -> Option<BorrowedFd<'_>> {
+        self.run.input.as_ref().filter(|_| self.run.terminal).map(AsFd::as_fd)
+    }
+
+    fn kill(&mut self) {
+        if !matches!(self.stage, Stage::Killed { .. }) {
+            self.run.tree.kill();
+            self.stage = Stage::Killed { give_up_at: Instant::now() + KILL_WAIT };
+        }
+    }
+
+    /// Whether to go on after the main process has ended: a cancelled tree gets its grace.
+    fn is_over(&self) -> bool {
+        if matches!(self.stage, Stage::Cancelled { .. }) && self.run.tree.is_populated() {
+            std::thread::sleep(GRACE_TICK);
+            return false;
+        }
+        true
+    }
+
+    /// Kills what is left, reads what is in the pipes, and takes the status if there is one.
+    fn finish(mut self, has_ended: bool) -> Outcome {
+        // What a KILL to the whole tree is still taking down was not left behind by anybody.
+        let killed = matches!(self.stage, Stage::Killed { .. });
+        let mut left = if killed { Vec::new() } else { self.run.tree.members() };
+        if !self.run.tree.end(Instant::now() + KILL_WAIT) {
+            left = self.run.tree.members();
+        }
+        for at in 0..self.run.outputs.len() {
+            let mut drained = 0;
+            while let Some(count @ 1..) = self.forward(at)
+                && drained < DRAIN_MAX
+            {
+                drained += count;
+            }
+        }
+        let ended = if has_ended { self.run.end.wait() } else { GIVEN_UP };
+        Outcome { ended: Ended { left: left.len() as u32, ..ended }, left }
+    }
+}
+
+/// What is said of a process that not even KILL could end.
+const GIVEN_UP: Ended = Ended { exit: 137, signal: Some(9), left: 0 };
+/// What ^D sends.
+const END_OF_INPUT: u8 = 4;

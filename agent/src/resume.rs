@@ -1,0 +1,99 @@
+//! `RESUME`: makes a copy of a frozen machine a machine of its own.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::PoisonError;
+
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_settime};
+use nix::unistd::sethostname;
+
+use crate::agent::Agent;
+use crate::cmdline::CommandLine;
+use crate::share;
+use crate::sys;
+use crate::wire::{Resume, SHARE_DIR, Share};
+
+/// Does everything that `resume` asks for; what fails does not keep the rest from being done.
+///
+/// # Errors
+/// All that failed, fit to follow `ERR `.
+pub(crate) fn resume(agent: &Agent, resume: &Resume) -> Result<(), String> {
+    if *resume == Resume::default() {
+        return Ok(());
+    }
+    if !agent.owns_machine {
+        return Err("this machine is not the agent's to change".into());
+    }
+    let mut failed = Vec::new();
+    let mut check = |what: &str, result: Result<(), String>| {
+        if let Err(why) = result {
+            failed.push(format!("{what}: {why}"));
+        }
+    };
+    if let Some(ns) = resume.time_ns {
+        check("time", set_clock(ns));
+    }
+    if !resume.seed.is_empty() {
+        check("seed", add_entropy(&resume.seed).map_err(|e| e.to_string()));
+    }
+    if let Some(name) = &resume.hostname {
+        check("hostname", set_hostname(name).map_err(|e| e.to_string()));
+    }
+    if let Some(id) = &resume.machine_id {
+        check("machine-id", set_machine_id(id).map_err(|e| e.to_string()));
+    }
+    if let Some(share) = resume.share {
+        check("share", mount_share(agent, share));
+    }
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
+}
+
+/// Mounts the project as `to` says, whatever it was before.
+pub(crate) fn mount_share(agent: &Agent, to: Share) -> Result<(), String> {
+    let mut current = agent.share.lock().unwrap_or_else(PoisonError::into_inner);
+    let result = share::change(*current, to);
+    *current = if result.is_ok() { to } else { Share::None };
+    result
+}
+
+/// Sets the name of the machine, also where a login or a restart of a service would look for it.
+pub(crate) fn set_hostname(name: &str) -> io::Result<()> {
+    sethostname(name)?;
+    fs::write("/etc/hostname", format!("{name}\n"))
+}
+
+fn set_clock(ns: u64) -> Result<(), String> {
+    let time = TimeSpec::new((ns / 1_000_000_000) as i64, (ns % 1_000_000_000) as i64);
+    clock_settime(ClockId::CLOCK_REALTIME, time).map_err(|e| e.desc().to_owned())
+}
+
+fn add_entropy(seed: &[u8]) -> io::Result<()> {
+    sys::add_entropy(File::options().write(true).open("/dev/urandom")?.as_fd(), seed)
+}
+
+fn set_machine_id(id: &str) -> io::Result<()> {
+    let line = format!("{id}\n");
+    fs::write("/etc/machine-id", &line)?;
+    let dbus = Path::new("/var/lib/dbus/machine-id");
+    match fs::symlink_metadata(dbus) {
+        Ok(meta) if meta.is_file() => fs::write(dbus, &line),
+        _ => Ok(()),
+    }
+}
+
+/// Mounts the project as the kernel's command line says, if it is not there already: `orca.share=`, `later` for a copy to come.
+pub(crate) fn mount_at_boot(agent: &Agent, line: &CommandLine) -> Result<(), String> {
+    let to = match line.value("orca.share") {
+        None => Share::default(),
+        Some("later") => return Ok(()),
+        Some(name) => Share::from_name(name).ok_or_else(|| format!("unknown way `{name}`"))?,
+    };
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    if mounts.lines().any(|mount| mount.split(' ').nth(4) == Some(SHARE_DIR)) {
+        return Ok(());
+    }
+    mount_share(agent, to)
+}

@@ -1,0 +1,143 @@
+//! A test's folders: a private `TMPDIR`, and `ORCA_ARTIFACTS`, whose files are sent to the host when the test has ended.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
+use nix::mount::{MntFlags, umount2};
+
+use crate::reply::Reply;
+use crate::wire::{Kind, PAYLOAD_MAX};
+
+/// The most that one test's artifacts may hold together, in bytes.
+const ARTIFACTS_MAX: u64 = 64 << 20;
+/// The most artifacts of one test.
+const FILES_MAX: usize = 1000;
+/// How deep artifacts may lie in folders of their own.
+const DEPTH_MAX: usize = 16;
+
+/// The two folders; dropping it removes them.
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Makes both folders, below the system's own for temporary files.
+    pub(crate) fn make() -> io::Result<Scratch> {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let base = std::env::temp_dir();
+        loop {
+            let serial = NEXT.fetch_add(1, Ordering::Relaxed);
+            let folder = base.join(format!("orca-test.{}-{serial}", std::process::id()));
+            match DirBuilder::new().mode(0o700).create(&folder) {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
+                made => made?,
+            }
+            let scratch = Scratch(folder);
+            fs::create_dir(scratch.tmp())?;
+            fs::create_dir(scratch.artifacts())?;
+            return Ok(scratch);
+        }
+    }
+
+    /// For `TMPDIR`.
+    pub(crate) fn tmp(&self) -> PathBuf {
+        self.0.join("tmp")
+    }
+
+    /// For `ORCA_ARTIFACTS`.
+    pub(crate) fn artifacts(&self) -> PathBuf {
+        self.0.join("artifacts")
+    }
+
+    /// Sends every regular file among the artifacts, within the bounds; what is beyond them is said in a `NOTE`.
+    pub(crate) fn send_artifacts(&self, reply: &mut Reply) -> io::Result<()> {
+        let top = self.artifacts();
+        let mut sender = Sender { reply, top: &top, left: ARTIFACTS_MAX, files: 0, beyond: None };
+        sender.folder(&top, 0)?;
+        match sender.beyond.take() {
+            Some(why) => reply.line(&format!("NOTE artifacts truncated: {why}")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What a test mounted in here and left mounted may be anybody's files.
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let inside = |line: &&str| {
+            line.split(' ').nth(4).is_some_and(|point| Path::new(point).starts_with(&self.0))
+        };
+        let freed = mounts.lines().rev().filter(inside).all(|line| {
+            line.split(' ').nth(4).is_some_and(|point| umount2(point, MntFlags::MNT_DETACH).is_ok())
+        });
+        if freed {
+            // What cannot be removed stays in the machine, which is about to go as well.
+            _ = fs::remove_dir_all(&self.0);
+        }
+    }
+}
+
+struct Sender<'a> {
+    reply: &'a mut Reply,
+    top: &'a Path,
+    /// How many bytes may still be sent.
+    left: u64,
+    files: usize,
+    beyond: Option<String>,
+}
+
+impl Sender<'_> {
+    fn folder(&mut self, folder: &Path, depth: usize) -> io::Result<()> {
+        let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+        for entry in entries.flatten() {
+            if self.beyond.is_some() {
+                break;
+            }
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() && depth == DEPTH_MAX => {
+                    self.beyond = Some(format!("folders over {DEPTH_MAX} deep"));
+                }
+                Ok(kind) if kind.is_dir() => self.folder(&entry.path(), depth + 1)?,
+                Ok(kind) if kind.is_file() && self.files == FILES_MAX => {
+                    self.beyond = Some(format!("over {FILES_MAX} files"));
+                }
+                Ok(kind) if kind.is_file() => self.file(&entry.path())?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path) -> io::Result<()> {
+        let mut options = File::options();
+        let Ok(mut file) = options.read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(path)
+        else {
+            return Ok(());
+        };
+        let name = path.strip_prefix(self.top).unwrap_or(path).as_os_str().as_bytes();
+        if name.len() > PAYLOAD_MAX || !file.metadata().is_ok_and(|meta| meta.is_file()) {
+            return Ok(());
+        }
+        self.files += 1;
+        self.reply.frame(Kind::File, name)?;
+        let mut buffer = vec![0; PAYLOAD_MAX];
+        loop {
+            let count = match file.read(&mut buffer) {
+                Ok(count) => count.min(usize::try_from(self.left).unwrap_or(usize::MAX)),
+                Err(_) => 0,
+            };
+            self.reply.frame(Kind::Data, &buffer[..count])?;
+            self.left -= count as u64;
+            if count == 0 {
+                if self.left == 0 {
+                    self.beyond = Some(format!("over {} MiB", ARTIFACTS_MAX >> 20));
+                }
+                return Ok(());
+            }
+        }
+    }
+}

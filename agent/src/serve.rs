@@ -1,0 +1,307 @@
+//! One connected host: commands in, replies out, first as text, after `FRAMES` as frames.
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use crate::agent::Agent;
+use crate::exec;
+use crate::link::{Input, Line, Out, Wake};
+use crate::pump::{self, Control};
+use crate::reply::Reply;
+use crate::resume::resume;
+use crate::wire::{self, BYE, Command, Frame, HELLO, Kind, OK, PONG, Request};
+
+/// The most requests that run at once.
+const RUNNING_MAX: usize = 64;
+/// How often a host is looked at while input for a process that does not read is held back.
+const STALL_TICK: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// Why a session is over.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// The host said `EXIT`.
+    Exit,
+    /// The host is gone.
+    Gone,
+}
+
+/// Serves one host until it leaves. Nothing that it started outlives this.
+pub(crate) fn session(agent: &Arc<Agent>, input: Input, out: Arc<Out>) -> Over {
+    let mut session = Session { agent, input, out: out.clone() };
+    loop {
+        if out.send(format!("{HELLO}\n").as_bytes()).is_err() {
+            return Over::Gone;
+        }
+        match session.text() {
+            Next::Over(over) => return over,
+            Next::Frames => {}
+        }
+        match session.frames() {
+            Stop::Exit(_) => return Over::Exit,
+            Stop::Gone => return Over::Gone,
+            // What is no frame is no command either. Both ends start over.
+            Stop::Garbage => session.input.forget(),
+        }
+    }
+}
+
+struct Session<'a> {
+    agent: &'a Arc<Agent>,
+    input: Input,
+    out: Arc<Out>,
+}
+
+/// What follows text mode.
+enum Next {
+    Frames,
+    Over(Over),
+}
+
+/// What ends frames.
+enum Stop {
+    /// The request with this id asked for it.
+    Exit(u32),
+    Gone,
+    Garbage,
+}
+
+impl Session<'_> {
+    /// Text mode: one command after the other.
+    fn text(&mut self) -> Next {
+        loop {
+            let command = match self.input.line() {
+                Line::End => return Next::Over(Over::Gone),
+                Line::TooLong => Err(format!("line over {} bytes", wire::LINE_MAX)),
+                Line::Whole(line) => Command::parse(&line),
+            };
+            let mut reply = Reply::text(self.out.clone());
+            let said = match command {
+                Ok(Command::Frames) => {
+                    return match reply.line(OK) {
+                        Ok(()) => Next::Frames,
+                        Err(_) => Next::Over(Over::Gone),
+                    };
+                }
+                Ok(Command::Exit) => {
+                    // It is over either way.
+                    _ = reply.line(BYE);
+                    return Next::Over(Over::Exit);
+                }
+                Ok(Command::Cancel(_)) => reply.error("CANCEL needs FRAMES"),
+                Ok(Command::Shell) => self.run_text(Command::Shell, Reply::raw(self.out.clone())),
+                Ok(command @ (Command::Exec(_) | Command::Test(_))) => {
+                    self.run_text(command, reply)
+                }
+                Ok(command) => self.answer(&command, &mut reply),
+                Err(why) => reply.error(&why),
+            };
+            if said.is_err() {
+                return Next::Over(Over::Gone);
+            }
+        }
+    }
+
+    /// Answers what runs nothing.
+    fn answer(&self, command: &Command, reply: &mut Reply) -> io::Result<()> {
+        match command {
+            Command::Ping => reply.line(PONG),
+            Command::Resume(what) => match resume(self.agent, what) {
+                Ok(()) => reply.line(OK),
+                Err(why) => reply.error(&why),
+            },
+            other => reply.error(&format!("{other:?} has no place here")),
+        }
+    }
+
+    /// Runs `command` while watching for the host to leave; a shell gets all that the host types.
+    fn run_text(&mut self, command: Command, mut reply: Reply) -> io::Result<()> {
+        let shell = command == Command::Shell;
+        let (control, orders) = match pump::control() {
+            Ok(ends) => ends,
+            Err(e) => return reply.error(&e.to_string()),
+        };
+        let (running, done) = io::pipe()?;
+        let agent = self.agent.clone();
+        let worker = spawn("request", move || {
+            // Errors mean that the host is gone, which this session sees for itself.
+            _ = exec::run(&agent, &Request::new(command), orders, &mut reply)
+                .and_then(|line| reply.line(&line));
+            drop(done);
+        })?;
+        let mut typing = shell;
+        loop {
+            match self.input.wait(std::os::fd::AsFd::as_fd(&running), typing) {
+                Wake::Other => break,
+                Wake::Gone => {
+                    drop(control);
+                    join(worker);
+                    return Err(ErrorKind::BrokenPipe.into());
+                }
+                Wake::Input => match self.input.take() {
+                    Ok(bytes) => {
+                        typing = !bytes.is_empty();
+                        self.offer(&control, pump::Input::Bytes(bytes));
+                    }
+                    Err(_) => typing = false,
+                },
+            }
+        }
+        join(worker);
+        Ok(())
+    }
+
+    /// Frames: requests side by side, until the host leaves or sends what is no frame.
+    fn frames(&mut self) -> Stop {
+        let running = Running::default();
+        let mut workers: Vec<JoinHandle<()>> = Vec::new();
+        let stop = loop {
+            let frame = match wire::read_frame(&mut self.input) {
+                Ok(Some(frame)) => frame,
+                Err(e) if e.kind() == ErrorKind::InvalidData => break Stop::Garbage,
+                Ok(None) | Err(_) => break Stop::Gone,
+            };
+            workers.retain(|worker| !worker.is_finished());
+            match self.frame(frame, &running) {
+                Ok(Some(worker)) => workers.push(worker),
+                Ok(None) => {}
+                Err(stop) => break stop,
+            }
+        };
+        running.lock().clear();
+        workers.into_iter().for_each(join);
+        if let Stop::Exit(id) = stop {
+            // It is over either way.
+            _ = Reply::frames(self.out.clone(), id).line(BYE);
+        }
+        stop
+    }
+
+    /// Obeys one frame; a request that runs gets a thread of its own.
+    fn frame(&mut self, frame: Frame, running: &Running) -> Result<Option<JoinHandle<()>>, Stop> {
+        match frame.kind {
+            Kind::Command => {}
+            Kind::Stdin => {
+                self.hand_over(running, frame.id, pump::Input::Bytes(frame.payload));
+                return Ok(None);
+            }
+            Kind::Window => {
+                if let [r0, r1, c0, c1] = frame.payload[..] {
+                    let window = (u16::from_le_bytes([r0, r1]), u16::from_le_bytes([c0, c1]));
+                    self.hand_over(running, frame.id, pump::Input::Window(window.0, window.1));
+                }
+                return Ok(None);
+            }
+            // The others are the agent's to send.
+            _ => return Err(Stop::Garbage),
+        }
+        let mut reply = Reply::frames(self.out.clone(), frame.id);
+        let said = match Request::decode(&frame.payload) {
+            Err(why) => reply.error(&why),
+            Ok(Request { command: Command::Exit, .. }) => return Err(Stop::Exit(frame.id)),
+            Ok(Request { command: Command::Frames, .. }) => reply.line(OK),
+            Ok(Request { command: Command::Cancel(id), .. }) => match running.lock().get(&id) {
+                Some(control) => {
+                    control.cancel();
+                    reply.line(OK)
+                }
+                None => reply.error(&format!("no request {id} is running")),
+            },
+            Ok(request @ Request { command: Command::Ping | Command::Resume(_), .. }) => {
+                self.answer(&request.command, &mut reply)
+            }
+            Ok(request) => return Ok(self.start(frame.id, request, reply, running)),
+        };
+        said.map(|()| None).map_err(|_| Stop::Gone)
+    }
+
+    /// Starts `request` on a thread; `None` if it was refused.
+    fn start(
+        &self,
+        id: u32,
+        request: Request,
+        mut reply: Reply,
+        running: &Running,
+    ) -> Option<JoinHandle<()>> {
+        let mut requests = running.lock();
+        let refused = if requests.contains_key(&id) {
+            Some(format!("request {id} is running already"))
+        } else if requests.len() >= RUNNING_MAX {
+            Some(format!("{RUNNING_MAX} requests are running already"))
+        } else {
+            None
+        };
+        let started = match refused {
+            Some(why) => Err(io::Error::other(why)),
+            None => pump::control(),
+        };
+        let (control, orders) = match started {
+            Ok(ends) => ends,
+            Err(e) => {
+                drop(requests);
+                // A host that is gone shows in the next read.
+                _ = reply.error(&e.to_string());
+                return None;
+            }
+        };
+        requests.insert(id, Arc::new(control));
+        drop(requests);
+        let (agent, registered) = (self.agent.clone(), running.clone());
+        let out = self.out.clone();
+        let worker = spawn(&format!("request {id}"), move || {
+            let last = exec::run(&agent, &request, orders, &mut reply);
+            // Before the last line: after it, the id is the host's to use again.
+            registered.lock().remove(&id);
+            // Errors mean that the host is gone, which the session sees for itself.
+            _ = last.and_then(|line| reply.line(&line));
+        });
+        match worker {
+            Ok(worker) => Some(worker),
+            Err(e) => {
+                running.lock().remove(&id);
+                _ = Reply::frames(out, id).error(&e.to_string());
+                None
+            }
+        }
+    }
+
+    /// Hands `input` to request `id`, if that is running.
+    fn hand_over(&self, running: &Running, id: u32, input: pump::Input) {
+        let control = running.lock().get(&id).cloned();
+        if let Some(control) = control {
+            self.offer(&control, input);
+        }
+    }
+
+    /// Hands over `input`, waiting while too much of it waits already. That holds up all other commands too, `CANCEL` among
+    /// them: the host's way out is to leave, which is noticed here.
+    fn offer(&self, control: &Control, mut input: pump::Input) {
+        while let Some(back) = control.offer(input) {
+            if self.input.gone() {
+                return;
+            }
+            thread::sleep(STALL_TICK);
+            input = back;
+        }
+    }
+}
+
+/// The requests that are running, by their ids.
+#[derive(Clone, Default)]
+struct Running(Arc<Mutex<HashMap<u32, Arc<Control>>>>);
+
+impl Running {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u32, Arc<Control>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(name.into()).spawn(body)
+}
+
+fn join(worker: JoinHandle<()>) {
+    // A panic has been reported by the hook.
+    _ = worker.join();
+}

@@ -1,0 +1,86 @@
+//! Mounts the host's project, and unmounts it.
+
+use std::fs;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use crate::wire::{SHARE_DIR, SHARE_TAG, Share};
+
+/// What lies under the overlay.
+const LOWER: &str = "/run/orca/share/lower";
+/// The file system that takes the writes.
+const UPPER: &str = "/run/orca/share/upper";
+/// Bytes per 9p message: near the 512 KiB that virtio can carry, at half the memory.
+const MSIZE: usize = 256 * 1024;
+
+/// Mounts the project as `to` says where it was `from`.
+///
+/// # Errors
+/// What could not be mounted and why, fit to follow `ERR share: `.
+pub(crate) fn change(from: Share, to: Share) -> Result<(), String> {
+    if from == to {
+        return Ok(());
+    }
+    if from != Share::None {
+        unmount(SHARE_DIR)?;
+    }
+    if from == Share::Overlay {
+        unmount(UPPER)?;
+        unmount(LOWER)?;
+    }
+    match to {
+        Share::None => Ok(()),
+        // The host's files do not change under a test, so that everything may be cached for ever.
+        Share::Ro => mount_9p(SHARE_DIR, MsFlags::MS_RDONLY, "loose"),
+        // `mmap`: as good as no cache, but files can be mapped writable.
+        Share::Rw => mount_9p(SHARE_DIR, MsFlags::empty(), "mmap"),
+        Share::Overlay => mount_overlay().inspect_err(|_| {
+            // Whatever part of it came to be; the error that counts is the first one.
+            _ = umount2(UPPER, MntFlags::MNT_DETACH);
+            _ = umount2(LOWER, MntFlags::MNT_DETACH);
+        }),
+    }
+}
+
+fn mount_overlay() -> Result<(), String> {
+    mount_9p(LOWER, MsFlags::MS_RDONLY, "loose")?;
+    mount_at("tmpfs", UPPER, "tmpfs", MsFlags::empty(), "mode=0755")?;
+    for folder in ["upper", "work"] {
+        make_folder(&format!("{UPPER}/{folder}"))?;
+    }
+    let layers = format!("lowerdir={LOWER},upperdir={UPPER}/upper,workdir={UPPER}/work");
+    mount_at("project", SHARE_DIR, "overlay", MsFlags::empty(), &layers)
+}
+
+fn mount_9p(target: &str, flags: MsFlags, cache: &str) -> Result<(), String> {
+    let options = format!("trans=virtio,version=9p2000.L,msize={MSIZE},cache={cache}");
+    mount_at(SHARE_TAG, target, "9p", flags, &options)
+}
+
+fn mount_at(
+    source: &str,
+    target: &str,
+    kind: &str,
+    flags: MsFlags,
+    options: &str,
+) -> Result<(), String> {
+    make_folder(target)?;
+    mount(Some(source), target, Some(kind), flags, Some(options)).map_err(|e| match e {
+        Errno::ENODEV => format!("the kernel knows no `{kind}` (is its module in the image?)"),
+        Errno::ENOENT if kind == "9p" => format!("the host offers nothing as `{source}`"),
+        _ => format!("cannot mount {kind} at {target}: {}", e.desc()),
+    })
+}
+
+fn make_folder(path: &str) -> Result<(), String> {
+    fs::create_dir_all(Path::new(path)).map_err(|e| format!("cannot make {path}: {e}"))
+}
+
+/// Unmounts at once, or else from everybody's sight: what still has files open there keeps them.
+fn unmount(target: &str) -> Result<(), String> {
+    umount2(target, MntFlags::empty())
+        .or_else(|_| umount2(target, MntFlags::MNT_DETACH))
+        .map_err(|e| format!("cannot unmount {target}: {}", e.desc()))
+}

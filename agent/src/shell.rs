@@ -1,0 +1,83 @@
+//! `SHELL`: an interactive shell on a terminal of its own.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use nix::fcntl::OFlag;
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
+
+use crate::agent::Agent;
+use crate::exec::{self, Env};
+use crate::pump::{Orders, Running, pump};
+use crate::reply::{Reply, error_line};
+use crate::sys;
+use crate::wire::Kind;
+
+/// Rows and columns until the host says better.
+const WINDOW: (u16, u16) = (24, 80);
+/// What a terminal of unknown make is taken for.
+const TERM: &str = "linux";
+
+/// Runs a login shell until it exits, bytes both ways.
+pub(crate) fn shell(
+    agent: &Agent,
+    env: &Env,
+    orders: Orders,
+    reply: &mut Reply,
+) -> io::Result<String> {
+    let path = choose(env);
+    let running = match start(agent, &path, env) {
+        Ok(running) => running,
+        Err(e) => return Ok(error_line(&format!("cannot run {path}: {e}"))),
+    };
+    let outcome = pump(running, orders, reply);
+    exec::name_left(&outcome, reply)?;
+    Ok(outcome.ended.shell_line())
+}
+
+fn start(agent: &Agent, path: &str, env: &Env) -> io::Result<Running> {
+    let (master, slave) = open_terminal()?;
+    sys::set_window(master.as_fd(), WINDOW.0, WINDOW.1);
+    let mut command = Command::new(path);
+    command.arg("-l").current_dir(agent.folder());
+    command.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave);
+    command.env("TERM", TERM).env("SHELL", path);
+    agent.environment(&mut command, env);
+    let (spawned, tree) = exec::spawn(agent, &mut command, true)?;
+    let output = master.try_clone()?;
+    Ok(Running {
+        tree,
+        end: spawned.end,
+        outputs: vec![(Kind::Stdout, output)],
+        input: Some(master),
+        terminal: true,
+    })
+}
+
+/// A new terminal, both sides closed on exec from the start, as `openpty` cannot do it.
+fn open_terminal() -> io::Result<(OwnedFd, File)> {
+    let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
+    grantpt(&master)?;
+    unlockpt(&master)?;
+    let path = ptsname_r(&master)?;
+    let slave =
+        File::options().read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits()).open(path)?;
+    Ok((master.as_fd().try_clone_to_owned()?, slave))
+}
+
+/// The shell that the request names, or the most comfortable one there is.
+fn choose(env: &Env) -> String {
+    let named = env.iter().rev().find(|(name, _)| name == b"SHELL").map(|(_, value)| value);
+    let named = named.map(|value| OsStr::from_bytes(value).to_string_lossy());
+    match named {
+        Some(path) if Path::new(&*path).exists() => path.into_owned(),
+        _ if Path::new("/bin/bash").exists() => "/bin/bash".into(),
+        _ => "/bin/sh".into(),
+    }
+}

@@ -1,0 +1,150 @@
+//! The system calls that have no safe wrapper, and nothing else: all `unsafe` of this crate is here.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitStatus};
+
+use nix::libc;
+
+/// What a child does between fork and exec, besides becoming the leader of a session of its own.
+#[derive(Default)]
+pub(crate) struct ChildSetup {
+    /// An open `cgroup.procs` that the child enters.
+    pub(crate) cgroup: Option<OwnedFd>,
+    /// Whether the child's standard input becomes its controlling terminal.
+    pub(crate) terminal: bool,
+    /// What to write to its `oom_score_adj`.
+    pub(crate) oom_score: Option<&'static [u8]>,
+    /// Whether it is killed when the thread that spawned it ends. Of no use in PID 1.
+    pub(crate) dies_with_parent: bool,
+}
+
+/// Gives `command`'s child a session, default signal dispositions, umask 022 and what `setup` asks for.
+pub(crate) fn set_up_child(command: &mut Command, setup: ChildSetup) {
+    let body = move || {
+        // SAFETY: only async-signal-safe calls, on values captured before the fork.
+        unsafe {
+            libc::setsid();
+            for signal in 1..=64 {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            libc::umask(0o022);
+            if setup.dies_with_parent {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            }
+            if let Some(score) = setup.oom_score {
+                let path = c"/proc/self/oom_score_adj".as_ptr();
+                let fd = libc::open(path, libc::O_WRONLY | libc::O_CLOEXEC);
+                libc::write(fd, score.as_ptr().cast(), score.len());
+                libc::close(fd);
+            }
+            if setup.terminal && libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            if let Some(procs) = &setup.cgroup
+                && libc::write(procs.as_raw_fd(), c"0".as_ptr().cast(), 1) < 0
+            {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: `body` neither allocates nor locks, and touches no memory that another thread could be changing.
+    unsafe { command.pre_exec(body) };
+}
+
+/// The id of a child that has ended, without reaping it. Blocks until there is one.
+///
+/// # Errors
+/// `ECHILD` where there is no child at all.
+pub(crate) fn peek_ended_child() -> io::Result<i32> {
+    // nix's `waitid` and `waitpid` fail with EINVAL for a child that a real-time signal killed.
+    // SAFETY: an all-zero siginfo_t is a valid one, and the kernel fills it in.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOWAIT;
+    // SAFETY: `info` outlives the call.
+    if unsafe { libc::waitid(libc::P_ALL, 0, &mut info, flags) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: waitid succeeded, so that the child fields are the ones in use.
+    Ok(unsafe { info.si_pid() })
+}
+
+/// Reaps child `pid` if it has ended and nobody has reaped it yet.
+pub(crate) fn reap(pid: i32) -> Option<ExitStatus> {
+    let mut raw = 0;
+    // SAFETY: `raw` outlives the call.
+    let got = unsafe { libc::waitpid(pid, &mut raw, libc::WNOHANG) };
+    (got == pid).then(|| std::os::unix::process::ExitStatusExt::from_raw(raw))
+}
+
+/// Takes over file descriptor `fd`, if it is open.
+pub(crate) fn take_fd(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: plain system calls on a number.
+    if unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it is open, and named on the command line to be owned by this process.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Has the kernel send this process SIGIO when something happens on `fd`.
+pub(crate) fn request_sigio(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let raw = fd.as_raw_fd();
+    // SAFETY: plain system calls on an open descriptor.
+    let failed = unsafe {
+        let flags = libc::fcntl(raw, libc::F_GETFL);
+        libc::fcntl(raw, libc::F_SETOWN, libc::getpid()) < 0
+            || libc::fcntl(raw, libc::F_SETFL, flags | libc::O_ASYNC) < 0
+    };
+    if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Tells the terminal behind `fd` its size; the kernel sends SIGWINCH to its foreground.
+pub(crate) fn set_window(fd: BorrowedFd<'_>, rows: u16, columns: u16) {
+    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: `size` outlives the call.
+    unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCSWINSZ, &size) };
+}
+
+/// Brings network interface `lo` up, which needs no `ip` program.
+pub(crate) fn loopback_up() -> io::Result<()> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+    let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    // SAFETY: an all-zero ifreq is a valid one.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = *from as libc::c_char;
+    }
+    // SAFETY: `request` outlives both calls; the flags member is what both of them use.
+    unsafe {
+        if libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &mut request) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        request.ifr_ifru.ifru_flags |= libc::IFF_UP as libc::c_short;
+        if libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &request) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// Feeds `seed` to the kernel's random pool, all of it credited, and has the generator reseed at once. `random` is `/dev/urandom`.
+pub(crate) fn add_entropy(random: BorrowedFd<'_>, seed: &[u8]) -> io::Result<()> {
+    nix::ioctl_write_ptr_bad!(add, nix::request_code_write!(b'R', 3, 8), u32);
+    nix::ioctl_none!(reseed, b'R', 7);
+    // struct rand_pool_info: entropy in bits, size in bytes, the bytes padded to words.
+    let mut info = vec![8 * seed.len() as u32, seed.len() as u32];
+    info.extend(seed.chunks(4).map(|chunk| {
+        let mut word = [0; 4];
+        word[..chunk.len()].copy_from_slice(chunk);
+        u32::from_ne_bytes(word)
+    }));
+    // SAFETY: `info` has the layout that the kernel reads, for at least the size it states.
+    unsafe {
+        add(random.as_raw_fd(), info.as_ptr())?;
+        reseed(random.as_raw_fd())?;
+    }
+    Ok(())
+}

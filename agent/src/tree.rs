@@ -1,0 +1,224 @@
+//! All processes that one command started, found and ended: by cgroup, or by walking `/proc` where no cgroup can be made.
+//!
+//! A cgroup holds whatever forks, however often and into whatever session. The walk finds what still has the session, an ancestor or
+//! the environment of the command, which a daemon can shed if it means to; it is for agents without root, outside a guest.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// The environment variable by which the walk recognises daemons.
+const MARK: &str = "ORCA_SCOPE";
+/// How often the walk looks again while it waits for the killed to be gone.
+const WALK_TICK: Duration = Duration::from_millis(2);
+
+/// The processes of one command.
+pub(crate) enum Tree {
+    /// In this folder of cgroup2.
+    Cgroup(PathBuf),
+    /// Marked with this value of `ORCA_SCOPE`.
+    Walk(String),
+}
+
+/// One process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) pid: i32,
+    /// The kernel's name for it.
+    pub(crate) name: String,
+}
+
+/// Where this agent may make cgroups, if anywhere.
+pub(crate) fn cgroup_root() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mount = mounts.lines().find(|line| line.contains(" - cgroup2 "))?.split(' ').nth(4)?;
+    let root = Path::new(mount).join("orca");
+    fs::create_dir_all(&root).ok()?;
+    // Only who may move processes between cgroups can use them: the child will have to.
+    File::options().write(true).open(Path::new(mount).join("cgroup.procs")).ok()?;
+    Some(root)
+}
+
+impl Tree {
+    /// A tree without processes yet.
+    pub(crate) fn new(root: Option<&Path>) -> Tree {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let name = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        match root.map(|root| root.join(&name)) {
+            Some(folder) if fs::create_dir(&folder).is_ok() => Tree::Cgroup(folder),
+            _ => Tree::Walk(name),
+        }
+    }
+
+    /// What the first process must enter before it starts.
+    pub(crate) fn procs(&self) -> Option<OwnedFd> {
+        let Tree::Cgroup(folder) = self else { return None };
+        let procs = File::options().write(true).open(folder.join("cgroup.procs"));
+        procs.ok().map(OwnedFd::from)
+    }
+
+    /// What the first process must find in its environment.
+    pub(crate) fn mark(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Tree::Cgroup(_) => None,
+            Tree::Walk(mark) => Some((MARK, mark)),
+        }
+    }
+
+    /// Every process that is alive.
+    pub(crate) fn members(&self) -> Vec<Member> {
+        match self {
+            Tree::Cgroup(folder) => {
+                let mut pids = Vec::new();
+                for_each_cgroup(folder, &mut |cgroup| {
+                    let procs = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
+                    pids.extend(procs.lines().filter_map(|line| line.parse::<i32>().ok()));
+                });
+                pids.retain(|&pid| pid > 0);
+                pids.into_iter().map(|pid| Member { pid, name: name_of(pid) }).collect()
+            }
+            Tree::Walk(mark) => walk(mark),
+        }
+    }
+
+    /// Sends every process `signal`.
+    pub(crate) fn signal(&self, signal: Signal) {
+        for member in self.members() {
+            // One that has ended meanwhile is what was wanted.
+            _ = kill(Pid::from_raw(member.pid), signal);
+        }
+    }
+
+    /// Sends KILL to every process, those being forked included.
+    pub(crate) fn kill(&self) {
+        if let Tree::Cgroup(folder) = self {
+            if write(&folder.join("cgroup.kill"), "1") {
+                return;
+            }
+            // Before Linux 5.14. The frozen cannot fork, and die of KILL all the same.
+            write(&folder.join("cgroup.freeze"), "1");
+        }
+        self.signal(Signal::SIGKILL);
+    }
+
+    /// Kills until nothing is left, or until `deadline`. Whether nothing is left.
+    pub(crate) fn end(&self, deadline: Instant) -> bool {
+        loop {
+            self.kill();
+            if !self.is_populated() {
+                return true;
+            }
+            let now = Instant::now();
+            if now >= deadline {
+                return false;
+            }
+            self.wait_for_change(deadline - now);
+        }
+    }
+
+    /// Whether any process is alive.
+    pub(crate) fn is_populated(&self) -> bool {
+        match self {
+            Tree::Cgroup(folder) => fs::read_to_string(folder.join("cgroup.events"))
+                .is_ok_and(|events| !events.contains("populated 0")),
+            Tree::Walk(_) => !self.members().is_empty(),
+        }
+    }
+
+    fn wait_for_change(&self, at_most: Duration) {
+        let Tree::Cgroup(folder) = self else {
+            std::thread::sleep(WALK_TICK);
+            return;
+        };
+        let Ok(events) = File::open(folder.join("cgroup.events")) else { return };
+        if self.is_populated() {
+            let mut fds = [PollFd::new(events.as_fd(), PollFlags::POLLPRI)];
+            _ = poll(&mut fds, PollTimeout::try_from(at_most).unwrap_or(PollTimeout::MAX));
+        }
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        if let Tree::Cgroup(folder) = self {
+            for_each_cgroup(folder, &mut |cgroup| _ = fs::remove_dir(cgroup));
+        }
+    }
+}
+
+/// Visits `folder` and every cgroup below it, the deepest first.
+fn for_each_cgroup(folder: &Path, visit: &mut dyn FnMut(&Path)) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            for_each_cgroup(&entry.path(), visit);
+        }
+    }
+    visit(folder);
+}
+
+fn write(path: &Path, text: &str) -> bool {
+    File::options().write(true).open(path).is_ok_and(|mut f| f.write_all(text.as_bytes()).is_ok())
+}
+
+fn name_of(pid: i32) -> String {
+    printable(&fs::read(format!("/proc/{pid}/comm")).unwrap_or_default())
+}
+
+/// A process can call itself anything; this goes into a line.
+fn printable(name: &[u8]) -> String {
+    let name = String::from_utf8_lossy(name.trim_ascii_end());
+    name.chars().map(|c| if c.is_control() || c.is_whitespace() { '_' } else { c }).collect()
+}
+
+struct Process {
+    member: Member,
+    parent: i32,
+    found: bool,
+}
+
+fn walk(mark: &str) -> Vec<Member> {
+    let entry = format!("{MARK}={mark}");
+    let mut all: Vec<Process> = fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|dir| dir.file_name().to_str()?.parse().ok())
+        .filter_map(|pid| read_process(pid, entry.as_bytes()))
+        .collect();
+    let mut grew = true;
+    while grew {
+        grew = false;
+        for at in 0..all.len() {
+            let parent = all[at].parent;
+            if !all[at].found && all.iter().any(|p| p.found && p.member.pid == parent) {
+                all[at].found = true;
+                grew = true;
+            }
+        }
+    }
+    all.into_iter().filter(|process| process.found).map(|process| process.member).collect()
+}
+
+/// Process `pid`, unless it is dead already.
+fn read_process(pid: i32, entry: &[u8]) -> Option<Process> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // The name stands in parentheses and may hold some itself.
+    let open = stat.iter().position(|&b| b == b'(')?;
+    let close = stat.iter().rposition(|&b| b == b')')?;
+    let rest = std::str::from_utf8(&stat[close + 1..]).ok()?;
+    let mut fields = rest.split_ascii_whitespace();
+    if matches!(fields.next()?, "Z" | "X") {
+        return None;
+    }
+    let parent = fields.next()?.parse().ok()?;
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let found = environment.split(|&b| b == 0).any(|variable| variable == entry);
+    Some(Process { member: Member { pid, name: printable(&stat[open + 1..close]) }, parent, found })
+}
