@@ -1,5 +1,8 @@
 //! The guest agent.
 
+#[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
+mod lean;
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
