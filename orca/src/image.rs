@@ -1,0 +1,181 @@
+//! `orca image`: the parts of a guest image that a shell script cannot make well. `scripts/build-image.sh` makes the rest.
+
+use crate::error::{Error, Result};
+use crate::qemu::initramfs::{self, Recipe};
+use crate::qemu::kernel;
+use lexopt::prelude::*;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+const HELP: &str = "\
+orca image: build parts of a guest image
+
+usage:
+  orca image initramfs --agent FILE --out FILE [--modules DIR [--kernel FILE]] [--with NAME]…
+      pack the agent as /init, with the kernel modules that a boot needs
+  orca image vmlinux BZIMAGE --out FILE
+      unpack a bzImage into the vmlinux that QEMU enters without firmware
+
+options:
+  --agent FILE    the static agent, build/toolbox-linux
+  --modules DIR   the kernel's /lib/modules/<release>, after depmod
+  --kernel FILE   the bzImage that the modules have to fit
+  --with NAME     another module to load at boot
+  --out FILE      what to write; it is replaced only when it is complete
+";
+
+const USAGE: &str = "see `orca image --help`";
+
+/// Runs `orca image` with the arguments behind `image`.
+///
+/// # Errors
+/// Usage; a file that cannot be read, used or written.
+pub fn run(args: Vec<OsString>) -> Result<()> {
+    let mut parser = lexopt::Parser::from_args(args);
+    let Some(asked) = parse(&mut parser).map_err(usage)? else {
+        // A reader that has seen enough is no error.
+        let _ = io::stdout().write_all(HELP.as_bytes());
+        return Ok(());
+    };
+    let out = asked.out.as_deref().ok_or_else(|| needs("--out FILE"))?;
+    match asked.what.as_str() {
+        "initramfs" => {
+            let agent = asked.agent.as_deref().ok_or_else(|| needs("--agent FILE"))?;
+            let modules = asked.modules.as_deref();
+            if let (Some(kernel), Some(modules)) = (&asked.kernel, modules) {
+                check_release(kernel, modules)?;
+            }
+            let recipe = Recipe { agent, modules, with: &asked.with };
+            write(out, &initramfs::build(&recipe)?)
+        }
+        _ => {
+            let path = asked.kernel.as_deref().ok_or_else(|| needs("a BZIMAGE"))?;
+            let elf = kernel::vmlinux(&read(path)?).map_err(|e| about(path, &e))?;
+            write(out, &elf)
+        }
+    }
+}
+
+#[derive(Default)]
+struct Asked {
+    what: String,
+    agent: Option<PathBuf>,
+    modules: Option<PathBuf>,
+    with: Vec<String>,
+    kernel: Option<PathBuf>,
+    out: Option<PathBuf>,
+}
+
+/// `None` when help is asked for.
+fn parse(parser: &mut lexopt::Parser) -> std::result::Result<Option<Asked>, lexopt::Error> {
+    let mut asked = Asked::default();
+    while let Some(arg) = parser.next()? {
+        match (arg, asked.what.as_str()) {
+            (Short('h') | Long("help"), _) => return Ok(None),
+            (Long("out"), _) => asked.out = Some(parser.value()?.into()),
+            (Long("agent"), "initramfs") => asked.agent = Some(parser.value()?.into()),
+            (Long("kernel"), "initramfs") => asked.kernel = Some(parser.value()?.into()),
+            (Long("modules"), "initramfs") => asked.modules = Some(parser.value()?.into()),
+            (Long("with"), "initramfs") => asked.with.push(parser.value()?.string()?),
+            (Value(what), "") if what == "initramfs" || what == "vmlinux" => {
+                asked.what = what.string()?
+            }
+            (Value(kernel), "vmlinux") if asked.kernel.is_none() => {
+                asked.kernel = Some(kernel.into())
+            }
+            (other, _) => return Err(other.unexpected()),
+        }
+    }
+    if asked.what.is_empty() {
+        return Err("nothing to build is named: `initramfs` or `vmlinux`".into());
+    }
+    Ok(Some(asked))
+}
+
+fn usage(error: lexopt::Error) -> Error {
+    Error::new(error.to_string()).hint(USAGE)
+}
+
+fn needs(what: &str) -> Error {
+    Error::new(format!("{what} is missing")).hint(USAGE)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|e| Error::io("read", path, &e))
+}
+
+/// Modules of another release are refused by the kernel one by one, at boot: better told here.
+fn check_release(kernel: &Path, modules: &Path) -> Result<()> {
+    let (theirs, data) = (initramfs::release_of(modules)?, read(kernel)?);
+    match kernel::release(&data) {
+        Some(own) if own != theirs => {
+            let (kernel, modules) = (kernel.display(), modules.display());
+            Err(Error::new(format!(
+                "`{kernel}` is release {own}, the modules in `{modules}` are not"
+            ))
+            .hint("name the folder of that release"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn about(path: &Path, error: &Error) -> Error {
+    let named = Error::new(format!("cannot use `{}`: {error}", path.display()));
+    match error.next_step() {
+        Some(hint) => named.hint(hint),
+        None => named,
+    }
+}
+
+/// Writes beside `path` and renames, so that a reader sees all of it or the file that was there before.
+fn write(path: &Path, data: &[u8]) -> Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let new = path.with_file_name(name);
+    let written = File::create_new(&new)
+        .and_then(|mut file| file.write_all(data))
+        .and_then(|()| fs::rename(&new, path));
+    written.map_err(|e| {
+        // What is left of it is of no use; that it cannot be removed is the lesser news.
+        let _ = fs::remove_file(&new);
+        Error::io("write", path, &e)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_usage(args: &[&str], expected: &str) {
+        let error = run(args.iter().map(OsString::from).collect()).unwrap_err();
+        assert_eq!(error.to_string(), expected, "{args:?}");
+    }
+
+    #[test]
+    fn usage_errors() {
+        check_usage(&[], "nothing to build is named: `initramfs` or `vmlinux`");
+        check_usage(&["cpio"], "unexpected argument \"cpio\"");
+        check_usage(&["initramfs"], "--out FILE is missing");
+        check_usage(&["initramfs", "--out", "x"], "--agent FILE is missing");
+        check_usage(&["vmlinux", "--out", "x"], "a BZIMAGE is missing");
+        check_usage(&["vmlinux", "--agent", "x"], "invalid option '--agent'");
+    }
+
+    #[test]
+    fn a_write_leaves_all_or_nothing() {
+        let dir = std::env::temp_dir().join(format!("orca-image-write-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("file");
+        write(&path, b"one").unwrap();
+        write(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert!(write(&dir.join("none/file"), b"x").is_err());
+        fs::create_dir(dir.join("folder")).unwrap();
+        assert!(write(&dir.join("folder"), b"x").is_err());
+        let left: Vec<_> = fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left.len(), 2, "{left:?}");
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}

@@ -1,0 +1,248 @@
+//! The initramfs: the agent as `/init`, the modules that a boot needs in the order they load, and empty mount points. Nothing else.
+//!
+//! It stays uncompressed: unpacking is the guest's work, and under emulation it costs more than reading the bytes does.
+
+pub mod modules;
+
+use super::cpio::Archive;
+use super::decompress::{Format, decompress};
+use crate::error::{Error, Result};
+use modules::Tree;
+use std::fs;
+use std::path::Path;
+
+/// A module that a boot wants: its name, the kernel option that makes it, and whether a boot is of no use without it.
+struct Wanted {
+    name: &'static str,
+    option: &'static str,
+    needed: bool,
+}
+
+const fn needed(name: &'static str, option: &'static str) -> Wanted {
+    Wanted { name, option, needed: true }
+}
+
+const fn welcome(name: &'static str, option: &'static str) -> Wanted {
+    Wanted { name, option, needed: false }
+}
+
+/// What a boot wants, first the way to the host, so that a later failure can be told.
+const WANTED: [Wanted; 9] = [
+    needed("virtio_pci", "CONFIG_VIRTIO_PCI"),
+    needed("virtio_console", "CONFIG_VIRTIO_CONSOLE"),
+    needed("virtio_blk", "CONFIG_VIRTIO_BLK"),
+    needed("ext4", "CONFIG_EXT4_FS"),
+    needed("overlay", "CONFIG_OVERLAY_FS"),
+    needed("9p", "CONFIG_9P_FS"),
+    needed("9pnet_virtio", "CONFIG_NET_9P_VIRTIO"),
+    welcome("virtio_rng", "CONFIG_HW_RANDOM_VIRTIO"),
+    welcome("vmgenid", "CONFIG_VMGENID"),
+];
+
+/// Empty folders that the agent mounts things on before it has a root.
+const MOUNT_POINTS: [&str; 7] = ["dev", "proc", "sys", "run", "tmp", "mnt", "newroot"];
+/// The agent reads this: the modules to load, one path a line, in order, relative to `/`.
+const LIST: &str = "modules.list";
+
+/// What an initramfs is made of.
+#[derive(Debug)]
+pub struct Recipe<'a> {
+    /// The static agent.
+    pub agent: &'a Path,
+    /// A `/lib/modules/<release>` with the tables that `depmod` writes; `None` for a kernel that has everything built in.
+    pub modules: Option<&'a Path>,
+    /// Modules to load beside those that every boot wants.
+    pub with: &'a [String],
+}
+
+/// The bytes of the initramfs: the same for the same recipe and files.
+///
+/// # Errors
+/// A file cannot be read or decompressed; the agent is no program; the kernel lacks a module, which is named with its option.
+pub fn build(recipe: &Recipe) -> Result<Vec<u8>> {
+    let mut archive = Archive::new();
+    archive.file("init", 0o755, agent(recipe.agent)?);
+    for folder in MOUNT_POINTS {
+        archive.dir(folder, 0o755);
+    }
+    // The kernel opens the console, and the agent's runtime asks for /dev/null, before anything is mounted.
+    archive.device("dev/console", 0o600, 5, 1);
+    archive.device("dev/null", 0o666, 1, 3);
+    let mut list = String::new();
+    if let Some(dir) = recipe.modules {
+        for (path, data) in modules(dir, recipe.with)? {
+            list.push_str(&path);
+            list.push('\n');
+            archive.file(&path, 0o644, data);
+        }
+    }
+    archive.file(LIST, 0o644, list.into_bytes());
+    archive.bytes().ok_or_else(|| Error::new("a file of the initramfs is over 4 GiB"))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|e| Error::io("read", path, &e))
+}
+
+fn agent(path: &Path) -> Result<Vec<u8>> {
+    let build = "build it with `scripts/build-toolbox.sh`";
+    let data = read(path).map_err(|e| e.hint(build))?;
+    if data.starts_with(b"\x7fELF") {
+        return Ok(data);
+    }
+    Err(Error::new(format!("`{}` is no Linux program", path.display())).hint(build))
+}
+
+/// The kernel release whose modules are in `dir`: the name of the folder.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn release_of(dir: &Path) -> Result<String> {
+    let real = dir.canonicalize().map_err(|e| Error::io("read", dir, &e))?;
+    Ok(real.file_name().unwrap_or_default().to_string_lossy().into_owned())
+}
+
+/// The modules to load, each with its path in the guest and its bytes.
+fn modules(dir: &Path, with: &[String]) -> Result<Vec<(String, Vec<u8>)>> {
+    let tree = Tree::read(dir)?;
+    check(&tree, dir, with)?;
+    let release = release_of(dir)?;
+    let wanted = WANTED.iter().map(|wanted| wanted.name).chain(with.iter().map(String::as_str));
+    let files = tree.closure(wanted);
+    files.iter().map(|file| module(dir, &release, file)).collect()
+}
+
+fn module(dir: &Path, release: &str, file: &str) -> Result<(String, Vec<u8>)> {
+    let path = dir.join(file);
+    let mut data = read(&path)?;
+    if let Some(format) = Format::of(&data) {
+        data = decompress(format, &data).map_err(|e| {
+            let error = Error::new(format!("cannot unpack `{}`: {e}", path.display()));
+            e.next_step().map_or(error.clone(), |hint| error.hint(hint))
+        })?;
+    }
+    // `finit_module` is given plain modules only: not every kernel can decompress.
+    let plain = file.split_once(".ko").map_or(file, |(stem, _)| stem);
+    Ok((format!("lib/modules/{release}/{plain}.ko"), data))
+}
+
+/// Names everything that is missing at once.
+fn check(tree: &Tree, dir: &Path, with: &[String]) -> Result<()> {
+    let mut missing: Vec<String> = WANTED
+        .iter()
+        .filter(|wanted| wanted.needed && !tree.has(wanted.name))
+        .map(|wanted| format!("`{}` ({})", wanted.name, wanted.option))
+        .collect();
+    let lacks_option = !missing.is_empty();
+    missing.extend(with.iter().filter(|name| !tree.has(name)).map(|name| format!("`{name}`")));
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let error =
+        Error::new(format!("the kernel of `{}` has no {}", dir.display(), missing.join(", no ")));
+    Err(error.hint(if lacks_option {
+        "take a kernel with these options (Debian's `cloud` kernels lack 9p), built in or as modules"
+    } else {
+        "check the names, or whether these modules are in another package"
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    /// A folder that is gone when the test is.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Folder {
+            let path =
+                std::env::temp_dir().join(format!("orca-initramfs-{name}-{}", std::process::id()));
+            fs::create_dir_all(path.join("6.1.0/kernel")).unwrap();
+            Folder(path)
+        }
+
+        fn file(&self, path: &str, data: impl AsRef<[u8]>) -> PathBuf {
+            let path = self.0.join(path);
+            fs::write(&path, data).unwrap();
+            path
+        }
+
+        fn modules(&self) -> PathBuf {
+            self.0.join("6.1.0")
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn names(data: &[u8]) -> Vec<String> {
+        let text = String::from_utf8_lossy(data).into_owned();
+        let headers = text.split("070701").skip(1);
+        headers.map(|h| h[104..].split('\0').next().unwrap().to_owned()).collect()
+    }
+
+    const BUILTIN: &str =
+        "k/virtio_pci.ko\nk/virtio_console.ko\nk/virtio_blk.ko\nk/overlay.ko\nk/9pnet_virtio.ko\n";
+
+    #[test]
+    fn agent_list_modules_and_mount_points() {
+        let folder = Folder::new("all");
+        let agent = folder.file("agent", "\x7fELF agent");
+        folder.file("6.1.0/modules.builtin", BUILTIN);
+        folder.file(
+            "6.1.0/modules.dep",
+            "kernel/9p.ko.gz: kernel/9pnet.ko\nkernel/9pnet.ko:\nkernel/ext4.ko:\nkernel/veth.ko:\n",
+        );
+        for name in ["9pnet.ko", "ext4.ko", "veth.ko"] {
+            folder.file(&format!("6.1.0/kernel/{name}"), name);
+        }
+        // gzip -9 -n of "nine\n"
+        let packed =
+            b"\x1f\x8b\x08\0\0\0\0\0\x02\x03\xcb\xcb\xccK\xe5\x02\0n\x16\x18\x1c\x05\0\0\0";
+        folder.file("6.1.0/kernel/9p.ko.gz", packed);
+        let with = [String::from("veth")];
+        let recipe = Recipe { agent: &agent, modules: Some(&folder.modules()), with: &with };
+        let data = build(&recipe).unwrap();
+        let text = String::from_utf8_lossy(&data);
+        let list = "lib/modules/6.1.0/kernel/ext4.ko\nlib/modules/6.1.0/kernel/9pnet.ko\n\
+                    lib/modules/6.1.0/kernel/9p.ko\nlib/modules/6.1.0/kernel/veth.ko\n";
+        assert!(text.contains(list), "{text}");
+        assert!(text.contains("nine\n"), "the packed module is unpacked");
+        let names = names(&data);
+        for name in ["init", "newroot", "proc", "modules.list", "lib/modules/6.1.0/kernel/9p.ko"] {
+            assert!(names.iter().any(|n| n == name), "{name} in {names:?}");
+        }
+    }
+
+    #[test]
+    fn every_missing_option_is_named() {
+        let folder = Folder::new("missing");
+        folder.file("6.1.0/modules.dep", "kernel/ext4.ko:\n");
+        folder.file("6.1.0/modules.builtin", BUILTIN.replace("k/overlay.ko\n", ""));
+        let tree = Tree::read(&folder.modules()).unwrap();
+        let error = check(&tree, Path::new("6.1.0"), &[]).unwrap_err();
+        let expected =
+            "the kernel of `6.1.0` has no `overlay` (CONFIG_OVERLAY_FS), no `9p` (CONFIG_9P_FS)";
+        assert_eq!(error.to_string(), expected);
+        folder.file("6.1.0/modules.dep", "kernel/ext4.ko:\nkernel/overlay.ko:\nkernel/9p.ko:\n");
+        let tree = Tree::read(&folder.modules()).unwrap();
+        let error = check(&tree, Path::new("6.1.0"), &[String::from("vethh")]).unwrap_err();
+        assert_eq!(error.to_string(), "the kernel of `6.1.0` has no `vethh`");
+    }
+
+    #[test]
+    fn an_agent_that_is_none_is_refused() {
+        let folder = Folder::new("agent");
+        let script = folder.file("agent", "#!/bin/sh\n");
+        let recipe = Recipe { agent: &script, modules: None, with: &[] };
+        let error = build(&recipe).unwrap_err();
+        assert!(error.to_string().ends_with("is no Linux program"), "{error}");
+        let recipe = Recipe { agent: Path::new("/nonexistent"), modules: None, with: &[] };
+        assert!(build(&recipe).unwrap_err().next_step().is_some());
+    }
+}

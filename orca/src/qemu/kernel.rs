@@ -1,0 +1,304 @@
+//! Kernel images: what a file is, and how a bzImage becomes the vmlinux that QEMU enters through PVH, without firmware and without
+//! decompression in the guest. The offsets are those of the kernel's Documentation/arch/x86/boot.rst.
+
+use super::decompress::{Format, decompress};
+use crate::error::{Error, Result};
+
+/// What a kernel file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An x86 bzImage.
+    BzImage,
+    /// An uncompressed x86_64 kernel.
+    VmlinuxX86,
+    /// An uncompressed aarch64 kernel: `Image`.
+    ImageAarch64,
+    /// An aarch64 kernel that unpacks itself: `vmlinuz.efi`.
+    ZbootAarch64,
+}
+
+/// The first bytes of the setup header, and where its fields are.
+const SETUP_MAGIC: &[u8] = b"HdrS";
+const SETUP_MAGIC_AT: usize = 0x202;
+const SETUP_SECTORS_AT: usize = 0x1f1;
+const SETUP_VERSION_AT: usize = 0x206;
+const RELEASE_AT: usize = 0x20e;
+const PAYLOAD_OFFSET_AT: usize = 0x248;
+const PAYLOAD_LENGTH_AT: usize = 0x24c;
+/// The header version since which the payload's place is in it (Linux 2.6.26).
+const PAYLOAD_VERSION: u16 = 0x0208;
+/// A setup sector, in bytes.
+const SECTOR: usize = 512;
+
+const ELF_MAGIC: &[u8] = b"\x7fELF";
+const ELF_CLASS_64: u8 = 2;
+const ELF_MACHINE_X86_64: u16 = 62;
+const ELF_MACHINE_AARCH64: u16 = 183;
+const ELF_NOTE_SEGMENT: u32 = 4;
+/// The note that says where QEMU enters: `XEN_ELFNOTE_PHYS32_ENTRY` of the Xen headers.
+const PVH_NOTE: u32 = 18;
+
+const WHERE_FROM: &str =
+    "take the file from a kernel package's `/boot`, or `arch/x86/boot/bzImage` from a build";
+
+/// Tells what `data` is by its magic numbers.
+///
+/// # Errors
+/// It is empty, or nothing that is known.
+pub fn kind(data: &[u8]) -> Result<Kind> {
+    if data.is_empty() {
+        return Err(Error::new("the kernel file is empty").hint(WHERE_FROM));
+    }
+    if data.starts_with(ELF_MAGIC) {
+        return elf_kind(data);
+    }
+    if bytes(data, SETUP_MAGIC_AT, 4) == Some(SETUP_MAGIC) {
+        return Ok(Kind::BzImage);
+    }
+    if bytes(data, 0x38, 4) == Some(b"ARMd") {
+        return Ok(Kind::ImageAarch64);
+    }
+    if data.starts_with(b"MZ\0\0zimg") {
+        return Ok(Kind::ZbootAarch64);
+    }
+    let what = match Format::of(data) {
+        Some(format) => format!("the file is {format:?}-compressed and no bzImage").to_lowercase(),
+        None => "the file is no kernel image".to_owned(),
+    };
+    Err(Error::new(what.replace("bzimage", "bzImage")).hint(WHERE_FROM))
+}
+
+fn elf_kind(data: &[u8]) -> Result<Kind> {
+    let machine = u16_at(data, 18);
+    match machine {
+        Some(ELF_MACHINE_X86_64) if data.get(4) == Some(&ELF_CLASS_64) => Ok(Kind::VmlinuxX86),
+        Some(ELF_MACHINE_AARCH64) => {
+            Err(Error::new("the file is an aarch64 ELF file, which QEMU does not boot")
+                .hint("take `arch/arm64/boot/Image` of the same build"))
+        }
+        Some(other) => Err(Error::new(format!("the file is an ELF file for machine type {other}"))
+            .hint("a kernel for x86_64 is wanted here")),
+        None => Err(cut_off()),
+    }
+}
+
+fn cut_off() -> Error {
+    Error::new("the kernel file is cut off").hint("copy or build it again")
+}
+
+/// The vmlinux in `data`: unpacked from a bzImage, or `data` itself if it is one.
+///
+/// # Errors
+/// It is empty, cut off, for another architecture, or built without `CONFIG_PVH`; its decompressor is missing.
+pub fn vmlinux(data: &[u8]) -> Result<Vec<u8>> {
+    let elf = match kind(data)? {
+        Kind::VmlinuxX86 => data.to_vec(),
+        Kind::BzImage => unpack(data)?,
+        Kind::ImageAarch64 | Kind::ZbootAarch64 => {
+            return Err(Error::new(
+                "the kernel is for aarch64, which has no bzImage and no vmlinux to enter",
+            )
+            .hint("give it to QEMU as it is"));
+        }
+    };
+    if kind(&elf)? != Kind::VmlinuxX86 {
+        return Err(Error::new("the bzImage does not hold an x86_64 kernel").hint(WHERE_FROM));
+    }
+    if !has_pvh_entry(&elf) {
+        return Err(Error::new("the kernel has no PVH entry (CONFIG_PVH)")
+            .hint("boot the bzImage itself, which takes longer"));
+    }
+    Ok(elf)
+}
+
+/// The release of a bzImage's kernel, as `uname -r` says it.
+pub fn release(data: &[u8]) -> Option<String> {
+    if kind(data) != Ok(Kind::BzImage) {
+        return None;
+    }
+    let at = usize::from(u16_at(data, RELEASE_AT)?).checked_add(SECTOR)?;
+    let line = data.get(at..)?.split(|&b| b == 0).next()?;
+    let line = std::str::from_utf8(line).ok()?;
+    line.split_ascii_whitespace().next().map(str::to_owned)
+}
+
+/// Takes the compressed kernel out of a bzImage, whose header says where it is, and checks its size by its last four bytes.
+fn unpack(data: &[u8]) -> Result<Vec<u8>> {
+    if u16_at(data, SETUP_VERSION_AT).ok_or_else(cut_off)? < PAYLOAD_VERSION {
+        return Err(Error::new("the bzImage is of a kernel before 2.6.26"));
+    }
+    let payload = payload(data).ok_or_else(cut_off)?;
+    let Some(format) = Format::of(payload) else {
+        return Err(Error::new("the bzImage is compressed in a way that is not known"));
+    };
+    let body = payload.len().checked_sub(4).ok_or_else(cut_off)?;
+    let size = u32_at(payload, body).ok_or_else(cut_off)?;
+    // The four bytes are gzip's own end; behind the other formats the kernel build has put them.
+    let packed = if format == Format::Gzip { payload } else { &payload[..body] };
+    let elf = decompress(format, packed)?;
+    if elf.len() as u64 == u64::from(size) { Ok(elf) } else { Err(cut_off()) }
+}
+
+fn payload(data: &[u8]) -> Option<&[u8]> {
+    // No setup sectors means four, as it did for the first Linux.
+    let sectors = usize::from(*data.get(SETUP_SECTORS_AT)?);
+    let sectors = if sectors == 0 { 4 } else { sectors };
+    let offset = usize::try_from(u32_at(data, PAYLOAD_OFFSET_AT)?).ok()?;
+    let length = usize::try_from(u32_at(data, PAYLOAD_LENGTH_AT)?).ok()?;
+    bytes(data, offset.checked_add((sectors + 1) * SECTOR)?, length)
+}
+
+/// Whether an x86_64 ELF file has the note that QEMU looks for.
+pub fn has_pvh_entry(elf: &[u8]) -> bool {
+    let segments = || {
+        let (table, size) = (u64_at(elf, 32)?, u16_at(elf, 54)?);
+        Some((usize::try_from(table).ok()?, usize::from(size), usize::from(u16_at(elf, 56)?)))
+    };
+    let Some((table, size, count)) = segments() else { return false };
+    (0..count).any(|n| {
+        let at = table.saturating_add(n * size);
+        if u32_at(elf, at) != Some(ELF_NOTE_SEGMENT) {
+            return false;
+        }
+        let field = |offset| usize::try_from(u64_at(elf, at.saturating_add(offset))?).ok();
+        let notes = field(8).zip(field(32)).and_then(|(from, len)| bytes(elf, from, len));
+        notes.is_some_and(holds_pvh_note)
+    })
+}
+
+/// Walks a note segment: name size, descriptor size, type, and both texts padded to four bytes.
+fn holds_pvh_note(mut notes: &[u8]) -> bool {
+    while let (Some(name), Some(desc), Some(kind)) =
+        (u32_at(notes, 0), u32_at(notes, 4), u32_at(notes, 8))
+    {
+        if kind == PVH_NOTE && bytes(notes, 12, name as usize) == Some(b"Xen\0") {
+            return true;
+        }
+        let padded = |len: u32| u64::from(len).next_multiple_of(4);
+        let next = usize::try_from(12 + padded(name) + padded(desc)).unwrap_or(usize::MAX);
+        notes = notes.get(next..).unwrap_or_default();
+    }
+    false
+}
+
+fn bytes(data: &[u8], at: usize, len: usize) -> Option<&[u8]> {
+    data.get(at..at.checked_add(len)?)
+}
+
+fn u16_at(data: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_le_bytes(bytes(data, at, 2)?.try_into().ok()?))
+}
+
+fn u32_at(data: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes(data, at, 4)?.try_into().ok()?))
+}
+
+fn u64_at(data: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes(data, at, 8)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::process::{Command, Stdio};
+
+    fn put(data: &mut [u8], at: usize, value: &[u8]) {
+        data[at..at + value.len()].copy_from_slice(value);
+    }
+
+    /// An ELF file of one note segment with two notes, the second of type `note`.
+    fn elf(note: u32) -> Vec<u8> {
+        let mut out = vec![0; 64 + 56];
+        put(&mut out, 0, b"\x7fELF\x02\x01\x01");
+        put(&mut out, 18, &ELF_MACHINE_X86_64.to_le_bytes());
+        put(&mut out, 32, &64u64.to_le_bytes());
+        put(&mut out, 54, &56u16.to_le_bytes());
+        put(&mut out, 56, &1u16.to_le_bytes());
+        put(&mut out, 64, &ELF_NOTE_SEGMENT.to_le_bytes());
+        let mut notes = Vec::new();
+        for (kind, desc) in [(3, &b"12345\0\0\0"[..]), (note, b"\0\0\0\x01")] {
+            let desc_len = if kind == 3 { 5u32 } else { 4 };
+            notes.extend([4u32, desc_len, kind].iter().flat_map(|n| n.to_le_bytes()));
+            notes.extend(b"Xen\0");
+            notes.extend(desc);
+        }
+        put(&mut out, 64 + 8, &120u64.to_le_bytes());
+        put(&mut out, 64 + 32, &(notes.len() as u64).to_le_bytes());
+        out.extend(notes);
+        out
+    }
+
+    /// A bzImage with one setup sector around `elf`, compressed by gzip.
+    fn bzimage(elf: &[u8]) -> Vec<u8> {
+        let mut gzip = Command::new("gzip")
+            .args(["-nc"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        gzip.stdin.take().unwrap().write_all(elf).unwrap();
+        let mut packed = Vec::new();
+        gzip.stdout.take().unwrap().read_to_end(&mut packed).unwrap();
+        assert!(gzip.wait().unwrap().success());
+        let mut out = vec![0; 2 * SECTOR + 16];
+        out[SETUP_SECTORS_AT] = 1;
+        put(&mut out, SETUP_MAGIC_AT, SETUP_MAGIC);
+        put(&mut out, SETUP_VERSION_AT, &0x020fu16.to_le_bytes());
+        put(&mut out, RELEASE_AT, &0x100u16.to_le_bytes());
+        put(&mut out, 0x300, b"6.1.0-56-amd64 (someone) #1 SMP\0");
+        put(&mut out, PAYLOAD_OFFSET_AT, &16u32.to_le_bytes());
+        put(&mut out, PAYLOAD_LENGTH_AT, &(packed.len() as u32).to_le_bytes());
+        out.extend(packed);
+        out
+    }
+
+    fn check_error(data: &[u8], expected: &str) {
+        assert_eq!(vmlinux(data).unwrap_err().to_string(), expected);
+    }
+
+    #[test]
+    fn a_bzimage_gives_its_vmlinux_and_its_release() {
+        let elf = elf(PVH_NOTE);
+        let image = bzimage(&elf);
+        assert_eq!(vmlinux(&image).unwrap(), elf);
+        assert_eq!(vmlinux(&elf).unwrap(), elf);
+        assert_eq!(release(&image).as_deref(), Some("6.1.0-56-amd64"));
+        assert_eq!(release(&elf), None);
+    }
+
+    #[test]
+    fn a_kernel_without_the_note_is_told() {
+        check_error(&bzimage(&elf(17)), "the kernel has no PVH entry (CONFIG_PVH)");
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_is_an_error() {
+        let image = bzimage(&elf(PVH_NOTE));
+        for len in 0..image.len() {
+            assert!(vmlinux(&image[..len]).is_err(), "{len}");
+        }
+        check_error(&image[..image.len() - 1], "the kernel file is cut off");
+        check_error(b"", "the kernel file is empty");
+        let mut wrong_size = image;
+        let last = wrong_size.len() - 1;
+        wrong_size[last] ^= 1;
+        assert!(vmlinux(&wrong_size).is_err());
+    }
+
+    #[test]
+    fn other_files_are_named_for_what_they_are() {
+        let mut arm = vec![0; 64];
+        put(&mut arm, 0x38, b"ARMd");
+        assert_eq!(kind(&arm), Ok(Kind::ImageAarch64));
+        let expected = "the kernel is for aarch64, which has no bzImage and no vmlinux to enter";
+        check_error(&arm, expected);
+        check_error(b"MZ\0\0zimg", expected);
+        check_error(b"\x1f\x8b\x08", "the file is gzip-compressed and no bzImage");
+        check_error(b"#!/bin/sh", "the file is no kernel image");
+        let mut other = elf(PVH_NOTE);
+        put(&mut other, 18, &ELF_MACHINE_AARCH64.to_le_bytes());
+        check_error(&other, "the file is an aarch64 ELF file, which QEMU does not boot");
+        check_error(&bzimage(b"no ELF"), "the file is no kernel image");
+    }
+}

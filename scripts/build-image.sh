@@ -1,0 +1,71 @@
+#!/bin/sh
+# Builds the guest image: kernel, initramfs and root file system, with the agent in them.
+#
+# usage: scripts/build-image.sh [--base alpine|debian|auto] [--arch x86_64] [--out DIR] [--refresh]
+#
+#   --base BASE   whose packages the guest has (default auto: what DIR has already, else Alpine if its mirror answers, else Debian)
+#   --arch ARCH   the guest's architecture (default x86_64)
+#   --out DIR     where the files go (default build); give each base its own to keep both
+#   --refresh     take the newest packages, not those in the cache
+#
+# Makes DIR/vmlinuz, DIR/vmlinux, DIR/initramfs, DIR/rootfs.ext4, and DIR/image.info, which says what they are. Nothing is made
+# again unless an input changed. Environment: DEBIAN_MIRROR, DEBIAN_SUITE, ALPINE_MIRROR, ALPINE_VERSION, and
+# ALPINE_MINIROOTFS=FILE for an Alpine base without its mirror, which then has Debian's kernel and busybox's tools only.
+set -eu
+scripts=$(cd "$(dirname "$0")" && pwd)
+root=${scripts%/*}
+. "$scripts/need.sh"
+. "$scripts/image/cache.sh"
+. "$scripts/image/modules.sh"
+. "$scripts/image/debian.sh"
+. "$scripts/image/alpine.sh"
+. "$scripts/image/key.sh"
+
+base=auto arch=x86_64 out=$root/build refresh=no
+while [ $# -gt 0 ]; do
+  case $1 in
+    -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --refresh) refresh=yes; shift; continue ;;
+    --base | --arch | --out) [ $# -ge 2 ] || die "$1 needs a value" "see $0 --help" ;;
+    *) die "unknown argument \`$1\`" "see $0 --help" ;;
+  esac
+  case $1 in --base) base=$2 ;; --arch) arch=$2 ;; --out) out=$2 ;; esac
+  shift 2
+done
+case $base in alpine | debian | auto) ;; *) die "unknown base \`$base\`" "alpine, debian or auto" ;; esac
+case $arch in x86_64) ;; *) die "no image can be built for \`$arch\`" "x86_64" ;; esac
+
+epoch=${SOURCE_DATE_EPOCH:-1700000000} # a fixed date: the same packages make the same files
+toolbox=$root/build/toolbox agent=$root/build/toolbox-linux
+if [ ! -x "$toolbox" ] || [ ! -x "$agent" ]; then
+  "$scripts/build-toolbox.sh" --arch "$arch"
+fi
+need flock util-linux
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+log_file=$out/build-image.log
+exec 9>"$out/.image.lock"
+flock -n 9 || { say "waiting for another build in $out"; flock 9; }
+choose_base
+if [ "$refresh" = no ] && is_current; then
+  exit 0
+fi
+
+: >"$log_file"
+rm -rf "$out"/.image.new.*
+work=$out/.image.new.$$
+mkdir "$work"
+trap 'as_root rm -rf "$work" "$cache/.new.$$"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+need mke2fs e2fsprogs zstd zstd xz xz-utils curl curl
+"${base}_image"
+say "packing the root file system and the initramfs"
+quietly "$log_file" as_root sh "$scripts/image/pack.sh" "$work" "$agent" "$epoch" 640
+mkdir "$work/modules"
+zstd -dcq <"$work/modules.tar.zst" | tar -C "$work/modules" -xf -
+quietly "$log_file" "$toolbox" orca image initramfs --kernel "$work/vmlinuz" --agent "$agent" \
+  --modules "$work/modules/lib/modules/$(cat "$work/release")" --out "$work/initramfs"
+quietly "$log_file" "$toolbox" orca image vmlinux "$work/vmlinuz" --out "$work/vmlinux"
+install_image
+say "$out has $(sed -n 's/^is=//p' "$out/image.info")"

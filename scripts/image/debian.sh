@@ -1,0 +1,83 @@
+# shellcheck shell=sh disable=SC2034,SC2154 # variables are shared with build-image.sh
+# Sourced by build-image.sh: Debian's packages as the base of an image, and Debian's kernel, which any base can boot.
+# Both come through mmdebstrap, which brings its own package lists: the host may be any release, or Ubuntu.
+
+debian_suite=${DEBIAN_SUITE:-bookworm}
+
+# What the suites in t/ use. No python, no systemd: a web server is busybox httpd with CGI in shell, or socat.
+debian_packages='bind9-dnsutils busybox conntrack curl dnsmasq-base ethtool iproute2 iptables iputils-ping kmod
+  libcap2-bin netcat-openbsd nftables procps socat tcpdump udhcpc'
+debian_left_out='/usr/share/doc/* /usr/share/man/* /usr/share/info/* /usr/share/locale/* /usr/share/lintian/*
+  /usr/share/zoneinfo/* /usr/share/bash-completion/*'
+
+debian_arch() {
+  case $arch in x86_64) echo amd64 ;; aarch64) echo arm64 ;; esac
+}
+
+# debstrap TARGET ARG…: mmdebstrap for the guest's architecture and the suite.
+debstrap() {
+  target=$1
+  shift
+  # shellcheck disable=SC2086 # no mirror given is no argument
+  quietly "$log_file" env SOURCE_DATE_EPOCH="$epoch" mmdebstrap --architectures="$(debian_arch)" --mode=auto "$@" \
+    "$debian_suite" "$target" ${DEBIAN_MIRROR:-}
+}
+
+debian_need() {
+  need mmdebstrap mmdebstrap zstd zstd xz xz-utils depmod kmod
+  [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || need debian-archive-keyring debian-archive-keyring
+  [ "$(id -u)" = 0 ] || need newuidmap uidmap
+}
+
+# The base, as root.tar.zst in the cache; sets $entry.
+debian_base() {
+  debian_need
+  key=$(echo "$debian_packages $debian_left_out ${DEBIAN_MIRROR:-}" | digest)
+  cached "debian-$debian_suite-$arch-$key" debian_base_make
+}
+
+debian_base_make() {
+  say "making the base of Debian $debian_suite packages (mmdebstrap; half a minute or more)"
+  # shellcheck disable=SC2086 # a list of names
+  set -- --variant=minbase --include="$(echo $debian_packages | tr ' ' ,)"
+  set -f
+  for path in $debian_left_out; do
+    set -- "$@" --dpkgopt="path-exclude=$path"
+  done
+  set +f
+  debstrap root.tar.zst "$@"
+}
+
+# The kernel, as vmlinuz, modules.tar.zst and release in the cache; sets $entry.
+debian_kernel() {
+  debian_need
+  cached "debian-$debian_suite-$arch-kernel-$(digest <"$scripts/image/modules.sh")" debian_kernel_make
+}
+
+debian_kernel_make() {
+  say "unpacking the kernel of Debian $debian_suite (linux-image-$(debian_arch), 70 MB)"
+  # The metapackage's one dependency is the kernel of the day. It is downloaded into a folder that is packed, not installed:
+  # without root the hook runs in a user namespace, which may write nowhere else.
+  # shellcheck disable=SC2016 # for the hook's shell
+  debstrap kernel.tar --variant=custom --customize-hook='export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"
+    name=$(apt-cache depends linux-image-'"$(debian_arch)"' | sed -n "s/.*Depends: \(linux-image-[0-9][^ ]*\)$/\1/p")
+    mkdir "$1/kernel" && chmod 777 "$1/kernel" && cd "$1/kernel" && apt-get download "$name"'
+  tar -xf kernel.tar ./kernel
+  dpkg-deb --extract kernel/*.deb tree
+  rm -r kernel kernel.tar
+  pick_kernel tree/boot/vmlinuz-* tree
+}
+
+# Everything that pack.sh and the initramfs are made from, in $work.
+debian_image() {
+  debian_base
+  ln -s "$entry/root.tar.zst" "$work/"
+  debian_kernel
+  use_kernel
+  contents="Debian $debian_suite with kernel $(cat "$work/release")"
+}
+
+use_kernel() {
+  cp "$entry/vmlinuz" "$entry/release" "$work/"
+  ln -s "$entry/modules.tar.zst" "$work/"
+}

@@ -1,0 +1,61 @@
+# shellcheck shell=sh disable=SC2034,SC2154 # variables are shared with build-image.sh
+# Sourced by build-image.sh: whether the image that is there is the one that would be built, and putting a new one in its place.
+
+image_files='vmlinuz vmlinux initramfs rootfs.ext4'
+
+# image_key BASE: the sum of everything that shapes the image, packages aside (those stay until --refresh).
+image_key() {
+  {
+    echo "$1 $arch $epoch $debian_suite ${DEBIAN_MIRROR:-} $alpine_version $alpine_mirror"
+    cat "$scripts/build-image.sh" "$scripts"/image/* "$agent" "$root/orca/src/image.rs" "$root"/orca/src/qemu/cpio.rs \
+      "$root"/orca/src/qemu/decompress.rs "$root"/orca/src/qemu/kernel.rs "$root"/orca/src/qemu/initramfs.rs \
+      "$root"/orca/src/qemu/initramfs/*
+    if [ "$1" = alpine ] && [ -n "${ALPINE_MINIROOTFS:-}" ]; then
+      cat "$ALPINE_MINIROOTFS"
+    fi
+  } | sha256sum | cut -d' ' -f1
+}
+
+# Settles what `auto` is. An image that is there keeps its base.
+choose_base() {
+  [ "$base" = auto ] || return 0
+  there=$(sed -n 's/^base=//p' "$out/image.info" 2>/dev/null || true)
+  if [ -n "$there" ]; then
+    base=$there
+  elif [ -n "${ALPINE_MINIROOTFS:-}" ]; then
+    base=alpine
+    say "base: Alpine, because ALPINE_MINIROOTFS is set"
+  elif alpine_answers; then
+    base=alpine
+    say "base: Alpine, whose mirror answers"
+  else
+    base=debian
+    say "base: Debian, because Alpine's mirror $alpine_mirror does not answer"
+  fi
+}
+
+is_current() {
+  for file in $image_files; do
+    [ -s "$out/$file" ] || return 1
+  done
+  [ "$(sed -n 's/^key=//p' "$out/image.info" 2>/dev/null)" = "$(image_key "$base")" ]
+}
+
+# Moves the files to their places. image.info goes first and comes last: without it nothing counts as built.
+install_image() {
+  printf 'base=%s\narch=%s\nrelease=%s\nis=%s\nkey=%s\n' "$base" "$arch" "$(cat "$work/release")" "$contents" \
+    "$(image_key "$base")" >"$work/image.info"
+  rm -f "$out/image.info"
+  for file in $image_files image.info; do
+    mv "$work/$file" "$out/$file"
+  done
+}
+
+# as_root CMD…: as root, or as root of a user namespace in which the users that a file system names exist.
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  else
+    unshare --map-root-user --map-auto -- "$@"
+  fi
+}

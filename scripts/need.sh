@@ -1,0 +1,81 @@
+# shellcheck shell=sh
+# Sourced by the scripts here: messages, quiet steps, and the programs of the host that they need.
+#
+#   say TEXT               one line on standard error
+#   die TEXT [HINT]        that, a hint, and exit 2
+#   quietly LOG CMD…       runs CMD with its output in LOG; dies with LOG's tail if it fails
+#   need CMD PACKAGE…      makes sure that programs are there, each named with its Debian package
+
+PATH=$PATH:/usr/sbin:/sbin # where mke2fs and depmod are; not every user's PATH has it
+
+say() {
+  printf '%s: %s\n' "${0##*/}" "$*" >&2
+}
+
+die() {
+  say "$1"
+  [ $# -lt 2 ] || printf 'hint: %s\n' "$2" >&2
+  exit 2
+}
+
+quietly() {
+  log=$1
+  shift
+  printf '+ %s\n' "$*" >>"$log"
+  "$@" >>"$log" 2>&1 </dev/null || {
+    tail -n 20 "$log" >&2
+    die "\`${1##*/}\` failed; the last lines of its output are above" "all of it is in $log"
+  }
+}
+
+need() {
+  missing=
+  while [ $# -ge 2 ]; do
+    command -v "$1" >/dev/null || case " $missing " in *" $2 "*) ;; *) missing="$missing $2" ;; esac
+    shift 2
+  done
+  missing=${missing# }
+  [ -n "$missing" ] || return 0
+  if command -v apt-get >/dev/null; then
+    need_apt
+  else
+    die "this host lacks $missing" "$(need_hint)"
+  fi
+}
+
+# Installs $missing. Lists that are missing or too old to be of use are fetched, once.
+need_apt() {
+  sudo=
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || die "this host lacks $missing" "as root: apt-get install $missing"
+    sudo=sudo
+  fi
+  say "installing $missing (apt-get)"
+  need_log=$(mktemp)
+  # shellcheck disable=SC2086 # a list of names
+  need_apt_get install $missing >"$need_log" 2>&1 || {
+    need_apt_get update >>"$need_log" 2>&1 || true # one broken source need not be the one that matters
+    need_apt_get install $missing >>"$need_log" 2>&1
+  } || {
+    tail -n 5 "$need_log" >&2
+    die "apt-get cannot install $missing" "all of its output is in $need_log"
+  }
+  rm -f "$need_log"
+}
+
+need_apt_get() {
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get -qy --no-install-recommends "$@" </dev/null
+}
+
+# The command that installs $missing on a system that is not Debian's kin. Rows: names that differ, `-` for none.
+need_hint() {
+  for row in "dnf install:2" "pacman -S:3" "apk add:4" "brew install:5"; do
+    command -v "${row%% *}" >/dev/null || continue
+    names=$(printf '%s\n' "$missing" | tr ' ' '\n' | awk -v column="${row#*:}" '
+      BEGIN { while ((getline line < ARGV[1]) > 0) { split(line, f, " "); name[f[1]] = f[column] } ARGV[1] = "" }
+      { printf "%s ", ($0 in name) ? name[$0] : $0 }' "${scripts:-scripts}/lib/packages")
+    printf '%s %s\n' "${row%:*}" "${names% }"
+    return
+  done
+  printf 'install them (these are the names of the Debian packages)\n'
+}
