@@ -1,1 +1,29 @@
 //! What test output means: TAP in, verdicts out. No VM, no terminal.
+//!
+//! [`Collector`] is the usual way in: feed it bytes as they come, finish it with the producer's
+//! [`ExitStatus`], and read the [`Suite`]. [`Parser`] below it gives the lines as [`Item`]s.
+//! TAP 12, 13 and 14 are read as Perl's `TAP::Parser` and node's `tap-parser` read them where
+//! these agree; KTAP as the kernel documents it. The input need not be UTF-8, need not be TAP and
+//! may be cut anywhere: memory stays constant and nothing fails but the verdict.
+
+mod collect;
+mod document;
+mod fault;
+mod ktap;
+mod line;
+pub mod marker;
+mod numbers;
+mod parser;
+mod split;
+mod suite;
+pub mod text;
+
+pub use collect::{
+    Collector, MAX_DIAGNOSTIC_BYTES, MAX_FAILURES, MAX_TOTAL_DIAGNOSTIC_BYTES, Options, Progress,
+};
+pub use fault::{Fault, FaultKind, MAX_FAULTS};
+pub use line::{Directive, Number, PlanLine, Point, Token, Version, classify};
+pub use numbers::{MAX_RANGES, Numbers};
+pub use parser::{Item, Kind, MAX_DEPTH, Parser, Standing};
+pub use split::MAX_LINE_BYTES;
+pub use suite::{ExitStatus, Failure, Plan, Suite, Verdict};

@@ -1,0 +1,230 @@
+//! The tally of one document: the stream itself, or a subtest in it.
+
+use crate::fault::{FaultKind, Faults};
+use crate::line::{self, Directive, Number, PlanLine, Point, Version};
+use crate::numbers::{Insert, Numbers};
+use crate::suite::{Failure, Plan, fault_reasons};
+use crate::text::{clip, trim, unescape};
+use std::collections::BTreeSet;
+
+/// A plan's `todo` list is read up to this many numbers.
+const MAX_TODO_LIST: usize = 10_000;
+/// Digits beyond this many cannot change a plan's text.
+const MAX_PLAN_DIGITS: usize = 300;
+/// A skip-all reason or bail-out reason is kept up to this many bytes.
+pub(crate) const MAX_REASON_BYTES: usize = 4096;
+
+#[derive(Debug, Default)]
+pub(crate) struct Document {
+    pub(crate) version: Version,
+    pub(crate) name: String,
+    pub(crate) plan: Option<Plan>,
+    pub(crate) skip_all: Option<String>,
+    pub(crate) run: u64,
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    pub(crate) skipped: u64,
+    pub(crate) todo: u64,
+    pub(crate) todo_passed: u64,
+    pub(crate) unplanned: u64,
+    pub(crate) faults: Faults,
+    pub(crate) failures: Vec<Failure>,
+    pub(crate) failed_numbers: Numbers,
+    pub(crate) todo_passed_numbers: Numbers,
+    pub(crate) strict: bool,
+    /// The last point is the last of `failures`, and what follows is about it.
+    pub(crate) explains: bool,
+    /// The last point's number and line.
+    pub(crate) last: (u64, u64),
+    /// The last point began a buffered subtest that has not ended.
+    pub(crate) braced: bool,
+    seen: Numbers,
+    plan_todo: BTreeSet<u64>,
+    /// The plan came after points: a point after it is a fault, told once.
+    closed: bool,
+}
+
+/// What a document that has ended means to the point it belongs to.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pub(crate) name: String,
+    pub(crate) failing: bool,
+    pub(crate) all_skipped: bool,
+    pub(crate) reasons: Vec<String>,
+    pub(crate) failures: Vec<Failure>,
+}
+
+/// How a point counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Judged {
+    pub(crate) number: u64,
+    pub(crate) passes: bool,
+}
+
+impl Document {
+    pub(crate) fn new(version: Version) -> Self {
+        Self { version, ..Self::default() }
+    }
+
+    /// Counts a point. `child` is the subtest that came before it, if any.
+    #[inline]
+    pub(crate) fn point(&mut self, at: u64, point: &Point<'_>, child: Option<&Child>) -> Judged {
+        self.run += 1;
+        let number = match point.number {
+            Some(number) => {
+                self.check_number(at, number);
+                number.value
+            }
+            None => self.run,
+        };
+        if self.closed {
+            self.closed = false;
+            let plan = self.plan.as_ref().map(|p| p.text.clone()).unwrap_or_default();
+            self.faults.add(at, FaultKind::PlanInside(plan));
+        }
+        let excused = point.directive.is_some() || child.is_some() || !self.plan_todo.is_empty();
+        let passes = if excused { self.excuse(point, number, child) } else { point.ok };
+        if passes {
+            self.passed += 1;
+        } else {
+            self.failed += 1;
+        }
+        let unplanned = self.plan.as_ref().is_some_and(|plan| self.run > plan.count);
+        self.unplanned += u64::from(unplanned && passes);
+        if unplanned || !passes {
+            self.failed_numbers.insert(number);
+        }
+        self.last = (number, at);
+        self.explains = false;
+        self.braced = point.opens;
+        Judged { number, passes }
+    }
+
+    /// The part of the verdict that directives and subtests have on one point.
+    fn excuse(&mut self, point: &Point<'_>, number: u64, child: Option<&Child>) -> bool {
+        let mut directive = point.directive.map(|d| d.0);
+        if point.number.is_some() && self.plan_todo.remove(&number) {
+            directive = Some(Directive::Todo);
+        }
+        let ktap = self.version == Version::Ktap1;
+        let child = child.filter(|_| ktap);
+        if directive.is_none() && point.ok && child.is_some_and(|c| c.all_skipped) {
+            directive = Some(Directive::Skip);
+        }
+        let ok = point.ok && !child.is_some_and(|c| c.failing);
+        match directive {
+            Some(Directive::Skip) => {
+                self.skipped += 1;
+                ok || self.version == Version::Tap14
+            }
+            Some(Directive::Todo | Directive::Xfail) => {
+                self.todo += 1;
+                if ok {
+                    self.todo_passed += 1;
+                    self.todo_passed_numbers.insert(number);
+                }
+                true
+            }
+            Some(Directive::Timeout | Directive::Error) => false,
+            None => ok,
+        }
+    }
+
+    #[inline]
+    fn check_number(&mut self, at: u64, number: Number) {
+        if self.version != Version::Tap14 {
+            if number.value != self.run || number.overflow {
+                let kind = FaultKind::OutOfSequence { found: number.value, expected: self.run };
+                self.faults.add(at, kind);
+            }
+            return;
+        }
+        let value = number.value;
+        let planned = self.plan.as_ref().map(|p| p.count);
+        if value == 0 || number.overflow || planned.is_some_and(|count| value > count) {
+            self.faults.add(at, FaultKind::OutOfPlan(value));
+        }
+        match self.seen.insert(value) {
+            Insert::New => {}
+            Insert::Present => self.faults.add(at, FaultKind::Duplicate(value)),
+            Insert::Full => self.faults.add(at, FaultKind::TooScattered),
+        }
+    }
+
+    pub(crate) fn plan(&mut self, at: u64, line: &PlanLine<'_>) {
+        self.explains = false;
+        if self.plan.is_some() {
+            self.faults.add(at, FaultKind::PlanRepeated);
+            return;
+        }
+        let count = line.count.value;
+        self.plan = Some(Plan { count, text: plan_text(line), line: at });
+        self.closed = self.run > 0;
+        if count == 0 {
+            self.skip_all = Some(clip(&unescape(line.reason), MAX_REASON_BYTES));
+        }
+        self.plan_todo.extend(line::numbers(line.todo).take(MAX_TODO_LIST));
+    }
+
+    pub(crate) fn pragma(&mut self, list: &[u8]) {
+        for word in list.split(|&b| b == b',') {
+            match trim(word) {
+                b"+strict" => self.strict = true,
+                b"-strict" => self.strict = false,
+                _ => {}
+            }
+        }
+    }
+
+    /// The faults that only the end can show.
+    pub(crate) fn finish(&mut self, at: u64) {
+        match &self.plan {
+            Some(plan) if plan.count != self.run || plan.count == u64::MAX => {
+                let kind = FaultKind::BadPlan { planned: plan.text.clone(), ran: self.run };
+                self.faults.add(at, kind);
+            }
+            None if self.version == Version::Ktap1 && self.run == 0 => {
+                self.faults.add(at, FaultKind::NoTests);
+            }
+            None if self.version != Version::Ktap1 => self.faults.add(at, FaultKind::NoPlan),
+            _ => {}
+        }
+        if let (Some(plan), Some(max)) = (&self.plan, self.seen.max())
+            && self.faults.total == 0
+            && max > plan.count
+        {
+            self.faults.add(at, FaultKind::OutOfPlan(max));
+        }
+    }
+
+    /// Ends a subtest.
+    pub(crate) fn into_child(mut self, at: u64) -> Child {
+        let empty = self.run == 0 && self.plan.is_none();
+        if !empty {
+            self.finish(at);
+        }
+        let mut reasons = fault_reasons(&self.faults.list, self.faults.total);
+        let shown = self.failures.len() as u64;
+        if self.failed > shown {
+            reasons.push(format!("{} more failing points", self.failed - shown));
+        }
+        let skip_plan = self.skip_all.is_some() && self.run == 0;
+        Child {
+            name: self.name,
+            failing: self.failed > 0 || self.faults.total > 0,
+            all_skipped: skip_plan || (self.run > 0 && self.skipped == self.run),
+            reasons,
+            failures: self.failures,
+        }
+    }
+}
+
+/// N of a plan in plain decimal: exact up to 64 bits, to a double's precision beyond.
+fn plan_text(line: &PlanLine<'_>) -> String {
+    if !line.count.overflow {
+        return line.count.value.to_string();
+    }
+    let digits = &line.digits[..line.digits.len().min(MAX_PLAN_DIGITS)];
+    let number: f64 = std::str::from_utf8(digits).ok().and_then(|d| d.parse().ok()).unwrap_or(0.0);
+    format!("{number:.0}")
+}

@@ -1,0 +1,131 @@
+//! What is wrong with a stream itself, as opposed to the tests it reports.
+
+use crate::text::clip;
+use std::fmt;
+
+/// A stream keeps this many faults; the rest is counted.
+pub const MAX_FAULTS: usize = 1000;
+/// An unknown line is quoted up to this many bytes.
+const MAX_QUOTE_BYTES: usize = 200;
+
+/// A fault and where it was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The line number, from 1; the number of lines for what only the end can show.
+    pub line: u64,
+    /// What it is.
+    pub kind: FaultKind,
+}
+
+/// The faults a stream can have. Each fails it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// Points, or nothing at all, but no plan.
+    NoPlan,
+    /// KTAP, which needs no plan: no points either.
+    NoTests,
+    /// A second plan.
+    PlanRepeated,
+    /// A point after a plan that came after points; the plan.
+    PlanInside(String),
+    /// The number of points is not the plan's.
+    BadPlan {
+        /// The plan's count, as written.
+        planned: String,
+        /// Points seen.
+        ran: u64,
+    },
+    /// A point's number is not its position (all versions but 14).
+    OutOfSequence {
+        /// The number it has.
+        found: u64,
+        /// Its position.
+        expected: u64,
+    },
+    /// A number that an earlier point has (version 14).
+    Duplicate(u64),
+    /// A number that the plan does not hold (version 14).
+    OutOfPlan(u64),
+    /// So many gaps in the numbers that repetitions cannot be told (version 14).
+    TooScattered,
+    /// A version line after a version, plan or point.
+    VersionLate,
+    /// A declared version below 13.
+    VersionTooOld(u64),
+    /// A version that is no plain number.
+    VersionUnreadable,
+    /// A line that is no TAP, under `pragma +strict`.
+    Unknown(String),
+}
+
+impl FaultKind {
+    pub(crate) fn unknown(raw: &[u8]) -> Self {
+        Self::Unknown(clip(raw, MAX_QUOTE_BYTES))
+    }
+
+    /// The same in the words of Perl's `prove`, for its summary.
+    pub fn perl(&self) -> String {
+        match self {
+            Self::NoPlan => "No plan found in TAP output".into(),
+            Self::PlanRepeated => "More than one plan found in TAP output".into(),
+            Self::PlanInside(plan) => {
+                format!("Plan (1..{plan}) must be at the beginning or end of the TAP output")
+            }
+            Self::BadPlan { planned, ran } => {
+                format!("Bad plan.  You planned {planned} tests but ran {ran}.")
+            }
+            Self::OutOfSequence { found, expected } => {
+                format!("Tests out of sequence.  Found ({found}) but expected ({expected})")
+            }
+            Self::VersionLate => {
+                "If TAP version is present it must be the first line of output".into()
+            }
+            Self::VersionTooOld(version) => {
+                format!("Explicit TAP version must be at least 13. Got version {version}")
+            }
+            Self::Unknown(raw) => format!("Unknown TAP token: \"{raw}\""),
+            other => {
+                let text = other.to_string();
+                text[..1].to_uppercase() + &text[1..]
+            }
+        }
+    }
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoPlan => f.write_str("no plan"),
+            Self::NoTests => f.write_str("no tests"),
+            Self::PlanRepeated => f.write_str("more than one plan"),
+            Self::PlanInside(plan) => write!(f, "points before and after the plan 1..{plan}"),
+            Self::BadPlan { planned, ran } => write!(f, "planned {planned}, ran {ran}"),
+            Self::OutOfSequence { found, expected } => {
+                write!(f, "number {found} where {expected} was due")
+            }
+            Self::Duplicate(number) => write!(f, "number {number} appears twice"),
+            Self::OutOfPlan(number) => write!(f, "number {number} is not in the plan"),
+            Self::TooScattered => f.write_str("numbers too scattered to be checked"),
+            Self::VersionLate => f.write_str("version line is not the first"),
+            Self::VersionTooOld(version) => write!(f, "version {version} cannot be declared"),
+            Self::VersionUnreadable => f.write_str("version is no plain number"),
+            Self::Unknown(raw) => write!(f, "not TAP under `pragma +strict`: `{raw}`"),
+        }
+    }
+}
+
+/// The faults of a document, bounded.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Faults {
+    pub(crate) list: Vec<Fault>,
+    pub(crate) total: u64,
+}
+
+impl Faults {
+    pub(crate) fn add(&mut self, line: u64, kind: FaultKind) {
+        self.total += 1;
+        if self.list.len() < MAX_FAULTS {
+            self.list.push(Fault { line, kind });
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Bytes of a test's output made fit to show: trimming, the two TAP escapes, lossy UTF-8, cuts.
+//!
+//! TAP is read as bytes throughout; only here does anything become a `String`.
+
+/// Whether `byte` is white space as Perl's `\s` has it for ASCII (form feed and VT included).
+pub(crate) const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | 0x0b | 0x0c | b'\r' | b'\n')
+}
+
+/// `bytes` without white space in front.
+pub(crate) fn trim_start(mut bytes: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = bytes {
+        if !is_space(*first) {
+            break;
+        }
+        bytes = rest;
+    }
+    bytes
+}
+
+/// `bytes` without white space at the end.
+pub(crate) fn trim_end(mut bytes: &[u8]) -> &[u8] {
+    while let [rest @ .., last] = bytes {
+        if !is_space(*last) {
+            break;
+        }
+        bytes = rest;
+    }
+    bytes
+}
+
+/// `bytes` without white space on either side.
+pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
+    trim_end(trim_start(bytes))
+}
+
+/// Undoes TAP's escapes: `\\` is a backslash, `\#` a hash; any other backslash stays.
+pub fn unescape(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        out.extend_from_slice(&rest[..at]);
+        match rest.get(at + 1) {
+            Some(&next @ (b'\\' | b'#')) => {
+                out.push(next);
+                rest = &rest[at + 2..];
+            }
+            _ => {
+                out.push(b'\\');
+                rest = &rest[at + 1..];
+            }
+        }
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
+/// Escapes `text` so that no part of it reads as a directive: `\` and `#` get a backslash.
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '\\' | '#') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// `bytes` as text of at most `limit` bytes; what was cut is told, bad UTF-8 is replaced.
+pub(crate) fn clip(bytes: &[u8], limit: usize) -> String {
+    if bytes.len() <= limit {
+        return String::from_utf8_lossy(bytes).into_owned();
+    }
+    let mut end = limit;
+    while end > 0 && bytes[end] & 0xc0 == 0x80 {
+        end -= 1;
+    }
+    let mut out = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    out.push_str(&format!("… ({} more bytes)", bytes.len() - end));
+    out
+}
+
+/// A description as a person reads it: without the ` - ` in front, unescaped, at most `limit` bytes.
+pub(crate) fn describe(description: &[u8], limit: usize) -> String {
+    let trimmed = trim(description);
+    let bare = match trimmed {
+        [b'-'] => &[],
+        [b'-', next, rest @ ..] if is_space(*next) => trim(rest),
+        other => other,
+    };
+    clip(&unescape(bare), limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_are_undone_pairwise() {
+        assert_eq!(unescape(br"a \# b \\# c \n \"), br"a # b \# c \n \");
+        assert_eq!(unescape(escape(r"x \# y # z").as_bytes()), br"x \# y # z");
+    }
+
+    #[test]
+    fn a_clip_never_splits_a_character() {
+        assert_eq!(clip("aé".as_bytes(), 2), "a… (2 more bytes)");
+        assert_eq!(clip(b"\xff", 9), "\u{fffd}");
+    }
+}
