@@ -17,7 +17,9 @@ root=${scripts%/*}
 . "$scripts/need.sh"
 . "$scripts/image/cache.sh"
 . "$scripts/image/modules.sh"
+. "$scripts/image/boot.sh"
 . "$scripts/image/debian.sh"
+. "$scripts/image/minirootfs.sh"
 . "$scripts/image/alpine.sh"
 . "$scripts/image/key.sh"
 
@@ -33,9 +35,14 @@ while [ $# -gt 0 ]; do
   shift 2
 done
 case $base in alpine | debian | auto) ;; *) die "unknown base \`$base\`" "alpine, debian or auto" ;; esac
+if [ -n "${ALPINE_MINIROOTFS:-}" ]; then
+  [ -r "$ALPINE_MINIROOTFS" ] || die "cannot read \`$ALPINE_MINIROOTFS\`" "set ALPINE_MINIROOTFS to an alpine-minirootfs archive"
+  ALPINE_MINIROOTFS=$(realpath "$ALPINE_MINIROOTFS")
+fi
 case $arch in x86_64) ;; *) die "no image can be built for \`$arch\`" "x86_64" ;; esac
 
 epoch=${SOURCE_DATE_EPOCH:-1700000000} # a fixed date: the same packages make the same files
+free_mib=640 # what a test can fill of the disk
 toolbox=$root/build/toolbox agent=$root/build/toolbox-linux
 if [ ! -x "$toolbox" ] || [ ! -x "$agent" ]; then
   "$scripts/build-toolbox.sh" --arch "$arch"
@@ -47,25 +54,21 @@ log_file=$out/build-image.log
 exec 9>"$out/.image.lock"
 flock -n 9 || { say "waiting for another build in $out"; flock 9; }
 choose_base
+key=$(image_key "$base")
 if [ "$refresh" = no ] && is_current; then
   exit 0
 fi
 
+need mke2fs e2fsprogs zstd zstd xz xz-utils curl curl depmod kmod
+need_root
 : >"$log_file"
-rm -rf "$out"/.image.new.*
 work=$out/.image.new.$$
+as_root rm -rf "$out"/.image.new.*
 mkdir "$work"
-trap 'as_root rm -rf "$work" "$cache/.new.$$"' EXIT
+trap 'as_root rm -rf "$work" "${cache:?}/.new.$$"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-need mke2fs e2fsprogs zstd zstd xz xz-utils curl curl
 "${base}_image"
-say "packing the root file system and the initramfs"
-quietly "$log_file" as_root sh "$scripts/image/pack.sh" "$work" "$agent" "$epoch" 640
-mkdir "$work/modules"
-zstd -dcq <"$work/modules.tar.zst" | tar -C "$work/modules" -xf -
-quietly "$log_file" "$toolbox" orca image initramfs --kernel "$work/vmlinuz" --agent "$agent" \
-  --modules "$work/modules/lib/modules/$(cat "$work/release")" --out "$work/initramfs"
-quietly "$log_file" "$toolbox" orca image vmlinux "$work/vmlinuz" --out "$work/vmlinux"
+boot_files
 install_image
-say "$out has $(sed -n 's/^is=//p' "$out/image.info")"
+say "$out has $contents"

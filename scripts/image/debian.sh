@@ -24,16 +24,15 @@ debstrap() {
 }
 
 debian_need() {
-  need mmdebstrap mmdebstrap zstd zstd xz xz-utils depmod kmod
+  need mmdebstrap mmdebstrap
   [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || need debian-archive-keyring debian-archive-keyring
-  [ "$(id -u)" = 0 ] || need newuidmap uidmap
 }
 
 # The base, as root.tar.zst in the cache; sets $entry.
 debian_base() {
   debian_need
-  key=$(echo "$debian_packages $debian_left_out ${DEBIAN_MIRROR:-}" | digest)
-  cached "debian-$debian_suite-$arch-$key" debian_base_make
+  inputs=$(echo "$debian_packages $debian_left_out ${DEBIAN_MIRROR:-}" | digest)
+  cached "debian-$debian_suite-$arch-$inputs" debian_base_make
 }
 
 debian_base_make() {
@@ -73,11 +72,6 @@ debian_image() {
   debian_base
   ln -s "$entry/root.tar.zst" "$work/"
   debian_kernel
-  use_kernel
-  contents="Debian $debian_suite with kernel $(cat "$work/release")"
-}
-
-use_kernel() {
-  cp "$entry/vmlinuz" "$entry/release" "$work/"
-  ln -s "$entry/modules.tar.zst" "$work/"
+  use_kernel "$entry"
+  contents="Debian $debian_suite with kernel $release"
 }

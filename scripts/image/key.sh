@@ -1,8 +1,6 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables are shared with build-image.sh
 # Sourced by build-image.sh: whether the image that is there is the one that would be built, and putting a new one in its place.
 
-image_files='vmlinuz vmlinux initramfs rootfs.ext4'
-
 # image_key BASE: the sum of everything that shapes the image, packages aside (those stay until --refresh).
 image_key() {
   {
@@ -35,27 +33,23 @@ choose_base() {
 }
 
 is_current() {
-  for file in $image_files; do
+  # shellcheck disable=SC2046 # a list of names
+  set -- $(sed -n 's/^files=//p' "$out/image.info" 2>/dev/null)
+  [ $# -gt 0 ] || return 1
+  for file; do
     [ -s "$out/$file" ] || return 1
   done
-  [ "$(sed -n 's/^key=//p' "$out/image.info" 2>/dev/null)" = "$(image_key "$base")" ]
+  [ "$(sed -n 's/^key=//p' "$out/image.info")" = "$key" ]
 }
 
 # Moves the files to their places. image.info goes first and comes last: without it nothing counts as built.
 install_image() {
-  printf 'base=%s\narch=%s\nrelease=%s\nis=%s\nkey=%s\n' "$base" "$arch" "$(cat "$work/release")" "$contents" \
-    "$(image_key "$base")" >"$work/image.info"
-  rm -f "$out/image.info"
-  for file in $image_files image.info; do
+  files=vmlinuz
+  [ ! -e "$work/vmlinux" ] || files="$files vmlinux"
+  files="$files initramfs rootfs.ext4"
+  printf '%s\n' "base=$base" "arch=$arch" "release=$release" "is=$contents" "files=$files" "key=$key" >"$work/image.info"
+  rm -f "$out/image.info" "$out/vmlinux"
+  for file in $files image.info; do
     mv "$work/$file" "$out/$file"
   done
-}
-
-# as_root CMD…: as root, or as root of a user namespace in which the users that a file system names exist.
-as_root() {
-  if [ "$(id -u)" = 0 ]; then
-    "$@"
-  else
-    unshare --map-root-user --map-auto -- "$@"
-  fi
 }

@@ -1,0 +1,37 @@
+# shellcheck shell=sh disable=SC2034,SC2154 # variables are shared with build-image.sh
+# Sourced by build-image.sh: from a base, a kernel and the agent to what QEMU boots, all in $work.
+
+# as_root CMD…: as root, or as root of a user namespace in which the users that a file system names exist.
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  else
+    unshare --map-root-user --map-auto -- "$@"
+  fi
+}
+
+# Who is not root needs more: told before the work begins.
+need_root() {
+  [ "$(id -u)" != 0 ] || return 0
+  need newuidmap uidmap
+  as_root true 2>/dev/null ||
+    die "file systems cannot be built by $(id -un) here" "run it as root, or allow user namespaces and add you to /etc/subuid and /etc/subgid"
+}
+
+# use_kernel FOLDER: what pick_kernel made there is the image's kernel.
+use_kernel() {
+  cp "$1/vmlinuz" "$work/"
+  ln -s "$1/modules.tar.zst" "$work/"
+  release=$(cat "$1/release")
+}
+
+boot_files() {
+  say "packing the root file system and the initramfs"
+  quietly "$log_file" as_root sh "$scripts/image/pack.sh" "$work" "$agent" "$epoch" "$free_mib"
+  mkdir "$work/modules"
+  zstd -dcq <"$work/modules.tar.zst" | tar -C "$work/modules" -xf -
+  quietly "$log_file" "$toolbox" orca image initramfs --kernel "$work/vmlinuz" --agent "$agent" \
+    --modules "$work/modules/lib/modules/$release" --out "$work/initramfs"
+  "$toolbox" orca image vmlinux "$work/vmlinuz" --out "$work/vmlinux" 2>>"$log_file" ||
+    say "no vmlinux: $(tail -n 2 "$log_file" | head -n 1)"
+}
