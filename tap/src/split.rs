@@ -22,8 +22,10 @@ pub(crate) struct Splitter {
 impl Splitter {
     /// Calls `sink(line, has_hash)` for every line that `bytes` completes, until it says stop.
     pub(crate) fn feed(&mut self, mut bytes: &[u8], mut sink: impl FnMut(&[u8], bool)) {
-        if self.after_cr && !bytes.is_empty() {
-            self.after_cr = false;
+        if bytes.is_empty() {
+            return;
+        }
+        if std::mem::take(&mut self.after_cr) {
             bytes = bytes.strip_prefix(b"\n").unwrap_or(bytes);
         }
         let mut scan = Scan::new(bytes);
