@@ -9,6 +9,7 @@
 mod collect;
 mod document;
 mod fault;
+pub mod junit;
 mod ktap;
 mod line;
 pub mod marker;
@@ -17,6 +18,7 @@ mod parser;
 mod split;
 mod suite;
 pub mod text;
+mod writer;
 
 pub use collect::{
     Collector, MAX_DIAGNOSTIC_BYTES, MAX_FAILURES, MAX_TOTAL_DIAGNOSTIC_BYTES, Options, Progress,
@@ -27,3 +29,4 @@ pub use numbers::{MAX_RANGES, Numbers};
 pub use parser::{Item, Kind, MAX_DEPTH, Parser, Standing};
 pub use split::MAX_LINE_BYTES;
 pub use suite::{ExitStatus, Failure, Plan, Suite, Verdict};
+pub use writer::{Entry, Writer};
