@@ -1,0 +1,9 @@
+//! The command line: one table of commands, one of flags; parsing, help and suggestions derive from them.
+
+pub mod command;
+pub mod flags;
+pub mod help;
+pub mod parse;
+pub mod raw;
+pub mod suggest;
+pub mod value;

@@ -1,0 +1,139 @@
+//! `orca test`: discover, plan, run, report.
+
+use crate::cancel;
+use crate::conductor::{self, Conductor, Ended, Limits, State};
+use crate::config::Config;
+use crate::discover::discover;
+use crate::error::{Error, Result, plain};
+use crate::event::{Event, Start};
+use crate::exit;
+use crate::machine::stock::Stock;
+use crate::machine::{Maker, Order, Shape};
+use crate::plan::Plan;
+use crate::pod::{Job, Pod, Policy};
+use crate::report::Reporter;
+use crate::report::human::{Human, Volume};
+use crate::report::paint::Paint;
+use crate::report::plain;
+use crate::setup::{self, Lab};
+use crate::signals;
+use crossbeam::channel::unbounded;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Runs the tests that `config` names and returns the exit status.
+///
+/// # Errors
+/// Whatever keeps a run from beginning.
+pub fn run(config: &Config) -> Result<u8> {
+    let tests = discover(&config.root, &config.paths())?;
+    if tests.is_empty() {
+        let error = Error::new(format!("no tests in `{}`", config.root.display()));
+        plain::error("orca", &error.hint("a test is called t/…/NAME_test.sh"));
+        return Ok(exit::NOTHING);
+    }
+    let lab = setup::lab(config)?;
+    let timeout = config.timeout.mul_f64(lab.factor);
+    let plan = Plan::new(tests, timeout, config.raw.retries.unwrap_or(0));
+    let workers = config.jobs.min(plan.tests.len());
+    check_socket(config, workers)?;
+    let ended = conduct(config, &plan, &lab, workers)?;
+    drop(lab);
+    match ended.signal {
+        Some(signal) => signals::die_of(signal),
+        None => Ok(exit::status(&ended.tally)),
+    }
+}
+
+fn conduct(
+    config: &Config,
+    plan: &Plan,
+    lab: &Lab<Arc<dyn Maker>>,
+    workers: usize,
+) -> Result<Ended> {
+    let signals = signals::listen()?;
+    let (canceller, cancel) = cancel::channel();
+    let (jobs, queue) = unbounded();
+    let policy = if config.raw.reuse { Policy::Reuse } else { Policy::Pristine };
+    let maker: Arc<dyn Maker> = match policy {
+        Policy::Reuse => Arc::clone(&lab.maker),
+        Policy::Pristine => {
+            let (shape, demand) = (shape(config), plan.tests.len());
+            Arc::new(Stock::new(Arc::clone(&lab.maker), shape, workers, demand, &cancel))
+        }
+    };
+    let pod = Pod::start(workers, &maker, policy, &queue, &cancel)
+        .map_err(|e| Error::new(format!("cannot start the workers: {}", plain(&e))))?;
+    drop((queue, maker));
+    let limits =
+        Limits { retries: config.raw.retries.unwrap_or(0), fail_fast: config.raw.fail_fast };
+    let state = State::new(make_jobs(config, plan, lab), limits, workers);
+    let start = Start {
+        tests: plan.tests.iter().map(|planned| planned.test.display()).collect(),
+        workers,
+        machine: lab.description.clone(),
+        log_dir: lab.log_dir.clone(),
+    };
+    let mut reporters: Vec<Box<dyn Reporter>> =
+        vec![Box::new(Human::new(Paint { on: config.colors() }, volume(config)))];
+    for warning in &lab.warnings {
+        let event = Event::Warning(warning.clone());
+        reporters.iter_mut().for_each(|reporter| reporter.event(&event, &Default::default()));
+    }
+    let conductor =
+        Conductor { jobs, pod, canceller, cancel, signals: &signals, reporters: &mut reporters };
+    Ok(conductor::run(conductor, state, start))
+}
+
+fn make_jobs(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Job> {
+    let own = |name: &str, value: OsString| (name.as_bytes().to_vec(), value.into_vec());
+    let mut env: Vec<(Vec<u8>, Vec<u8>)> =
+        config.raw.env.iter().map(|(name, value)| own(name, value.clone())).collect();
+    env.push(own("ORCA_TIMEOUT_FACTOR", lab.factor.to_string().into()));
+    let job = |(test, planned): (usize, &crate::plan::Planned)| Job {
+        test,
+        path: planned.test.display(),
+        attempt: 1,
+        order: Order {
+            shape: shape(config),
+            path: planned.test.path.as_os_str().as_bytes().to_vec(),
+            env: env.clone(),
+            timeout: planned.timeout,
+            silence: config.silence.map(|silence| silence.mul_f64(lab.factor)),
+        },
+        dir: lab.log_dir.join(&planned.test.path),
+    };
+    plan.tests.iter().enumerate().map(job).collect()
+}
+
+fn shape(config: &Config) -> Shape {
+    Shape { memory_mib: config.memory_mib, cpus: config.cpus }
+}
+
+fn volume(config: &Config) -> Volume {
+    match (config.raw.quiet, config.raw.verbose) {
+        (true, _) => Volume::Quiet,
+        (false, 0) => Volume::Normal,
+        (false, 1) => Volume::Verbose,
+        (false, _) => Volume::Everything,
+    }
+}
+
+/// Machines that share a socket path would end each other.
+fn check_socket(config: &Config, workers: usize) -> Result<()> {
+    let Some(socket) = &config.raw.socket else { return Ok(()) };
+    if workers > 1 && !socket.contains("{id}") {
+        let error =
+            Error::new("--socket needs `{id}` in its path where there are several machines");
+        return Err(error.hint("say -j1, or for example --socket /run/me/vm{id}.sock"));
+    }
+    let longest = socket.replace("{id}", "99999");
+    if Path::new(&longest).as_os_str().len() > 107 {
+        return Err(Error::new(format!(
+            "--socket: `{socket}` is longer than the 107 bytes of a socket's path"
+        )));
+    }
+    Ok(())
+}

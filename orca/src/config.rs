@@ -1,0 +1,168 @@
+//! From what was typed to what will be used: the project, the limits, the folders. Looks at the host, changes nothing.
+
+use crate::cli::raw::{Color, Raw};
+use crate::discover::TEST_DIR;
+use crate::error::{Error, Result};
+use std::ffi::OsString;
+use std::fs;
+use std::io::IsTerminal;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A test's timeout with hardware virtualisation.
+pub const TIMEOUT: Duration = Duration::from_secs(120);
+/// A boot's timeout with hardware virtualisation.
+pub const BOOT_TIMEOUT: Duration = Duration::from_secs(60);
+/// A machine's memory.
+pub const MEMORY_MIB: u32 = 512;
+/// What QEMU needs beside the guest's own memory.
+const OVERHEAD_MIB: u64 = 128;
+/// The file with a project's settings.
+const RC: &str = ".orcarc";
+
+/// Everything that is settled before a machine is thought of.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The project's root, canonical.
+    pub root: PathBuf,
+    /// Memory of each machine in MiB.
+    pub memory_mib: u32,
+    /// Virtual CPUs of each machine.
+    pub cpus: u32,
+    /// Machines at once, at most; fewer where there are fewer tests.
+    pub jobs: usize,
+    /// A test's timeout, not scaled.
+    pub timeout: Duration,
+    /// A boot's timeout, not scaled.
+    pub boot_timeout: Duration,
+    /// A test's silence, not scaled.
+    pub silence: Option<Duration>,
+    /// Whether to colour.
+    pub color: Color,
+    /// Where answers are remembered between runs.
+    pub cache: PathBuf,
+    /// Where runs keep their logs.
+    pub state: PathBuf,
+    /// The rest, as typed.
+    pub raw: Raw,
+}
+
+impl Config {
+    /// Settles what was typed.
+    ///
+    /// # Errors
+    /// A project that does not exist.
+    pub fn new(raw: Raw) -> Result<Config> {
+        let root = project_root(raw.project_root.as_deref())?;
+        let memory_mib = raw.memory_mib.unwrap_or(MEMORY_MIB);
+        let cpus = raw.cpus.unwrap_or(1);
+        Ok(Config {
+            memory_mib,
+            cpus,
+            jobs: raw.jobs.unwrap_or_else(|| default_jobs(memory_mib, cpus)),
+            timeout: raw.timeout.unwrap_or(TIMEOUT),
+            boot_timeout: raw.boot_timeout.unwrap_or(BOOT_TIMEOUT),
+            silence: raw.silence,
+            color: raw.color.unwrap_or_default(),
+            cache: user_dir("XDG_CACHE_HOME", ".cache"),
+            state: user_dir("XDG_STATE_HOME", ".local/state"),
+            root,
+            raw,
+        })
+    }
+
+    /// Whether to colour what goes to standard output.
+    pub fn colors(&self) -> bool {
+        let unwanted = || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => crate::tty::output().is_terminal() && !unwanted(),
+        }
+    }
+
+    /// The words of the command line as paths.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.raw.words.iter().map(PathBuf::from).collect()
+    }
+
+    /// Where an image file called `name` is looked for: the project's `build`, then the folder of this program.
+    pub fn image_file(&self, names: &[&str]) -> PathBuf {
+        let own = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_owned()));
+        let dirs: Vec<PathBuf> =
+            [Some(self.root.join("build")), own].into_iter().flatten().collect();
+        let candidates = dirs.iter().flat_map(|dir| names.iter().map(move |name| dir.join(name)));
+        candidates.into_iter().find(|path| path.exists()).unwrap_or_else(|| {
+            self.root.join("build").join(names.last().copied().unwrap_or_default())
+        })
+    }
+}
+
+/// The settings in the project's `.orcarc`: one argument a line; blank lines and lines that begin with `#` do not count.
+///
+/// # Errors
+/// A file that is there and cannot be read, or a project that is not there.
+pub fn rc_settings(raw: &Raw) -> Result<Vec<OsString>> {
+    let Ok(root) = project_root(raw.project_root.as_deref()) else {
+        return Ok(Vec::new()); // said again, and better, where the project matters
+    };
+    let path = root.join(RC);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(Error::io("read", &path, &e)),
+    };
+    let lines = bytes.split(|&b| b == b'\n').map(<[u8]>::trim_ascii);
+    let settings = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#"));
+    Ok(settings.map(|line| OsString::from_vec(line.to_vec())).collect())
+}
+
+fn project_root(given: Option<&Path>) -> Result<PathBuf> {
+    if let Some(dir) = given {
+        let root = fs::canonicalize(dir).map_err(|e| {
+            Error::io("find the project", dir, &e)
+                .hint("name an existing folder with --project-root")
+        })?;
+        if root.is_dir() {
+            return Ok(root);
+        }
+        let error = Error::new(format!("the project `{}` is not a folder", dir.display()));
+        return Err(error.hint("name an existing folder with --project-root"));
+    }
+    let here = std::env::current_dir()
+        .and_then(fs::canonicalize)
+        .map_err(|e| Error::io("find", Path::new("."), &e))?;
+    let above = here.ancestors().find(|dir| dir.join(TEST_DIR).is_dir());
+    Ok(above.unwrap_or(&here).to_owned())
+}
+
+/// As many machines as there are cores for, fewer where memory is short, at least one.
+fn default_jobs(memory_mib: u32, cpus: u32) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let by_cores = cores / cpus.max(1) as usize;
+    let each = u64::from(memory_mib) + OVERHEAD_MIB;
+    let by_memory = available_mib().map_or(usize::MAX, |mib| (mib / each) as usize);
+    by_cores.min(by_memory).max(1)
+}
+
+fn available_mib() -> Option<u64> {
+    let info = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib / 1024)
+}
+
+/// `$VARIABLE/orca`, or `~/<fallback>/orca`, the home being the password file's where `$HOME` is not set; without any, a folder
+/// among the temporary ones.
+fn user_dir(variable: &str, fallback: &str) -> PathBuf {
+    let absolute =
+        |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    if let Some(dir) = absolute(variable) {
+        return dir.join("orca");
+    }
+    let user = nix::unistd::geteuid();
+    let listed = || nix::unistd::User::from_uid(user).ok().flatten().map(|user| user.dir);
+    let home = absolute("HOME").or_else(listed).filter(|home| home.is_dir());
+    let home = home.unwrap_or_else(|| std::env::temp_dir().join(format!("orca-user-{user}")));
+    home.join(fallback).join("orca")
+}

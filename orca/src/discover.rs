@@ -1,0 +1,210 @@
+//! Finds the tests: files called `*_test.sh` below the project's `t/`.
+//!
+//! Symbolic links to files are followed as long as they stay in the project; links to folders are not, so there are no loops.
+
+use crate::cli::suggest;
+use crate::error::{Error, Result};
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+/// The folder under the project's root that holds the tests.
+pub const TEST_DIR: &str = "t";
+/// How the name of a test ends.
+pub const TEST_SUFFIX: &str = "_test.sh";
+
+/// A test file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Test {
+    /// Relative to the project's root.
+    pub path: PathBuf,
+}
+
+impl Test {
+    /// The path as text for people; what is not UTF-8 is replaced.
+    pub fn display(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+/// The tests that `wanted` names, sorted and each once; all of them where `wanted` is empty. A path may be a file or a folder, and
+/// is looked for from the current folder first and then from the project's root.
+///
+/// # Errors
+/// A path that does not exist, is outside the project or is no test; a folder that cannot be read.
+pub fn discover(root: &Path, wanted: &[PathBuf]) -> Result<Vec<Test>> {
+    let mut found = Vec::new();
+    if wanted.is_empty() {
+        let dir = root.join(TEST_DIR);
+        if !dir.is_dir() {
+            let hint = format!(
+                "put tests in `{TEST_DIR}/NAME{TEST_SUFFIX}`, or name another project with --project-root"
+            );
+            return Err(Error::new(format!("there is no `{}`", dir.display())).hint(hint));
+        }
+        walk(root, Path::new(TEST_DIR), &mut found)?;
+    }
+    for path in wanted {
+        let inside = locate(root, path)?;
+        if root.join(&inside).is_dir() {
+            walk(root, &inside, &mut found)?;
+        } else {
+            found.push(Test { path: inside });
+        }
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+fn walk(root: &Path, dir: &Path, found: &mut Vec<Test>) -> Result<()> {
+    let full = root.join(dir);
+    let unreadable = |e: std::io::Error| Error::io("read", &full, &e);
+    for entry in fs::read_dir(&full).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let kind = entry.file_type().map_err(unreadable)?;
+        let path = dir.join(entry.file_name());
+        if kind.is_dir() {
+            walk(root, &path, found)?;
+        } else if is_test_name(&entry.file_name()) && is_test_file(root, &path) {
+            found.push(Test { path });
+        }
+    }
+    Ok(())
+}
+
+fn is_test_name(name: &OsStr) -> bool {
+    name.as_bytes().ends_with(TEST_SUFFIX.as_bytes())
+}
+
+/// A regular file in the project, maybe behind a link.
+fn is_test_file(root: &Path, path: &Path) -> bool {
+    let inside = |full: PathBuf| full.starts_with(root) && full.is_file();
+    fs::canonicalize(root.join(path)).is_ok_and(inside)
+}
+
+/// Turns what the user typed into a path relative to the root.
+fn locate(root: &Path, path: &Path) -> Result<PathBuf> {
+    let here = std::env::current_dir().unwrap_or_default().join(path);
+    let candidates = [clean(&here), clean(&root.join(path))];
+    for candidate in &candidates {
+        if !candidate.exists() {
+            continue;
+        }
+        let parent = candidate.parent().and_then(|dir| fs::canonicalize(dir).ok());
+        let full = match (parent, candidate.file_name()) {
+            (Some(dir), Some(name)) => dir.join(name),
+            _ => candidate.clone(),
+        };
+        if let Ok(inside) = full.strip_prefix(root) {
+            return Ok(inside.to_owned());
+        }
+    }
+    let shown = path.display();
+    if candidates.iter().any(|candidate| candidate.exists()) {
+        let root = root.display();
+        return Err(Error::new(format!("`{shown}` is outside the project `{root}`"))
+            .hint("name its project with --project-root"));
+    }
+    let error = Error::new(format!("no such test: `{shown}`"));
+    Err(match suggestion(root, path) {
+        Some(name) => error.hint(format!("did you mean `{name}`?")),
+        None => error.hint("`orca list` shows all tests"),
+    })
+}
+
+/// Resolves `.` and `..` by name, so that a link is not followed before it is looked at.
+fn clean(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                out.pop();
+            }
+            part => out.push(part),
+        }
+    }
+    out
+}
+
+fn suggestion(root: &Path, path: &Path) -> Option<String> {
+    let mut all = Vec::new();
+    walk(root, Path::new(TEST_DIR), &mut all).ok()?;
+    let mut names: Vec<String> = all.iter().map(Test::display).collect();
+    let folders = all.iter().filter_map(|test| test.path.parent()).map(|p| p.display().to_string());
+    names.extend(folders);
+    suggest::nearest(&path.to_string_lossy(), names.iter().map(String::as_str)).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Project(PathBuf);
+
+    impl Project {
+        fn new(files: &[&str]) -> Project {
+            let root =
+                nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-discover-XXXXXX")).unwrap();
+            let root = fs::canonicalize(root).unwrap();
+            for file in files {
+                let path = root.join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, "").unwrap();
+            }
+            Project(root)
+        }
+
+        fn names(&self, wanted: &[&str]) -> Result<Vec<String>> {
+            let wanted: Vec<PathBuf> = wanted.iter().map(PathBuf::from).collect();
+            Ok(discover(&self.0, &wanted)?.iter().map(Test::display).collect())
+        }
+    }
+
+    impl Drop for Project {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    #[test]
+    fn files_folders_and_everything() {
+        let project =
+            Project::new(&["t/b/x_test.sh", "t/a/y_test.sh", "t/a/lib.sh", "t/z z'$\n_test.sh"]);
+        assert_eq!(
+            project.names(&[]).unwrap(),
+            ["t/a/y_test.sh", "t/b/x_test.sh", "t/z z'$\n_test.sh"]
+        );
+        assert_eq!(project.names(&["t/a"]).unwrap(), ["t/a/y_test.sh"]);
+        assert_eq!(
+            project.names(&["t/a/", "t/a/y_test.sh", "t/a/../a"]).unwrap(),
+            ["t/a/y_test.sh"]
+        );
+    }
+
+    #[test]
+    fn loops_and_links_out_of_the_project_are_left_alone() {
+        let project = Project::new(&["t/a/x_test.sh"]);
+        std::os::unix::fs::symlink("..", project.0.join("t/a/loop")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", project.0.join("t/out_test.sh")).unwrap();
+        std::os::unix::fs::symlink("x_test.sh", project.0.join("t/a/in_test.sh")).unwrap();
+        assert_eq!(project.names(&[]).unwrap(), ["t/a/in_test.sh", "t/a/x_test.sh"]);
+    }
+
+    #[test]
+    fn a_wrong_path_gets_a_suggestion() {
+        let project = Project::new(&["t/30-firewall/drop_test.sh"]);
+        let error = project.names(&["t/30-firewal"]).unwrap_err();
+        assert_eq!(error.to_string(), "no such test: `t/30-firewal`");
+        assert_eq!(error.next_step(), Some("did you mean `t/30-firewall`?"));
+        assert!(
+            project
+                .names(&["/etc/passwd"])
+                .unwrap_err()
+                .to_string()
+                .contains("outside the project")
+        );
+    }
+}

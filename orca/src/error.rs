@@ -1,0 +1,73 @@
+//! The one error type of the host side: what the user or the host got wrong, and the next step.
+//!
+//! Faults of tests and machines are not errors: they are results (see `event::Outcome` and `machine::Trouble`).
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+/// A host or user fault: a lowercase fragment, and a hint that says what to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    message: String,
+    hint: Option<String>,
+}
+
+/// `Result` with [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error that says `message`: lowercase, paths in backticks, the cause after a colon.
+    pub fn new(message: impl Into<String>) -> Error {
+        Error { message: message.into(), hint: None }
+    }
+
+    /// `cannot <verb> \`path\`: cause`.
+    pub fn io(verb: &str, path: &Path, cause: &io::Error) -> Error {
+        Error::new(format!("cannot {verb} `{}`: {}", path.display(), plain(cause)))
+    }
+
+    /// Adds the next step, which starts with a verb.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Error {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The next step, if one is known.
+    pub fn next_step(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// What an I/O error says, in lower case and without the `(os error N)` that helps nobody.
+pub fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => first.to_lowercase().chain(chars).collect(),
+        None => String::from("unknown error"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_io_error_reads_as_one_fragment() {
+        let cause = io::Error::from_raw_os_error(2);
+        let error = Error::io("read", Path::new("build/vmlinuz"), &cause).hint("build it");
+        assert_eq!(error.to_string(), "cannot read `build/vmlinuz`: no such file or directory");
+        assert_eq!(error.next_step(), Some("build it"));
+    }
+}

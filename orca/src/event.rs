@@ -1,0 +1,168 @@
+//! What happens in a run, as data. The pod and the conductor make events; reporters and the tally only read them.
+//!
+//! No event carries a test's output: that is in files, whose paths are here, with bounded tails for the screen.
+
+use crate::trouble::Trouble;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A test's place in the plan.
+pub type TestId = usize;
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The run begins. Always the first.
+    Started(Start),
+    /// Something the user should know that concerns no single test.
+    Warning(String),
+    /// A worker has begun to make a machine.
+    MachineStarting {
+        /// The worker's number, from 0.
+        worker: usize,
+    },
+    /// A worker's machine is ready for a test.
+    MachineReady {
+        /// The worker's number, from 0.
+        worker: usize,
+        /// The machine's name.
+        machine: String,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A test has begun.
+    TestStarted {
+        /// Which test.
+        test: TestId,
+        /// Its path.
+        path: String,
+        /// From 1.
+        attempt: u32,
+        /// The worker's number, from 0.
+        worker: usize,
+        /// The machine's name.
+        machine: String,
+    },
+    /// A running test has made progress. Sent a few times a second at most.
+    TestProgress {
+        /// Which test.
+        test: TestId,
+        /// Points seen.
+        points: u64,
+        /// Points planned, once that is known.
+        planned: Option<u64>,
+    },
+    /// An attempt at a test has ended. The test itself has, unless [`Attempt::retried`].
+    TestFinished(Box<Attempt>),
+    /// Told to stop: no more tests are taken.
+    Cancelled {
+        /// Why, as a fragment: `interrupted`, `a test failed`.
+        why: String,
+        /// Tests that are cut.
+        running: usize,
+    },
+    /// The run has ended. Always the last.
+    Finished {
+        /// How long it took.
+        took: Duration,
+    },
+}
+
+/// What is known before the first test.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// Paths of the planned tests; a [`TestId`] is an index into this.
+    pub tests: Vec<String>,
+    /// How many run at once.
+    pub workers: usize,
+    /// What runs them, as a person would say it: `QEMU 7.2, tcg, 512 MiB`.
+    pub machine: String,
+    /// Where the run's logs are.
+    pub log_dir: PathBuf,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every check passed, and the end marker says so.
+    Passed,
+    /// The test skipped itself, with this reason.
+    Skipped(String),
+    /// A check failed, or the plan, or the exit status.
+    Failed,
+    /// It was cut for taking too long, or for printing nothing for too long.
+    TimedOut {
+        /// Silence, not the timeout.
+        silence: bool,
+    },
+    /// The machine was in trouble, so there is no verdict.
+    Errored(Trouble),
+    /// It never ran, or was cut because the run was cancelled.
+    NotRun,
+}
+
+impl Outcome {
+    /// Whether this says that the test is fine.
+    pub fn is_good(&self) -> bool {
+        matches!(self, Outcome::Passed | Outcome::Skipped(_))
+    }
+
+    /// One word for tables and reports.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Outcome::Passed => "pass",
+            Outcome::Skipped(_) => "skip",
+            Outcome::Failed => "fail",
+            Outcome::TimedOut { .. } => "timeout",
+            Outcome::Errored(_) => "error",
+            Outcome::NotRun => "not run",
+        }
+    }
+}
+
+/// Where an attempt's time went.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timing {
+    /// Waiting for a machine.
+    pub ready: Duration,
+    /// The test itself, from `TEST` to its end marker.
+    pub test: Duration,
+    /// Clearing the machine away.
+    pub teardown: Duration,
+}
+
+/// One attempt at one test.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Which test.
+    pub test: TestId,
+    /// Its path, relative to the project.
+    pub path: String,
+    /// From 1.
+    pub attempt: u32,
+    /// Whether another attempt follows.
+    pub retried: bool,
+    /// The worker's number, from 0.
+    pub worker: usize,
+    /// The machine's name; empty if it never had one.
+    pub machine: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What its output means, as far as it came.
+    pub suite: tap::Suite,
+    /// Where its time went.
+    pub timing: Timing,
+    /// Its folder of logs and artifacts; `None` if it never ran.
+    pub dir: Option<PathBuf>,
+    /// The end of its standard error, bounded.
+    pub stderr_tail: String,
+    /// What the agent and the recorder had to say: processes left behind, output cut off.
+    pub notes: Vec<String>,
+}
+
+impl Attempt {
+    /// Good only at a later attempt.
+    pub fn is_flaky(&self) -> bool {
+        self.attempt > 1 && self.outcome.is_good()
+    }
+}

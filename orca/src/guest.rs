@@ -1,0 +1,281 @@
+//! The host's end of the agent's port: connects, switches to frames, and hands every frame to whoever waits.
+//!
+//! One thread reads; it ends when its peer closes, and its channel disconnecting is how the loss of a guest is seen. Reads have no
+//! timeouts: waiting, with deadlines, happens on the channel.
+
+use agent::wire::{self, Command, Ended, Frame, Kind, Request};
+use crossbeam::channel::{Receiver, Sender, bounded, select};
+use std::convert::Infallible;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Frames that may wait for the worker, each of up to 64 KiB: behind them the guest's writes block, which bounds memory.
+const INBOX_FRAMES: usize = 32;
+/// How long a write to the guest may block before it counts as lost.
+const WRITE_LIMIT: Duration = Duration::from_secs(30);
+/// Junk before the first `HELLO` that is put up with, in bytes.
+const JUNK_MAX: usize = 64 * 1024;
+
+/// The writing end of a connection, for any thread: frames of several threads never interleave.
+#[derive(Clone, Debug)]
+pub struct Writer(Arc<Mutex<UnixStream>>);
+
+impl Writer {
+    /// Sends one frame.
+    ///
+    /// # Errors
+    /// The stream's end, or a guest that does not read.
+    pub fn send(&self, kind: Kind, id: u32, payload: &[u8]) -> io::Result<()> {
+        let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        wire::write_frame(&mut *stream, kind, id, payload)
+    }
+}
+
+/// A connected agent that speaks frames.
+#[derive(Debug)]
+pub struct Guest {
+    stream: UnixStream,
+    writer: Writer,
+    inbox: Receiver<Frame>,
+    stop: Receiver<Infallible>,
+    reader: Option<JoinHandle<()>>,
+    last_id: u32,
+}
+
+impl Guest {
+    /// Waits for the agent's `HELLO` and switches to frames. All waiting here and in [`Guest::ask`] ends when `stop` closes.
+    ///
+    /// # Errors
+    /// `TimedOut` at the deadline, `UnexpectedEof` when the peer closes, `InvalidData` when it is no agent, `Interrupted` when
+    /// stopped.
+    pub fn connect(
+        stream: UnixStream,
+        deadline: Instant,
+        stop: &Receiver<Infallible>,
+    ) -> io::Result<Guest> {
+        stream.set_write_timeout(Some(WRITE_LIMIT))?;
+        let (frames, inbox) = bounded(INBOX_FRAMES);
+        let input = stream.try_clone()?;
+        let reader = std::thread::Builder::new()
+            .name("link".into())
+            .spawn(move || read_link(input, &frames))?;
+        let stop = stop.clone();
+        let writer = Writer(Arc::new(Mutex::new(stream.try_clone()?)));
+        let reader = Some(reader);
+        let mut guest = Guest { stream, writer, inbox, stop, reader, last_id: 0 };
+        guest.expect(wire::HELLO, deadline)?;
+        guest.stream.write_all(b"FRAMES\n")?;
+        guest.expect(wire::OK, deadline)?;
+        Ok(guest)
+    }
+
+    /// Every frame from the agent, in order; disconnected once the guest is lost.
+    pub fn inbox(&self) -> &Receiver<Frame> {
+        &self.inbox
+    }
+
+    /// Sends a request and returns its id.
+    ///
+    /// # Errors
+    /// The stream's end, or a guest that does not read.
+    pub fn send(&mut self, request: &Request) -> io::Result<u32> {
+        self.last_id = self.last_id.wrapping_add(1).max(1);
+        self.writer.send(Kind::Command, self.last_id, &request.encode())?;
+        Ok(self.last_id)
+    }
+
+    /// Sends a request that has one reply line and returns that. Frames of other requests that come in between are dropped, so
+    /// this is for moments when nothing else runs.
+    ///
+    /// # Errors
+    /// `Other` with the agent's reason when it answers `ERR`; else as [`Guest::connect`].
+    pub fn ask(&mut self, command: Command, deadline: Instant) -> io::Result<String> {
+        let id = self.send(&Request::new(command))?;
+        loop {
+            let frame = self.receive(deadline)?;
+            if frame.id == id && frame.kind == Kind::Reply {
+                let line = String::from_utf8_lossy(&frame.payload).into_owned();
+                return match line.strip_prefix(wire::ERR) {
+                    Some(why) => Err(io::Error::other(why.to_owned())),
+                    None => Ok(line),
+                };
+            }
+        }
+    }
+
+    /// Runs a command whose output does not matter, and returns how it ended.
+    ///
+    /// # Errors
+    /// As [`Guest::ask`].
+    pub fn exec(&mut self, line: &str, deadline: Instant) -> io::Result<Ended> {
+        let id = self.send(&Request::new(Command::Exec(line.into())))?;
+        loop {
+            let frame = self.receive(deadline)?;
+            if frame.id != id || frame.kind != Kind::Reply {
+                continue;
+            }
+            let reply = String::from_utf8_lossy(&frame.payload);
+            if let Some(why) = reply.strip_prefix(wire::ERR) {
+                return Err(io::Error::other(why.to_owned()));
+            }
+            if let Some(ended) = Ended::parse(&reply) {
+                return Ok(ended);
+            }
+        }
+    }
+
+    /// A handle for writing, for a thread that forwards a person's input.
+    pub fn writer(&self) -> Writer {
+        self.writer.clone()
+    }
+
+    fn expect(&mut self, line: &str, deadline: Instant) -> io::Result<()> {
+        let frame = self.receive(deadline)?;
+        if frame.payload == line.as_bytes() {
+            return Ok(());
+        }
+        let got = frame.payload.escape_ascii();
+        Err(io::Error::new(io::ErrorKind::InvalidData, format!("expected `{line}`, got `{got}`")))
+    }
+
+    fn receive(&mut self, deadline: Instant) -> io::Result<Frame> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        select! {
+            recv(self.inbox) -> frame => frame.map_err(|_| io::ErrorKind::UnexpectedEof.into()),
+            recv(self.stop) -> _ => Err(io::ErrorKind::Interrupted.into()),
+            default(left) => {
+                Err(io::Error::new(io::ErrorKind::TimedOut, "the agent did not answer in time"))
+            }
+        }
+    }
+}
+
+impl Drop for Guest {
+    /// Closes the stream, which ends the reader; the inbox is emptied so that the reader is not stuck in a full one.
+    fn drop(&mut self) {
+        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+        self.inbox = crossbeam::channel::never();
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+    }
+}
+
+/// Two lines of text (`HELLO`, then the answer to `FRAMES`), each passed on as a reply; then frames until the end.
+fn read_link(mut input: UnixStream, frames: &Sender<Frame>) {
+    let reply = |payload| Frame { kind: Kind::Reply, id: 0, payload };
+    let Some(hello) = read_line_where(&mut input, |line| line == wire::HELLO.as_bytes()) else {
+        return;
+    };
+    if frames.send(reply(hello)).is_err() {
+        return;
+    }
+    // A port that was opened twice in quick succession may have a second HELLO in it.
+    let Some(ok) = read_line_where(&mut input, |line| line != wire::HELLO.as_bytes()) else {
+        return;
+    };
+    if frames.send(reply(ok)).is_err() {
+        return;
+    }
+    let mut input = io::BufReader::with_capacity(wire::PAYLOAD_MAX, input);
+    while let Ok(Some(frame)) = wire::read_frame(&mut input) {
+        if frames.send(frame).is_err() {
+            return;
+        }
+    }
+}
+
+/// The first line that `wanted` likes, without its line end; `None` at the end of the stream or after too much else. Reads byte by
+/// byte, because what follows the line is not text.
+fn read_line_where(input: &mut UnixStream, wanted: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
+    let mut line = Vec::new();
+    for _ in 0..JUNK_MAX {
+        let mut byte = [0];
+        input.read_exact(&mut byte).ok()?;
+        if byte[0] != b'\n' {
+            line.push(byte[0]);
+            continue;
+        }
+        if line.last() == Some(&b'\r') {
+            line.pop();
+        }
+        if wanted(&line) {
+            return Some(line);
+        }
+        line.clear();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam::channel::never;
+    use std::io::{BufRead, BufReader};
+
+    fn connect(stream: UnixStream, deadline: Instant) -> io::Result<Guest> {
+        Guest::connect(stream, deadline, &never())
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(10)
+    }
+
+    /// An agent that says `greeting`, accepts `FRAMES`, and answers one request with `reply`.
+    fn scripted(greeting: &'static str, reply: &'static str) -> UnixStream {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        std::thread::spawn(move || {
+            let mut out = theirs.try_clone().unwrap();
+            let mut input = BufReader::new(theirs);
+            out.write_all(greeting.as_bytes()).unwrap();
+            let mut line = String::new();
+            input.read_line(&mut line).unwrap();
+            assert_eq!(line, "FRAMES\n");
+            out.write_all(b"OK\n").unwrap();
+            let frame = wire::read_frame(&mut input).unwrap().unwrap();
+            wire::write_frame(&mut out, Kind::Stdout, 99, b"of another").unwrap();
+            wire::write_frame(&mut out, Kind::Reply, frame.id, reply.as_bytes()).unwrap();
+        });
+        ours
+    }
+
+    #[test]
+    fn a_request_gets_its_own_answer() {
+        let mut guest = connect(scripted("HELLO AGENT_v1\n", "PONG"), soon()).unwrap();
+        assert_eq!(guest.ask(Command::Ping, soon()).unwrap(), "PONG");
+    }
+
+    #[test]
+    fn boot_noise_and_a_second_hello_are_put_up_with() {
+        let stream = scripted("garbage\r\n\0\nHELLO AGENT_v1\r\nHELLO AGENT_v1\n", "ERR no");
+        let mut guest = connect(stream, soon()).unwrap();
+        assert_eq!(guest.ask(Command::Ping, soon()).unwrap_err().to_string(), "no");
+    }
+
+    #[test]
+    fn a_peer_that_closes_or_stays_silent_is_told_apart() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let error = connect(ours, Instant::now() + Duration::from_millis(5)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(theirs);
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        drop(theirs);
+        assert_eq!(connect(ours, soon()).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn dropping_a_guest_whose_inbox_is_full_does_not_hang() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let writer = std::thread::spawn(move || {
+            let mut theirs = theirs;
+            theirs.write_all(b"HELLO AGENT_v1\nOK\n").unwrap();
+            while wire::write_frame(&mut theirs, Kind::Stdout, 1, &[b'x'; 1000]).is_ok() {}
+        });
+        let guest = connect(ours, soon()).unwrap();
+        drop(guest);
+        writer.join().unwrap();
+    }
+}

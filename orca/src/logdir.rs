@@ -1,0 +1,116 @@
+//! The folder that a run leaves behind: logs, TAP, consoles, artifacts. `latest` beside it names the newest.
+
+use crate::error::{Error, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Runs of one project that are kept; older ones are removed.
+const KEPT_RUNS: usize = 20;
+const LATEST: &str = "latest";
+
+/// Makes the folder for a run of the project at `root`, below `state`, or `given` itself.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn create(given: Option<&Path>, state: &Path, root: &Path) -> Result<PathBuf> {
+    let make = |dir: &Path| {
+        fs::create_dir_all(dir)
+            .map_err(|e| Error::io("create", dir, &e).hint("name a writable folder with --log-dir"))
+    };
+    if let Some(dir) = given {
+        make(dir)?;
+        return fs::canonicalize(dir).map_err(|e| Error::io("find", dir, &e));
+    }
+    let project = state.join("runs").join(project_name(root));
+    make(&project)?;
+    let name = format!("{}-{}", timestamp(SystemTime::now()), std::process::id());
+    let dir = project.join(&name);
+    make(&dir)?;
+    link_latest(&project, &name);
+    prune(&project);
+    Ok(dir)
+}
+
+/// The folder's name, with a few digits that tell projects of the same name apart.
+fn project_name(root: &Path) -> String {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    root.hash(&mut hasher);
+    let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    format!("{name}-{:08x}", hasher.finish() as u32)
+}
+
+/// Replaced in one step, so that it is never absent. A run without the link is as good, only harder to find.
+fn link_latest(project: &Path, name: &str) {
+    let new = project.join(format!("{LATEST}.{}", std::process::id()));
+    let _ = std::os::unix::fs::symlink(name, &new);
+    let _ = fs::rename(&new, project.join(LATEST));
+}
+
+fn prune(project: &Path) {
+    let Ok(entries) = fs::read_dir(project) else { return };
+    let is_run = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+    let mut runs: Vec<PathBuf> =
+        entries.flatten().filter(is_run).map(|entry| entry.path()).collect();
+    runs.sort();
+    for old in runs.iter().rev().skip(KEPT_RUNS) {
+        // What cannot be removed now is tried again by the next run.
+        let _ = fs::remove_dir_all(old);
+    }
+}
+
+/// `20261123-223015`, in UTC.
+pub fn timestamp(at: SystemTime) -> String {
+    let seconds = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (year, month, day) = civil(seconds / 86_400);
+    let (h, m, s) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}{month:02}{day:02}-{h:02}{m:02}{s:02}")
+}
+
+/// Year, month and day of a day counted from 1970-01-01, by counting eras of 400 years that begin in March.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn timestamps() {
+        let check = |seconds: u64, expected: &str| {
+            assert_eq!(timestamp(UNIX_EPOCH + Duration::from_secs(seconds)), expected);
+        };
+        check(0, "19700101-000000");
+        check(951_782_399, "20000228-235959");
+        check(951_782_400, "20000229-000000");
+        check(1_795_473_594, "20261123-223954");
+    }
+
+    #[test]
+    fn old_runs_are_pruned_and_the_newest_is_linked() {
+        let state = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-logdir-XXXXXX")).unwrap();
+        let root = Path::new("/srv/project");
+        let project = state.join("runs").join(project_name(root));
+        for n in 0..KEPT_RUNS + 3 {
+            fs::create_dir_all(project.join(format!("19990101-0000{n:02}-1"))).unwrap();
+        }
+        let dir = create(None, &state, root).unwrap();
+        let runs = fs::read_dir(&project).unwrap().flatten();
+        assert_eq!(runs.filter(|e| e.file_type().unwrap().is_dir()).count(), KEPT_RUNS);
+        assert_eq!(
+            fs::canonicalize(project.join(LATEST)).unwrap(),
+            fs::canonicalize(&dir).unwrap()
+        );
+        fs::remove_dir_all(&state).unwrap();
+    }
+}

@@ -1,0 +1,204 @@
+//! How a virtual machine is started, the same way whatever becomes of it: QEMU starts paused, every channel is connected, then it is
+//! let go.
+
+use super::drive::Bounds;
+use crate::cancel::{Cancel, Level};
+use crate::error::plain;
+use crate::guest::Guest;
+use crate::qemu::argv::{self, Memory, Slot, Spec};
+use crate::qemu::console::{self, Console, Tee};
+use crate::qemu::overlay::Overlays;
+use crate::qemu::process::Process;
+use crate::qemu::qmp::Qmp;
+use crate::trouble::{Kind, Trouble};
+use agent::wire::{Command, Resume, Share};
+use serde_json::Value;
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How long QEMU itself may take to start or to answer on QMP, whatever the guest does.
+pub(super) const QEMU_LIMIT: Duration = Duration::from_secs(30);
+/// Fresh entropy for each guest, in bytes.
+const SEED_BYTES: usize = 64;
+
+/// Everything that machines of one run have in common.
+pub struct Blueprint {
+    /// What shapes them.
+    pub spec: Spec,
+    /// How the project is mounted.
+    pub share: Share,
+    /// Makes their disks; `None` when they have none.
+    pub overlays: Option<Overlays>,
+    /// Sockets: private to the run, gone with it.
+    pub run_dir: PathBuf,
+    /// Consoles and QEMU's own messages: kept.
+    pub log_dir: PathBuf,
+    /// How long a boot may take until the agent says `HELLO`.
+    pub boot_limit: Duration,
+    /// Bounds on a guest that runs a test.
+    pub bounds: Bounds,
+    /// Where the agent's socket goes, with `{id}` for the machine's number; in the run's folder by default.
+    pub socket: Option<String>,
+    /// Where the named machine's console goes as well, with `--debug`.
+    pub tee: Option<fn(&str) -> Tee>,
+}
+
+/// What tells one machine from another before it starts.
+pub(super) struct Individual<'a> {
+    /// Its name, and the name of its files.
+    pub(super) name: &'a str,
+    /// Its number.
+    pub(super) id: u32,
+    /// What shapes it.
+    pub(super) spec: &'a Spec,
+    /// Its memory.
+    pub(super) memory: Memory,
+    /// Its disk.
+    pub(super) disk: Option<PathBuf>,
+}
+
+impl Blueprint {
+    /// The files of the machine with this number.
+    pub(super) fn slot(&self, id: u32, memory: Memory, disk: Option<PathBuf>) -> Slot {
+        let socket = match &self.socket {
+            Some(template) => PathBuf::from(template.replace("{id}", &id.to_string())),
+            None => self.run_dir.join(format!("vm{id}.sock")),
+        };
+        Slot { socket, overlay: disk, memory }
+    }
+
+    /// Starts QEMU, paused or waiting for its state, with every channel connected.
+    pub(super) fn start(&self, one: Individual<'_>) -> Result<Started, Trouble> {
+        let slot = self.slot(one.id, one.memory, one.disk);
+        let arguments = argv::argv(one.spec, &slot);
+        let stderr = self.log_dir.join(format!("{}.qemu.log", one.name));
+        let program = &one.spec.program;
+        let (process, pipes) = Process::start(program, &arguments, &stderr)
+            .map_err(|e| boot(format!("cannot start `{}`: {}", program.display(), plain(&e))))?;
+        let log = self.log_dir.join(format!("{}.console.log", one.name));
+        let console = Console::start(pipes.console, &log, self.tee.map(|tee| tee(one.name)))
+            .map_err(|e| boot(format!("cannot keep the console: {}", plain(&e))))?;
+        let mut parts = Parts { process, console, slot };
+        match Qmp::connect(pipes.qmp, Instant::now() + QEMU_LIMIT) {
+            Ok(qmp) => match UnixStream::connect(&parts.slot.socket) {
+                Ok(link) => Ok(Started { name: one.name.to_owned(), qmp, link: Some(link), parts }),
+                Err(e) => Err(boot(format!("cannot connect to the agent's port: {}", plain(&e)))),
+            },
+            Err(error) => {
+                let said = parts.end();
+                let why = said.unwrap_or_else(|| plain(&error));
+                Err(boot(format!("QEMU did not start: {why}")))
+            }
+        }
+    }
+
+    /// What a guest is told when it is let go.
+    pub(super) fn resume(&self, name: &str) -> Command {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Command::Resume(Resume {
+            time_ns: u64::try_from(since_epoch.as_nanos()).ok(),
+            seed: random(SEED_BYTES),
+            hostname: Some(name.to_owned()),
+            machine_id: Some(agent::wire::to_hex(&random(16))),
+            share: Some(self.share),
+        })
+    }
+}
+
+/// A boot that failed before there was a console.
+pub(super) fn boot(detail: String) -> Trouble {
+    Trouble { kind: Kind::Boot, detail, console: "<empty>".to_owned() }
+}
+
+/// What of a machine has to be ended and cleared away; dropping it does both.
+pub(super) struct Parts {
+    process: Process,
+    pub(super) console: Console,
+    slot: Slot,
+}
+
+impl Parts {
+    /// Ends QEMU, completes the console, and returns what QEMU said on its stderr.
+    pub(super) fn end(&mut self) -> Option<String> {
+        // A process that cannot be reaped is the kernel's affair.
+        let _ = self.process.kill();
+        self.console.join();
+        self.process.stderr_tail()
+    }
+
+    /// Waits for QEMU to end by itself, which it does after `quit`.
+    pub(super) fn wait(&mut self) {
+        self.console.join();
+        let _ = self.process.kill();
+    }
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        self.end();
+        let private = |path: &&PathBuf| {
+            !matches!(self.slot.memory, Memory::Template(_)) || *path == &self.slot.socket
+        };
+        let files = [Some(&self.slot.socket), self.slot.overlay.as_ref()];
+        for path in files.into_iter().flatten().filter(private) {
+            // Gone already is fine; anything else goes with the run's folder.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// A QEMU with its channels connected.
+pub(super) struct Started {
+    pub(super) name: String,
+    pub(super) qmp: Qmp,
+    /// The agent's port, until somebody greets the agent.
+    link: Option<UnixStream>,
+    pub(super) parts: Parts,
+}
+
+impl Started {
+    /// Lets the guest go and waits for its agent.
+    pub(super) fn greet(&mut self, deadline: Instant, cancel: &Cancel) -> io::Result<Guest> {
+        let link = self.link.take().ok_or(io::ErrorKind::NotConnected)?;
+        self.qmp.execute("cont", Value::Null, Instant::now() + QEMU_LIMIT)?;
+        Guest::connect(link, deadline, cancel.on(Level::Cut))
+    }
+
+    /// Ends a machine that did not get as far as it should, and says why.
+    pub(super) fn boot_trouble(&mut self, error: &io::Error, limit: Duration) -> Trouble {
+        let said = self.parts.end();
+        let console = self.parts.console.tail();
+        if error.kind() == io::ErrorKind::Interrupted {
+            return Trouble {
+                kind: Kind::Killed,
+                detail: "the run was told to end".into(),
+                console,
+            };
+        }
+        let detail = match (error.kind(), console::death(&console), said) {
+            (_, Some(death), _) => death.to_owned(),
+            (io::ErrorKind::UnexpectedEof, None, Some(said)) => format!("QEMU ended: {said}"),
+            (io::ErrorKind::UnexpectedEof, None, None) => {
+                "the machine ended before its agent said HELLO".to_owned()
+            }
+            (io::ErrorKind::TimedOut, ..) => format!("{} ({} s)", plain(error), limit.as_secs()),
+            _ => plain(error),
+        };
+        Trouble { kind: Kind::Boot, detail, console }
+    }
+}
+
+/// Bytes from the host's random pool. A host without one gets the clock's noise, which is better than a copy's identical pool.
+fn random(len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    let read = std::fs::File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut bytes));
+    if read.is_err() {
+        let noise = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = (noise >> (at % 16 * 8)) as u8;
+        }
+    }
+    bytes
+}

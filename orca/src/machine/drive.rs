@@ -1,0 +1,200 @@
+//! Drives one test on a connected guest: the deadlines, the heartbeat, the cut.
+//!
+//! The same for every machine that has an agent in it. A guest that stops answering while a test is silent is found by `PING`,
+//! which the agent answers whatever the test does.
+
+use super::{Cut, Order, Ran, Sink};
+use crate::cancel::{Cancel, Level};
+use crate::guest::Guest;
+use crate::trouble::Kind;
+use agent::wire::{self, Command, Ended, Frame, Request};
+use crossbeam::channel::{never, select};
+use std::io;
+use std::time::{Duration, Instant};
+
+/// How long the guest may be silent before it is asked whether it is there.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// The bounds that are the machine's, not the test's.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// How long a guest may leave a `PING` unanswered.
+    pub hung: Duration,
+    /// How long a cut test may take to end: the agent's grace and its KILL included.
+    pub cut: Duration,
+}
+
+/// Why a test has no end marker.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Of what kind.
+    pub kind: Kind,
+    /// The detail, a lowercase fragment.
+    pub detail: String,
+}
+
+impl Fault {
+    fn new(kind: Kind, detail: impl Into<String>) -> Fault {
+        Fault { kind, detail: detail.into() }
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Fault {
+        Fault::new(
+            Kind::Lost,
+            format!("cannot write to the agent: {}", crate::error::plain(&error)),
+        )
+    }
+}
+
+/// Runs one test and feeds `sink` until its end marker.
+///
+/// # Errors
+/// A [`Fault`] when there is none to come.
+pub fn drive(
+    guest: &mut Guest,
+    order: &Order,
+    bounds: Bounds,
+    cancel: &Cancel,
+    sink: &mut dyn Sink,
+) -> Result<Ran, Fault> {
+    let request = Request { command: Command::Test(order.path.clone()), env: order.env.clone() };
+    let id = guest.send(&request)?;
+    let now = Instant::now();
+    let mut run = Run {
+        id,
+        cut: None,
+        end_by: now + order.timeout,
+        silence: order.silence,
+        spoke: now,
+        heard: now,
+        pinged: None,
+        cut_by: None,
+        bounds,
+    };
+    let mut cut_asked = cancel.on(Level::Cut).clone();
+    loop {
+        let wake = run.wake();
+        let inbox = guest.inbox().clone();
+        select! {
+            recv(inbox) -> frame => {
+                let frame = frame
+                    .map_err(|_| Fault::new(Kind::Lost, "the connection to the agent ended"))?;
+                if let Some(ended) = run.take(&frame, sink)? {
+                    return Ok(Ran { ended, cut: run.cut });
+                }
+            }
+            recv(cut_asked) -> _ => {
+                cut_asked = never();
+                run.cut(guest, Cut::Cancelled)?;
+            }
+            recv(cancel.on(Level::Kill)) -> _ => {
+                return Err(Fault::new(Kind::Killed, "the run was told to end at once"));
+            }
+            default(wake.saturating_duration_since(Instant::now())) => run.tick(guest)?,
+        }
+    }
+}
+
+/// One running test.
+struct Run {
+    id: u32,
+    cut: Option<Cut>,
+    /// When the test times out.
+    end_by: Instant,
+    silence: Option<Duration>,
+    /// When the test last printed.
+    spoke: Instant,
+    /// When the guest last said anything.
+    heard: Instant,
+    /// When the unanswered `PING` was sent.
+    pinged: Option<Instant>,
+    /// When a cut test is given up on.
+    cut_by: Option<Instant>,
+    bounds: Bounds,
+}
+
+impl Run {
+    /// When `tick` has something to do.
+    fn wake(&self) -> Instant {
+        let life = self.pinged.map_or(self.heard + HEARTBEAT, |at| at + self.bounds.hung);
+        let end = match self.cut_by {
+            Some(at) => at,
+            None => self.silence.map_or(self.end_by, |s| self.end_by.min(self.spoke + s)),
+        };
+        life.min(end)
+    }
+
+    fn tick(&mut self, guest: &mut Guest) -> Result<(), Fault> {
+        let now = Instant::now();
+        if self.cut_by.is_some_and(|at| now >= at) {
+            let detail = "the test was told to end and neither it nor the agent did";
+            return Err(Fault::new(Kind::Hung, detail));
+        }
+        if self.pinged.is_some_and(|at| now >= at + self.bounds.hung) {
+            let detail = format!("no answer to PING in {} s", self.bounds.hung.as_secs());
+            return Err(Fault::new(Kind::Hung, detail));
+        }
+        if self.cut.is_none() && now >= self.end_by {
+            self.cut(guest, Cut::Timeout)?;
+        } else if self.cut.is_none() && self.silence.is_some_and(|s| now >= self.spoke + s) {
+            self.cut(guest, Cut::Silence)?;
+        } else if self.pinged.is_none() && now >= self.heard + HEARTBEAT {
+            self.pinged = Some(now);
+            guest.send(&Request::new(Command::Ping))?;
+        }
+        Ok(())
+    }
+
+    fn cut(&mut self, guest: &mut Guest, why: Cut) -> Result<(), Fault> {
+        if self.cut.is_none() {
+            self.cut = Some(why);
+            self.cut_by = Some(Instant::now() + self.bounds.cut);
+            guest.send(&Request::new(Command::Cancel(self.id)))?;
+        }
+        Ok(())
+    }
+
+    /// Uses one frame; the test's end if this was it.
+    fn take(&mut self, frame: &Frame, sink: &mut dyn Sink) -> Result<Option<Ended>, Fault> {
+        self.heard = Instant::now();
+        self.pinged = None;
+        if frame.id != self.id {
+            return Ok(None); // a PONG, or the OK to CANCEL
+        }
+        match frame.kind {
+            wire::Kind::Stdout | wire::Kind::Stderr => {
+                self.spoke = self.heard;
+                if frame.kind == wire::Kind::Stdout {
+                    sink.stdout(&frame.payload);
+                } else {
+                    sink.stderr(&frame.payload);
+                }
+            }
+            wire::Kind::File => sink.file(&frame.payload),
+            wire::Kind::Data => sink.data(&frame.payload),
+            wire::Kind::Reply => return self.reply(&frame.payload, sink),
+            wire::Kind::Command | wire::Kind::Stdin | wire::Kind::Window => {
+                let detail = format!("the agent sent a frame of kind {:?}", frame.kind);
+                return Err(Fault::new(Kind::Refused, detail));
+            }
+        }
+        Ok(None)
+    }
+
+    fn reply(&self, payload: &[u8], sink: &mut dyn Sink) -> Result<Option<Ended>, Fault> {
+        let line = String::from_utf8_lossy(payload);
+        if let Some(why) = line.strip_prefix(wire::ERR) {
+            return Err(Fault::new(Kind::Refused, why));
+        }
+        if line.starts_with("TAP_END ") {
+            let bad = || Fault::new(Kind::Refused, format!("unreadable end marker `{line}`"));
+            return Ended::parse(&line).map(Some).ok_or_else(bad);
+        }
+        if !line.starts_with("TAP_START ") {
+            sink.note(&line);
+        }
+        Ok(None)
+    }
+}

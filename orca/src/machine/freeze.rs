@@ -1,0 +1,105 @@
+//! Making a template: boot a machine, settle it, freeze it; and thawing a copy.
+
+use super::blueprint::{Blueprint, Individual, QEMU_LIMIT, Started, boot};
+use crate::cancel::Cancel;
+use crate::error::{Result as HostResult, plain};
+use crate::qemu::argv::{Memory, Spec};
+use crate::qemu::overlay::Overlays;
+use crate::qemu::qmp::Qmp;
+use crate::qemu::template::{Stage, Template};
+use crate::trouble::Trouble;
+use serde_json::{Value, json};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+/// What is run before the freeze, so that copies need not: it brings the shell and the usual tools into the page cache and loads the
+/// modules that tests of networks ask for. What an image lacks is passed over.
+pub const SETTLE: &str = "\
+for m in veth bridge br_netfilter 8021q dummy tun macvlan vxlan sch_netem nf_tables nft_ct nft_chain_nat nft_masq nft_reject_inet \
+nft_limit nft_log nf_conntrack xt_conntrack iptable_filter iptable_nat; do modprobe -q $m; done
+for f in /bin/sh /bin/cat /bin/ls /bin/grep /bin/sed /bin/mount /bin/sleep /sbin/ip /usr/sbin/ip /usr/sbin/nft /usr/sbin/dnsmasq \
+/usr/bin/curl; do [ -e $f ] && cat $f; done >/dev/null 2>&1
+ip link; nft list ruleset; sh -c :; true";
+
+/// The name of a template's machine in logs.
+const NAME: &str = "template";
+
+/// Boots a machine of `spec` and freezes it into `stage`, ready to be published.
+pub(super) fn freeze(
+    blueprint: &Blueprint,
+    spec: &Spec,
+    stage: &Stage,
+    cancel: &Cancel,
+) -> Result<(), Trouble> {
+    let disk = match &spec.rootfs {
+        Some(rootfs) => Some(blank_disk(rootfs, stage).map_err(|e| boot(e.to_string()))?),
+        None => None,
+    };
+    let memory = Memory::Template(stage.ram());
+    let mut started = blueprint.start(Individual { name: NAME, id: 0, spec, memory, disk })?;
+    let frozen = settle(blueprint, &mut started, cancel)
+        .and_then(|()| save(&mut started.qmp, &stage.state()));
+    match frozen {
+        Ok(()) => {
+            started.parts.wait();
+            Ok(())
+        }
+        Err(error) => Err(started.boot_trouble(&error, blueprint.boot_limit)),
+    }
+}
+
+fn blank_disk(rootfs: &std::path::Path, stage: &Stage) -> HostResult<std::path::PathBuf> {
+    let format = crate::qemu::files::rootfs_format(rootfs)?;
+    let disk = stage.dir().join("disk.qcow2");
+    Overlays::create_at(rootfs, format, &disk)?;
+    Ok(disk)
+}
+
+/// Warms the guest up and leaves it alone, its agent waiting for the next host.
+fn settle(blueprint: &Blueprint, started: &mut Started, cancel: &Cancel) -> io::Result<()> {
+    let deadline = Instant::now() + blueprint.boot_limit;
+    let mut guest = started.greet(deadline, cancel)?;
+    guest.exec(SETTLE, deadline)?;
+    started.qmp.forget_events();
+    drop(guest);
+    let unseen = |e: io::Error| io::Error::new(e.kind(), "the agent did not see its host leave");
+    started.qmp.wait_for_port(deadline).map_err(unseen)
+}
+
+/// Writes the devices' state; the memory is in its file already.
+fn save(qmp: &mut Qmp, path: &std::path::Path) -> io::Result<()> {
+    let deadline = Instant::now() + QEMU_LIMIT;
+    let file = File::create(path)?;
+    qmp.execute("stop", Value::Null, deadline)?;
+    migrate(qmp, "migrate", &file, deadline)?;
+    qmp.execute("quit", Value::Null, deadline).map(|_| ())
+}
+
+/// Gives a waiting copy its devices' state. It is paused afterwards, as the template was.
+pub(super) fn thaw(started: &mut Started, template: &Template) -> io::Result<()> {
+    let deadline = Instant::now() + QEMU_LIMIT;
+    migrate(&mut started.qmp, "migrate-incoming", &template.state()?, deadline)
+}
+
+/// Moves the devices' state out to `file`, or in from it. `x-ignore-shared` leaves the memory out; a descriptor works under QEMU's
+/// sandbox, which forbids the processes of `exec:`, and with QEMU 7, which has no `file:`.
+fn migrate(qmp: &mut Qmp, command: &str, file: &File, deadline: Instant) -> io::Result<()> {
+    let on = |name: &str| json!({ "capability": name, "state": true });
+    let capabilities = json!({ "capabilities": [on("x-ignore-shared"), on("events")] });
+    qmp.execute("migrate-set-capabilities", capabilities, deadline)?;
+    qmp.give_fd("state", file.as_fd(), deadline)?;
+    qmp.execute(command, json!({ "uri": "fd:state" }), deadline)?;
+    qmp.wait_for_migration(deadline)
+}
+
+/// What to say where a template could not be made.
+pub(super) fn reason(trouble: &Trouble) -> String {
+    format!("no template, so every machine is booted: {}", trouble.detail)
+}
+
+/// What to say where a template could not be used.
+pub(super) fn unusable(error: &io::Error) -> String {
+    format!("the template does not work, so every machine is booted: {}", plain(error))
+}

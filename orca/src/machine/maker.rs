@@ -1,0 +1,241 @@
+//! Makes virtual machines: copies of a template where there is one or one can be made, cold boots otherwise.
+//!
+//! Which of the two is decided once per shape, by whoever needs the first machine of it; the others wait for that.
+
+use super::blueprint::{Blueprint, Individual, QEMU_LIMIT, Started};
+use super::freeze;
+use super::vm::{OnConsole, Vm};
+use super::{Machine, Maker, Shape, Tell};
+use crate::cancel::Cancel;
+use crate::qemu::argv::{self, Memory, Spec};
+use crate::qemu::overlay::Overlays;
+use crate::qemu::template::{self, Store, Template};
+use crate::trouble::{Kind, Trouble};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// See the module.
+pub struct VmMaker {
+    blueprint: Blueprint,
+    made: AtomicU32,
+    /// Where templates are kept; `None` for cold boots only.
+    store: Option<Store>,
+    sources: Mutex<HashMap<Shape, Source>>,
+}
+
+/// Where machines of one shape come from.
+#[derive(Clone)]
+enum Source {
+    Cold,
+    Copies(Arc<Frozen>),
+}
+
+/// A template, with what makes disks over its disk.
+struct Frozen {
+    template: Template,
+    overlays: Option<Overlays>,
+}
+
+impl VmMaker {
+    /// A maker that has made none yet; with a `store` it copies templates from there.
+    pub fn new(blueprint: Blueprint, store: Option<Store>) -> VmMaker {
+        let (made, sources) = (AtomicU32::new(0), Mutex::default());
+        VmMaker { blueprint, made, store, sources }
+    }
+
+    /// Makes one machine; the concrete type, for those who want more than a test from it.
+    ///
+    /// # Errors
+    /// As [`Maker::make`].
+    pub fn boot(&self, shape: Shape, cancel: &Cancel, tell: Tell<'_>) -> Result<Vm, Trouble> {
+        if let Source::Copies(frozen) = self.source(shape, cancel, tell)? {
+            match self.copy(shape, &frozen, cancel) {
+                Ok(vm) => return Ok(vm),
+                Err(trouble) if trouble.kind == Kind::Killed => return Err(trouble),
+                Err(trouble) => {
+                    tell(freeze::unusable(&io::Error::other(trouble.detail)));
+                    self.sources().insert(shape, Source::Cold);
+                }
+            }
+        }
+        self.cold(shape, cancel)
+    }
+
+    /// Starts one machine whose console is a person's, and lets it go without waiting for its agent.
+    ///
+    /// # Errors
+    /// [`Kind::Boot`] when QEMU does not start.
+    pub fn start_console(&self) -> Result<OnConsole, Trouble> {
+        let mut started = self.start(&self.blueprint.spec, Memory::Anonymous, None)?;
+        match started.qmp.execute("cont", Value::Null, Instant::now() + QEMU_LIMIT) {
+            Ok(_) => Ok(OnConsole::new(started)),
+            Err(error) => Err(started.boot_trouble(&error, QEMU_LIMIT)),
+        }
+    }
+
+    /// QEMU's command line for a cold boot of the next machine, as a person would type it.
+    pub fn command_line(&self) -> String {
+        let blueprint = &self.blueprint;
+        let id = self.made.load(Ordering::Relaxed) + 1;
+        let disk = blueprint.run_dir.join(format!("vm{id}.qcow2"));
+        let slot = blueprint.slot(id, Memory::Anonymous, Some(disk));
+        argv::display(&blueprint.spec.program, &argv::argv(&blueprint.spec, &slot))
+    }
+
+    /// Makes sure that there is a template for machines of `shape`.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn prepare(&self, shape: Shape, cancel: &Cancel) -> Result<(), Trouble> {
+        let told = Mutex::new(None);
+        let tell = |text: String| *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+        match self.source(shape, cancel, &tell)? {
+            Source::Copies(_) => Ok(()),
+            Source::Cold => {
+                let why = told.into_inner().unwrap_or_else(PoisonError::into_inner);
+                Err(super::blueprint::boot(why.unwrap_or_default()))
+            }
+        }
+    }
+
+    fn cold(&self, shape: Shape, cancel: &Cancel) -> Result<Vm, Trouble> {
+        let started =
+            self.start(&self.spec(shape), Memory::Anonymous, self.blueprint.overlays.as_ref())?;
+        self.greet(started, cancel)
+    }
+
+    fn copy(&self, shape: Shape, frozen: &Frozen, cancel: &Cancel) -> Result<Vm, Trouble> {
+        let memory = Memory::Copy(frozen.template.ram());
+        let mut started = self.start(&self.spec(shape), memory, frozen.overlays.as_ref())?;
+        if let Err(error) = freeze::thaw(&mut started, &frozen.template) {
+            return Err(started.boot_trouble(&error, QEMU_LIMIT));
+        }
+        self.greet(started, cancel)
+    }
+
+    fn start(
+        &self,
+        spec: &Spec,
+        memory: Memory,
+        overlays: Option<&Overlays>,
+    ) -> Result<Started, Trouble> {
+        let id = self.made.fetch_add(1, Ordering::Relaxed) + 1;
+        let name = format!("vm{id}");
+        let overlays = overlays.or(self.blueprint.overlays.as_ref());
+        let disk: Option<PathBuf> = match overlays {
+            Some(overlays) => {
+                let disk = overlays.create(&name);
+                Some(disk.map_err(|e| super::blueprint::boot(e.to_string()))?)
+            }
+            None => None,
+        };
+        self.blueprint.start(Individual { name: &name, id, spec, memory, disk })
+    }
+
+    /// Lets a machine go, makes it an individual, and takes it all the way to the point where a test can run: its share mounted and
+    /// one command run, so that nothing cold is left on the test's path.
+    fn greet(&self, mut started: Started, cancel: &Cancel) -> Result<Vm, Trouble> {
+        let blueprint = &self.blueprint;
+        let deadline = Instant::now() + blueprint.boot_limit;
+        let ready = started.greet(deadline, cancel).and_then(|mut guest| {
+            guest.ask(blueprint.resume(&started.name), deadline)?;
+            guest.exec(":", deadline)?;
+            Ok(guest)
+        });
+        match ready {
+            Ok(guest) => Ok(Vm::new(started, guest, blueprint.bounds)),
+            Err(error) => Err(started.boot_trouble(&error, blueprint.boot_limit)),
+        }
+    }
+
+    fn spec(&self, shape: Shape) -> Spec {
+        let Shape { memory_mib, cpus } = shape;
+        Spec { memory_mib, cpus, ..self.blueprint.spec.clone() }
+    }
+
+    fn sources(&self) -> std::sync::MutexGuard<'_, HashMap<Shape, Source>> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Finds or makes the template for `shape`. The lock is held meanwhile: whoever else wants one would only make it twice.
+    fn source(&self, shape: Shape, cancel: &Cancel, tell: Tell<'_>) -> Result<Source, Trouble> {
+        let Some(store) = &self.store else { return Ok(Source::Cold) };
+        let mut sources = self.sources();
+        if let Some(source) = sources.get(&shape) {
+            return Ok(source.clone());
+        }
+        let source = match self.frozen(store, shape, cancel, tell) {
+            Ok(frozen) => Source::Copies(Arc::new(frozen)),
+            Err(trouble) if trouble.kind == Kind::Killed => return Err(trouble),
+            Err(trouble) => {
+                tell(freeze::reason(&trouble));
+                Source::Cold
+            }
+        };
+        sources.insert(shape, source.clone());
+        Ok(source)
+    }
+
+    fn frozen(
+        &self,
+        store: &Store,
+        shape: Shape,
+        cancel: &Cancel,
+        tell: Tell<'_>,
+    ) -> Result<Frozen, Trouble> {
+        let host = |e: crate::error::Error| super::blueprint::boot(e.to_string());
+        let spec = self.spec(shape);
+        let key = template::key(&spec, freeze::SETTLE)
+            .map_err(|e| super::blueprint::boot(crate::error::plain(&e)))?;
+        let template = match store.open(&key) {
+            Ok(found) => found,
+            Err(why) => {
+                tell(format!("made the template anew: {why}"));
+                None
+            }
+        };
+        let template = match template {
+            Some(template) => template,
+            None => {
+                let stage = store.stage(&key).map_err(host)?;
+                if !stage.is_made() {
+                    freeze::freeze(&self.blueprint, &spec, &stage, cancel)?;
+                    stage.publish(&describe(&spec)).map_err(host)?;
+                }
+                let made = store.open(&key).map_err(super::blueprint::boot)?;
+                made.ok_or_else(|| super::blueprint::boot("the template is gone".to_owned()))?
+            }
+        };
+        let overlays = match template.disk() {
+            Some(disk) => {
+                Some(Overlays::new(&disk, "qcow2", &self.blueprint.run_dir).map_err(host)?)
+            }
+            None => None,
+        };
+        Ok(Frozen { template, overlays })
+    }
+}
+
+fn describe(spec: &Spec) -> String {
+    let root =
+        spec.rootfs.as_ref().map_or_else(|| "no disk".into(), |path| path.display().to_string());
+    let Spec { arch, accel, memory_mib, cpus, .. } = spec;
+    let plural = if *cpus == 1 { "" } else { "s" };
+    format!("{arch} {}, {memory_mib} MiB, {cpus} CPU{plural}, {root}", accel.name())
+}
+
+impl Maker for VmMaker {
+    fn make(
+        &self,
+        shape: Shape,
+        cancel: &Cancel,
+        tell: Tell<'_>,
+    ) -> Result<Box<dyn Machine>, Trouble> {
+        self.boot(shape, cancel, tell).map(|vm| Box::new(vm) as Box<dyn Machine>)
+    }
+}

@@ -1,0 +1,110 @@
+//! The seam between the pod and whatever runs a test.
+//!
+//! The pod knows this and nothing of QEMU. Behind it stand [`vm`] (the real one), [`local`] (the agent as a child process) and, in
+//! tests, a scripted fake.
+
+pub mod blueprint;
+pub mod drive;
+mod freeze;
+pub mod local;
+pub mod maker;
+pub mod stock;
+pub mod vm;
+
+use crate::cancel::Cancel;
+use crate::trouble::Trouble;
+use agent::wire::Ended;
+use std::time::Duration;
+
+/// The size of a machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Shape {
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// Virtual CPUs.
+    pub cpus: u32,
+}
+
+/// One test to run, as a machine sees it.
+#[derive(Clone, Debug, Default)]
+pub struct Order {
+    /// The machine it wants.
+    pub shape: Shape,
+    /// Relative to the project.
+    pub path: Vec<u8>,
+    /// On top of the agent's own environment.
+    pub env: Vec<(Vec<u8>, Vec<u8>)>,
+    /// How long the test may run.
+    pub timeout: Duration,
+    /// How long it may print nothing; `None`: as long as it likes.
+    pub silence: Option<Duration>,
+}
+
+/// Where a running test's output goes. All methods are called on the worker's thread, in order of arrival.
+pub trait Sink {
+    /// Bytes from its standard output.
+    fn stdout(&mut self, bytes: &[u8]);
+    /// Bytes from its standard error.
+    fn stderr(&mut self, bytes: &[u8]);
+    /// Something the agent has to say about it: processes left behind, artifacts cut off.
+    fn note(&mut self, line: &str);
+    /// An artifact begins, at this path relative to the artifacts folder.
+    fn file(&mut self, path: &[u8]);
+    /// The next bytes of the artifact begun last; none at its end.
+    fn data(&mut self, bytes: &[u8]);
+}
+
+/// A test's end, seen from outside: there was an end marker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ran {
+    /// How its main process ended.
+    pub ended: Ended,
+    /// Why it was cut, if it did not end by itself.
+    pub cut: Option<Cut>,
+}
+
+/// Why a running test was told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// It ran over its timeout.
+    Timeout,
+    /// It printed nothing for too long.
+    Silence,
+    /// The run was cancelled.
+    Cancelled,
+}
+
+/// Something that runs one test at a time.
+pub trait Machine: Send {
+    /// What reports call it, such as `vm3`.
+    fn name(&self) -> &str;
+
+    /// Runs one test to its end or its cut.
+    ///
+    /// # Errors
+    /// The machine's trouble; it must not be used afterwards.
+    fn run(&mut self, order: &Order, cancel: &Cancel, sink: &mut dyn Sink) -> Result<Ran, Trouble>;
+
+    /// The end of the console.
+    fn console_tail(&self) -> String;
+
+    /// Ends it in good order: `EXIT`, `BYE`, gone. Dropping it instead ends it without ceremony.
+    fn stop(self: Box<Self>);
+}
+
+/// Told what the user should know about a machine that is none the worse for it.
+pub type Tell<'a> = &'a dyn Fn(String);
+
+/// Makes machines for the pod's workers.
+pub trait Maker: Send + Sync {
+    /// A machine of `shape` that is ready to run a test.
+    ///
+    /// # Errors
+    /// `Boot`, or `Killed` when `cancel` reached `Cut` first.
+    fn make(
+        &self,
+        shape: Shape,
+        cancel: &Cancel,
+        tell: Tell<'_>,
+    ) -> Result<Box<dyn Machine>, Trouble>;
+}

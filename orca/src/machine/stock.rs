@@ -1,0 +1,93 @@
+//! Always one ahead: machines made while others run, each ready to be let go.
+//!
+//! As many threads as there are workers make machines of the usual shape and hold each until a worker takes it. They make as many
+//! as there are tests and then end; a retry at the end of a run, or a test of another shape, has its machine made on the spot. So
+//! there are never more than two machines per worker.
+
+use super::{Machine, Maker, Shape, Tell};
+use crate::cancel::{Cancel, Level};
+use crate::trouble::Trouble;
+use crossbeam::channel::{Receiver, Sender, bounded, select};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+/// A machine, or why there is none, and what its maker had to say.
+type Made = (Result<Box<dyn Machine>, Trouble>, Vec<String>);
+
+/// See the module. It must be dropped before what its machines live in.
+pub struct Stock {
+    maker: Arc<dyn Maker>,
+    shape: Shape,
+    ready: Option<Receiver<Made>>,
+    makers: Vec<JoinHandle<()>>,
+}
+
+impl Stock {
+    /// Begins to make `demand` machines of `shape`, `ahead` of them at a time.
+    pub fn new(
+        maker: Arc<dyn Maker>,
+        shape: Shape,
+        ahead: usize,
+        demand: usize,
+        cancel: &Cancel,
+    ) -> Stock {
+        let (sender, ready) = bounded(0);
+        let left = Arc::new(AtomicUsize::new(demand));
+        let start = |number: usize| {
+            let (maker, left) = (Arc::clone(&maker), Arc::clone(&left));
+            let (sender, cancel) = (sender.clone(), cancel.clone());
+            let work = move || fill(&*maker, shape, &left, &cancel, &sender);
+            std::thread::Builder::new().name(format!("maker-{number}")).spawn(work)
+        };
+        // Without threads nothing is made ahead, and everything on the spot.
+        let makers = (0..ahead.min(demand)).filter_map(|number| start(number).ok()).collect();
+        Stock { maker, shape, ready: Some(ready), makers }
+    }
+}
+
+fn fill(maker: &dyn Maker, shape: Shape, left: &AtomicUsize, cancel: &Cancel, out: &Sender<Made>) {
+    let take = |n: usize| n.checked_sub(1);
+    while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
+        if cancel.reached(Level::Drain) {
+            return;
+        }
+        let said = Mutex::new(Vec::new());
+        let tell = |text| said.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+        let made = maker.make(shape, cancel, &tell);
+        let said = said.into_inner().unwrap_or_else(PoisonError::into_inner);
+        select! {
+            send(out, (made, said)) -> sent => if sent.is_err() {
+                return;
+            },
+            recv(cancel.on(Level::Drain)) -> _ => return,
+        }
+    }
+}
+
+impl Maker for Stock {
+    fn make(
+        &self,
+        shape: Shape,
+        cancel: &Cancel,
+        tell: Tell<'_>,
+    ) -> Result<Box<dyn Machine>, Trouble> {
+        if let Some(ready) = self.ready.as_ref().filter(|_| shape == self.shape)
+            && let Ok((made, said)) = ready.recv()
+        {
+            said.into_iter().for_each(tell);
+            return made;
+        }
+        self.maker.make(shape, cancel, tell)
+    }
+}
+
+impl Drop for Stock {
+    fn drop(&mut self) {
+        self.ready = None; // whoever holds a machine out lets go of it
+        for maker in self.makers.drain(..) {
+            // One that panicked has dropped its machine on the way.
+            let _ = maker.join();
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The real machine: QEMU with an agent inside, ready for a test.
+
+use super::blueprint::Started;
+use super::drive::{self, Bounds, Fault};
+use super::{Machine, Order, Ran, Sink};
+use crate::cancel::Cancel;
+use crate::guest::Guest;
+use crate::qemu::console::{self, Console};
+use crate::trouble::{Kind, Trouble};
+use agent::wire::Command;
+use serde_json::Value;
+use std::time::{Duration, Instant};
+
+/// How long an orderly stop may take before it becomes a kill.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+
+/// A booted machine.
+pub struct Vm {
+    /// Before `started`: the connection closes before QEMU is killed.
+    guest: Guest,
+    started: Started,
+    bounds: Bounds,
+}
+
+impl Vm {
+    pub(super) fn new(started: Started, guest: Guest, bounds: Bounds) -> Vm {
+        Vm { guest, started, bounds }
+    }
+
+    /// The connection to its agent, for a shell or a command.
+    pub fn guest(&mut self) -> &mut Guest {
+        &mut self.guest
+    }
+
+    /// Turns a fault of the connection into trouble, once the console has said its last.
+    pub fn trouble(&mut self, fault: Fault) -> Trouble {
+        if fault.kind != Kind::Refused {
+            self.started.parts.end();
+        }
+        let console = self.started.parts.console.tail();
+        match console::death(&console) {
+            Some(death) if matches!(fault.kind, Kind::Lost | Kind::Hung) => {
+                Trouble { kind: Kind::Panicked, detail: death.to_owned(), console }
+            }
+            _ => Trouble { kind: fault.kind, detail: fault.detail, console },
+        }
+    }
+}
+
+impl Machine for Vm {
+    fn name(&self) -> &str {
+        &self.started.name
+    }
+
+    fn run(&mut self, order: &Order, cancel: &Cancel, sink: &mut dyn Sink) -> Result<Ran, Trouble> {
+        drive::drive(&mut self.guest, order, self.bounds, cancel, sink)
+            .map_err(|fault| self.trouble(fault))
+    }
+
+    fn console_tail(&self) -> String {
+        self.started.parts.console.tail()
+    }
+
+    fn stop(mut self: Box<Self>) {
+        let deadline = Instant::now() + STOP_LIMIT;
+        if self.guest.ask(Command::Exit, deadline).is_ok() {
+            // Ended or not: dropping the process kills what is left of it.
+            let _ = self.started.qmp.execute("quit", Value::Null, deadline);
+        }
+    }
+}
+
+/// A machine that a person watches and types to on its serial console.
+pub struct OnConsole {
+    started: Started,
+}
+
+impl OnConsole {
+    pub(super) fn new(started: Started) -> OnConsole {
+        OnConsole { started }
+    }
+
+    /// The console.
+    pub fn console(&self) -> &Console {
+        &self.started.parts.console
+    }
+}

@@ -1,0 +1,98 @@
+//! The pod: a fixed number of workers, each with a machine at a time, taking jobs from one queue.
+//!
+//! It knows the trait [`Maker`], not what is behind it, and it tells what happens as events. Jobs are handed in by whoever holds the
+//! sender; when the last sender is dropped the workers end, and the event channel with them.
+
+mod recorder;
+mod worker;
+
+pub use worker::Policy;
+
+use crate::cancel::Cancel;
+use crate::event::{Event, TestId};
+use crate::machine::{Maker, Order};
+use crossbeam::channel::{Receiver, Sender, bounded};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// Events that may wait for the conductor; behind them the workers wait, which bounds memory.
+const EVENT_QUEUE: usize = 1024;
+
+/// One attempt to be made at a test.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Which test.
+    pub test: TestId,
+    /// Its path, for people.
+    pub path: String,
+    /// From 1.
+    pub attempt: u32,
+    /// What the machine is told.
+    pub order: Order,
+    /// Where its logs and artifacts go.
+    pub dir: PathBuf,
+}
+
+/// The workers.
+#[derive(Debug)]
+pub struct Pod {
+    workers: Vec<JoinHandle<()>>,
+    events: Receiver<Event>,
+}
+
+impl Pod {
+    /// Starts `size` workers that take from `jobs`.
+    ///
+    /// # Errors
+    /// When the host gives no more threads; those already started end with their queue.
+    pub fn start(
+        size: usize,
+        maker: &Arc<dyn Maker>,
+        policy: Policy,
+        jobs: &Receiver<Job>,
+        cancel: &Cancel,
+    ) -> io::Result<Pod> {
+        let (sender, events) = bounded(EVENT_QUEUE);
+        let start = |number| spawn(number, maker, policy, jobs, cancel, &sender);
+        let workers = (0..size).map(start).collect::<io::Result<_>>()?;
+        Ok(Pod { workers, events })
+    }
+
+    /// What happens; disconnected once every worker has ended.
+    pub fn events(&self) -> &Receiver<Event> {
+        &self.events
+    }
+
+    /// Waits for the workers. Call it when [`Pod::events`] is disconnected, or they may wait for somebody to read it.
+    pub fn join(self) {
+        drop(self.events);
+        for worker in self.workers {
+            // A worker that panicked has lost its test, which then has no result; the conductor sees that.
+            let _ = worker.join();
+        }
+    }
+}
+
+fn spawn(
+    number: usize,
+    maker: &Arc<dyn Maker>,
+    policy: Policy,
+    jobs: &Receiver<Job>,
+    cancel: &Cancel,
+    events: &Sender<Event>,
+) -> io::Result<JoinHandle<()>> {
+    let worker = worker::Worker {
+        number,
+        maker: Arc::clone(maker),
+        policy,
+        jobs: jobs.clone(),
+        cancel: cancel.clone(),
+        events: events.clone(),
+    };
+    std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || worker.work())
+}
+
+#[cfg(test)]
+mod tests;

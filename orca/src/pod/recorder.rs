@@ -1,0 +1,209 @@
+//! What a test prints goes to files and to the parser, here and nowhere else.
+//!
+//! Everything is bounded: the logs in their size, the tails in memory, the artifacts in number and size. What is cut off is told in a
+//! note.
+
+use super::Job;
+use crate::event::{Event, TestId};
+use crate::machine::Sink;
+use agent::wire::Ended;
+use crossbeam::channel::Sender;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The most of a test's output that its log keeps, in bytes. All of it goes through the parser.
+pub(super) const LOG_BYTES: u64 = 64 * 1024 * 1024;
+/// The most of its standard error that is kept in memory, in bytes.
+const STDERR_TAIL: usize = 4 * 1024;
+/// Notes kept.
+const NOTES_MAX: usize = 50;
+/// How often progress is told at most.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+/// The most artifacts one test may leave, and their size together in bytes.
+const ARTIFACTS_MAX: usize = 1000;
+const ARTIFACT_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Records one attempt.
+pub(super) struct Recorder {
+    test: TestId,
+    events: Sender<Event>,
+    parser: tap::Collector,
+    output: Log,
+    stdout: Log,
+    stderr_tail: Vec<u8>,
+    artifacts: Artifacts,
+    notes: Vec<String>,
+    told: Instant,
+}
+
+/// What is left of it in memory.
+pub(super) struct Recorded {
+    pub(super) suite: tap::Suite,
+    pub(super) stderr_tail: String,
+    pub(super) notes: Vec<String>,
+}
+
+impl Recorder {
+    /// Opens the logs in the job's folder. A folder that cannot be written to costs the logs, not the test.
+    pub(super) fn new(job: &Job, events: Sender<Event>) -> Recorder {
+        let mut notes = Vec::new();
+        if let Err(e) = fs::create_dir_all(&job.dir) {
+            notes.push(format!("no logs: {}", crate::error::Error::io("create", &job.dir, &e)));
+        }
+        Recorder {
+            test: job.test,
+            events,
+            parser: tap::Collector::default(),
+            output: Log::open(&job.dir.join("output.log")),
+            stdout: Log::open(&job.dir.join("stdout.tap")),
+            stderr_tail: Vec::new(),
+            artifacts: Artifacts { dir: job.dir.join("artifacts"), ..Artifacts::default() },
+            notes,
+            told: Instant::now(),
+        }
+    }
+
+    /// Closes everything. `ended` is absent where there was no end marker, which fails the suite.
+    pub(super) fn finish(mut self, ended: Option<Ended>) -> Recorded {
+        for (log, name) in [(&self.output, "output.log"), (&self.stdout, "stdout.tap")] {
+            if let Some(why) = &log.fault {
+                self.notes.push(format!("{name} is incomplete: {why}"));
+            }
+        }
+        self.notes.extend(self.artifacts.fault.take());
+        let status = match ended {
+            Some(Ended { signal: Some(signal), .. }) => tap::ExitStatus::signal(signal),
+            Some(Ended { exit, .. }) => tap::ExitStatus::Code(exit),
+            None => tap::ExitStatus::Code(-1),
+        };
+        Recorded {
+            suite: self.parser.finish(status),
+            stderr_tail: String::from_utf8_lossy(&self.stderr_tail).into_owned(),
+            notes: self.notes,
+        }
+    }
+
+    fn progress(&mut self) {
+        if self.told.elapsed() >= PROGRESS_EVERY {
+            self.told = Instant::now();
+            let tap::Progress { run: points, planned, .. } = self.parser.progress();
+            // Progress is worth nothing to a conductor that is busy or gone.
+            let _ = self.events.try_send(Event::TestProgress { test: self.test, points, planned });
+        }
+    }
+}
+
+impl Sink for Recorder {
+    fn stdout(&mut self, bytes: &[u8]) {
+        self.output.write(bytes);
+        self.stdout.write(bytes);
+        self.parser.feed(bytes);
+        self.progress();
+    }
+
+    fn stderr(&mut self, bytes: &[u8]) {
+        self.output.write(bytes);
+        self.stderr_tail.extend_from_slice(bytes);
+        let excess = self.stderr_tail.len().saturating_sub(STDERR_TAIL);
+        self.stderr_tail.drain(..excess);
+    }
+
+    fn note(&mut self, line: &str) {
+        if self.notes.len() < NOTES_MAX {
+            self.notes.push(line.chars().filter(|c| !c.is_control()).collect());
+        }
+    }
+
+    fn file(&mut self, path: &[u8]) {
+        self.artifacts.begin(path);
+    }
+
+    fn data(&mut self, bytes: &[u8]) {
+        self.artifacts.write(bytes);
+    }
+}
+
+/// A file that stops growing at [`LOG_BYTES`].
+struct Log {
+    file: Option<File>,
+    left: u64,
+    fault: Option<String>,
+}
+
+impl Log {
+    fn open(path: &Path) -> Log {
+        match File::create(path) {
+            Ok(file) => Log { file: Some(file), left: LOG_BYTES, fault: None },
+            Err(e) => Log { file: None, left: 0, fault: Some(crate::error::plain(&e)) },
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let Some(file) = &mut self.file else { return };
+        let kept = &bytes[..self.left.min(bytes.len() as u64) as usize];
+        self.left -= kept.len() as u64;
+        let mut fault = file.write_all(kept).err().map(|e| crate::error::plain(&e));
+        if fault.is_none() && kept.len() < bytes.len() {
+            fault = Some(format!("cut off at {} MiB", LOG_BYTES >> 20));
+            // The last words of a log that may not grow; if they cannot be written, the note still says it.
+            let _ = writeln!(file, "\n[orca: {}]", fault.as_deref().unwrap_or_default());
+        }
+        if fault.is_some() {
+            self.file = None;
+            self.fault = fault;
+        }
+    }
+}
+
+#[derive(Default)]
+struct Artifacts {
+    dir: PathBuf,
+    open: Option<File>,
+    count: usize,
+    bytes: u64,
+    fault: Option<String>,
+}
+
+impl Artifacts {
+    /// Begins a file. A guest may be an enemy: only plain names below the folder, which nothing else writes to, are accepted.
+    fn begin(&mut self, path: &[u8]) {
+        self.open = None;
+        let path = Path::new(std::ffi::OsStr::from_bytes(path));
+        let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
+        if !plain || path.as_os_str().is_empty() || path.as_os_str().as_bytes().contains(&0) {
+            return self.fail("refused a path that leaves their folder");
+        }
+        self.count += 1;
+        if self.count > ARTIFACTS_MAX {
+            return self.fail("cut off: too many files");
+        }
+        let full = self.dir.join(path);
+        let made =
+            full.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| File::create(full));
+        match made {
+            Ok(file) => self.open = Some(file),
+            Err(e) => self.fail(&crate::error::plain(&e)),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            self.open = None;
+        }
+        let Some(file) = &mut self.open else { return };
+        self.bytes += bytes.len() as u64;
+        if self.bytes > ARTIFACT_BYTES {
+            self.fail("cut off: too large");
+        } else if let Err(e) = file.write_all(bytes) {
+            self.fail(&crate::error::plain(&e));
+        }
+    }
+
+    fn fail(&mut self, why: &str) {
+        self.open = None;
+        self.fault.get_or_insert_with(|| format!("artifacts: {why}"));
+    }
+}

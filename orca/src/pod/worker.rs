@@ -1,0 +1,163 @@
+//! One worker: takes a job, has a machine for it, runs it, tells what came of it.
+//!
+//! It owns its machine by value: whoever ends the worker ends the machine. Nothing here can fail in a way that ends the worker
+//! early; every job taken gets exactly one `TestFinished`.
+
+use super::Job;
+use super::recorder::Recorder;
+use crate::cancel::{Cancel, Level};
+use crate::event::{Attempt, Event, Outcome, Timing};
+use crate::machine::{Cut, Machine, Maker, Ran, Shape};
+use crate::trouble::{Kind, Trouble};
+use crossbeam::channel::{Receiver, Sender, select};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What becomes of a machine after a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// One machine per worker, for all its tests.
+    Reuse,
+    /// Every test gets a machine that nobody has touched.
+    Pristine,
+}
+
+/// A machine for the next test of its shape.
+type Kept = (Shape, Box<dyn Machine>);
+
+/// See the module.
+pub(super) struct Worker {
+    pub(super) number: usize,
+    pub(super) maker: Arc<dyn Maker>,
+    pub(super) policy: Policy,
+    pub(super) jobs: Receiver<Job>,
+    pub(super) cancel: Cancel,
+    pub(super) events: Sender<Event>,
+}
+
+impl Worker {
+    /// Works until the queue is closed or the run is cancelled.
+    pub(super) fn work(self) {
+        let mut kept: Option<Kept> = None;
+        while let Some(job) = self.next_job() {
+            let fits = |(shape, _): &Kept| *shape == job.order.shape;
+            kept = self.run(&job, kept.filter(fits).map(|(_, machine)| machine));
+        }
+        if let Some((_, machine)) = kept {
+            machine.stop();
+        }
+    }
+
+    fn next_job(&self) -> Option<Job> {
+        if self.cancel.reached(Level::Drain) {
+            return None;
+        }
+        select! {
+            recv(self.jobs) -> job => job.ok(),
+            recv(self.cancel.on(Level::Drain)) -> _ => None,
+        }
+    }
+
+    /// Runs one job and returns the machine if it may be used again.
+    fn run(&self, job: &Job, machine: Option<Box<dyn Machine>>) -> Option<Kept> {
+        let waiting = Instant::now();
+        let mut machine = match machine.map_or_else(|| self.make(job.order.shape), Ok) {
+            Ok(machine) => machine,
+            Err(trouble) => {
+                let ready = waiting.elapsed();
+                let timing = Timing { ready, ..Timing::default() };
+                self.tell_of_trouble(job, trouble, timing);
+                return None;
+            }
+        };
+        let ready = waiting.elapsed();
+        self.tell(Event::TestStarted {
+            test: job.test,
+            path: job.path.clone(),
+            attempt: job.attempt,
+            worker: self.number,
+            machine: machine.name().to_owned(),
+        });
+        let mut recorder = Recorder::new(job, self.events.clone());
+        let started = Instant::now();
+        let result = machine.run(&job.order, &self.cancel, &mut recorder);
+        let test = started.elapsed();
+        let name = machine.name().to_owned();
+        let stopped = Instant::now();
+        let keep = match (&result, self.policy) {
+            (Ok(ran), Policy::Reuse) if ran.cut.is_none() => Some((job.order.shape, machine)),
+            _ => {
+                drop(machine);
+                None
+            }
+        };
+        let timing = Timing { ready, test, teardown: stopped.elapsed() };
+        self.tell(Event::TestFinished(Box::new(self.attempt(job, name, result, recorder, timing))));
+        keep
+    }
+
+    fn make(&self, shape: Shape) -> Result<Box<dyn Machine>, Trouble> {
+        self.tell(Event::MachineStarting { worker: self.number });
+        let started = Instant::now();
+        let tell = |text| self.tell(Event::Warning(text));
+        let machine = self.maker.make(shape, &self.cancel, &tell)?;
+        self.tell(Event::MachineReady {
+            worker: self.number,
+            machine: machine.name().to_owned(),
+            took: started.elapsed(),
+        });
+        Ok(machine)
+    }
+
+    fn attempt(
+        &self,
+        job: &Job,
+        machine: String,
+        result: Result<Ran, Trouble>,
+        recorder: Recorder,
+        timing: Timing,
+    ) -> Attempt {
+        let recorded = recorder.finish(result.as_ref().ok().map(|ran| ran.ended));
+        let outcome = match result {
+            Ok(Ran { cut: Some(Cut::Timeout), .. }) => Outcome::TimedOut { silence: false },
+            Ok(Ran { cut: Some(Cut::Silence), .. }) => Outcome::TimedOut { silence: true },
+            Ok(Ran { cut: Some(Cut::Cancelled), .. }) => Outcome::NotRun,
+            Ok(Ran { cut: None, .. }) => verdict(&recorded.suite),
+            Err(trouble) if trouble.kind == Kind::Killed => Outcome::NotRun,
+            Err(trouble) => Outcome::Errored(trouble),
+        };
+        Attempt {
+            test: job.test,
+            path: job.path.clone(),
+            attempt: job.attempt,
+            retried: false,
+            worker: self.number,
+            machine,
+            outcome,
+            suite: recorded.suite,
+            timing,
+            dir: Some(job.dir.clone()),
+            stderr_tail: recorded.stderr_tail,
+            notes: recorded.notes,
+        }
+    }
+
+    fn tell_of_trouble(&self, job: &Job, trouble: Trouble, timing: Timing) {
+        let recorder = Recorder::new(job, self.events.clone());
+        let attempt = self.attempt(job, String::new(), Err(trouble), recorder, timing);
+        self.tell(Event::TestFinished(Box::new(attempt)));
+    }
+
+    fn tell(&self, event: Event) {
+        // Without a conductor there is nobody to tell; the cancel channel ends the worker.
+        let _ = self.events.send(event);
+    }
+}
+
+fn verdict(suite: &tap::Suite) -> Outcome {
+    match suite.verdict() {
+        tap::Verdict::Pass => Outcome::Passed,
+        tap::Verdict::Skip => Outcome::Skipped(suite.skip_all.clone().unwrap_or_default()),
+        tap::Verdict::Fail | tap::Verdict::Bail => Outcome::Failed,
+    }
+}

@@ -1,0 +1,84 @@
+//! One table row per guest architecture, with a reason beside each odd entry.
+
+use std::fmt;
+
+/// A guest architecture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arch {
+    /// 64-bit x86.
+    X86_64,
+    /// 64-bit ARM.
+    Aarch64,
+}
+
+/// What differs between architectures on QEMU's and the kernel's command line.
+#[derive(Debug)]
+pub struct Row {
+    /// The emulator.
+    pub program: &'static str,
+    /// The Debian package that holds it.
+    pub package: &'static str,
+    /// `-machine`, without the accelerator.
+    pub machine: &'static str,
+    /// `-cpu` without hardware virtualisation.
+    pub tcg_cpu: &'static str,
+    /// The serial console as the kernel names it.
+    pub console: &'static str,
+    /// Kernel files looked for in the image folder, best first.
+    pub kernels: &'static [&'static str],
+    /// Whether QEMU has the generation id device, which makes a copied guest reseed its random pool.
+    pub vmgenid: bool,
+}
+
+const X86_64: Row = Row {
+    program: "qemu-system-x86_64",
+    package: "qemu-system-x86",
+    // No system management mode and no VMware port: both cost emulation and nothing here uses them.
+    machine: "q35,smm=off,vmport=off",
+    tcg_cpu: "max",
+    console: "ttyS0",
+    // The uncompressed kernel is entered through PVH: no BIOS, no decompression under emulation.
+    kernels: &["vmlinux", "vmlinuz"],
+    vmgenid: true,
+};
+
+const AARCH64: Row = Row {
+    program: "qemu-system-aarch64",
+    package: "qemu-system-arm",
+    machine: "virt,gic-version=3",
+    // `max` turns on pointer authentication, which emulation pays for at every function call.
+    tcg_cpu: "cortex-a72",
+    console: "ttyAMA0",
+    kernels: &["vmlinuz"],
+    vmgenid: false,
+};
+
+impl Arch {
+    /// The architecture this program was built for.
+    pub const HOST: Arch = if cfg!(target_arch = "aarch64") { Arch::Aarch64 } else { Arch::X86_64 };
+
+    /// Every architecture.
+    pub const ALL: [Arch; 2] = [Arch::X86_64, Arch::Aarch64];
+
+    /// Its row of the table.
+    pub fn row(self) -> &'static Row {
+        match self {
+            Arch::X86_64 => &X86_64,
+            Arch::Aarch64 => &AARCH64,
+        }
+    }
+
+    /// The architecture called `name`, as `uname -m` spells it.
+    pub fn from_name(name: &str) -> Option<Arch> {
+        Arch::ALL.into_iter().find(|arch| arch.to_string() == name)
+    }
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Arch::X86_64 => "x86_64",
+            Arch::Aarch64 => "aarch64",
+        })
+    }
+}

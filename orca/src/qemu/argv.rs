@@ -1,0 +1,272 @@
+//! QEMU's command line: a pure function of the machine's [`Spec`] and its [`Slot`], one function per group of arguments.
+
+use super::accel::Accel;
+use super::arch::Arch;
+use crate::quote::shell_word;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// What shapes a machine: equal specs give machines that are alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// The emulator to run.
+    pub program: PathBuf,
+    /// The guest's architecture.
+    pub arch: Arch,
+    /// What executes the guest's instructions.
+    pub accel: Accel,
+    /// The kernel image.
+    pub kernel: PathBuf,
+    /// The initramfs, whose `/init` is the agent.
+    pub initrd: PathBuf,
+    /// The root disk, never written to; `None` leaves the guest in its initramfs.
+    pub rootfs: Option<PathBuf>,
+    /// Guest memory in MiB.
+    pub memory_mib: u32,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// The folder that the guest mounts as its project.
+    pub share: PathBuf,
+    /// Whether the guest's writes reach `share`.
+    pub share_writable: bool,
+    /// Whether the guest has a network card with user-mode networking.
+    pub net: bool,
+    /// More words for the kernel command line.
+    pub append: String,
+}
+
+/// What belongs to one machine alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// The agent's socket.
+    pub socket: PathBuf,
+    /// The writable disk over the root disk.
+    pub overlay: Option<PathBuf>,
+    /// Where the guest's memory lives.
+    pub memory: Memory,
+}
+
+/// Where the guest's memory lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// In QEMU's own.
+    Anonymous,
+    /// In a file, written through: how a template is made.
+    Template(PathBuf),
+    /// Mapped privately from a template's file, waiting for its device state: how a copy starts.
+    Copy(PathBuf),
+}
+
+/// The arguments behind the program's name. The machine starts paused; QMP is on fd 0, the serial console on fd 1.
+pub fn argv(spec: &Spec, slot: &Slot) -> Vec<OsString> {
+    let mut args = Args::default();
+    machine(&mut args, spec, slot);
+    boot(&mut args, spec);
+    disk(&mut args, spec, slot);
+    share(&mut args, spec);
+    ports(&mut args, slot);
+    net(&mut args, spec);
+    control(&mut args, slot);
+    args.0
+}
+
+#[derive(Default)]
+struct Args(Vec<OsString>);
+
+impl Args {
+    fn flag(&mut self, name: &str) {
+        self.0.push(name.into());
+    }
+
+    fn pair(&mut self, name: &str, value: impl Into<OsString>) {
+        self.0.push(name.into());
+        self.0.push(value.into());
+    }
+}
+
+/// `path` inside a QEMU option, where a comma ends the value and a doubled one stands for itself.
+fn option_with_path(before: &str, path: &Path, after: &str) -> OsString {
+    let mut out = before.as_bytes().to_vec();
+    for &byte in path.as_os_str().as_bytes() {
+        out.push(byte);
+        if byte == b',' {
+            out.push(byte);
+        }
+    }
+    out.extend_from_slice(after.as_bytes());
+    OsString::from_vec(out)
+}
+
+fn machine(args: &mut Args, spec: &Spec, slot: &Slot) {
+    let row = spec.arch.row();
+    let accel = spec.accel.name();
+    let backend = if slot.memory == Memory::Anonymous { "" } else { ",memory-backend=ram" };
+    args.pair("-machine", format!("{},accel={accel}{backend}", row.machine));
+    args.pair("-cpu", if spec.accel.is_hardware() { "host" } else { row.tcg_cpu });
+    args.pair("-smp", spec.cpus.to_string());
+    args.pair("-m", format!("{}M", spec.memory_mib));
+    let object = format!("memory-backend-file,id=ram,size={}M,mem-path=", spec.memory_mib);
+    match &slot.memory {
+        Memory::Anonymous => {}
+        Memory::Template(file) => {
+            args.pair("-object", option_with_path(&object, file, ",share=on"));
+        }
+        Memory::Copy(file) => {
+            args.pair("-object", option_with_path(&object, file, ",share=off"));
+            args.pair("-incoming", "defer");
+        }
+    }
+    // Nothing that was not asked for: no floppy, no VGA, no network card, no configuration of the host's.
+    args.flag("-nodefaults");
+    args.flag("-no-user-config");
+    args.pair("-display", "none");
+    args.flag("-no-reboot"); // a guest that reboots (panic=-1) ends, and its end is seen
+    if row.vmgenid {
+        args.pair("-device", "vmgenid,guid=auto");
+    }
+}
+
+fn boot(args: &mut Args, spec: &Spec) {
+    args.pair("-kernel", &spec.kernel);
+    args.pair("-initrd", &spec.initrd);
+    args.pair("-append", kernel_command_line(spec));
+}
+
+/// The kernel's command line. A kernel in trouble ends the machine at once: `panic=-1` reboots, `-no-reboot` makes that an exit.
+pub fn kernel_command_line(spec: &Spec) -> String {
+    let root = if spec.rootfs.is_some() { "root=/dev/vda rw" } else { "orca.root=tmpfs" };
+    let mut line = format!(
+        "console={} {root} agent_mode=true orca.share=later panic=-1 oops=panic quiet",
+        spec.arch.row().console
+    );
+    if spec.arch == Arch::X86_64 {
+        // The timer works; probing whether it does costs emulated milliseconds.
+        line.push_str(" no_timer_check");
+    }
+    if !spec.append.is_empty() {
+        line.push(' ');
+        line.push_str(&spec.append);
+    }
+    line
+}
+
+fn disk(args: &mut Args, spec: &Spec, slot: &Slot) {
+    if let (Some(_), Some(overlay)) = (&spec.rootfs, &slot.overlay) {
+        // The overlay dies with the machine, so flushing it to the host's disk protects nothing.
+        let tail = ",format=qcow2,if=none,id=root,cache=unsafe,discard=unmap";
+        args.pair("-drive", option_with_path("file=", overlay, tail));
+        args.pair("-device", "virtio-blk-pci,drive=root");
+    }
+}
+
+fn share(args: &mut Args, spec: &Spec) {
+    let readonly = if spec.share_writable { "off" } else { "on" };
+    let tail = format!(
+        ",mount_tag={},security_model=none,multidevs=remap,readonly={readonly}",
+        agent::wire::SHARE_TAG
+    );
+    args.pair("-virtfs", option_with_path("local,path=", &spec.share, &tail));
+}
+
+fn ports(args: &mut Args, slot: &Slot) {
+    args.pair("-chardev", "socket,id=console,fd=1");
+    args.pair("-serial", "chardev:console");
+    args.pair("-device", "virtio-serial-pci");
+    args.pair(
+        "-chardev",
+        option_with_path("socket,id=agent,path=", &slot.socket, ",server=on,wait=off"),
+    );
+    args.pair(
+        "-device",
+        format!("virtserialport,id=port,chardev=agent,name={}", agent::wire::PORT_NAME), // events need the id
+    );
+}
+
+fn net(args: &mut Args, spec: &Spec) {
+    if spec.net {
+        args.pair("-netdev", "user,id=net0");
+        args.pair("-device", "virtio-net-pci,netdev=net0,romfile="); // nothing boots from it
+    } else {
+        args.pair("-nic", "none");
+    }
+}
+
+/// The monitor comes last: QEMU makes its sockets in this order, so an answer on QMP says that all of them exist.
+fn control(args: &mut Args, slot: &Slot) {
+    args.pair(
+        "-sandbox",
+        "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+    );
+    args.flag("-S"); // nothing runs before every channel is connected
+    args.pair("-chardev", "socket,id=qmp,fd=0");
+    args.pair("-mon", "chardev=qmp,mode=control");
+}
+
+/// The command line as a person would type it, quoted for a shell.
+pub fn display(program: &Path, args: &[OsString]) -> String {
+    let mut words = vec![shell_word(program.as_os_str().as_bytes())];
+    words.extend(args.iter().map(|arg| shell_word(arg.as_bytes())));
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> Spec {
+        Spec {
+            program: "qemu-system-x86_64".into(),
+            arch: Arch::X86_64,
+            accel: Accel::Tcg,
+            kernel: "/b/vmlinux".into(),
+            initrd: "/b/initramfs".into(),
+            rootfs: Some("/b/rootfs.ext4".into()),
+            memory_mib: 512,
+            cpus: 1,
+            share: "/home/a,b".into(),
+            share_writable: false,
+            net: false,
+            append: String::new(),
+        }
+    }
+
+    fn slot(memory: Memory) -> Slot {
+        Slot { socket: "/r/vm1.sock".into(), overlay: Some("/r/vm1.qcow2".into()), memory }
+    }
+
+    fn line(spec: &Spec, memory: Memory) -> String {
+        display(&spec.program, &argv(spec, &slot(memory)))
+    }
+
+    #[test]
+    fn a_comma_in_a_path_is_doubled() {
+        let line = line(&spec(), Memory::Anonymous);
+        assert!(line.contains("path=/home/a,,b,mount_tag=host_share"), "{line}");
+    }
+
+    #[test]
+    fn the_share_is_read_only_unless_asked_and_there_is_no_network() {
+        let closed = line(&spec(), Memory::Anonymous);
+        assert!(closed.contains("readonly=on") && closed.contains("-nic none"), "{closed}");
+        let open = line(&Spec { share_writable: true, net: true, ..spec() }, Memory::Anonymous);
+        assert!(open.contains("readonly=off") && open.contains("-netdev user"), "{open}");
+    }
+
+    #[test]
+    fn a_template_and_its_copy_differ_in_memory_and_start_only() {
+        let template = line(&spec(), Memory::Template("/c/ram".into()));
+        let copy = line(&spec(), Memory::Copy("/c/ram".into()));
+        let same = template.replace("share=on", "share=off -incoming defer");
+        assert_eq!(same, copy);
+    }
+
+    #[test]
+    fn hardware_runs_the_host_cpu_and_arm_its_own_machine() {
+        let kvm = line(&Spec { accel: Accel::Kvm, ..spec() }, Memory::Anonymous);
+        assert!(kvm.contains("accel=kvm") && kvm.contains("-cpu host"), "{kvm}");
+        let arm = line(&Spec { arch: Arch::Aarch64, ..spec() }, Memory::Anonymous);
+        assert!(arm.contains("-machine virt,gic-version=3") && arm.contains("console=ttyAMA0"));
+        assert!(!arm.contains("vmgenid"), "{arm}");
+    }
+}

@@ -1,0 +1,17 @@
+//! QEMU: its command line, its processes, its monitor, its files. Knows no test, no event and no TAP.
+
+pub mod accel;
+pub mod arch;
+pub mod argv;
+pub mod console;
+pub mod cpio;
+pub mod decompress;
+pub mod files;
+pub mod initramfs;
+pub mod kernel;
+pub mod overlay;
+pub mod probe;
+pub mod process;
+pub mod qmp;
+pub mod sum;
+pub mod template;

@@ -1,0 +1,65 @@
+//! The writable disk of one machine: a qcow2 over the shared root disk, which nobody writes to.
+//!
+//! `qemu-img` makes one empty overlay per backing file; every machine gets a copy of that, 200 KB and no process.
+
+use crate::error::{Error, Result, plain};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Makes overlays over one backing file, in one folder.
+#[derive(Debug)]
+pub struct Overlays {
+    blank: PathBuf,
+    dir: PathBuf,
+}
+
+impl Overlays {
+    /// Overlays over `backing` (whose format QEMU calls `format`), written to `dir`.
+    ///
+    /// # Errors
+    /// When `qemu-img` is missing or refuses, or the folder cannot be written to.
+    pub fn new(backing: &Path, format: &str, dir: &Path) -> Result<Overlays> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let blank = dir.join(format!("blank{}.qcow2", COUNT.fetch_add(1, Ordering::Relaxed)));
+        create_blank(backing, format, &blank)?;
+        Ok(Overlays { blank, dir: dir.to_owned() })
+    }
+
+    /// Makes one overlay of `backing` at `path`, for whoever needs no more.
+    ///
+    /// # Errors
+    /// As [`Overlays::new`].
+    pub fn create_at(backing: &Path, format: &str, path: &Path) -> Result<()> {
+        create_blank(backing, format, path)
+    }
+
+    /// A fresh overlay called `<name>.qcow2`. Its owner removes it.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to.
+    pub fn create(&self, name: &str) -> Result<PathBuf> {
+        let path = self.dir.join(format!("{name}.qcow2"));
+        fs::copy(&self.blank, &path).map_err(|e| Error::io("write", &path, &e))?;
+        Ok(path)
+    }
+}
+
+fn create_blank(backing: &Path, format: &str, path: &Path) -> Result<()> {
+    let output = Command::new("qemu-img")
+        .args(["create", "-q", "-f", "qcow2", "-F", format, "-b"])
+        .arg(std::path::absolute(backing).unwrap_or_else(|_| backing.to_owned()))
+        .arg(path)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| {
+            Error::new(format!("cannot run `qemu-img`: {}", plain(&e)))
+                .hint("install qemu-utils (Debian, Ubuntu) or qemu-img (Fedora, Alpine)")
+        })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(Error::new(format!("cannot make an overlay of `{}`: {why}", backing.display())))
+}

@@ -1,0 +1,26 @@
+//! What is said outside a run: errors with their hints, lists, the bytes of a guest's command.
+//!
+//! A reader that is gone is no error anywhere here: the exit status tells the result all the same.
+
+use crate::error::Error;
+use std::io::{self, Write};
+
+/// Standard output, at once; false once nobody reads it.
+pub fn out(bytes: &[u8]) -> bool {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).is_ok()
+}
+
+/// Standard error.
+pub fn err(bytes: &[u8]) {
+    let _ = io::stderr().lock().write_all(bytes);
+}
+
+/// One message, and the next step.
+pub fn error(program: &str, error: &Error) {
+    let mut text = format!("{program}: {error}\n");
+    if let Some(hint) = error.next_step() {
+        text.push_str(&format!("hint: {hint}\n"));
+    }
+    err(text.as_bytes());
+}

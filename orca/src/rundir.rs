@@ -1,0 +1,108 @@
+//! The private folder of one run: sockets and overlays, gone when the run is.
+//!
+//! Its name is short, because a socket path holds at most 108 bytes, and random, because `/tmp` is everybody's. A lock file in it is
+//! held while the run lives; a folder whose lock is free was left by a run that was killed, and the next run removes it.
+
+use crate::error::{Error, Result};
+use nix::fcntl::{Flock, FlockArg};
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+const PREFIX: &str = "orca-";
+const LOCK: &str = "lock";
+/// Room that a socket's own name needs behind the folder's, in bytes, out of `sun_path`'s 108.
+const SOCKET_PATH_MAX: usize = 107 - 32;
+
+/// Owns the folder; dropping it removes the folder.
+#[derive(Debug)]
+pub struct RunDir {
+    path: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl RunDir {
+    /// Makes a fresh 0700 folder under `$TMPDIR` (or `/tmp` where that is too long for a socket path) and sweeps abandoned ones.
+    ///
+    /// # Errors
+    /// When neither folder can be written to.
+    pub fn create() -> Result<RunDir> {
+        let base = base_dir();
+        sweep(&base);
+        let path = nix::unistd::mkdtemp(&base.join(format!("{PREFIX}XXXXXX"))).map_err(|e| {
+            Error::io("create a folder in", &base, &e.into())
+                .hint("point TMPDIR at a writable folder")
+        })?;
+        let lock = take_lock(&path).inspect_err(|_| remove(&path))?;
+        Ok(RunDir { path, _lock: lock })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for RunDir {
+    fn drop(&mut self) {
+        remove(&self.path);
+    }
+}
+
+/// Locks first and names the file afterwards, so that no sweep ever finds it free.
+fn take_lock(dir: &Path) -> Result<Flock<File>> {
+    let (new, path) = (dir.join("lock.new"), dir.join(LOCK));
+    let file = File::create(&new).map_err(|e| Error::io("write", &new, &e))?;
+    let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
+        .map_err(|(_, e)| Error::io("lock", &new, &e.into()))?;
+    fs::rename(&new, &path).map_err(|e| Error::io("write", &path, &e))?;
+    Ok(lock)
+}
+
+fn base_dir() -> PathBuf {
+    let dir = std::env::temp_dir();
+    let dir = std::path::absolute(&dir).unwrap_or(dir);
+    if dir.as_os_str().len() + PREFIX.len() + 7 > SOCKET_PATH_MAX { "/tmp".into() } else { dir }
+}
+
+/// Removes folders of ours whose run is dead. What cannot be looked at or removed is left for its owner.
+fn sweep(base: &Path) {
+    let Ok(entries) = fs::read_dir(base) else { return };
+    let me = nix::unistd::geteuid().as_raw();
+    for entry in entries.flatten() {
+        let named = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
+        let mine = || entry.metadata().is_ok_and(|m| m.is_dir() && m.uid() == me);
+        if named && mine() && abandoned(&entry.path()) {
+            remove(&entry.path());
+        }
+    }
+}
+
+fn abandoned(dir: &Path) -> bool {
+    let Ok(file) = File::open(dir.join(LOCK)) else { return false };
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok()
+}
+
+fn remove(dir: &Path) {
+    // Nothing can be done about a folder that stays; the next run's sweep tries again.
+    let _ = fs::remove_dir_all(dir);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_live_run_is_kept_and_a_dead_one_swept() {
+        let live = RunDir::create().unwrap();
+        assert_eq!(fs::metadata(live.path()).unwrap().mode() & 0o777, 0o700);
+        let dead = nix::unistd::mkdtemp(&base_dir().join("orca-XXXXXX")).unwrap();
+        File::create(dead.join(LOCK)).unwrap();
+        let next = RunDir::create().unwrap();
+        assert!(live.path().exists() && next.path().exists());
+        assert!(!dead.exists());
+        let path = live.path().to_owned();
+        drop(live);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,185 @@
+//! A person in a guest: one command, a shell, or the serial console, on this process's own standard streams.
+
+use crate::error::plain;
+use crate::exit;
+use crate::guest::{Guest, Writer};
+use crate::machine::maker::VmMaker;
+use crate::quote::shell_word;
+use crate::report::plain;
+use crate::trouble::Trouble;
+use crate::tty::{self, Input, RawMode};
+use agent::wire::{self, Command, Ended, Kind, Request};
+use crossbeam::channel::{Receiver, bounded, never, select};
+use signal_hook::consts::SIGWINCH;
+use signal_hook::iterator::Signals;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+
+/// Ends the serial console: Ctrl-], as telnet has it.
+const ESCAPE: u8 = 0x1d;
+
+/// How a conversation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With the status of the command or shell.
+    Status(u8),
+    /// This process was told to end.
+    Signal(i32),
+}
+
+/// Variables for the guest's process.
+pub type Env = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Runs one command; its input and output are this process's.
+///
+/// # Errors
+/// Why the guest is no longer there.
+pub fn command(
+    guest: &mut Guest,
+    words: &[OsString],
+    env: Env,
+    signals: &Receiver<i32>,
+) -> Result<End, String> {
+    let line = words.iter().map(|word| shell_word(word.as_bytes())).collect::<Vec<_>>().join(" ");
+    let request = Request { command: Command::Exec(line.into_bytes()), env };
+    let id = guest.send(&request).map_err(gone)?;
+    let _input = forward_input(id, guest.writer()).map_err(gone)?;
+    converse(guest, id, signals, never(), || {})
+}
+
+/// Gives the user a shell: the terminal raw, the window's size kept up to date.
+///
+/// # Errors
+/// Why the guest is no longer there.
+pub fn shell(guest: &mut Guest, env: Env, signals: &Receiver<i32>) -> Result<End, String> {
+    let id = guest.send(&Request { command: Command::Shell, env }).map_err(gone)?;
+    let writer = guest.writer();
+    send_size(id, &writer);
+    let (resized, sizes) = bounded(1);
+    let mut changes = Signals::new([SIGWINCH]).map_err(gone)?;
+    let handle = changes.handle();
+    let watch = move || {
+        for _ in changes.forever() {
+            let _ = resized.try_send(()); // full: one is on its way already
+        }
+    };
+    let watcher = std::thread::Builder::new().name("winch".into()).spawn(watch).map_err(gone)?;
+    let raw = RawMode::enter();
+    let input = forward_input(id, writer.clone()).map_err(gone)?;
+    let ended = converse(guest, id, signals, sizes, || send_size(id, &writer));
+    drop(input);
+    drop(raw);
+    handle.close();
+    let _ = watcher.join();
+    ended
+}
+
+fn gone(error: io::Error) -> String {
+    plain(&error)
+}
+
+fn forward_input(id: u32, writer: Writer) -> io::Result<Input> {
+    Input::start(move |bytes| writer.send(Kind::Stdin, id, bytes).is_ok())
+}
+
+fn send_size(id: u32, writer: &Writer) {
+    if let Some((columns, rows)) = tty::size(&tty::output()) {
+        let payload = [rows.to_le_bytes(), columns.to_le_bytes()].concat();
+        // A guest that is gone is seen by whoever reads from it.
+        let _ = writer.send(Kind::Window, id, &payload);
+    }
+}
+
+/// Copies output until the end line; the first signal cuts the command, the second leaves it.
+fn converse(
+    guest: &mut Guest,
+    id: u32,
+    signals: &Receiver<i32>,
+    mut sizes: Receiver<()>,
+    on_size: impl Fn(),
+) -> Result<End, String> {
+    let mut signalled: Option<i32> = None;
+    loop {
+        let inbox = guest.inbox().clone();
+        select! {
+            recv(inbox) -> frame => {
+                let frame = frame.map_err(|_| "the connection to the agent ended".to_owned())?;
+                if frame.id == id && let Some(ended) = show(frame.kind, &frame.payload)? {
+                    let status = u8::try_from(ended.exit).unwrap_or(exit::FAILED);
+                    return Ok(signalled.map_or(End::Status(status), End::Signal));
+                }
+            }
+            recv(signals) -> signal => {
+                let Ok(signal) = signal else { return Ok(End::Status(exit::USAGE)) };
+                if signalled.is_some() {
+                    return Ok(End::Signal(signal));
+                }
+                signalled = Some(signal);
+                guest.send(&Request::new(Command::Cancel(id))).map_err(gone)?;
+            }
+            recv(sizes) -> size => match size {
+                Ok(()) => on_size(),
+                Err(_) => sizes = never(),
+            }
+        }
+    }
+}
+
+fn show(kind: Kind, payload: &[u8]) -> Result<Option<Ended>, String> {
+    match kind {
+        // A reader that is gone ends nothing in the guest; the status is still worth having.
+        Kind::Stdout => drop(plain::out(payload)),
+        Kind::Stderr => plain::err(payload),
+        Kind::Reply => {
+            let line = String::from_utf8_lossy(payload);
+            if let Some(why) = line.strip_prefix(wire::ERR) {
+                return Err(format!("the agent refused: {why}"));
+            }
+            return Ok(Ended::parse(&line));
+        }
+        _ => {}
+    }
+    Ok(None)
+}
+
+/// The serial console, both ways, until the machine ends or the user types the escape.
+///
+/// # Errors
+/// The machine's trouble when it does not start.
+pub fn console(maker: &VmMaker, signals: &Receiver<i32>) -> Result<End, Trouble> {
+    plain::err(b"orca: Ctrl-] ends the machine\n");
+    let raw = RawMode::enter();
+    let vm = maker.start_console()?;
+    let (escape, escaped) = bounded(1);
+    let keyboard = vm.console().keyboard();
+    let input = keyboard.and_then(|mut keyboard| {
+        Input::start(move |bytes| {
+            let ends = bytes.contains(&ESCAPE);
+            if ends {
+                let _ = escape.try_send(());
+            }
+            !ends && keyboard.write_all(bytes).is_ok()
+        })
+    });
+    let ended = vm.console().ended().clone();
+    let end = select! {
+        recv(ended) -> _ => End::Status(exit::GOOD),
+        recv(escaped) -> pressed => match pressed {
+            Ok(()) => End::Status(exit::GOOD),
+            Err(_) => wait(&ended, signals), // input ended: the machine goes on
+        },
+        recv(signals) -> signal => signal.map_or(End::Status(exit::GOOD), End::Signal),
+    };
+    drop(input);
+    drop(vm);
+    drop(raw);
+    Ok(end)
+}
+
+fn wait(ended: &Receiver<std::convert::Infallible>, signals: &Receiver<i32>) -> End {
+    select! {
+        recv(ended) -> _ => End::Status(exit::GOOD),
+        recv(signals) -> signal => signal.map_or(End::Status(exit::GOOD), End::Signal),
+    }
+}

@@ -1,0 +1,202 @@
+//! From a [`Config`] to machines: finds and checks the image, tries the accelerator, makes the folders.
+//!
+//! Everything that could be wrong with the host or the image is found here, before a test runs, and said in one message.
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::logdir;
+use crate::machine::Maker;
+use crate::machine::blueprint::Blueprint;
+use crate::machine::drive::Bounds;
+use crate::machine::local::LocalMaker;
+use crate::machine::maker::VmMaker;
+use crate::qemu::accel::{self, Accel, Choice};
+use crate::qemu::arch::Arch;
+use crate::qemu::argv::Spec;
+use crate::qemu::files;
+use crate::qemu::overlay::Overlays;
+use crate::qemu::template::Store;
+use crate::report::passthrough;
+use crate::rundir::RunDir;
+use agent::wire::Share;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+/// How long a guest may leave a `PING` unanswered, with hardware virtualisation.
+const HUNG: Duration = Duration::from_secs(20);
+/// How long a cut test may take to end, with hardware virtualisation: the agent's grace of 2 s, and its clearing up.
+const CUT: Duration = Duration::from_secs(10);
+
+/// What a run works in.
+pub struct Lab<M> {
+    /// Makes the machines.
+    pub maker: M,
+    /// Removed when dropped; the machines must be gone by then.
+    pub run_dir: RunDir,
+    /// Kept.
+    pub log_dir: PathBuf,
+    /// What timeouts are multiplied by.
+    pub factor: f64,
+    /// The machines in words.
+    pub description: String,
+    /// What the user should know before the run.
+    pub warnings: Vec<String>,
+}
+
+/// Machines as the configuration wants them.
+///
+/// # Errors
+/// Whatever is wrong with the host or the image.
+pub fn lab(config: &Config) -> Result<Lab<Arc<dyn Maker>>> {
+    if config.raw.local == Some(true) {
+        return local(config);
+    }
+    let Lab { maker, run_dir, log_dir, factor, description, warnings } = vms(config)?;
+    Ok(Lab { maker: Arc::new(maker), run_dir, log_dir, factor, description, warnings })
+}
+
+fn local(config: &Config) -> Result<Lab<Arc<dyn Maker>>> {
+    let program =
+        std::env::current_exe().map_err(|e| Error::io("find", Path::new("/proc/self/exe"), &e))?;
+    let factor = config.raw.timeout_factor.unwrap_or(1.0);
+    let maker = LocalMaker {
+        program,
+        project: config.root.clone(),
+        bounds: bounds(factor),
+        made: AtomicU32::new(0),
+    };
+    Ok(Lab {
+        maker: Arc::new(maker),
+        run_dir: RunDir::create()?,
+        log_dir: logdir::create(config.raw.log_dir.as_deref(), &config.state, &config.root)?,
+        factor,
+        description: "this host itself, unprotected".to_owned(),
+        warnings: Vec::new(),
+    })
+}
+
+/// Virtual machines as the configuration wants them.
+///
+/// # Errors
+/// Whatever is wrong with the host or the image.
+pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
+    let raw = &config.raw;
+    let arch = raw.arch.unwrap_or(Arch::HOST);
+    let program = find_program(raw.qemu.as_deref(), arch)?;
+    let kernel = raw.kernel.clone().unwrap_or_else(|| config.image_file(arch.row().kernels));
+    let initrd = raw.initrd.clone().unwrap_or_else(|| config.image_file(&["initramfs"]));
+    files::check_kernel(&kernel, arch)?;
+    files::check_initrd(&initrd)?;
+    let rootfs = rootfs(config)?;
+    let choice = accelerator(raw.accel, arch, &program, &config.cache)?;
+    let factor = raw.timeout_factor.unwrap_or_else(|| choice.accel.timeout_factor());
+    let run_dir = RunDir::create()?;
+    let log_dir = logdir::create(raw.log_dir.as_deref(), &config.state, &config.root)?;
+    let share = raw.share.unwrap_or_default();
+    let overlays = match &rootfs {
+        Some((path, format)) => Some(Overlays::new(path, format, run_dir.path())?),
+        None => None,
+    };
+    let spec = Spec {
+        program,
+        arch,
+        accel: choice.accel,
+        kernel: absolute(&kernel),
+        initrd: absolute(&initrd),
+        rootfs: rootfs.as_ref().map(|(path, _)| path.clone()),
+        memory_mib: config.memory_mib,
+        cpus: config.cpus,
+        share: config.root.clone(),
+        share_writable: share == Share::Rw,
+        net: raw.net.unwrap_or(false),
+        append: raw.append.clone().unwrap_or_default(),
+    };
+    let description = format!("{arch}, {}, {} MiB", choice.accel.name(), config.memory_mib);
+    let blueprint = Blueprint {
+        overlays,
+        spec,
+        share,
+        run_dir: run_dir.path().to_owned(),
+        log_dir: log_dir.clone(),
+        boot_limit: config.boot_timeout.mul_f64(factor),
+        bounds: bounds(factor),
+        socket: raw.socket.clone(),
+        tee: match (raw.console, raw.debug) {
+            (true, _) => Some(passthrough::terminal),
+            (false, true) => Some(passthrough::console),
+            (false, false) => None,
+        },
+    };
+    let store = (!raw.cold).then(|| Store::new(&config.cache));
+    let warnings = choice
+        .fallback
+        .map(|why| format!("no hardware virtualisation: {why}; emulating, which is slower"));
+    let warnings = warnings.into_iter().collect();
+    Ok(Lab {
+        maker: VmMaker::new(blueprint, store),
+        run_dir,
+        log_dir,
+        factor,
+        description,
+        warnings,
+    })
+}
+
+fn bounds(factor: f64) -> Bounds {
+    Bounds { hung: HUNG.mul_f64(factor), cut: CUT.mul_f64(factor) }
+}
+
+fn rootfs(config: &Config) -> Result<Option<(PathBuf, &'static str)>> {
+    let path = match &config.raw.rootfs {
+        Some(path) if path == Path::new("none") => return Ok(None),
+        Some(path) => path.clone(),
+        None => config.image_file(&["rootfs.ext4"]),
+    };
+    let format = files::rootfs_format(&path)?;
+    Ok(Some((absolute(&path), format)))
+}
+
+fn accelerator(wanted: Option<Accel>, arch: Arch, program: &Path, cache: &Path) -> Result<Choice> {
+    match wanted {
+        None => Ok(accel::choose(arch, program, cache)),
+        Some(accel) if accel.is_hardware() && arch != Arch::HOST => {
+            let error = format!("{} cannot run {arch} guests on this host", accel.name());
+            Err(Error::new(error).hint("leave --accel out, or say --accel tcg"))
+        }
+        Some(accel) => Ok(Choice { accel, fallback: None }),
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The emulator, as an absolute path.
+fn find_program(given: Option<&Path>, arch: Arch) -> Result<PathBuf> {
+    use std::os::unix::fs::PermissionsExt;
+    let row = arch.row();
+    let name = given.unwrap_or(Path::new(row.program));
+    let candidates: Vec<PathBuf> = if name.components().count() > 1 {
+        vec![name.to_owned()]
+    } else {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).map(|dir| dir.join(name)).collect()
+    };
+    let found = candidates.iter().find(|path| path.is_file());
+    let Some(found) = found else {
+        let error = Error::new(format!("there is no `{}`", name.display()));
+        return Err(error.hint(format!(
+            "install it (Debian, Ubuntu: apt install {}), or name one with --qemu",
+            row.package
+        )));
+    };
+    let mode =
+        std::fs::metadata(found).map_err(|e| Error::io("read", found, &e))?.permissions().mode();
+    if mode & 0o111 == 0 {
+        let error = Error::new(format!("`{}` is not executable", found.display()));
+        return Err(error.hint("name another emulator with --qemu"));
+    }
+    std::fs::canonicalize(found).map_err(|e| Error::io("find", found, &e))
+}

@@ -1,0 +1,35 @@
+//! The crate's only `unsafe`: a child that dies with this process, and the size of a terminal.
+
+use std::os::fd::{AsFd, AsRawFd};
+use std::process::Command;
+
+/// Makes the child be killed when the thread that spawns it ends, which is why [`crate::nursery`] spawns from one that never does.
+#[cfg(target_os = "linux")]
+pub fn die_with_parent(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+    let parent = nix::unistd::getpid();
+    let hook = move || {
+        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+        if nix::unistd::getppid() == parent {
+            return Ok(());
+        }
+        Err(std::io::ErrorKind::BrokenPipe.into()) // the parent died before prctl: nobody would tell this child
+    };
+    // SAFETY: the hook runs between fork and exec and makes two system calls, prctl and getppid, both async-signal-safe; it
+    // allocates nothing and takes no lock.
+    unsafe { command.pre_exec(hook) };
+}
+
+/// Elsewhere the child is ended by the sweep of the next run.
+#[cfg(not(target_os = "linux"))]
+pub fn die_with_parent(_command: &mut Command) {}
+
+nix::ioctl_read_bad!(tiocgwinsz, nix::libc::TIOCGWINSZ, nix::libc::winsize);
+
+/// Columns and rows of the terminal behind `fd`; `None` where it is none.
+pub fn window_size(fd: &impl AsFd) -> Option<(u16, u16)> {
+    let mut size = nix::libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the descriptor is open for the length of the call and `size` is a valid `winsize` to write to.
+    unsafe { tiocgwinsz(fd.as_fd().as_raw_fd(), &raw mut size) }.ok()?;
+    (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
+}

@@ -1,0 +1,58 @@
+//! Counts of final results: the numbers in the summary and behind the exit status.
+
+use crate::event::{Attempt, Event, Outcome};
+
+/// Test files by outcome, and the points in them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Files that passed, flaky ones included.
+    pub passed: usize,
+    /// Files that passed only when tried again.
+    pub flaky: usize,
+    /// Files that skipped themselves.
+    pub skipped: usize,
+    /// Files that failed.
+    pub failed: usize,
+    /// Files that were cut for time or silence.
+    pub timed_out: usize,
+    /// Files without a verdict because of machine trouble.
+    pub errored: usize,
+    /// Files that never ran, or were cut by a cancelled run.
+    pub not_run: usize,
+    /// Points in all files.
+    pub points: u64,
+}
+
+impl Tally {
+    /// Takes what an event says about a test's final result.
+    pub fn take(&mut self, event: &Event) {
+        match event {
+            Event::TestFinished(attempt) if !attempt.retried => self.count(attempt),
+            _ => {}
+        }
+    }
+
+    /// Files that have a final result.
+    pub fn files(&self) -> usize {
+        self.passed + self.skipped + self.failed + self.timed_out + self.errored + self.not_run
+    }
+
+    /// Files whose result is not good.
+    pub fn bad(&self) -> usize {
+        self.failed + self.timed_out + self.errored
+    }
+
+    fn count(&mut self, attempt: &Attempt) {
+        self.points += attempt.suite.run;
+        self.flaky += usize::from(attempt.is_flaky());
+        let slot = match attempt.outcome {
+            Outcome::Passed => &mut self.passed,
+            Outcome::Skipped(_) => &mut self.skipped,
+            Outcome::Failed => &mut self.failed,
+            Outcome::TimedOut { .. } => &mut self.timed_out,
+            Outcome::Errored(_) => &mut self.errored,
+            Outcome::NotRun => &mut self.not_run,
+        };
+        *slot += 1;
+    }
+}

@@ -1,0 +1,50 @@
+//! What can be wrong with a machine: a fault that is neither the test's nor the user's, so that nobody is blamed for it.
+
+use std::fmt;
+
+/// What went wrong with a machine. Never the test's fault: the attempt is errored, not failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It never said `HELLO`.
+    Boot,
+    /// It was there and is gone.
+    Lost,
+    /// It is there and does not answer.
+    Hung,
+    /// Its kernel died.
+    Panicked,
+    /// The agent would not run the test, or did not speak the protocol.
+    Refused,
+    /// The run was told to end at once.
+    Killed,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Boot => "boot failed",
+            Kind::Lost => "machine lost",
+            Kind::Hung => "machine hung",
+            Kind::Panicked => "kernel panicked",
+            Kind::Refused => "agent refused",
+            Kind::Killed => "killed",
+        })
+    }
+}
+
+/// A machine's trouble, always with the end of its console.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// What kind.
+    pub kind: Kind,
+    /// The detail behind it, a lowercase fragment.
+    pub detail: String,
+    /// The end of the console, `<empty>` included.
+    pub console: String,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind, self.detail)
+    }
+}

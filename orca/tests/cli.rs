@@ -1,0 +1,210 @@
+//! The whole way from the command line to the exit status, with the agent as a child process instead of a VM.
+
+mod kit;
+
+use kit::{Project, Ran, VERDICTS};
+use std::process::{Command, Stdio};
+
+fn local(project: &Project, args: &[&str]) -> Ran {
+    project.orca(&[&["test", "--machine", "local"], args].concat())
+}
+
+fn toolbox(args: &[&str]) -> Ran {
+    Ran::from(Command::new(env!("CARGO_BIN_EXE_toolbox")).args(args).output().unwrap())
+}
+
+#[test]
+fn every_verdict_is_reported_for_what_it_is() {
+    let project = Project::new();
+    for (name, body, _) in VERDICTS {
+        project.test(name, body);
+    }
+    let ran = local(&project, &["-j2"]);
+    ran.exits(1).says("9 test files").says("3 passed, 5 failed, 1 skipped");
+    for (name, _, word) in VERDICTS {
+        let path = format!("t/{name}_test.sh");
+        let line = ran.out.lines().find(|line| line.starts_with(word) && line.contains(&path));
+        assert!(line.is_some(), "no {word} for {name} in {}", ran.out);
+    }
+    ran.says("not ok 2 - it is broken").says("got: 1").says("no such tool");
+    ran.says("again: orca test t/bad_test.sh");
+}
+
+#[test]
+fn all_good_is_zero_and_nothing_to_run_is_four() {
+    let project = Project::new();
+    local(&project, &[]).exits(4).complains("no tests in");
+    project.test("a/good", "echo 1..1; echo ok 1");
+    local(&project, &[]).exits(0).says("1 test file, 1 check in");
+    local(&project, &["t/a"]).exits(0).says("1 passed");
+    local(&project, &["t/b"])
+        .exits(2)
+        .complains("no such test: `t/b`")
+        .complains("did you mean `t/a`?");
+}
+
+#[test]
+fn a_retry_that_passes_is_flaky() {
+    let project = Project::new();
+    project
+        .test("x", "echo 1..1; if [ -e seen ]; then echo ok 1; else : > seen; echo not ok 1; fi");
+    local(&project, &["--retries", "1"]).exits(0).says("FLAKY").says("1 passed, 1 flaky");
+    std::fs::remove_file(project.root().join("seen")).unwrap();
+    local(&project, &[]).exits(1).says("1 failed");
+}
+
+#[test]
+fn a_timeout_ends_the_whole_tree_and_keeps_what_was_said() {
+    let project = Project::new();
+    project
+        .test("slow", "echo 1..2; echo ok 1 - said; trap '' TERM; sleep 1000 & wait; sleep 1000");
+    let ran = local(&project, &["--timeout", "1s"]);
+    ran.exits(1).says("TIMEOUT").says("it ran into its timeout").says("1 timed out");
+    project.test("slow", "echo 1..1; exec sleep 1000");
+    local(&project, &["--silence", "1s"]).exits(1).says("it printed nothing for too long");
+}
+
+#[test]
+fn failures_can_end_the_run() {
+    let project = Project::new();
+    for name in ["a", "b", "c"] {
+        project.test(name, "echo 1..1; echo not ok 1");
+    }
+    let ran = local(&project, &["-j1", "--fail-fast"]);
+    ran.exits(1).says("1 failed, 2 not run").says("as many failures as --fail-fast allows");
+}
+
+#[test]
+fn names_and_output_can_be_anything() {
+    let project = Project::new();
+    project.test("sp ace/it's $HOME\n", "printf '1..1\\nok 1\\n\\033[2J\\377\\000'");
+    project.test("nofinalnewline", "printf '1..1\\nnot ok 1 - \\033[31mred'");
+    let ran = local(&project, &[]);
+    ran.exits(1).says("1 passed, 1 failed").never_says("\x1b[31mred");
+}
+
+#[test]
+fn variables_reach_the_test() {
+    let project = Project::new();
+    project.test(
+        "env",
+        "echo 1..1; [ \"$SECRET $ORCA $ORCA_TEST\" = 'a b 1 t/env_test.sh' ] && echo ok 1",
+    );
+    local(&project, &["--env", "SECRET=a b"]).exits(0);
+    local(&project, &[]).exits(1);
+}
+
+#[test]
+fn the_log_has_both_streams_and_latest_points_to_it() {
+    let project = Project::new();
+    project.test("both", "echo 1..1; echo oh >&2; echo not ok 1; mkdir -p $ORCA_ARTIFACTS/d; echo kept > $ORCA_ARTIFACTS/d/f");
+    let logs = project.root().join("logs");
+    local(&project, &["--log-dir", "logs"]).exits(1).says("| oh").says("t/both_test.sh/output.log");
+    let read =
+        |name: &str| std::fs::read_to_string(logs.join("t/both_test.sh").join(name)).unwrap();
+    assert!(read("output.log").contains("oh\n"));
+    assert_eq!(read("stdout.tap"), "1..1\nnot ok 1\n");
+    assert_eq!(read("artifacts/d/f"), "kept\n");
+}
+
+#[test]
+fn settings_come_from_the_file_the_environment_and_the_line() {
+    let project = Project::new();
+    project
+        .test("a", "echo 1..1; echo ok 1")
+        .file(".orcarc", "# ours\n--machine=local\n\n--quiet\n");
+    project.orca(&["test"]).exits(0).never_says("PASS");
+    let mut verbose = project.command(&["test"]);
+    Ran::from(verbose.env("ORCA_VERBOSE", "1").output().unwrap()).exits(0);
+    project.file(".orcarc", "--machin=local\n");
+    project
+        .orca(&["test"])
+        .exits(2)
+        .complains("unknown setting")
+        .complains("did you mean `--machine`?");
+    project.orca(&["test", "--help"]).exits(0).says("usage: orca test");
+}
+
+#[test]
+fn listing_runs_nothing() {
+    let project = Project::new();
+    project.test("b", "exit 1").test("a/x", "exit 1");
+    let ran = project.orca(&["list"]);
+    ran.exits(0);
+    assert_eq!(ran.out, "t/a/x_test.sh\nt/b_test.sh\n");
+    let elsewhere = Project::new();
+    let root = project.root().to_str().unwrap();
+    elsewhere.orca(&["list", "-C", root, "t/a"]).exits(0).says("t/a/x_test.sh");
+    project.orca(&["list", "-C", "/nonexistent"]).exits(2).complains("cannot find the project");
+}
+
+#[test]
+fn mistakes_are_one_line_and_a_hint() {
+    toolbox(&["orca", "tset"])
+        .exits(2)
+        .complains("orca: unknown command `tset`\nhint: did you mean");
+    toolbox(&["orca", "test", "--jobs=x"]).exits(2).complains("--jobs takes a number");
+    toolbox(&["orac"]).exits(2).complains("did you mean `toolbox orca`?");
+    toolbox(&[]).exits(2).says("usage: toolbox");
+    toolbox(&["--version"]).exits(0).says("toolbox 0.");
+    toolbox(&["orca", "--version"]).exits(0).says("orca 0.");
+    toolbox(&["agent", "--version"]).exits(0);
+    toolbox(&["prove", "--version"]).exits(0);
+    for command in ["test", "run", "list"] {
+        for help in ["-h", "--help"] {
+            toolbox(&["orca", command, help]).exits(0).says("usage: orca");
+        }
+    }
+}
+
+#[test]
+fn a_missing_or_broken_image_is_one_message() {
+    let project = Project::new();
+    project.test("a", "echo 1..1; echo ok 1");
+    let missing = project.orca(&["test", "--kernel", "no-kernel"]);
+    missing.exits(2).complains("cannot read `no-kernel`").complains("hint: build it with");
+    project.file("empty", "");
+    project.orca(&["test", "--kernel", "empty"]).exits(2).complains("`empty` is empty");
+    project
+        .orca(&["test", "--qemu", "no-such-qemu"])
+        .exits(2)
+        .complains("there is no `no-such-qemu`");
+    project.orca(&["test", "--qemu", "./empty"]).exits(2).complains("is not executable");
+}
+
+#[test]
+fn an_interrupt_cuts_the_test_reports_and_dies_of_the_signal() {
+    use std::io::{BufRead, BufReader};
+    use std::os::unix::process::ExitStatusExt;
+    let project = Project::new();
+    project.test("a", "echo 1..1; : > started; exec sleep 1000").test("b", "echo 1..1; echo ok 1");
+    for (signal, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
+        let mut command = project.command(&["test", "--machine", "local", "-j1", "--debug"]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        while !project.root().join("started").exists() {
+            std::thread::sleep(std::time::Duration::from_millis(5)); // no event tells that a file is there
+        }
+        std::fs::remove_file(project.root().join("started")).unwrap();
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        let rest: Vec<String> = lines.by_ref().map(Result::unwrap).collect();
+        assert_eq!(child.wait().unwrap().signal(), Some(number), "{rest:#?}");
+        assert!(rest.iter().any(|line| line.contains("2 not run")), "{rest:#?}");
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_does_not_end_the_run() {
+    let project = Project::new();
+    project.test("a", "echo 1..1; echo ok 1").test("b", "echo 1..1; echo ok 1; : > ran-b");
+    let mut child = project
+        .command(&["test", "--machine", "local", "-j1"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(project.root().join("ran-b").exists());
+}

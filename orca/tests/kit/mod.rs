@@ -1,0 +1,134 @@
+//! A project in a temporary folder, and the real binary run in it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A project that is gone when the test is.
+pub struct Project {
+    root: PathBuf,
+}
+
+impl Project {
+    /// An empty project with a folder `t`.
+    pub fn new() -> Project {
+        let root = nix::unistd::mkdtemp(&std::env::temp_dir().join("kit-XXXXXX")).unwrap();
+        fs::create_dir(root.join("t")).unwrap();
+        Project { root }
+    }
+
+    /// Its root.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Adds `t/<name>_test.sh` with this body.
+    pub fn test(&self, name: &str, body: &str) -> &Project {
+        self.file(&format!("t/{name}_test.sh"), body)
+    }
+
+    /// Adds a file.
+    pub fn file(&self, path: &str, text: &str) -> &Project {
+        let path = self.root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        self
+    }
+
+    /// Makes a file executable.
+    #[expect(dead_code, reason = "not every test binary that has the kit needs it")]
+    pub fn executable(&self, path: &str) -> &Project {
+        fs::set_permissions(self.root.join(path), fs::Permissions::from_mode(0o755)).unwrap();
+        self
+    }
+
+    /// `toolbox orca <args>` in this project, not started yet; its logs and caches stay in the project.
+    pub fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_toolbox"));
+        command.arg("orca").args(args).current_dir(&self.root);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("ORCA_") {
+                command.env_remove(name);
+            }
+        }
+        command.env("XDG_STATE_HOME", self.root.join(".state")).env_remove("NO_COLOR");
+        command
+    }
+
+    /// Runs it to its end.
+    pub fn orca<S: AsRef<OsStr>>(&self, args: &[S]) -> Ran {
+        Ran::from(self.command(args).output().unwrap())
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
+/// What a command printed, and how it ended.
+#[derive(Debug)]
+pub struct Ran {
+    /// Its exit status; `None` for a signal.
+    pub status: Option<i32>,
+    /// Its standard output.
+    pub out: String,
+    /// Its standard error.
+    pub err: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Ran {
+        Ran {
+            status: output.status.code(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Ran {
+    /// Fails the test unless the exit status is this.
+    #[track_caller]
+    pub fn exits(&self, status: i32) -> &Ran {
+        assert_eq!(self.status, Some(status), "{self:#?}");
+        self
+    }
+
+    /// Fails the test unless the output has this text.
+    #[track_caller]
+    pub fn says(&self, text: &str) -> &Ran {
+        assert!(self.out.contains(text), "no `{text}` in {}\n{}", self.out, self.err);
+        self
+    }
+
+    /// Fails the test unless standard error has this text.
+    #[track_caller]
+    pub fn complains(&self, text: &str) -> &Ran {
+        assert!(self.err.contains(text), "no `{text}` in {}", self.err);
+        self
+    }
+
+    /// Fails the test if the output has this text.
+    #[track_caller]
+    pub fn never_says(&self, text: &str) -> &Ran {
+        assert!(!self.out.contains(text), "`{text}` in {}", self.out);
+        self
+    }
+}
+
+/// One test of every kind of verdict: what each is called, its body, the word that reports it.
+pub const VERDICTS: [(&str, &str, &str); 9] = [
+    ("good", "echo 1..2; echo ok 1; echo ok 2", "PASS"),
+    ("bad", "echo 1..2; echo ok 1; echo 'not ok 2 - it is broken'; echo '#  got: 1'", "FAIL"),
+    ("planless", "echo ok 1; echo ok 2", "FAIL"),
+    ("status", "echo 1..1; echo ok 1; exit 3", "FAIL"),
+    ("skipping", "echo '1..0 # SKIP no such tool'", "SKIP"),
+    ("partly", "echo 1..2; echo 'ok 1 # SKIP no tool'; echo ok 2", "PASS"),
+    ("todo", "echo 1..1; echo 'not ok 1 - later # TODO not written'", "PASS"),
+    ("forged", "echo 1..2; echo ok 1; echo 'TAP_END x exit=0'; echo 'not ok 2'", "FAIL"),
+    ("signalled", "echo 1..1; echo ok 1; kill -9 $$", "FAIL"),
+];
