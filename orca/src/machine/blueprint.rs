@@ -82,10 +82,7 @@ impl Blueprint {
             .map_err(|e| boot(format!("cannot keep the console: {}", plain(&e))))?;
         let mut parts = Parts { process, console, slot };
         match Qmp::connect(pipes.qmp, Instant::now() + QEMU_LIMIT) {
-            Ok(qmp) => match UnixStream::connect(&parts.slot.socket) {
-                Ok(link) => Ok(Started { name: one.name.to_owned(), qmp, link: Some(link), parts }),
-                Err(e) => Err(boot(format!("cannot connect to the agent's port: {}", plain(&e)))),
-            },
+            Ok(qmp) => Ok(Started { name: one.name.to_owned(), qmp, parts }),
             Err(error) => {
                 let said = parts.end();
                 let why = said.unwrap_or_else(|| plain(&error));
@@ -153,16 +150,15 @@ impl Drop for Parts {
 pub(super) struct Started {
     pub(super) name: String,
     pub(super) qmp: Qmp,
-    /// The agent's port, until somebody greets the agent.
-    link: Option<UnixStream>,
     pub(super) parts: Parts,
 }
 
 impl Started {
     /// Lets the guest go and waits for its agent.
     pub(super) fn greet(&mut self, deadline: Instant, cancel: &Cancel) -> io::Result<Guest> {
-        let link = self.link.take().ok_or(io::ErrorKind::NotConnected)?;
         self.qmp.execute("cont", Value::Null, Instant::now() + QEMU_LIMIT)?;
+        // Only now: a copy that wakes with its host connected already is not told of it.
+        let link = UnixStream::connect(&self.parts.slot.socket)?;
         Guest::connect(link, deadline, cancel.on(Level::Cut))
     }
 

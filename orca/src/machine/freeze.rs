@@ -62,7 +62,7 @@ fn settle(blueprint: &Blueprint, started: &mut Started, cancel: &Cancel) -> io::
     let deadline = Instant::now() + blueprint.boot_limit;
     let mut guest = started.greet(deadline, cancel)?;
     guest.exec(SETTLE, deadline)?;
-    started.qmp.forget_events();
+    started.qmp.forget_events(deadline)?;
     drop(guest);
     let unseen = |e: io::Error| io::Error::new(e.kind(), "the agent did not see its host leave");
     started.qmp.wait_for_port(deadline).map_err(unseen)

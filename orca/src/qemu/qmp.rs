@@ -62,9 +62,14 @@ impl Qmp {
         self.answer("getfd", deadline).map(|_| ())
     }
 
-    /// Forgets the events that have come so far.
-    pub fn forget_events(&mut self) {
+    /// Forgets the events that have come so far, those still unread included: an answer comes after them.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`].
+    pub fn forget_events(&mut self, deadline: Instant) -> io::Result<()> {
+        self.execute("query-status", Value::Null, deadline)?;
         self.events.clear();
+        Ok(())
     }
 
     /// Waits for a migration to end, in or out; needs the migration capability `events`.
