@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::qemu::initramfs::{self, Recipe};
 use crate::qemu::kernel;
+use crate::report::plain;
 use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -35,8 +36,7 @@ const USAGE: &str = "see `orca image --help`";
 pub fn run(args: Vec<OsString>) -> Result<()> {
     let mut parser = lexopt::Parser::from_args(args);
     let Some(asked) = parse(&mut parser).map_err(usage)? else {
-        // A reader that has seen enough is no error.
-        let _ = io::stdout().write_all(HELP.as_bytes());
+        plain::out(HELP.as_bytes());
         return Ok(());
     };
     let out = asked.out.as_deref().ok_or_else(|| needs("--out FILE"))?;

@@ -12,6 +12,7 @@ mod error;
 mod event;
 mod exit;
 mod guest;
+mod image;
 mod logdir;
 mod machine;
 mod nursery;
@@ -108,7 +109,7 @@ fn orca(args: Vec<OsString>) -> Result<u8> {
         Parsed::Version => print(&format!("orca {VERSION}\n")),
         Parsed::Help(None, _) => print(&cli::help::overview()),
         Parsed::Help(Some(command), long) => print(&cli::help::command(command, long)),
-        Parsed::Pass(_, _args) => return Ok(exit::USAGE),
+        Parsed::Pass(_, args) => image::run(args)?,
         Parsed::Do(command, raw) => {
             let config = Config::new(*raw)?;
             return match command {
