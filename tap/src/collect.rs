@@ -7,7 +7,7 @@ use crate::document::{Child, Document, MAX_REASON_BYTES};
 use crate::fault::FaultKind;
 use crate::line::{Point, Version};
 use crate::marker::Marker;
-use crate::parser::{Item, Kind, Parser, Standing};
+use crate::parser::{Item, Kind, Options, Parser, Standing};
 use crate::suite::{ExitStatus, Failure, Suite};
 use crate::text::{clip, describe, trim, trim_end, unescape};
 
@@ -21,13 +21,6 @@ pub const MAX_TOTAL_DIAGNOSTIC_BYTES: usize = 4 << 20;
 const MAX_DESCRIPTION_BYTES: usize = 4096;
 /// Contradictions and warnings kept.
 const MAX_REMARKS: usize = 100;
-
-/// What a [`Collector`] is to look for.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
-    /// Know orca's `TAP_START` and `TAP_END` lines: only for logs of the text protocol.
-    pub markers: bool,
-}
 
 /// How far a stream has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,8 +49,10 @@ impl Default for Collector {
 impl Collector {
     /// A collector at the start of a stream.
     pub fn new(options: Options) -> Self {
-        let parser = if options.markers { Parser::with_markers() } else { Parser::new() };
-        Self { parser, tally: Tally::default() }
+        Self {
+            parser: Parser::with(options),
+            tally: Tally { past_bail: options.past_bail, ..Tally::default() },
+        }
     }
 
     /// Takes the next bytes, cut anywhere.
@@ -118,6 +113,7 @@ struct Tally {
     /// The name a `# Subtest:` comment gave to the next subtest, and its depth.
     announced: Option<(u32, String)>,
     bail: Option<String>,
+    past_bail: bool,
     ended: Option<i32>,
     warnings: Vec<String>,
     contradictions: Vec<Failure>,
@@ -134,6 +130,7 @@ impl Default for Tally {
             open: vec![Document::default()],
             announced: None,
             bail: None,
+            past_bail: false,
             ended: None,
             warnings: Vec::new(),
             contradictions: Vec::new(),
@@ -179,7 +176,7 @@ impl Tally {
             Kind::Comment(text) => self.comment(depth, text),
             Kind::Subtest(name) => self.announce(item.depth, name),
             Kind::Bail(reason) => {
-                self.bail = Some(clip(&unescape(reason), MAX_REASON_BYTES));
+                self.bail.get_or_insert_with(|| clip(&unescape(reason), MAX_REASON_BYTES));
             }
             Kind::Pragma(list) => {
                 self.reach(depth);
@@ -410,7 +407,7 @@ impl Tally {
         }
         self.close_to(0, lines);
         let mut top = self.open.swap_remove(0);
-        if self.bail.is_none() {
+        if self.bail.is_none() || self.past_bail {
             top.finish(lines);
         }
         Suite {

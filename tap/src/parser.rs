@@ -41,7 +41,8 @@ pub enum Kind<'a> {
     Comment(&'a [u8]),
     /// `# Subtest: name`, which announces a subtest.
     Subtest(&'a [u8]),
-    /// `Bail out!` and its reason, escapes included. The last item of any stream that has one.
+    /// `Bail out!` and its reason, escapes included. The last item of a stream that has one, unless
+    /// [`Options::past_bail`] says otherwise.
     Bail(&'a [u8]),
     /// The list of a pragma line.
     Pragma(&'a [u8]),
@@ -55,12 +56,22 @@ pub enum Kind<'a> {
     BraceOpen,
     /// `}` on its own: a buffered subtest ends.
     BraceClose,
-    /// One of orca's markers; only where [`Parser::with_markers`] asked for them.
+    /// One of orca's markers; only where [`Options::markers`] asked for them.
     Marker(Marker<'a>),
     /// White space only.
     Blank,
     /// Anything else.
     Junk,
+}
+
+/// What a parser is to do besides reading TAP.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Know orca's `TAP_START` and `TAP_END` lines, for logs of the text protocol. Never for a
+    /// framed stream: there a test could forge them.
+    pub markers: bool,
+    /// Go on after a bail out, as Perl's `prove` does. The verdict stays the same.
+    pub past_bail: bool,
 }
 
 /// How a version line stands.
@@ -91,10 +102,9 @@ impl Parser {
         Self::default()
     }
 
-    /// A parser that also knows `TAP_START` and `TAP_END` lines, for logs of the text protocol.
-    /// Never for a framed stream: there a test could forge them.
-    pub fn with_markers() -> Self {
-        Self { state: State { markers: true, ..State::default() }, ..Self::default() }
+    /// A parser that also does what `options` say.
+    pub fn with(options: Options) -> Self {
+        Self { state: State { options, ..State::default() }, ..Self::default() }
     }
 
     /// Takes the next bytes, cut anywhere, and calls `sink` for every line they complete.
@@ -130,7 +140,7 @@ struct State {
     /// A version, plan or point has been seen at the top: a version line is late from here on.
     begun: bool,
     stopped: bool,
-    markers: bool,
+    options: Options,
     /// The deepest subtest that has begun and not ended.
     open: u32,
     yaml: Option<Yaml>,
@@ -151,7 +161,7 @@ impl State {
             return;
         }
         self.line += 1;
-        let plain = self.yaml.is_none() && self.nest.is_none() && !self.markers;
+        let plain = self.yaml.is_none() && self.nest.is_none() && !self.options.markers;
         if plain && let Some(b'o' | b'n') = raw.first() {
             return self.top(raw, hash, sink);
         }
@@ -164,7 +174,7 @@ impl State {
         {
             return;
         }
-        if self.markers
+        if self.options.markers
             && let Some(found) = marker::parse(raw)
         {
             return self.emit(0, raw, Kind::Marker(found), sink);
@@ -272,7 +282,7 @@ impl State {
             Token::Version(digits) if depth == 0 => (false, self.declare(digits)),
             Token::Version(_) => (true, Kind::Version(self.version, Standing::Good)),
             Token::Bail(reason) => {
-                self.stopped = true;
+                self.stopped = !self.options.past_bail;
                 (false, Kind::Bail(reason))
             }
             Token::Pragma(list) => (true, Kind::Pragma(list)),

@@ -1,0 +1,108 @@
+//! `prove`: runs tests that print TAP, and says what failed. Perl's `prove`, without Perl.
+//!
+//! Flow: `flags` → `args` → `settings` → `discover` → `pool` of workers, each running `job`s →
+//! events → `harness`, the one thread that prints, through `session` and `summary`.
+//! What Perl users see is Perl's, byte for byte; what is better stands in `--help`.
+
+mod args;
+mod discover;
+mod flags;
+mod harness;
+mod help;
+mod job;
+mod json;
+mod lines;
+mod pool;
+mod session;
+mod settings;
+mod source;
+mod state;
+mod summary;
+mod sys;
+mod tee;
+mod tree;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io::Write;
+
+/// The version of Perl's Test::Harness whose behaviour this is; tests see it in HARNESS_VERSION.
+pub const HARNESS_VERSION: &str = "3.50";
+
+/// Exit: everything passed, or there was nothing to run.
+const EXIT_PASS: u8 = 0;
+/// Exit: a test failed.
+const EXIT_FAIL: u8 = 1;
+/// Exit: the command line or this machine was at fault.
+const EXIT_USAGE: u8 = 2;
+/// Exit: a test bailed out.
+const EXIT_BAIL: u8 = 255;
+
+/// What stops a run before it has a result, in one line, and what to do about it.
+#[derive(Debug)]
+struct Error {
+    message: String,
+    hint: Option<String>,
+}
+
+impl Error {
+    fn usage(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        self.hint.iter().try_for_each(|hint| write!(f, "\nhint: {hint}"))
+    }
+}
+
+/// Runs `prove` with `args` (without the program's name) and returns its exit status: 0 when all
+/// passed or nothing was to be run, 1 when a test failed, 2 for a usage or host error, 255 when a
+/// test bailed out. On an interrupt it kills the tests and dies of the signal.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+    dispatch(args.into_iter()).unwrap_or_else(|error| {
+        let _ = writeln!(std::io::stderr(), "prove: {error}");
+        EXIT_USAGE
+    })
+}
+
+fn dispatch(args: impl Iterator<Item = OsString>) -> Result<u8, Error> {
+    let raw = args::parse(args)?;
+    if raw.help {
+        return print(&help::text());
+    }
+    if raw.version {
+        return print(&format!(
+            "prove {} (does what TAP::Harness v{HARNESS_VERSION} does)\n",
+            env!("CARGO_PKG_VERSION")
+        ));
+    }
+    if raw.json {
+        return json::filter(&raw.tests);
+    }
+    let dry = raw.dry;
+    let (settings, selection) = settings::resolve(raw)?;
+    let mut state = state::State::load(&selection.statefile)?;
+    let tests = discover::tests(&selection, &mut state)?;
+    if dry {
+        let names: Vec<String> =
+            tests.iter().map(|test| format!("{}\n", job::shown(test))).collect();
+        return print(&names.concat());
+    }
+    discover::check(&tests)?;
+    harness::run(&settings, tests, &mut state)
+}
+
+fn print(text: &str) -> Result<u8, Error> {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|e| Error::usage(format!("cannot write to stdout: {e}")))?;
+    Ok(EXIT_PASS)
+}

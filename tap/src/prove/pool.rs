@@ -1,0 +1,160 @@
+//! The worker threads, and what they share with the thread that prints.
+
+use super::job::{self, Finished};
+use super::settings::{Launch, Settings, Show};
+use super::tree;
+use crate::Progress;
+use crossbeam::channel::{Receiver, Sender, unbounded};
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// What a worker tells. The number is the test's place in the run.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// It has begun.
+    Start(usize),
+    /// Lines of it to be shown.
+    Text(usize, Vec<u8>),
+    /// How far it has come.
+    Count(usize, Progress),
+    /// It asked that all testing stop; why.
+    Bail(usize, String),
+    /// It has ended.
+    Done(usize, Box<Finished>),
+}
+
+/// What workers and printer share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) tests: Vec<OsString>,
+    pub(super) launch: Launch,
+    pub(super) show: Show,
+    /// Go on counting after a bail out, as Perl's `prove` does without `-j`.
+    pub(super) past_bail: bool,
+    /// Each test leads a process group of its own. Not where tests may read a terminal: they
+    /// would be stopped for it.
+    pub(super) own_group: bool,
+    next: AtomicUsize,
+    closed: AtomicBool,
+    running: Mutex<HashMap<usize, Running>>,
+}
+
+/// A test with a process that has not been reaped.
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    pid: i32,
+    since: Instant,
+    timed_out: bool,
+    over: bool,
+}
+
+impl Shared {
+    pub(super) fn new(tests: Vec<OsString>, settings: &Settings) -> Self {
+        Self {
+            tests,
+            launch: settings.launch.clone(),
+            show: settings.show,
+            past_bail: settings.jobs == 1,
+            own_group: !std::io::stdin().is_terminal(),
+            next: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            running: Mutex::default(),
+        }
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<usize, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The value of the variable that marks the processes of test number `index`.
+    pub(super) fn mark(&self, index: usize) -> String {
+        format!("{}.{index}", std::process::id())
+    }
+
+    pub(super) fn register(&self, index: usize, pid: u32) {
+        let pid = pid.cast_signed();
+        let fresh = Running { pid, since: Instant::now(), timed_out: false, over: false };
+        self.running().insert(index, fresh);
+        if self.closed.load(Ordering::SeqCst) {
+            self.kill(index);
+        }
+    }
+
+    pub(super) fn deregister(&self, index: usize) {
+        if let Some(entry) = self.running().get_mut(&index) {
+            entry.over = true;
+        }
+    }
+
+    pub(super) fn timed_out(&self, index: usize) -> bool {
+        self.running().remove(&index).is_some_and(|entry| entry.timed_out)
+    }
+
+    /// Kills test number `index` and all it started. The lock is held meanwhile, so that the
+    /// process cannot be reaped and its number given away.
+    pub(super) fn kill(&self, index: usize) {
+        let running = self.running();
+        if let Some(entry) = running.get(&index).filter(|entry| !entry.over) {
+            tree::kill_all(entry.pid, &self.mark(index), self.own_group);
+        }
+    }
+
+    /// Starts no more tests and kills those that run, except number `spared`.
+    pub(super) fn stop(&self, spared: Option<usize>) {
+        self.closed.store(true, Ordering::SeqCst);
+        let indices: Vec<usize> = self.running().keys().copied().collect();
+        indices.into_iter().filter(|&i| Some(i) != spared).for_each(|i| self.kill(i));
+    }
+
+    /// Kills the tests whose time is up; when to come again.
+    pub(super) fn enforce_timeout(&self) -> Option<Instant> {
+        let limit = self.launch.timeout?;
+        let now = Instant::now();
+        let mut next: Option<Instant> = None;
+        let mut late = Vec::new();
+        for (&index, entry) in self.running().iter_mut().filter(|(_, e)| !e.over && !e.timed_out) {
+            let due = entry.since + limit;
+            if due <= now {
+                entry.timed_out = true;
+                late.push(index);
+            } else {
+                next = Some(next.map_or(due, |n| n.min(due)));
+            }
+        }
+        late.into_iter().for_each(|index| self.kill(index));
+        next
+    }
+
+    fn take(&self) -> Option<usize> {
+        if self.closed.load(Ordering::SeqCst) {
+            return None;
+        }
+        let index = self.next.fetch_add(1, Ordering::SeqCst);
+        (index < self.tests.len()).then_some(index)
+    }
+}
+
+/// Starts up to `jobs` workers; the channel closes when the last of them is done. They are not
+/// joined: one whose test left a process behind may outlive the run, and ends with it.
+pub(super) fn start(shared: &Arc<Shared>, jobs: usize) -> std::io::Result<Receiver<Event>> {
+    let (sender, receiver) = unbounded();
+    for number in 0..jobs.min(shared.tests.len()) {
+        let (shared, sender) = (Arc::clone(shared), sender.clone());
+        let work = move || work(&shared, &sender);
+        std::thread::Builder::new().name(format!("worker {number}")).spawn(work)?;
+    }
+    Ok(receiver)
+}
+
+fn work(shared: &Shared, events: &Sender<Event>) {
+    while let Some(index) = shared.take() {
+        if events.send(Event::Start(index)).is_err() {
+            return;
+        }
+        job::run(shared, index, events);
+    }
+}

@@ -1,0 +1,57 @@
+//! A test's stderr, passed through as it comes and its end kept for a report.
+
+use crate::junit::MAX_OUTPUT_BYTES;
+use crossbeam::channel::{Receiver, bounded};
+use std::io::{Read, Write};
+use std::process::ChildStderr;
+use std::time::Duration;
+
+/// A test that has ended may leave something behind that holds its stderr; it is not waited for
+/// longer than this.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// The thread that copies.
+#[derive(Debug)]
+pub(super) struct Tee {
+    kept: Receiver<Vec<u8>>,
+}
+
+/// Starts copying.
+pub(super) fn start(mut from: ChildStderr) -> Tee {
+    let (done, kept) = bounded(1);
+    let copy = move || {
+        let mut buffer = [0; 8192];
+        let mut tail = Vec::new();
+        loop {
+            match from.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => {
+                    let _ = std::io::stderr().write_all(&buffer[..count]);
+                    keep_tail(&mut tail, &buffer[..count]);
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        let _ = done.send(tail);
+    };
+    // Without a thread the pipe closes and the test's stderr is lost, but not the test.
+    let _ = std::thread::Builder::new().name("stderr".into()).spawn(copy);
+    Tee { kept }
+}
+
+impl Tee {
+    /// The end of what was copied.
+    pub(super) fn finish(self) -> Vec<u8> {
+        self.kept.recv_timeout(DRAIN).unwrap_or_default()
+    }
+}
+
+/// Adds `bytes` to `tail` and keeps its end, twice as long as a report shows at most.
+pub(super) fn keep_tail(tail: &mut Vec<u8>, bytes: &[u8]) {
+    tail.extend_from_slice(bytes);
+    if tail.len() > 2 * MAX_OUTPUT_BYTES {
+        let cut = tail.len() - MAX_OUTPUT_BYTES;
+        tail.drain(..cut);
+    }
+}
