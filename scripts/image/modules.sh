@@ -15,6 +15,10 @@ pick_kernel() {
   # depmod wants a root with lib/modules below it.
   mkdir -p all/lib/modules picked/lib/modules
   mv "$lib/$release" all/lib/modules/
+  # Packed modules are of no use to a depmod that cannot unpack them: few can do all three.
+  find all -name '*.ko.gz' -exec gzip -d {} +
+  find all -name '*.ko.xz' -exec xz -d {} +
+  find all -name '*.ko.zst' -exec zstd -dq --rm {} +
   depmod --basedir all "$release"
   all=all/lib/modules/$release
   # A line of modules.dep names a module and everything it needs.
