@@ -329,10 +329,23 @@ impl<'a> Harness<'a> {
             let _ = writeln!(io::stderr(), "FAILED--Further testing stopped{tail}");
         }
         Ok(Ok(match status {
-            _ if bailed => EXIT_BAIL,
+            _ if bailed => self.bail_status(),
             Status::Fail => EXIT_FAIL,
             Status::Pass | Status::NoTests => EXIT_PASS,
         }))
+    }
+}
+
+impl Harness<'_> {
+    /// Perl's `prove` exits with the status of the test that bailed out, or 255 if that is 0.
+    fn bail_status(&self) -> u8 {
+        let exit = self.rows.iter().find(|row| row.suite.bail.is_some()).map(|row| row.suite.exit);
+        match exit {
+            Some(crate::ExitStatus::Code(code)) if code != 0 => {
+                u8::try_from(code).unwrap_or(EXIT_BAIL)
+            }
+            _ => EXIT_BAIL,
+        }
     }
 }
 

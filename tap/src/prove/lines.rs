@@ -20,11 +20,13 @@ pub(super) const RESET: &str = "\x1b[0m";
 pub(super) struct Lines {
     show: Show,
     seen: Progress,
+    /// A bail out has been seen; what follows is counted but not shown.
+    stopped: bool,
 }
 
 impl Lines {
     pub(super) fn new(show: Show) -> Self {
-        Self { show, seen: Progress::default() }
+        Self { show, seen: Progress::default(), stopped: false }
     }
 
     /// Whether any line of any test can be wanted at all.
@@ -52,7 +54,10 @@ impl Lines {
             || (self.show.failures && bad)
             || (self.show.comments && comment && item.raw.starts_with(b"#"))
             || (self.show.directives && directive.is_some());
-        if !plain || matches!(item.kind, Kind::Bail(_)) && !self.shows_bail() {
+        let stopped = self.stopped;
+        let bail = matches!(item.kind, Kind::Bail(_));
+        self.stopped |= bail;
+        if !plain || stopped || (bail && !self.shows_bail()) {
             return;
         }
         let color = match directive {

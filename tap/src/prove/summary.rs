@@ -203,42 +203,52 @@ pub(super) fn print<W: Write>(
 
 fn report<W: Write>(printer: &mut Printer<W>, row: &Row) -> io::Result<()> {
     let suite = &row.suite;
-    let mut lines: Vec<(bool, Vec<String>)> = Vec::new();
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut add = |bad, label: &str, lines| entries.push(Entry { bad, label: label.into(), lines });
     if row.failed() > 0 {
-        let plural = if row.failed() == 1 { "" } else { "s" };
-        lines
-            .push((true, number_list(&format!("  Failed test{plural}:  "), &suite.failed_numbers)));
+        let label = if row.failed() == 1 { "  Failed test:  " } else { "  Failed tests:  " };
+        add(true, label, number_list(&suite.failed_numbers));
     }
     if suite.todo_passed > 0 {
-        lines.push((false, number_list("  TODO passed:   ", &suite.todo_passed_numbers)));
+        add(false, "  TODO passed:   ", number_list(&suite.todo_passed_numbers));
     }
     match suite.exit {
         ExitStatus::Code(0) => {}
-        ExitStatus::Code(code) => {
-            lines.push((true, vec![format!("  Non-zero exit status: {code}")]));
-        }
+        ExitStatus::Code(code) => add(true, "", vec![format!("  Non-zero exit status: {code}")]),
         ExitStatus::Signal { .. } => {
-            lines.push((true, vec![format!("  Non-zero wait status: {}", row.wait_status())]));
+            add(true, "", vec![format!("  Non-zero wait status: {}", row.wait_status())]);
         }
     }
     if suite.faults_total > 0 {
-        lines.push((true, error_list(suite, printer.show.all_errors)));
+        add(true, "", error_list(suite, printer.show.all_errors));
     }
-    lines.extend(row.extra.iter().map(|text| (true, vec![format!("  {text}")])));
-    if lines.is_empty() {
+    for text in &row.extra {
+        add(true, "", vec![format!("  {text}")]);
+    }
+    if entries.is_empty() {
         return Ok(());
     }
     header(printer, row)?;
-    for (bad, text) in
-        lines.into_iter().flat_map(|(bad, list)| list.into_iter().map(move |l| (bad, l)))
-    {
-        if bad {
-            printer.failure(&format!("{text}\n"))?;
-        } else {
-            writeln!(printer.out, "{text}")?;
+    entries.iter().try_for_each(|entry| entry.print(printer))
+}
+
+/// One thing said of a test: a label and a list, or lines that stand for themselves.
+struct Entry {
+    bad: bool,
+    label: String,
+    lines: Vec<String>,
+}
+
+impl Entry {
+    fn print<W: Write>(&self, printer: &mut Printer<W>) -> io::Result<()> {
+        let mut put = |text: &str| {
+            if self.bad { printer.failure(text) } else { printer.out.write_all(text.as_bytes()) }
+        };
+        if !self.label.is_empty() {
+            put(&self.label)?;
         }
+        self.lines.iter().try_for_each(|line| put(&format!("{line}\n")))
     }
-    Ok(())
 }
 
 fn header<W: Write>(printer: &mut Printer<W>, row: &Row) -> io::Result<()> {
@@ -263,7 +273,7 @@ fn signal_name(signal: i32) -> String {
 }
 
 /// `numbers` as ranges, broken where Perl's `prove` breaks them.
-fn number_list(label: &str, numbers: &Numbers) -> Vec<String> {
+fn number_list(numbers: &Numbers) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
     for &(first, last) in numbers.ranges() {
         parts.push(if first == last { first.to_string() } else { format!("{first}-{last}") });
@@ -285,7 +295,7 @@ fn number_list(label: &str, numbers: &Numbers) -> Vec<String> {
     lines.push(line);
     let indent = |(i, line): (usize, String)| {
         let line = line.trim_end_matches(", ");
-        if i == 0 { format!("{label}{line}") } else { format!("{:16}{line}", "") }
+        if i == 0 { line.to_owned() } else { format!("{:16}{line}", "") }
     };
     lines.into_iter().enumerate().map(indent).collect()
 }
