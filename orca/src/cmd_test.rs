@@ -9,7 +9,7 @@ use crate::event::{Event, Start};
 use crate::exit;
 use crate::machine::stock::Stock;
 use crate::machine::{Maker, Order, Shape};
-use crate::plan::Plan;
+use crate::plan::{Defaults, Plan, Planned};
 use crate::pod::{Job, Pod, Policy};
 use crate::report::Reporter;
 use crate::report::human::{Human, Volume};
@@ -35,8 +35,14 @@ pub fn run(config: &Config) -> Result<u8> {
         return Ok(exit::NOTHING);
     }
     let lab = setup::lab(config)?;
-    let timeout = config.timeout.mul_f64(lab.factor);
-    let plan = Plan::new(tests, timeout, config.raw.retries.unwrap_or(0));
+    let defaults = Defaults {
+        timeout: config.timeout,
+        factor: lab.factor,
+        retries: config.raw.retries.unwrap_or(0),
+        memory_mib: config.memory_mib,
+        cpus: config.cpus,
+    };
+    let plan = Plan::new(&config.root, tests, defaults)?;
     let workers = config.jobs.min(plan.tests.len());
     check_socket(config, workers)?;
     let ended = conduct(config, &plan, &lab, workers)?;
@@ -60,15 +66,15 @@ fn conduct(
     let maker: Arc<dyn Maker> = match policy {
         Policy::Reuse => Arc::clone(&lab.maker),
         Policy::Pristine => {
-            let (shape, demand) = (shape(config), plan.tests.len());
-            Arc::new(Stock::new(Arc::clone(&lab.maker), shape, workers, demand, &cancel))
+            let usual = Shape { memory_mib: config.memory_mib, cpus: config.cpus };
+            let demand = plan.tests.iter().filter(|planned| shape(planned) == usual).count();
+            Arc::new(Stock::new(Arc::clone(&lab.maker), usual, workers, demand, &cancel))
         }
     };
     let pod = Pod::start(workers, &maker, policy, &queue, &cancel)
         .map_err(|e| Error::new(format!("cannot start the workers: {}", plain(&e))))?;
     drop((queue, maker));
-    let limits =
-        Limits { retries: config.raw.retries.unwrap_or(0), fail_fast: config.raw.fail_fast };
+    let limits = Limits { fail_fast: config.raw.fail_fast };
     let state = State::new(make_jobs(config, plan, lab), limits, workers);
     let start = Start {
         tests: plan.tests.iter().map(|planned| planned.test.display()).collect(),
@@ -92,12 +98,13 @@ fn make_jobs(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Job
     let mut env: Vec<(Vec<u8>, Vec<u8>)> =
         config.raw.env.iter().map(|(name, value)| own(name, value.clone())).collect();
     env.push(own("ORCA_TIMEOUT_FACTOR", lab.factor.to_string().into()));
-    let job = |(test, planned): (usize, &crate::plan::Planned)| Job {
+    let job = |(test, planned): (usize, &Planned)| Job {
         test,
         path: planned.test.display(),
         attempt: 1,
+        retries: planned.retries,
         order: Order {
-            shape: shape(config),
+            shape: shape(planned),
             path: planned.test.path.as_os_str().as_bytes().to_vec(),
             env: env.clone(),
             timeout: planned.timeout,
@@ -108,8 +115,8 @@ fn make_jobs(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Job
     plan.tests.iter().enumerate().map(job).collect()
 }
 
-fn shape(config: &Config) -> Shape {
-    Shape { memory_mib: config.memory_mib, cpus: config.cpus }
+fn shape(planned: &Planned) -> Shape {
+    Shape { memory_mib: planned.memory_mib, cpus: planned.cpus }
 }
 
 fn volume(config: &Config) -> Volume {

@@ -7,7 +7,7 @@ use crate::report::plain;
 use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 const HELP: &str = "\

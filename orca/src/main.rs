@@ -4,6 +4,7 @@ mod cancel;
 mod cli;
 mod cmd_list;
 mod cmd_run;
+mod cmd_template;
 mod cmd_test;
 mod conductor;
 mod config;
@@ -12,6 +13,7 @@ mod error;
 mod event;
 mod exit;
 mod guest;
+mod header;
 mod image;
 mod logdir;
 mod machine;
@@ -94,7 +96,7 @@ fn toolbox(mut args: Vec<OsString>) -> u8 {
 
 fn run_program(name: &str, args: Vec<OsString>) -> u8 {
     match name {
-        "prove" => exit::USAGE,
+        "prove" => tap::prove::run(args),
         "agent" => agent::run(args),
         _ => orca(args).unwrap_or_else(|error| {
             plain::error("orca", &error);
@@ -116,6 +118,8 @@ fn orca(args: Vec<OsString>) -> Result<u8> {
                 Command::Test => cmd_test::run(&config),
                 Command::Run => cmd_run::run(&config),
                 Command::List => cmd_list::run(&config),
+                Command::Template => cmd_template::run(&config),
+                Command::Clean => cmd_template::clean(&config),
                 Command::Image => Ok(exit::USAGE), // has a grammar of its own, see `Parsed::Pass`
             };
         }

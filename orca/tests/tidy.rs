@@ -11,12 +11,12 @@ const LAYERS: [&[&str]; 9] = [
         "trouble",
     ],
     &["event", "tally", "exit", "history"],
-    &["cli", "config", "discover", "plan"],
+    &["cli", "config", "discover", "header", "plan"],
     &["qemu", "guest"],
     &["machine"],
     &["pod", "report"],
     &["conductor"],
-    &["setup", "session", "cmd_test", "cmd_run", "cmd_list", "image"],
+    &["setup", "session", "cmd_test", "cmd_run", "cmd_list", "cmd_template", "image"],
     &["main"],
 ];
 

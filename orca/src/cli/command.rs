@@ -9,6 +9,10 @@ pub enum Command {
     Run,
     /// Show the tests.
     List,
+    /// Show, build or remove templates.
+    Template,
+    /// Remove what is kept between runs.
+    Clean,
     /// Build parts of a guest image.
     Image,
 }
@@ -31,7 +35,7 @@ pub struct Row {
 }
 
 /// Every command, in the order of `--help`.
-pub const COMMANDS: [Row; 4] = [
+pub const COMMANDS: [Row; 6] = [
     Row {
         command: Command::Test,
         name: "test",
@@ -68,6 +72,24 @@ On the serial console (--console) Ctrl-] ends the machine.",
         help: "show which tests would run",
         doc: "Prints the path of every test that `orca test` with the same arguments would run, one a line, and runs nothing.",
         examples: &[("orca list t/30-firewall", "the tests of one folder")],
+    },
+    Row {
+        command: Command::Template,
+        name: "template",
+        usage: "[options] [list | build | remove NAME…]",
+        help: "show, build or remove frozen machines",
+        doc: "A template is a machine that was booted once and frozen; every test gets a copy of one. They are made when they are \
+needed and kept in the user's cache folder, the least recently used removed beyond 4 GiB. `build` makes the one that the given \
+options ask for, so that the next run finds it.",
+        examples: &[("orca template build", "be ready for the next run")],
+    },
+    Row {
+        command: Command::Clean,
+        name: "clean",
+        usage: "",
+        help: "remove all templates and the logs of runs",
+        doc: "Removes everything that orca keeps between runs: templates, the logs of runs, and which accelerator works.",
+        examples: &[],
     },
     Row {
         command: Command::Image,

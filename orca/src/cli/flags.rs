@@ -1,6 +1,6 @@
 //! The table of flags: one definition each, from which parsing, `--help`, the environment and `.orcarc` all derive.
 
-use super::command::Command::{self, List, Run, Test};
+use super::command::Command::{self, List, Run, Template, Test};
 use super::raw::{Color, Raw};
 use super::value::{self, Parsed};
 use crate::qemu::accel::Accel;
@@ -69,9 +69,9 @@ impl Flag {
     }
 }
 
-const VMS: &[Command] = &[Test, Run];
+const VMS: &[Command] = &[Test, Run, Template];
 const TESTS: &[Command] = &[Test];
-const ALL: &[Command] = &[Test, Run, List];
+const ALL: &[Command] = &[Test, Run, List, Template];
 
 /// Every flag, in the order of `--help` within its group.
 pub const FLAGS: &[Flag] = &[

@@ -37,8 +37,6 @@ pub(super) enum Action {
 /// The user's limits on the run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {
-    /// How often a failed test is tried again.
-    pub retries: u32,
     /// How many failures end the run.
     pub fail_fast: Option<usize>,
 }
@@ -173,10 +171,11 @@ impl State {
     }
 
     fn may_retry(&self, attempt: &Attempt) -> bool {
+        let retries = self.jobs[attempt.test].retries;
         let allowed = match &attempt.outcome {
             Outcome::Passed | Outcome::Skipped(_) | Outcome::NotRun => 0,
-            Outcome::Failed | Outcome::TimedOut { .. } => self.limits.retries,
-            Outcome::Errored(_) => self.limits.retries.max(TROUBLE_RETRIES),
+            Outcome::Failed | Outcome::TimedOut { .. } => retries,
+            Outcome::Errored(_) => retries.max(TROUBLE_RETRIES),
         };
         attempt.attempt <= allowed
     }
@@ -221,7 +220,7 @@ mod tests {
     fn job(test: usize) -> Job {
         let path = format!("t/{test}_test.sh");
         let dir = PathBuf::from(format!("/logs/{path}"));
-        Job { test, path, attempt: 1, order: Order::default(), dir }
+        Job { test, path, attempt: 1, retries: 0, order: Order::default(), dir }
     }
 
     fn state(tests: usize, limits: Limits) -> State {
@@ -270,7 +269,8 @@ mod tests {
         assert_eq!(line(&plain.step(lost())), "retried, submit 0.2");
         let again = finished(0, 2, trouble(Kind::Lost));
         assert_eq!(line(&plain.step(again)), "error, close");
-        let mut twice = state(1, Limits { retries: 1, fail_fast: None });
+        let mut twice = state(1, Limits::default());
+        twice.jobs[0].retries = 1;
         twice.begin();
         let failed = finished(0, 1, Outcome::Failed);
         assert_eq!(line(&twice.step(failed)), "retried, submit 0.2");
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn enough_failures_end_the_run_and_a_signal_still_cuts() {
-        let mut state = state(3, Limits { retries: 0, fail_fast: Some(1) });
+        let mut state = state(3, Limits { fail_fast: Some(1) });
         state.begin();
         let cancelled = "cancelled: as many failures as --fail-fast allows";
         assert_eq!(

@@ -29,6 +29,8 @@ pub struct Job {
     pub path: String,
     /// From 1.
     pub attempt: u32,
+    /// How often the test may be tried again after a failure.
+    pub retries: u32,
     /// What the machine is told.
     pub order: Order,
     /// Where its logs and artifacts go.

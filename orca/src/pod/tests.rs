@@ -95,7 +95,7 @@ impl Rig {
     fn submit(&self, test: usize, script: &str) {
         let order = Order { path: script.as_bytes().to_vec(), ..Order::default() };
         let dir = self.dir.join(test.to_string());
-        let job = Job { test, path: script.to_owned(), attempt: 1, order, dir };
+        let job = Job { test, path: script.to_owned(), attempt: 1, retries: 0, order, dir };
         self.jobs.as_ref().unwrap().send(job).unwrap();
     }
 
@@ -173,7 +173,8 @@ fn a_flood_is_capped_on_disk_and_parsed_to_its_end() {
     let rig = Rig::new(1, Policy::Reuse);
     let (jobs_dir, events) = (rig.dir.join("flood"), unbounded().0);
     let order = Order::default();
-    let job = Job { test: 0, path: "flood".into(), attempt: 1, order, dir: jobs_dir.clone() };
+    let job =
+        Job { test: 0, path: "flood".into(), attempt: 1, retries: 0, order, dir: jobs_dir.clone() };
     let mut recorder = recorder::Recorder::new(&job, events);
     let chunk = b"# noise\n".repeat(128 * 1024);
     for _ in 0..=(recorder::LOG_BYTES / chunk.len() as u64) {
@@ -192,8 +193,14 @@ fn a_flood_is_capped_on_disk_and_parsed_to_its_end() {
 fn artifacts_stay_in_their_folder() {
     let rig = Rig::new(1, Policy::Reuse);
     let dir = rig.dir.join("job");
-    let job =
-        Job { test: 0, path: "x".into(), attempt: 1, order: Order::default(), dir: dir.clone() };
+    let job = Job {
+        test: 0,
+        path: "x".into(),
+        attempt: 1,
+        retries: 0,
+        order: Order::default(),
+        dir: dir.clone(),
+    };
     let mut recorder = recorder::Recorder::new(&job, unbounded().0);
     for (path, bytes) in [("a/b.txt", "good"), ("../evil", "bad"), ("/etc/evil", "bad")] {
         recorder.file(path.as_bytes());

@@ -110,6 +110,16 @@ fn memo_path(program: &Path, cache: &Path) -> Option<PathBuf> {
     Some(cache.join(format!("accel-{boot}-{:x}-{:x}", meta.ino(), meta.mtime())))
 }
 
+/// Forgets every remembered answer.
+pub fn forget(cache: &Path) {
+    for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("accel-") {
+            // One that stays is out of date after the next boot.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Runs the probe under KVM with a deadline. A QEMU that neither ends nor can be waited for is killed.
 fn try_kvm(program: &Path) -> bool {
     let Ok(dir) = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-probe-XXXXXX")) else {

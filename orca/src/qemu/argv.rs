@@ -67,7 +67,7 @@ pub fn argv(spec: &Spec, slot: &Slot) -> Vec<OsString> {
     share(&mut args, spec);
     ports(&mut args, slot);
     net(&mut args, spec);
-    control(&mut args, slot);
+    control(&mut args);
     args.0
 }
 
@@ -193,7 +193,7 @@ fn net(args: &mut Args, spec: &Spec) {
 }
 
 /// The monitor comes last: QEMU makes its sockets in this order, so an answer on QMP says that all of them exist.
-fn control(args: &mut Args, slot: &Slot) {
+fn control(args: &mut Args) {
     args.pair(
         "-sandbox",
         "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",

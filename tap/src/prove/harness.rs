@@ -13,6 +13,7 @@ use super::{EXIT_BAIL, EXIT_FAIL, EXIT_PASS, Error, job, sys};
 use crate::Progress;
 use crate::junit::{self, Report};
 use crossbeam::channel::{Receiver, at, bounded, never, select};
+use signal_hook::consts::{SIGHUP, SIGTERM};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
@@ -58,12 +59,19 @@ pub(super) fn run(
     })
 }
 
-/// Tells of the first interrupt, hangup or request to terminate.
+/// Tells of the first interrupt, hangup or request to terminate. The first is `ctrlc`'s and the others `signal-hook`'s: `ctrlc` with
+/// its feature for all three would have them in orca too, which must know which came.
 fn signals() -> Receiver<()> {
     let (sender, receiver) = bounded(1);
+    let interrupts = sender.clone();
     let handler = move || {
-        let _ = sender.try_send(());
+        let _ = interrupts.try_send(());
     };
+    if let Ok(mut others) = signal_hook::iterator::Signals::new([SIGTERM, SIGHUP]) {
+        let forward = move || others.forever().for_each(|_| drop(sender.try_send(())));
+        // Without the thread these two end the process as if nobody had asked.
+        let _ = std::thread::Builder::new().name("signals".into()).spawn(forward);
+    }
     // Fails only where the program around has a handler already, which then decides.
     match ctrlc::set_handler(handler) {
         Ok(()) => receiver,

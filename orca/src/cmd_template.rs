@@ -1,0 +1,129 @@
+//! `orca template` and `orca clean`: what orca keeps between runs, for people.
+
+use crate::cancel::{self, Level};
+use crate::config::Config;
+use crate::error::{Error, Result, plain as plain_io};
+use crate::machine::Shape;
+use crate::qemu::template::{SPACE_MAX, Store};
+use crate::report::plain;
+use crate::{exit, setup, signals};
+use crossbeam::channel::select;
+use std::time::SystemTime;
+
+/// Lists, builds or removes templates.
+///
+/// # Errors
+/// Usage; a template that cannot be built or removed.
+pub fn run(config: &Config) -> Result<u8> {
+    let words: Vec<&str> = config.raw.words.iter().map(|w| w.to_str().unwrap_or("?")).collect();
+    let store = Store::new(&config.cache);
+    match words[..] {
+        [] | ["list"] => list(&store),
+        ["build"] => build(config),
+        ["remove", ref keys @ ..] if !keys.is_empty() => remove(&store, keys),
+        ["remove"] => {
+            let error = Error::new("`orca template remove` needs the names of templates");
+            Err(error.hint("`orca template list` shows them; `orca clean` removes all"))
+        }
+        [word, ..] => Err(Error::new(format!("`orca template` has no `{word}`"))
+            .hint("try `orca template list`, `build` or `remove NAME`")),
+    }
+}
+
+fn list(store: &Store) -> Result<u8> {
+    let mut total = 0;
+    for entry in store.list() {
+        total += entry.bytes;
+        let age = SystemTime::now().duration_since(entry.used).unwrap_or_default();
+        let line = format!(
+            "{}  {:>5} MiB  used {:<12}  {}\n",
+            entry.key,
+            entry.bytes >> 20,
+            ago(age.as_secs()),
+            entry.description
+        );
+        plain::out(line.as_bytes());
+    }
+    let line = format!("{} MiB of at most {} MiB\n", total >> 20, SPACE_MAX >> 20);
+    plain::out(line.as_bytes());
+    Ok(exit::GOOD)
+}
+
+fn ago(seconds: u64) -> String {
+    match seconds {
+        0..60 => "just now".to_owned(),
+        60..3600 => format!("{} min ago", seconds / 60),
+        3600..86_400 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
+}
+
+fn build(config: &Config) -> Result<u8> {
+    if config.raw.cold {
+        return Err(Error::new("--cold asks for no template").hint("leave it out"));
+    }
+    let lab = setup::vms(config)?;
+    let signals = signals::listen()?;
+    let (mut canceller, cancel) = cancel::channel();
+    let shape = Shape { memory_mib: config.memory_mib, cpus: config.cpus };
+    let (maker, cancel) = (&lab.maker, &cancel);
+    let (done, made) = crossbeam::channel::bounded(1);
+    let mut interrupted = None;
+    let result = std::thread::scope(|scope| {
+        scope.spawn(move || done.send(maker.prepare(shape, cancel)));
+        loop {
+            select! {
+                recv(made) -> result => return result,
+                recv(signals) -> signal => {
+                    interrupted = interrupted.or(signal.ok());
+                    canceller.raise(Level::Kill);
+                }
+            }
+        }
+    });
+    drop(lab);
+    match (result, interrupted) {
+        (_, Some(signal)) => signals::die_of(signal),
+        (Ok(Ok(())), None) => list(&Store::new(&config.cache)),
+        (Ok(Err(trouble)), None) => {
+            plain::err(format!("console:\n{}\n", trouble.console).as_bytes());
+            Err(Error::new(trouble.detail))
+        }
+        (Err(_), None) => Err(Error::new("the thread that makes the template is gone")),
+    }
+}
+
+fn remove(store: &Store, keys: &[&str]) -> Result<u8> {
+    for key in keys {
+        if !store.list().iter().any(|entry| entry.key == *key) {
+            let error = Error::new(format!("no template is called `{key}`"));
+            return Err(error.hint("`orca template list` shows them"));
+        }
+        store.remove(key)?;
+    }
+    Ok(exit::GOOD)
+}
+
+/// Removes templates, remembered answers and the logs of runs.
+///
+/// # Errors
+/// What cannot be removed.
+pub fn clean(config: &Config) -> Result<u8> {
+    if let Some(word) = config.raw.words.first() {
+        return Err(Error::new(format!("`orca clean` takes no `{}`", word.to_string_lossy())));
+    }
+    let store = Store::new(&config.cache);
+    for entry in store.list() {
+        store.remove(&entry.key)?;
+        plain::out(format!("removed template {}\n", entry.key).as_bytes());
+    }
+    let runs = config.state.join("runs");
+    if runs.exists() {
+        std::fs::remove_dir_all(&runs).map_err(|e| {
+            Error::new(format!("cannot remove `{}`: {}", runs.display(), plain_io(&e)))
+        })?;
+        plain::out(format!("removed the logs in {}\n", runs.display()).as_bytes());
+    }
+    crate::qemu::accel::forget(&config.cache);
+    Ok(exit::GOOD)
+}

@@ -1,0 +1,261 @@
+//! What only real machines can show. Built with `--features vm`; needs the image in `build/` (scripts/check.sh makes it).
+
+mod kit;
+
+use kit::{Project, Ran, VERDICTS};
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Anything that waits for a process waits at most this long.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A project whose runs leave everything they leave in its own folders.
+struct Lab {
+    project: Project,
+}
+
+impl Lab {
+    fn new() -> Lab {
+        let project = Project::new();
+        fs::create_dir(project.root().join("tmp")).unwrap();
+        Lab { project }
+    }
+
+    fn test(&self, name: &str, body: &str) -> &Lab {
+        self.project.test(name, body);
+        self
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("../build");
+        let mut command = self.project.command(args);
+        command
+            .env("ORCA_KERNEL", build.join("vmlinux"))
+            .env("ORCA_INITRD", build.join("initramfs"))
+            .env("ORCA_ROOTFS", build.join("rootfs.ext4"))
+            .env("TMPDIR", self.project.root().join("tmp"));
+        command
+    }
+
+    fn orca(&self, args: &[&str]) -> Ran {
+        Ran::from(self.command(args).stdin(Stdio::null()).output().unwrap())
+    }
+
+    /// Starts `orca test` on a test that says so when it runs, and waits for that.
+    fn start_endless(&self) -> Child {
+        self.test("endless", "echo 1..1; echo '# it runs' >&2; exec sleep 1000");
+        let mut child = self
+            .command(&["test", "--log-dir", "logs", "-j1"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let log = self.project.root().join("logs/t/endless_test.sh/output.log");
+        let runs = || fs::read_to_string(&log).is_ok_and(|text| text.contains("it runs"));
+        wait_for("the test to run", || runs() || child.try_wait().unwrap().is_some());
+        assert!(runs(), "orca ended early");
+        child
+    }
+
+    /// Folders of runs that are still there.
+    fn leftovers(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.project.root().join("tmp")).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    /// QEMU processes that work for this project.
+    fn machines(&self) -> usize {
+        let root = self.project.root().to_string_lossy().into_owned();
+        let ours = |pid: &fs::DirEntry| {
+            let line = fs::read(pid.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).into_owned();
+            line.starts_with("/usr/bin/qemu-system") && line.contains(&root)
+        };
+        fs::read_dir("/proc").unwrap().flatten().filter(ours).count()
+    }
+}
+
+fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10)); // processes and files of others send no event
+    }
+}
+
+#[test]
+fn every_verdict_in_a_vm_is_reported_for_what_it_is() {
+    let lab = Lab::new();
+    for (name, body, _) in VERDICTS {
+        lab.test(name, body);
+    }
+    for policy in [&["--reuse"][..], &[]] {
+        let ran = lab.orca(&[&["test", "-j2"], policy].concat());
+        ran.exits(1).says("3 passed, 5 failed, 1 skipped").never_says("ERROR");
+        for (name, _, word) in VERDICTS {
+            let path = format!("t/{name}_test.sh");
+            let line = ran.out.lines().find(|line| line.starts_with(word) && line.contains(&path));
+            assert!(line.is_some(), "no {word} for {name} in {}", ran.out);
+        }
+    }
+    assert!(lab.leftovers().is_empty(), "{:?}", lab.leftovers());
+    assert_eq!(lab.machines(), 0);
+}
+
+#[test]
+fn a_command_in_a_vm_has_our_streams_and_gives_us_its_status() {
+    let lab = Lab::new();
+    let script = "cat; echo out; echo err >&2; pwd; exit 7";
+    let mut child = lab
+        .command(&["run", "--", "sh", "-c", script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"typed\n").unwrap();
+    let ran = Ran::from(child.wait_with_output().unwrap());
+    ran.exits(7).complains("err\n");
+    assert_eq!(ran.out, "typed\nout\n/mnt/glacic\n");
+    assert!(lab.leftovers().is_empty());
+}
+
+#[test]
+fn copies_are_individuals_with_the_right_time() {
+    let lab = Lab::new();
+    let script = "date +%s%N; cat /etc/machine-id; hostname; head -c 16 /dev/urandom | od -An -tx1";
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
+    let slack = 50_000_000; // 50 ms
+    let mut seen: Vec<Vec<String>> = Vec::new();
+    for _ in 0..2 {
+        let before = now();
+        let ran = lab.orca(&["run", "--", "sh", "-c", script]);
+        let after = now();
+        ran.exits(0);
+        let lines: Vec<String> = ran.out.lines().map(str::to_owned).collect();
+        let clock: u128 = lines[0].parse().unwrap();
+        assert!(before < clock + slack && clock < after + slack, "{before} {clock} {after}");
+        assert_eq!(lines[1].len(), 32, "{lines:?}");
+        assert_eq!(lines[2], "vm1");
+        seen.push(lines);
+    }
+    assert_ne!(seen[0][1], seen[1][1], "machine-id");
+    assert_ne!(seen[0][3], seen[1][3], "random bytes");
+}
+
+#[test]
+fn what_one_test_does_is_not_there_in_the_next() {
+    let lab = Lab::new();
+    let probe = "state() { ls /root/mark t/mark /tmp/mark /run/mark 2>/dev/null | wc -l; nft list ruleset | wc -l; \
+                 sysctl -n net.ipv4.ip_forward; ip netns list | wc -l; pgrep -c sleep; \
+                 grep -c ^wireguard /proc/modules; date +%Y; }; ";
+    let dirty = "touch /root/mark t/mark /tmp/mark /run/mark; nft add table inet mark; sysctl -qw net.ipv4.ip_forward=1; \
+                 ip netns add mark; setsid sleep 1000 & modprobe wireguard; date -s 2001-01-01 >/dev/null; ";
+    let clean = "set -- $(state); echo 1..1; [ \"$1 $2 $3 $4 $5 $6\" = '0 0 0 0 0 0' ] && [ $7 != 2001 ] || \
+                 { echo \"# $*\"; printf 'not '; }; echo ok 1; ";
+    for name in ["a", "b", "c", "d"] {
+        lab.test(name, &format!("{probe}{clean}{dirty}"));
+    }
+    lab.orca(&["test", "-j2"]).exits(0).says("4 passed");
+    assert!(!lab.project.root().join("t/mark").exists());
+}
+
+#[test]
+fn a_test_gets_the_machine_that_its_header_asks_for() {
+    let lab = Lab::new();
+    let check = "echo 1..1; kib=$(awk '/MemTotal/ { print $2 }' /proc/meminfo); [ $(nproc) = 2 ] && [ $kib -gt 600000 ] || printf 'not '; echo ok 1";
+    lab.test("big", &format!("#!/bin/sh\n# orca: memory=768M cpus=2\n{check}"));
+    lab.test("usual", &format!("#!/bin/sh\n{}", check.replace("|| printf", "&& printf")));
+    lab.orca(&["test", "-j1"]).exits(0).says("2 passed");
+    lab.orca(&["test", "-j1", "--reuse"]).exits(0).says("2 passed");
+}
+
+#[test]
+fn cold_boots_and_copies_agree() {
+    let lab = Lab::new();
+    lab.test("good", "echo 1..1; echo ok 1").test("bad", "echo 1..1; echo not ok 1");
+    for policy in ["--cold", "--reuse"] {
+        lab.orca(&["test", policy]).exits(1).says("1 passed, 1 failed");
+    }
+}
+
+#[test]
+fn a_damaged_template_is_made_anew() {
+    let lab = Lab::new();
+    lab.test("good", "echo 1..1; echo ok 1");
+    let cache = lab.project.root().join("cache");
+    let run = || Ran::from(lab.command(&["test"]).env("XDG_CACHE_HOME", &cache).output().unwrap());
+    run().exits(0).never_says("warning: made");
+    let template = fs::read_dir(cache.join("orca/templates")).unwrap().flatten();
+    let template = template.map(|e| e.path()).find(|path| path.join("ram").exists()).unwrap();
+    for part in ["ram", "state", "disk.qcow2", "meta.json"] {
+        let path = template.join(part);
+        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        let middle = if part == "meta.json" { 0 } else { file.metadata().unwrap().len() / 2 };
+        std::os::unix::fs::FileExt::write_all_at(&file, &[0x5a; 64], middle).unwrap();
+        run().exits(0).says("1 passed").says("made the template anew").says(part);
+    }
+    run().exits(0).never_says("made the template anew");
+}
+
+#[test]
+fn a_kernel_panic_costs_one_test_its_verdict() {
+    let lab = Lab::new();
+    lab.test("panic", "echo 1..1; echo ok 1; echo c > /proc/sysrq-trigger; sleep 100");
+    lab.test("good", "echo 1..1; echo ok 1");
+    let ran = lab.orca(&["test", "-j1"]);
+    ran.exits(3).says("kernel panicked: Kernel panic - not syncing: sysrq triggered crash");
+    ran.says("trying again").says("1 passed, 1 without a verdict");
+}
+
+#[test]
+fn a_machine_that_powers_off_is_lost_and_never_a_pass() {
+    let lab = Lab::new();
+    lab.test("off", "echo 1..1; echo ok 1; echo o > /proc/sysrq-trigger; sleep 100");
+    lab.orca(&["test"]).exits(3).says("machine lost").says("1 without a verdict");
+}
+
+#[test]
+fn an_interrupt_leaves_nothing_behind() {
+    let lab = Lab::new();
+    let mut child = lab.start_endless();
+    assert!(lab.machines() > 0 && !lab.leftovers().is_empty());
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-s", "INT", &pid]).status().unwrap().success());
+    let out = BufReader::new(child.stdout.take().unwrap());
+    let lines: Vec<String> = out.lines().map(Result::unwrap).collect();
+    assert_eq!(child.wait().unwrap().signal(), Some(2), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.contains("1 not run")), "{lines:#?}");
+    assert_eq!(lab.machines(), 0);
+    assert!(lab.leftovers().is_empty(), "{:?}", lab.leftovers());
+}
+
+#[test]
+fn a_killed_orca_takes_its_machines_along_and_the_next_run_sweeps() {
+    let lab = Lab::new();
+    let mut child = lab.start_endless();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_for("QEMU to be gone", || lab.machines() == 0);
+    assert!(!lab.leftovers().is_empty(), "kill -9 leaves the folder");
+    fs::remove_file(lab.project.root().join("t/endless_test.sh")).unwrap();
+    lab.test("good", "echo 1..1; echo ok 1");
+    lab.orca(&["test"]).exits(0);
+    assert!(lab.leftovers().is_empty(), "{:?}", lab.leftovers());
+}
+
+#[test]
+fn the_share_can_be_written_through_or_not_at_all() {
+    let lab = Lab::new();
+    let write = ["run", "--", "sh", "-c", "echo x > mark"];
+    lab.orca(&write).exits(0);
+    assert!(!lab.project.root().join("mark").exists());
+    let with = |how| [&["run", "--share", how][..], &write[1..]].concat();
+    assert_ne!(lab.orca(&with("ro")).status, Some(0));
+    lab.orca(&with("rw")).exits(0);
+    assert!(lab.project.root().join("mark").exists());
+}
