@@ -36,11 +36,8 @@ need() {
   done
   missing=${missing# }
   [ -n "$missing" ] || return 0
-  if command -v apt-get >/dev/null; then
-    need_apt
-  else
-    die "this host lacks $missing" "$(need_hint)"
-  fi
+  command -v apt-get >/dev/null || die "this host lacks $missing" "$(need_hint)"
+  need_apt
 }
 
 # Installs $missing. Lists that are missing or too old to be of use are fetched, once.
