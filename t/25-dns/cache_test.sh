@@ -1,0 +1,80 @@
+#!/bin/sh
+# The cache: one question to the upstream however many ask, for as long as the record lives and not longer.
+
+# shellcheck source=t/25-dns/dns.sh
+. "${0%/*}/dns.sh"
+skip_unless_dns
+plan 18
+ns_add client relay far
+veth_pair client eth0 192.0.2.1/24 relay eth0 192.0.2.53/24
+veth_pair relay far 198.51.100.1/24 far eth0 198.51.100.2/24
+dns_server far 198.51.100.2 <<'end'
+host-record=long.far.test,198.51.100.80,3600
+host-record=short.far.test,198.51.100.81,1
+local=/far.test/
+auth-ttl=600
+end
+far=$pid
+dns_server relay 192.0.2.53 <<'end'
+server=198.51.100.2
+neg-ttl=300
+end
+relay=$pid
+
+ask 192.0.2.53 <<'end'
+long.far.test A
+long.far.test A
+long.far.test A
+none.far.test A
+none.far.test A
+short.far.test A
+end
+is "$(said long.far.test A | sort -u)" 'NOERROR 198.51.100.80' 'the answer'
+is "$(said long.far.test A | grep -c .)" 3 'three times'
+is "$(asked far long.far.test)" 1 'for one question to far'
+is "$(asked relay long.far.test)" 3 'of three to the relay'
+is "$(said none.far.test A | sort -u)" NXDOMAIN 'that there is none'
+is "$(asked far none.far.test)" 1 'is remembered too'
+is "$(said short.far.test A)" 'NOERROR 198.51.100.81' 'a record that lives for a second'
+
+ttl=$(ttl long.far.test)
+at_most "$ttl" 3600 'a cached record has its time to live'
+sleep 2
+ask 192.0.2.53 <<'end'
+long.far.test A
+short.far.test A
+end
+at_most "$(ttl long.far.test)" $((ttl - 1)) 'which goes down'
+is "$(asked far short.far.test)" 2 'what has died is asked for again'
+is "$(asked far long.far.test)" 1 'what lives is not'
+
+# The server counts as well.
+ask 192.0.2.53 -c CH <<'end'
+hits.bind TXT
+misses.bind TXT
+end
+like "$(said hits.bind TXT)" '^NOERROR "[1-9]' 'the server counts its hits'
+like "$(said misses.bind TXT)" '^NOERROR "[1-9]' 'and its misses'
+
+stop "$far"
+ask 192.0.2.53 +tries=1 <<'end'
+long.far.test A
+end
+is "$(said long.far.test A)" 'NOERROR 198.51.100.80' 'far is dead, the answer is not'
+
+kill -HUP "$relay"
+cleared() { grep -q 'cleared cache' "$T/relay.log"; }
+ok 'the cache can be cleared' retry 10 cleared
+ask 192.0.2.53 +tries=1 +time=1 <<'end'
+long.far.test A
+end
+unlike "$(said long.far.test A) or none" NOERROR 'then there is no answer'
+
+dns_server far 198.51.100.2 <<'end'
+host-record=long.far.test,198.51.100.82,3600
+end
+ask 192.0.2.53 <<'end'
+long.far.test A
+end
+is "$(said long.far.test A)" 'NOERROR 198.51.100.82' 'until far is back, with a new one'
+is "$(asked far long.far.test)" 1 'which was asked for'
