@@ -5,7 +5,6 @@
 #   die TEXT [HINT]        that, a hint, and exit 2
 #   quietly LOG CMD…       runs CMD with its output in LOG; dies with LOG's tail if it fails
 #   need CMD PACKAGE…      makes sure that programs are there, each named with its Debian package
-
 PATH=$PATH:/usr/sbin:/sbin # where mke2fs and depmod are; not every user's PATH has it
 
 say() {
@@ -70,8 +69,11 @@ need_hint() {
     command -v "${row%% *}" >/dev/null || continue
     names=$(printf '%s\n' "$missing" | tr ' ' '\n' | awk -v column="${row#*:}" '
       BEGIN { while ((getline line < ARGV[1]) > 0) { split(line, f, " "); name[f[1]] = f[column] } ARGV[1] = "" }
-      { printf "%s ", ($0 in name) ? name[$0] : $0 }' "${scripts:-scripts}/lib/packages")
-    printf '%s %s\n' "${row%:*}" "${names% }"
+      { $0 = ($0 in name) ? name[$0] : $0 }
+      $0 == "-" { none = " (not all: it lacks some that a Debian or an Ubuntu has)"; next }
+      { printf " %s", $0 }
+      END { printf "%s", none }' "${scripts:-scripts}/lib/packages")
+    printf '%s%s\n' "${row%:*}" "$names"
     return
   done
   printf 'install them (these are the names of the Debian packages)\n'
