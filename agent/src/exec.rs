@@ -160,7 +160,7 @@ pub(crate) fn spawn(
     command: &mut Command,
     terminal: bool,
 ) -> io::Result<(Spawned, Tree)> {
-    let tree = Tree::new(agent.cgroups.as_deref());
+    let mut tree = Tree::new(agent.cgroups.as_deref());
     if let Some((name, value)) = tree.mark() {
         command.env(name, value);
     }
@@ -176,7 +176,9 @@ pub(crate) fn spawn(
     let spawned = agent.reaper.spawn(command);
     // The command holds the child's ends of the pipes: as long as it does, they have no end.
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    Ok((spawned?, tree))
+    let spawned = spawned?;
+    tree.started(spawned.child.id());
+    Ok((spawned, tree))
 }
 
 /// Names what the command left running, in frames only: text mode has its number in the end line.

@@ -94,6 +94,14 @@ impl Input {
         Ok(taken)
     }
 
+    /// The next byte, left where it is; none at the end.
+    pub(crate) fn peek(&mut self) -> Option<u8> {
+        if self.used == self.buffer.len() && !matches!(self.fill(), Ok(1..)) {
+            return None;
+        }
+        self.buffer.get(self.used).copied()
+    }
+
     /// Waits for `other`, for the host to be gone and, with `input`, for input.
     pub(crate) fn wait(&self, other: BorrowedFd<'_>, input: bool) -> Wake {
         if input && self.used < self.buffer.len() {

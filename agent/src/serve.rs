@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -117,7 +118,7 @@ impl Session<'_> {
 
     /// Runs `command` while watching for the host to leave; a shell gets all that the host types.
     fn run_text(&mut self, command: Command, mut reply: Reply) -> io::Result<()> {
-        let shell = command == Command::Shell;
+        let mut typing = command == Command::Shell;
         let (control, orders) = match pump::control() {
             Ok(ends) => ends,
             Err(e) => return reply.error(&e.to_string()),
@@ -125,18 +126,16 @@ impl Session<'_> {
         let (running, done) = io::pipe()?;
         let agent = self.agent.clone();
         let worker = spawn("request", move || {
-            // Errors mean that the host is gone, which this session sees for itself.
-            _ = exec::run(&agent, &Request::new(command), orders, &mut reply)
-                .and_then(|line| reply.line(&line));
+            let last = exec::run(&agent, &Request::new(command), orders, &mut reply);
             drop(done);
+            (last, reply)
         })?;
-        let mut typing = shell;
         loop {
-            match self.input.wait(std::os::fd::AsFd::as_fd(&running), typing) {
+            match self.input.wait(running.as_fd(), typing) {
                 Wake::Other => break,
                 Wake::Gone => {
                     drop(control);
-                    join(worker);
+                    _ = worker.join();
                     return Err(ErrorKind::BrokenPipe.into());
                 }
                 Wake::Input => match self.input.take() {
@@ -148,8 +147,11 @@ impl Session<'_> {
                 },
             }
         }
-        join(worker);
-        Ok(())
+        // The last line comes from here, so that what the host sends after it cannot be taken for typing.
+        match worker.join() {
+            Ok((Ok(line), mut reply)) => reply.line(&line),
+            _ => Err(ErrorKind::BrokenPipe.into()),
+        }
     }
 
     /// Frames: requests side by side, until the host leaves or sends what is no frame.
@@ -157,6 +159,10 @@ impl Session<'_> {
         let running = Running::default();
         let mut workers: Vec<JoinHandle<()>> = Vec::new();
         let stop = loop {
+            // One byte tells, and a host in text mode may send no more than a short line.
+            if self.input.peek().is_some_and(|kind| Kind::from_byte(kind).is_none()) {
+                break Stop::Garbage;
+            }
             let frame = match wire::read_frame(&mut self.input) {
                 Ok(Some(frame)) => frame,
                 Err(e) if e.kind() == ErrorKind::InvalidData => break Stop::Garbage,
@@ -297,7 +303,10 @@ impl Running {
     }
 }
 
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+fn spawn<T: Send + 'static>(
+    name: &str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
     thread::Builder::new().name(name.into()).spawn(body)
 }
 

@@ -16,6 +16,8 @@ use nix::unistd::Pid;
 
 /// The environment variable by which the walk recognises daemons.
 const MARK: &str = "ORCA_SCOPE";
+/// No process's session.
+const NOT_STARTED: i32 = -1;
 /// How often the walk looks again while it waits for the killed to be gone.
 const WALK_TICK: Duration = Duration::from_millis(2);
 
@@ -23,8 +25,9 @@ const WALK_TICK: Duration = Duration::from_millis(2);
 pub(crate) enum Tree {
     /// In this folder of cgroup2.
     Cgroup(PathBuf),
-    /// Marked with this value of `ORCA_SCOPE`.
-    Walk(String),
+    /// Marked with this value of `ORCA_SCOPE`, or in the session that the first process leads. In the middle of an exec, a
+    /// process shows no environment.
+    Walk { mark: String, session: i32 },
 }
 
 /// One process.
@@ -43,7 +46,20 @@ pub(crate) fn cgroup_root() -> Option<PathBuf> {
     fs::create_dir_all(&root).ok()?;
     // Only who may move processes between cgroups can use them: the child will have to.
     File::options().write(true).open(Path::new(mount).join("cgroup.procs")).ok()?;
+    sweep(&root);
     Some(root)
+}
+
+/// Removes what agents that were killed have left in `root`, where nothing lives any more.
+fn sweep(root: &Path) {
+    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+        let name = entry.file_name().into_string().unwrap_or_default();
+        let owner = name.split_once('-').and_then(|(pid, _)| pid.parse::<u32>().ok());
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            // The kernel refuses for those that hold processes.
+            for_each_cgroup(&entry.path(), &mut |cgroup| _ = fs::remove_dir(cgroup));
+        }
+    }
 }
 
 impl Tree {
@@ -53,7 +69,7 @@ impl Tree {
         let name = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         match root.map(|root| root.join(&name)) {
             Some(folder) if fs::create_dir(&folder).is_ok() => Tree::Cgroup(folder),
-            _ => Tree::Walk(name),
+            _ => Tree::Walk { mark: name, session: NOT_STARTED },
         }
     }
 
@@ -68,7 +84,14 @@ impl Tree {
     pub(crate) fn mark(&self) -> Option<(&'static str, &str)> {
         match self {
             Tree::Cgroup(_) => None,
-            Tree::Walk(mark) => Some((MARK, mark)),
+            Tree::Walk { mark, .. } => Some((MARK, mark)),
+        }
+    }
+
+    /// Tells which process is the first one; it leads a session.
+    pub(crate) fn started(&mut self, pid: u32) {
+        if let Tree::Walk { session, .. } = self {
+            *session = pid as i32;
         }
     }
 
@@ -84,7 +107,7 @@ impl Tree {
                 pids.retain(|&pid| pid > 0);
                 pids.into_iter().map(|pid| Member { pid, name: name_of(pid) }).collect()
             }
-            Tree::Walk(mark) => walk(mark),
+            Tree::Walk { mark, session } => walk(mark, *session),
         }
     }
 
@@ -128,7 +151,7 @@ impl Tree {
         match self {
             Tree::Cgroup(folder) => fs::read_to_string(folder.join("cgroup.events"))
                 .is_ok_and(|events| !events.contains("populated 0")),
-            Tree::Walk(_) => !self.members().is_empty(),
+            Tree::Walk { .. } => !self.members().is_empty(),
         }
     }
 
@@ -183,14 +206,14 @@ struct Process {
     found: bool,
 }
 
-fn walk(mark: &str) -> Vec<Member> {
+fn walk(mark: &str, session: i32) -> Vec<Member> {
     let entry = format!("{MARK}={mark}");
     let mut all: Vec<Process> = fs::read_dir("/proc")
         .into_iter()
         .flatten()
         .flatten()
         .filter_map(|dir| dir.file_name().to_str()?.parse().ok())
-        .filter_map(|pid| read_process(pid, entry.as_bytes()))
+        .filter_map(|pid| read_process(pid, entry.as_bytes(), session))
         .collect();
     let mut grew = true;
     while grew {
@@ -207,7 +230,7 @@ fn walk(mark: &str) -> Vec<Member> {
 }
 
 /// Process `pid`, unless it is dead already.
-fn read_process(pid: i32, entry: &[u8]) -> Option<Process> {
+fn read_process(pid: i32, entry: &[u8], session: i32) -> Option<Process> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     // The name stands in parentheses and may hold some itself.
     let open = stat.iter().position(|&b| b == b'(')?;
@@ -218,7 +241,60 @@ fn read_process(pid: i32, entry: &[u8]) -> Option<Process> {
         return None;
     }
     let parent = fields.next()?.parse().ok()?;
+    // The process group comes in between.
+    let in_session = fields.nth(1)?.parse() == Ok(session);
     let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    let found = environment.split(|&b| b == 0).any(|variable| variable == entry);
+    let found = in_session || environment.split(|&b| b == 0).any(|variable| variable == entry);
     Some(Process { member: Member { pid, name: printable(&stat[open + 1..close]) }, parent, found })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reaper::for_tests;
+    use crate::sys::{ChildSetup, set_up_child};
+    use std::io::Read;
+    use std::process::{Command, Stdio};
+
+    /// A shell, its child, and a daemon that has left its session and its parents; both long-lived.
+    const FAMILY: &str = "sleep 1000 & (setsid sleep 1000 &) ; echo ready; wait";
+
+    fn check(mut tree: Tree) -> Tree {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", FAMILY]).stdout(Stdio::piped());
+        command.envs(tree.mark());
+        set_up_child(&mut command, ChildSetup { cgroup: tree.procs(), ..ChildSetup::default() });
+        let mut spawned = for_tests().spawn(&mut command).unwrap();
+        tree.started(spawned.child.id());
+        let mut ready = [0; 6];
+        spawned.child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
+        assert!(tree.is_populated());
+        let members = tree.members();
+        // Each sleep may still be the shell that is about to become it.
+        assert_eq!(members.len(), 3, "{members:?}");
+        assert!(members.iter().any(|member| member.pid == spawned.child.id() as i32));
+        assert!(tree.end(Instant::now() + Duration::from_secs(30)));
+        assert_eq!(spawned.end.wait().signal, Some(9));
+        assert_eq!(tree.members(), []);
+        tree
+    }
+
+    #[test]
+    fn the_walk_finds_daemons() {
+        check(Tree::new(None));
+    }
+
+    #[test]
+    fn a_cgroup_holds_daemons_and_goes_with_its_tree() {
+        // Where this process may make none, the walk is what a tree falls back to.
+        let root = cgroup_root();
+        let tree = Tree::new(root.as_deref());
+        let folder = match &tree {
+            Tree::Cgroup(folder) => folder.clone(),
+            Tree::Walk { .. } => PathBuf::from("/no/such/cgroup"),
+        };
+        assert_eq!(matches!(tree, Tree::Cgroup(_)), root.is_some());
+        drop(check(tree));
+        assert!(!folder.exists());
+    }
 }

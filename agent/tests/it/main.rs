@@ -1,0 +1,10 @@
+//! The agent alone, over a socket pair: no machine, no root needed.
+
+#[cfg(test)]
+mod frames;
+#[cfg(test)]
+mod kit;
+#[cfg(test)]
+mod shell;
+#[cfg(test)]
+mod text;
