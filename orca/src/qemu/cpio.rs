@@ -152,8 +152,11 @@ mod tests {
         assert_eq!(archive.bytes(), sample().bytes());
     }
 
-    /// What a reader of the format makes of `bytes`: path, mode, device and data of each entry.
-    fn read_back(mut bytes: &[u8]) -> Vec<(String, u32, (u32, u32), Vec<u8>)> {
+    /// An entry as it reads back: path, mode, device and data.
+    type Seen = (String, u32, (u32, u32), Vec<u8>);
+
+    /// What a reader of the format makes of `bytes`.
+    fn read_back(mut bytes: &[u8]) -> Vec<Seen> {
         let mut entries = Vec::new();
         loop {
             assert_eq!(&bytes[..6], b"070701");
