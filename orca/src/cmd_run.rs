@@ -102,7 +102,8 @@ fn boot(
     std::thread::scope(|scope| {
         scope.spawn(move || {
             let tell = |text: String| plain::err(format!("orca: {text}\n").as_bytes());
-            done.send(maker.boot(shape, cancel, &tell))
+            // The receiver waits for exactly this.
+            let _ = done.send(maker.boot(shape, cancel, &tell));
         });
         loop {
             select! {

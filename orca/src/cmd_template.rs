@@ -70,7 +70,9 @@ fn build(config: &Config) -> Result<u8> {
     let (done, made) = crossbeam::channel::bounded(1);
     let mut interrupted = None;
     let result = std::thread::scope(|scope| {
-        scope.spawn(move || done.send(maker.prepare(shape, cancel)));
+        scope.spawn(move || {
+            let _ = done.send(maker.prepare(shape, cancel)); // the receiver waits for exactly this
+        });
         loop {
             select! {
                 recv(made) -> result => return result,

@@ -1,6 +1,7 @@
 //! `orca test`: discover, plan, run, report.
 
 use crate::cancel;
+use crate::cli::raw::Format;
 use crate::conductor::{self, Conductor, Ended, Limits, State};
 use crate::config::Config;
 use crate::discover::discover;
@@ -13,12 +14,15 @@ use crate::plan::{Defaults, Plan, Planned};
 use crate::pod::{Job, Pod, Policy};
 use crate::report::Reporter;
 use crate::report::human::{Human, Volume};
+use crate::report::json::Json;
+use crate::report::junit::Junit;
 use crate::report::paint::Paint;
 use crate::report::plain;
 use crate::setup::{self, Lab};
 use crate::signals;
 use crossbeam::channel::unbounded;
 use std::ffi::OsString;
+use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -59,6 +63,7 @@ fn conduct(
     lab: &Lab<Arc<dyn Maker>>,
     workers: usize,
 ) -> Result<Ended> {
+    let mut reporters = reporters(config)?;
     let signals = signals::listen()?;
     let (canceller, cancel) = cancel::channel();
     let (jobs, queue) = unbounded();
@@ -82,8 +87,6 @@ fn conduct(
         machine: lab.description.clone(),
         log_dir: lab.log_dir.clone(),
     };
-    let mut reporters: Vec<Box<dyn Reporter>> =
-        vec![Box::new(Human::new(Paint { on: config.colors() }, volume(config)))];
     for warning in &lab.warnings {
         let event = Event::Warning(warning.clone());
         reporters.iter_mut().for_each(|reporter| reporter.event(&event, &Default::default()));
@@ -91,6 +94,27 @@ fn conduct(
     let conductor =
         Conductor { jobs, pod, canceller, cancel, signals: &signals, reporters: &mut reporters };
     Ok(conductor::run(conductor, state, start))
+}
+
+fn reporters(config: &Config) -> Result<Vec<Box<dyn Reporter>>> {
+    let create = |path: &Path| {
+        File::create(path).map_err(|e| Error::io("write", path, &e).hint("name a writable file"))
+    };
+    let mut found: Vec<Box<dyn Reporter>> = Vec::new();
+    match config.raw.format.unwrap_or_default() {
+        Format::Human => {
+            found.push(Box::new(Human::new(Paint { on: config.colors() }, volume(config))));
+        }
+        Format::Json => found.push(Box::new(Json::new(plain::Out))),
+    }
+    if let Some(path) = &config.raw.json {
+        found.push(Box::new(Json::new(create(path)?)));
+    }
+    if let Some(path) = &config.raw.junit {
+        let report = Junit::new(create(path)?).map_err(|e| Error::io("write", path, &e))?;
+        found.push(Box::new(report));
+    }
+    Ok(found)
 }
 
 fn make_jobs(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Job> {

@@ -111,7 +111,7 @@ fn orca(args: Vec<OsString>) -> Result<u8> {
         Parsed::Version => print(&format!("orca {VERSION}\n")),
         Parsed::Help(None, _) => print(&cli::help::overview()),
         Parsed::Help(Some(command), long) => print(&cli::help::command(command, long)),
-        Parsed::Pass(_, args) => image::run(args)?,
+        Parsed::Pass(args) => image::run(args)?,
         Parsed::Do(command, raw) => {
             let config = Config::new(*raw)?;
             return match command {

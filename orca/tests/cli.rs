@@ -1,12 +1,18 @@
 //! The whole way from the command line to the exit status, with the agent as a child process instead of a VM.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
+
 mod kit;
 
 use kit::{Project, Ran, VERDICTS};
 use std::process::{Command, Stdio};
 
+fn orca(project: &Project, args: &[&str]) -> Ran {
+    Ran::from(project.command(args).output().unwrap())
+}
+
 fn local(project: &Project, args: &[&str]) -> Ran {
-    project.orca(&[&["test", "--machine", "local"], args].concat())
+    orca(project, &[&["test", "--machine", "local"], args].concat())
 }
 
 fn toolbox(args: &[&str]) -> Ran {
@@ -113,7 +119,7 @@ fn settings_come_from_the_file_the_environment_and_the_line() {
     project
         .test("a", "echo 1..1; echo ok 1")
         .file(".orcarc", "# ours\n--machine=local\n\n--quiet\n");
-    project.orca(&["test"]).exits(0).never_says("PASS");
+    orca(&project, &["test"]).exits(0).never_says("PASS");
     let mut verbose = project.command(&["test"]);
     Ran::from(verbose.env("ORCA_VERBOSE", "1").output().unwrap()).exits(0);
     project.file(".orcarc", "--machin=local\n");
@@ -122,20 +128,70 @@ fn settings_come_from_the_file_the_environment_and_the_line() {
         .exits(2)
         .complains("unknown setting")
         .complains("did you mean `--machine`?");
-    project.orca(&["test", "--help"]).exits(0).says("usage: orca test");
+    orca(&project, &["test", "--help"]).exits(0).says("usage: orca test");
+}
+
+#[test]
+fn reports_for_programs() {
+    let project = Project::new();
+    project
+        .test("good", "echo 1..1; echo ok 1")
+        .test("bad", "printf '1..1\nnot ok 1 - <&>\n# \033[1m\001\n'");
+    let ran = local(&project, &["--format", "json", "--json", "r.json", "--junit", "r.xml"]);
+    ran.exits(1);
+    let lines: Vec<serde_json::Value> =
+        ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&lines[0]["event"], &lines[0]["version"]), (&"started".into(), &1.into()));
+    let ended = lines.iter().filter(|line| line["event"] == "test_finished");
+    let outcome =
+        |name: &str| ended.clone().find(|line| line["test"] == name).unwrap()["outcome"].clone();
+    assert_eq!(
+        (outcome("t/good_test.sh"), outcome("t/bad_test.sh")),
+        ("pass".into(), "fail".into())
+    );
+    for line in ended.clone() {
+        for part in ["ready", "test", "teardown"] {
+            assert!(line["seconds"][part].as_f64().is_some_and(|s| s >= 0.0), "{line}");
+        }
+    }
+    let last = lines.last().unwrap();
+    assert_eq!(
+        (&last["event"], &last["passed"], &last["failed"]),
+        (&"finished".into(), &1.into(), &1.into())
+    );
+    let file = std::fs::read_to_string(project.root().join("r.json")).unwrap();
+    assert_eq!(file.lines().count(), lines.len());
+    let xml = std::fs::read_to_string(project.root().join("r.xml")).unwrap();
+    assert!(
+        xml.contains("tests=\"1\"") && xml.contains("<failure") && xml.ends_with("</testsuites>\n"),
+        "{xml}"
+    );
+    assert!(!xml.contains('\u{1b}') && !xml.contains('\u{1}'), "{xml}");
+    local(&project, &["--junit", "/nonexistent/x"])
+        .exits(2)
+        .complains("cannot write `/nonexistent/x`");
+}
+
+#[test]
+fn headers_set_limits_and_are_checked() {
+    let project = Project::new();
+    project.test("slow", "# orca: timeout=1s\necho 1..1; exec sleep 1000");
+    local(&project, &[]).exits(1).says("it ran into its timeout");
+    project.test("slow", "#!/bin/sh\n# orca: timout=1s\n");
+    local(&project, &[]).exits(2).complains("`t/slow_test.sh` line 2: unknown key `timout`");
 }
 
 #[test]
 fn listing_runs_nothing() {
     let project = Project::new();
     project.test("b", "exit 1").test("a/x", "exit 1");
-    let ran = project.orca(&["list"]);
+    let ran = orca(&project, &["list"]);
     ran.exits(0);
     assert_eq!(ran.out, "t/a/x_test.sh\nt/b_test.sh\n");
     let elsewhere = Project::new();
     let root = project.root().to_str().unwrap();
-    elsewhere.orca(&["list", "-C", root, "t/a"]).exits(0).says("t/a/x_test.sh");
-    project.orca(&["list", "-C", "/nonexistent"]).exits(2).complains("cannot find the project");
+    orca(&elsewhere, &["list", "-C", root, "t/a"]).exits(0).says("t/a/x_test.sh");
+    orca(&project, &["list", "-C", "/nonexistent"]).exits(2).complains("cannot find the project");
 }
 
 #[test]
@@ -161,15 +217,15 @@ fn mistakes_are_one_line_and_a_hint() {
 fn a_missing_or_broken_image_is_one_message() {
     let project = Project::new();
     project.test("a", "echo 1..1; echo ok 1");
-    let missing = project.orca(&["test", "--kernel", "no-kernel"]);
+    let missing = orca(&project, &["test", "--kernel", "no-kernel"]);
     missing.exits(2).complains("cannot read `no-kernel`").complains("hint: build it with");
     project.file("empty", "");
-    project.orca(&["test", "--kernel", "empty"]).exits(2).complains("`empty` is empty");
+    orca(&project, &["test", "--kernel", "empty"]).exits(2).complains("`empty` is empty");
     project
         .orca(&["test", "--qemu", "no-such-qemu"])
         .exits(2)
         .complains("there is no `no-such-qemu`");
-    project.orca(&["test", "--qemu", "./empty"]).exits(2).complains("is not executable");
+    orca(&project, &["test", "--qemu", "./empty"]).exits(2).complains("is not executable");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The mechanical invariants of ARCHITECTURE.md, enforced: who may know whom, where printing and `unsafe` may stand, how long a file
 //! may be.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,7 @@
 //! What only real machines can show. Built with `--features vm`; needs the image in `build/` (scripts/check.sh makes it).
 
+#![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
+
 mod kit;
 
 use kit::{Project, Ran, VERDICTS};

@@ -1,7 +1,7 @@
 //! The table of flags: one definition each, from which parsing, `--help`, the environment and `.orcarc` all derive.
 
 use super::command::Command::{self, List, Run, Template, Test};
-use super::raw::{Color, Raw};
+use super::raw::{Color, Format, Raw};
 use super::value::{self, Parsed};
 use crate::qemu::accel::Accel;
 use crate::qemu::arch::Arch;
@@ -401,6 +401,39 @@ For trying out a test that needs no VM.",
             let when = [("auto", Color::Auto), ("always", Color::Always), ("never", Color::Never)];
             put(&mut raw.color, value::choice(v, &when))
         },
+    },
+    Flag {
+        long: "format",
+        short: None,
+        value: Some("FORM"),
+        group: Group::Output,
+        on: TESTS,
+        help: "the report on standard output: human, json",
+        doc: "json: one object per event and line, as things happen; ARCHITECTURE.md has the table.",
+        set: |raw, v| {
+            let forms = [("human", Format::Human), ("json", Format::Json)];
+            put(&mut raw.format, value::choice(v, &forms))
+        },
+    },
+    Flag {
+        long: "json",
+        short: None,
+        value: Some("FILE"),
+        group: Group::Output,
+        on: TESTS,
+        help: "write the json report to FILE as well",
+        doc: "",
+        set: |raw, v| put(&mut raw.json, Ok(v.into())),
+    },
+    Flag {
+        long: "junit",
+        short: None,
+        value: Some("FILE"),
+        group: Group::Output,
+        on: TESTS,
+        help: "write a JUnit XML report to FILE as well",
+        doc: "It is complete after every test, so an interrupted run has one too.",
+        set: |raw, v| put(&mut raw.junit, Ok(v.into())),
     },
     Flag {
         long: "log-dir",

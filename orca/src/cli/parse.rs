@@ -20,7 +20,7 @@ pub enum Parsed {
     /// Print the version.
     Version,
     /// A command with a grammar of its own gets its arguments as they are.
-    Pass(Command, Vec<OsString>),
+    Pass(Vec<OsString>),
 }
 
 /// Parses everything behind `orca`. `variables` is the environment; `rc` yields the arguments in the `.orcarc` of the project that
@@ -45,7 +45,7 @@ pub fn parse(
         None => return Err(unknown_command(&first.to_string_lossy())),
     };
     if command == Command::Image {
-        return Ok(Parsed::Pass(command, rest));
+        return Ok(Parsed::Pass(rest));
     }
     let mut typed = Raw::default();
     apply_environment(command, variables, &mut typed)?;

@@ -7,12 +7,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The values of all flags, and the words between them.
+/// The values of all flags, and the words between them. Each field is the flag of its name in `cli/flags.rs`, documented there.
 #[derive(Clone, Debug, Default)]
-#[expect(
-    missing_docs,
-    reason = "each field is the flag of its name in cli/flags.rs, documented there"
-)]
 pub struct Raw {
     pub accel: Option<Accel>,
     pub append: Option<String>,
@@ -25,8 +21,11 @@ pub struct Raw {
     pub debug: bool,
     pub env: Vec<(String, OsString)>,
     pub fail_fast: Option<usize>,
+    pub format: Option<Format>,
     pub initrd: Option<PathBuf>,
     pub jobs: Option<usize>,
+    pub json: Option<PathBuf>,
+    pub junit: Option<PathBuf>,
     pub kernel: Option<PathBuf>,
     pub local: Option<bool>,
     pub log_dir: Option<PathBuf>,
@@ -61,4 +60,14 @@ pub enum Color {
     Always,
     /// Never.
     Never,
+}
+
+/// The form of the report on standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Human,
+    /// JSON lines.
+    Json,
 }

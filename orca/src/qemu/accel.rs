@@ -38,11 +38,6 @@ impl Accel {
         }
     }
 
-    /// The accelerator called `name`.
-    pub fn from_name(name: &str) -> Option<Accel> {
-        [Accel::Kvm, Accel::Hvf, Accel::Tcg].into_iter().find(|accel| accel.name() == name)
-    }
-
     /// Whether the guest's instructions run on the host's own CPU.
     pub fn is_hardware(self) -> bool {
         self != Accel::Tcg
@@ -166,16 +161,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_qemus() {
-        for accel in [Accel::Kvm, Accel::Hvf, Accel::Tcg] {
-            assert_eq!(Accel::from_name(accel.name()), Some(accel));
-        }
-        assert_eq!(Accel::from_name("xen"), None);
-    }
-
-    #[test]
     fn a_foreign_architecture_is_emulated_without_a_complaint() {
-        let foreign = Arch::ALL.into_iter().find(|arch| *arch != Arch::HOST).unwrap();
+        let other = [Arch::X86_64, Arch::Aarch64].into_iter().find(|arch| *arch != Arch::HOST);
+        let foreign = other.unwrap();
         let choice = choose(foreign, Path::new("qemu"), Path::new("/nonexistent"));
         assert_eq!(choice, Choice { accel: Accel::Tcg, fallback: None });
     }

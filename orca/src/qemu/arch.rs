@@ -57,20 +57,12 @@ impl Arch {
     /// The architecture this program was built for.
     pub const HOST: Arch = if cfg!(target_arch = "aarch64") { Arch::Aarch64 } else { Arch::X86_64 };
 
-    /// Every architecture.
-    pub const ALL: [Arch; 2] = [Arch::X86_64, Arch::Aarch64];
-
     /// Its row of the table.
     pub fn row(self) -> &'static Row {
         match self {
             Arch::X86_64 => &X86_64,
             Arch::Aarch64 => &AARCH64,
         }
-    }
-
-    /// The architecture called `name`, as `uname -m` spells it.
-    pub fn from_name(name: &str) -> Option<Arch> {
-        Arch::ALL.into_iter().find(|arch| arch.to_string() == name)
     }
 }
 

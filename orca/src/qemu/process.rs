@@ -51,11 +51,6 @@ impl Process {
         Ok((Process { child, stderr: stderr.to_owned() }, Pipes { qmp, console }))
     }
 
-    /// The process id, for messages.
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// The end of what QEMU wrote to its stderr, or `None` if it was silent.
     pub fn stderr_tail(&self) -> Option<String> {
         let bytes = std::fs::read(&self.stderr).ok()?;

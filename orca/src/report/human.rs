@@ -103,7 +103,7 @@ impl Human {
         let bad = !attempt.outcome.is_good() && attempt.outcome != Outcome::NotRun;
         let quiet = self.volume == Volume::Quiet;
         let mut text = String::new();
-        if !(quiet && !bad) {
+        if !quiet || bad {
             text.push_str(&self.line(attempt));
         }
         if bad && !attempt.retried {

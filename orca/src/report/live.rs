@@ -90,7 +90,7 @@ impl Live {
     fn summary(&self, tally: &Tally, columns: usize) -> String {
         let done = tally.files();
         let width = columns.saturating_sub(60).min(30);
-        let filled = if self.total == 0 { 0 } else { width * done / self.total };
+        let filled = (width * done).checked_div(self.total).unwrap_or(0);
         let bar = if width < 5 {
             String::new()
         } else {

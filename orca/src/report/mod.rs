@@ -2,6 +2,8 @@
 
 mod failure;
 pub mod human;
+pub mod json;
+pub mod junit;
 mod live;
 pub mod paint;
 pub mod passthrough;

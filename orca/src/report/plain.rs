@@ -5,6 +5,20 @@
 use crate::error::Error;
 use std::io::{self, Write};
 
+/// Standard output as a writer, for reporters.
+#[derive(Debug)]
+pub struct Out;
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::stdout().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush()
+    }
+}
+
 /// Standard output, at once; false once nobody reads it.
 pub fn out(bytes: &[u8]) -> bool {
     let mut out = io::stdout().lock();

@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -37,13 +36,6 @@ impl Project {
         self
     }
 
-    /// Makes a file executable.
-    #[expect(dead_code, reason = "not every test binary that has the kit needs it")]
-    pub fn executable(&self, path: &str) -> &Project {
-        fs::set_permissions(self.root.join(path), fs::Permissions::from_mode(0o755)).unwrap();
-        self
-    }
-
     /// `toolbox orca <args>` in this project, not started yet; its logs and caches stay in the project.
     pub fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_toolbox"));
@@ -55,11 +47,6 @@ impl Project {
         }
         command.env("XDG_STATE_HOME", self.root.join(".state")).env_remove("NO_COLOR");
         command
-    }
-
-    /// Runs it to its end.
-    pub fn orca<S: AsRef<OsStr>>(&self, args: &[S]) -> Ran {
-        Ran::from(self.command(args).output().unwrap())
     }
 }
 

@@ -68,7 +68,11 @@ fn signals() -> Receiver<()> {
         let _ = interrupts.try_send(());
     };
     if let Ok(mut others) = signal_hook::iterator::Signals::new([SIGTERM, SIGHUP]) {
-        let forward = move || others.forever().for_each(|_| drop(sender.try_send(())));
+        let forward = move || {
+            for _ in others.forever() {
+                let _ = sender.try_send(());
+            }
+        };
         // Without the thread these two end the process as if nobody had asked.
         let _ = std::thread::Builder::new().name("signals".into()).spawn(forward);
     }
