@@ -123,8 +123,7 @@ fn settings_come_from_the_file_the_environment_and_the_line() {
     let mut verbose = project.command(&["test"]);
     Ran::from(verbose.env("ORCA_VERBOSE", "1").output().unwrap()).exits(0);
     project.file(".orcarc", "--machin=local\n");
-    project
-        .orca(&["test"])
+    orca(&project, &["test"])
         .exits(2)
         .complains("unknown setting")
         .complains("did you mean `--machine`?");
@@ -136,7 +135,7 @@ fn reports_for_programs() {
     let project = Project::new();
     project
         .test("good", "echo 1..1; echo ok 1")
-        .test("bad", "printf '1..1\nnot ok 1 - <&>\n# \033[1m\001\n'");
+        .test("bad", "printf '1..1\\nnot ok 1 - <&>\\n# \x1b[1m\x01\\n'");
     let ran = local(&project, &["--format", "json", "--json", "r.json", "--junit", "r.xml"]);
     ran.exits(1);
     let lines: Vec<serde_json::Value> =
@@ -221,8 +220,7 @@ fn a_missing_or_broken_image_is_one_message() {
     missing.exits(2).complains("cannot read `no-kernel`").complains("hint: build it with");
     project.file("empty", "");
     orca(&project, &["test", "--kernel", "empty"]).exits(2).complains("`empty` is empty");
-    project
-        .orca(&["test", "--qemu", "no-such-qemu"])
+    orca(&project, &["test", "--qemu", "no-such-qemu"])
         .exits(2)
         .complains("there is no `no-such-qemu`");
     orca(&project, &["test", "--qemu", "./empty"]).exits(2).complains("is not executable");
