@@ -27,8 +27,10 @@ pub enum Event {
         worker: usize,
         /// The machine's name.
         machine: String,
-        /// How long it took.
+        /// How long the worker waited for it.
         took: Duration,
+        /// How long after its start it had come how far; it may have been made ahead.
+        phases: Vec<(&'static str, Duration)>,
     },
     /// A test has begun.
     TestStarted {

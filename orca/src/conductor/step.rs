@@ -318,8 +318,12 @@ mod tests {
             other => other,
         };
         assert_eq!(line(&state.step(failed(0, 1))), "retried, submit 0.2");
-        let ready =
-            Event::MachineReady { worker: 0, machine: "vm2".into(), took: Default::default() };
+        let ready = Event::MachineReady {
+            worker: 0,
+            machine: "vm2".into(),
+            took: Default::default(),
+            phases: Vec::new(),
+        };
         assert_eq!(line(&state.step(Input::Event(ready))), "told");
         assert_eq!(line(&state.step(failed(0, 2))), "error, submit 2.1");
         assert_eq!(line(&state.step(failed(1, 1))), "retried, submit 1.2");

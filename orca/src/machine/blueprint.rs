@@ -1,6 +1,7 @@
 //! How a virtual machine is started, the same way whatever becomes of it: QEMU starts paused, every channel is connected, then it is
 //! let go.
 
+use super::Phase;
 use super::drive::Bounds;
 use crate::cancel::{Cancel, Level};
 use crate::error::plain;
@@ -71,6 +72,7 @@ impl Blueprint {
 
     /// Starts QEMU, paused or waiting for its state, with every channel connected.
     pub(super) fn start(&self, one: Individual<'_>) -> Result<Started, Trouble> {
+        let began = Instant::now();
         let slot = self.slot(one.id, one.memory, one.disk);
         let arguments = argv::argv(one.spec, &slot);
         let stderr = self.log_dir.join(format!("{}.qemu.log", one.name));
@@ -82,7 +84,12 @@ impl Blueprint {
             .map_err(|e| boot(format!("cannot keep the console: {}", plain(&e))))?;
         let mut parts = Parts { process, console, slot };
         match Qmp::connect(pipes.qmp, Instant::now() + QEMU_LIMIT) {
-            Ok(qmp) => Ok(Started { name: one.name.to_owned(), qmp, parts }),
+            Ok(qmp) => {
+                let name = one.name.to_owned();
+                let mut started = Started { name, qmp, parts, began, phases: Vec::new() };
+                started.reached("qemu");
+                Ok(started)
+            }
             Err(error) => {
                 let said = parts.end();
                 let why = said.unwrap_or_else(|| plain(&error));
@@ -151,15 +158,25 @@ pub(super) struct Started {
     pub(super) name: String,
     pub(super) qmp: Qmp,
     pub(super) parts: Parts,
+    began: Instant,
+    /// How far it has come.
+    pub(super) phases: Vec<Phase>,
 }
 
 impl Started {
+    /// Notes that a phase is done.
+    pub(super) fn reached(&mut self, phase: &'static str) {
+        self.phases.push((phase, self.began.elapsed()));
+    }
+
     /// Lets the guest go and waits for its agent.
     pub(super) fn greet(&mut self, deadline: Instant, cancel: &Cancel) -> io::Result<Guest> {
         self.qmp.execute("cont", Value::Null, Instant::now() + QEMU_LIMIT)?;
         // Only now: a copy that wakes with its host connected already is not told of it.
         let link = UnixStream::connect(&self.parts.slot.socket)?;
-        Guest::connect(link, deadline, cancel.on(Level::Cut))
+        let guest = Guest::connect(link, deadline, cancel.on(Level::Cut))?;
+        self.reached("hello");
+        Ok(guest)
     }
 
     /// Ends a machine that did not get as far as it should, and says why.

@@ -80,7 +80,9 @@ fn save(qmp: &mut Qmp, path: &std::path::Path) -> io::Result<()> {
 /// Gives a waiting copy its devices' state. It is paused afterwards, as the template was.
 pub(super) fn thaw(started: &mut Started, template: &Template) -> io::Result<()> {
     let deadline = Instant::now() + QEMU_LIMIT;
-    migrate(&mut started.qmp, "migrate-incoming", &template.state()?, deadline)
+    migrate(&mut started.qmp, "migrate-incoming", &template.state()?, deadline)?;
+    started.reached("state");
+    Ok(())
 }
 
 /// Moves the devices' state out to `file`, or in from it. `x-ignore-shared` leaves the memory out; a descriptor works under QEMU's

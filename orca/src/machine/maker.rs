@@ -144,7 +144,9 @@ impl VmMaker {
         let deadline = Instant::now() + blueprint.boot_limit;
         let ready = started.greet(deadline, cancel).and_then(|mut guest| {
             guest.ask(blueprint.resume(&started.name), deadline)?;
+            started.reached("share");
             guest.exec(":", deadline)?;
+            started.reached("warm");
             Ok(guest)
         });
         match ready {

@@ -74,6 +74,9 @@ pub enum Cut {
     Cancelled,
 }
 
+/// A step on the way to a machine that is ready, and when it was done, counted from the machine's start.
+pub type Phase = (&'static str, Duration);
+
 /// Something that runs one test at a time.
 pub trait Machine: Send {
     /// What reports call it, such as `vm3`.
@@ -85,8 +88,8 @@ pub trait Machine: Send {
     /// The machine's trouble; it must not be used afterwards.
     fn run(&mut self, order: &Order, cancel: &Cancel, sink: &mut dyn Sink) -> Result<Ran, Trouble>;
 
-    /// The end of the console.
-    fn console_tail(&self) -> String;
+    /// How long after its start it had come how far.
+    fn phases(&self) -> &[Phase];
 
     /// Ends it in good order: `EXIT`, `BYE`, gone. Dropping it instead ends it without ceremony.
     fn stop(self: Box<Self>);

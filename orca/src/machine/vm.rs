@@ -2,7 +2,7 @@
 
 use super::blueprint::Started;
 use super::drive::{self, Bounds, Fault};
-use super::{Machine, Order, Ran, Sink};
+use super::{Machine, Order, Phase, Ran, Sink};
 use crate::cancel::Cancel;
 use crate::guest::Guest;
 use crate::qemu::console::{self, Console};
@@ -57,8 +57,8 @@ impl Machine for Vm {
             .map_err(|fault| self.trouble(fault))
     }
 
-    fn console_tail(&self) -> String {
-        self.started.parts.console.tail()
+    fn phases(&self) -> &[Phase] {
+        &self.started.phases
     }
 
     fn stop(mut self: Box<Self>) {

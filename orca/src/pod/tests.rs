@@ -3,7 +3,7 @@
 use super::*;
 use crate::cancel::{self, Level};
 use crate::event::{Attempt, Outcome};
-use crate::machine::{Machine, Ran, Shape, Sink, Tell};
+use crate::machine::{Machine, Phase, Ran, Shape, Sink, Tell};
 use crate::trouble::{Kind, Trouble};
 use agent::wire::Ended;
 use crossbeam::channel::unbounded;
@@ -58,8 +58,8 @@ impl Machine for FakeMachine {
         Ok(Ran { ended: Ended { exit, ..Ended::default() }, cut: None })
     }
 
-    fn console_tail(&self) -> String {
-        "<empty>".into()
+    fn phases(&self) -> &[Phase] {
+        &[]
     }
 
     fn stop(self: Box<Self>) {

@@ -105,6 +105,7 @@ impl Worker {
             worker: self.number,
             machine: machine.name().to_owned(),
             took: started.elapsed(),
+            phases: machine.phases().to_vec(),
         });
         Ok(machine)
     }

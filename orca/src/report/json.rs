@@ -7,6 +7,7 @@ use super::Reporter;
 use crate::event::{Attempt, Event, Outcome};
 use crate::tally::Tally;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::Write;
 
 /// Of the format, see the module.
@@ -52,11 +53,12 @@ fn object(event: &Event, tally: &Tally) -> Value {
         Event::MachineStarting { worker } => {
             json!({ "event": "machine_starting", "worker": worker })
         }
-        Event::MachineReady { worker, machine, took } => json!({
+        Event::MachineReady { worker, machine, took, phases } => json!({
             "event": "machine_ready",
             "worker": worker,
             "machine": machine,
             "seconds": took.as_secs_f64(),
+            "phases": phases.iter().map(|(name, at)| (*name, at.as_secs_f64())).collect::<BTreeMap<_, _>>(),
         }),
         Event::TestStarted { path, attempt, worker, machine, .. } => json!({
             "event": "test_started",
@@ -162,6 +164,7 @@ mod tests {
         let names: Vec<&str> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
         assert_eq!(names, ["warning", "machine_starting", "machine_ready", "finished"]);
         assert_eq!(lines[2]["seconds"], 1.5);
+        assert_eq!(lines[2]["phases"]["hello"], 0.25);
         assert_eq!(lines[3]["passed"], 3);
     }
 }
