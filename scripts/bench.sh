@@ -1,0 +1,64 @@
+#!/bin/sh
+# Measures orca on this machine, in one run: ratios hold, seconds are this machine's.
+#
+# usage: scripts/bench.sh [--runs N] [--tests N] [--out FILE]
+#
+#   --runs N    repetitions of each measurement, of which the median is shown (default 5)
+#   --tests N   trivial tests in the runs with many (default 50)
+#   --out FILE  the same as JSON (default build/bench.json)
+#
+# Prints a Markdown table. Everything is measured on files and templates of its own. virtme-ng's `vng` stands beside it if installed.
+set -eu
+scripts=$(cd "$(dirname "$0")" && pwd)
+root=${scripts%/*}
+. "$scripts/need.sh"
+. "$scripts/lib/bench.sh"
+
+runs=5 tests=50 out=$root/build/bench.json
+while [ $# -gt 0 ]; do
+  case $1 in
+    -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --runs | --tests | --out) [ $# -ge 2 ] || die "$1 needs a value" "see $0 --help" ;;
+    *) die "unknown argument \`$1\`" "see $0 --help" ;;
+  esac
+  case $1 in --runs) runs=$2 ;; --tests) tests=$2 ;; --out) out=$2 ;; esac
+  shift 2
+done
+
+"$scripts/build-toolbox.sh"
+"$scripts/build-image.sh"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export XDG_CACHE_HOME="$work/cache" XDG_STATE_HOME="$work/state"
+say "machine: $(nproc) cores, $(sed -n 's/^model name.*: //p;' /proc/cpuinfo | head -n 1), $(uname -sr)"
+gzip -9c "$root/build/initramfs" >"$work/initramfs.gz"
+project one 'echo 1..1; echo ok 1'
+
+table_begin
+repeat 'boot through the BIOS (bzImage, gzip initramfs) to HELLO' hello --cold --kernel "$root/build/vmlinuz" --initrd "$work/initramfs.gz"
+repeat 'cold boot (PVH, plain initramfs) to HELLO' hello --cold
+cold=$median
+one_time 'template: boot, settle, freeze' "$root/build/orca" template build -C "$work/one"
+repeat 'copy: QEMU process' qemu
+repeat 'copy: state loaded' state
+repeat 'copy: HELLO and frames' hello
+ratio 'copy to HELLO, of a cold boot' "$median" "$cold"
+repeat 'copy: share mounted' share
+repeat 'copy: first command run' warm
+ratio 'copy to the first command, of a cold boot' "$median" "$cold"
+wall 'second `orca test` of one trivial test, whole' "$root/build/orca" test -q -C "$work/one"
+
+many=$work/many
+mkdir -p "$many/t"
+for n in $(seq "$tests"); do printf 'echo 1..1; echo ok 1\n' >"$many/t/${n}_test.sh"; done
+per_test 'a pristine test, -j1' -j1
+per_test 'a pristine test, -j2' -j2
+per_test 'a reused test, -j1' --reuse -j1
+per_test 'a reused test, -j2' --reuse -j2
+project flood "dd if=/dev/zero bs=64k count=1600 2>/dev/null | tr '\\\\0' '\\\\n'"
+throughput 'agent to log and parser' 100
+for count in 1 4 16 64; do memory "$count"; done
+if command -v vng >/dev/null; then
+  one_time '`vng --exec true`, same kernel' vng --run "$root/build/vmlinuz" --exec true
+fi
+table_end

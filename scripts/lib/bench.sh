@@ -1,0 +1,107 @@
+# shellcheck shell=sh
+# Sourced by scripts/bench.sh: measuring, medians, the table. Uses $root, $work, $runs, $tests, $out.
+
+# project NAME BODY: a project with one test.
+project() {
+  mkdir -p "$work/$1/t"
+  printf '%s\n' "$2" >"$work/$1/t/it_test.sh"
+}
+
+# events PROJECT ARGS…: runs its tests, the events in $work/events.
+events() {
+  events_in=$1
+  shift
+  "$root/build/orca" test -q -C "$work/$events_in" --json "$work/events" "$@" >/dev/null ||
+    die "orca test failed" "see $("$root/build/orca" test -C "$work/$events_in" "$@" 2>&1 | tail -n 3)"
+}
+
+# field EVENT NAME: every value of a number in the events of that kind.
+field() {
+  sed -n "s/.*\"event\":\"$1\".*\"$2\":\([0-9.e-]*\).*/\1/p" "$work/events"
+}
+
+now() { date +%s.%N; }
+since() { awk -v from="$1" -v to="$(now)" 'BEGIN { printf "%.3f", to - from }'; }
+median() { sort -g | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+
+table_begin() {
+  printf '| what | median |\n| --- | --- |\n'
+  printf '[\n' >"$out.new"
+  comma=
+}
+
+# row NAME VALUE UNIT
+row() {
+  printf '| %s | %s %s |\n' "$1" "$2" "$3"
+  printf '%s  {"what": "%s", "value": %s, "unit": "%s"}' "$comma" "$1" "$2" "$3" >>"$out.new"
+  comma=',
+'
+}
+
+table_end() {
+  printf '\n]\n' >>"$out.new"
+  mv "$out.new" "$out"
+}
+
+# repeat NAME PHASE ARGS…: how long after its start a machine had come so far.
+repeat() {
+  name=$1 phase=$2
+  shift 2
+  for _ in $(seq "$runs"); do
+    events one -j1 "$@"
+    field machine_ready "$phase" | head -n 1
+  done >"$work/times"
+  median=$(median <"$work/times" | awk '{ printf "%.3f", $1 }')
+  row "$name" "$median" s
+}
+
+ratio() { row "$1" "$(awk -v a="$2" -v b="$3" 'BEGIN { printf "%.4f", a / b }')" ''; }
+
+one_time() {
+  name=$1
+  shift
+  began=$(now)
+  "$@" >/dev/null 2>&1 </dev/null || die "\`$*\` failed"
+  row "$name" "$(since "$began")" s
+}
+
+# wall NAME CMD…: the median of a whole command.
+wall() {
+  name=$1
+  shift
+  for _ in $(seq "$runs"); do
+    began=$(now)
+    "$@" >/dev/null
+    since "$began"
+    echo
+  done >"$work/times"
+  row "$name" "$(median <"$work/times")" s
+}
+
+# per_test NAME ARGS…: the wall time of many trivial tests, divided.
+per_test() {
+  name=$1
+  shift
+  events many "$@"
+  row "$name" "$(field finished seconds | awk -v n="$tests" '{ printf "%.3f", $1 / n }')" s
+}
+
+# throughput NAME MIB: of a test that prints so much.
+throughput() {
+  events flood -j1 --timeout 10m 2>/dev/null || true
+  row "$1" "$(field test_finished test | awk -v mib="$2" '{ printf "%.0f", mib / $1 }')" MiB/s
+}
+
+# memory COUNT: proportional set size per machine with so many alive, each having run a test.
+memory() {
+  project "alive$1" 'echo 1..1; echo ok 1; exec sleep 1000'
+  for n in $(seq 2 "$1"); do cp "$work/alive$1/t/it_test.sh" "$work/alive$1/t/${n}_test.sh"; done
+  "$root/build/orca" test -C "$work/alive$1" --reuse -j"$1" --json "$work/events" --timeout 1h >/dev/null 2>&1 &
+  orca=$!
+  while [ "$(grep -c '"event":"test_started"' "$work/events" 2>/dev/null)" != "$1" ]; do sleep 0.2; done
+  for pid in $(pgrep -P "$orca"); do sed -n 's/^Pss: *\([0-9]*\) kB/\1/p' "/proc/$pid/smaps_rollup"; done |
+    awk -v n="$1" '{ sum += $1 } END { printf "%.1f", sum / n / 1024 }' >"$work/pss"
+  kill -INT "$orca"
+  wait "$orca" || true
+  row "memory per machine, $1 alive" "$(cat "$work/pss")" MiB
+}
