@@ -38,13 +38,17 @@ impl Agent {
             adopt_orphans()?;
         }
         let spared = owns_machine && fs::write("/proc/self/oom_score_adj", "-1000").is_ok();
+        let cgroups = tree::cgroup_root();
+        if let Some(root) = cgroups.as_deref().filter(|_| owns_machine) {
+            tree::bound_forks(root);
+        }
         Ok(Agent {
             project,
             is_pid_1,
             owns_machine,
             oom_score: spared.then_some(b"0"),
             reaper: Reaper::start()?,
-            cgroups: tree::cgroup_root(),
+            cgroups,
             share: Mutex::new(Share::None),
         })
     }

@@ -21,8 +21,6 @@ use crate::wire::{self, Ended, Kind, Request};
 
 /// Where commands are looked for, unless the agent itself was told otherwise.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// The most leftovers that are named.
-const NAMED_MAX: usize = 20;
 
 /// The environment of a request, on top of the agent's own.
 pub(crate) type Env = [(Vec<u8>, Vec<u8>)];
@@ -184,8 +182,8 @@ pub(crate) fn spawn(
 /// Names what the command left running, in frames only: text mode has its number in the end line.
 pub(crate) fn name_left(outcome: &Outcome, reply: &mut Reply) -> io::Result<()> {
     if reply.is_framed() {
-        for member in outcome.left.iter().take(NAMED_MAX) {
-            reply.line(&format!("LEFT {} {}", member.pid, member.name))?;
+        for process in &outcome.left {
+            reply.line(&format!("LEFT {process}"))?;
         }
     }
     Ok(())

@@ -16,7 +16,7 @@ use nix::sys::signal::Signal;
 use crate::reaper::Exit;
 use crate::reply::Reply;
 use crate::sys;
-use crate::tree::{Member, Tree};
+use crate::tree::{Tree, name_of};
 use crate::wire::{Ended, Kind, PAYLOAD_MAX};
 
 /// How long a cancelled tree may take between TERM and KILL.
@@ -27,6 +27,8 @@ const KILL_WAIT: Duration = Duration::from_secs(5);
 const GRACE_TICK: Duration = Duration::from_millis(10);
 /// The most that is read from each pipe after the end: the largest that a pipe can be made without privileges.
 const DRAIN_MAX: usize = 1 << 20;
+/// The most leftovers that are named.
+const NAMED_MAX: usize = 20;
 /// Chunks of input, of at most [`PAYLOAD_MAX`] bytes, that may wait for a process that does not read.
 const INPUT_CHUNKS: usize = 16;
 
@@ -92,7 +94,8 @@ pub(crate) struct Running {
 /// How it ended, and who had to be killed after it.
 pub(crate) struct Outcome {
     pub(crate) ended: Ended,
-    pub(crate) left: Vec<Member>,
+    /// Process id and name of the first [`NAMED_MAX`] of them.
+    pub(crate) left: Vec<String>,
 }
 
 struct Pump<'a> {
@@ -283,9 +286,12 @@ impl Pump<'_> {
     fn finish(mut self, has_ended: bool) -> Outcome {
         // What a KILL to the whole tree is still taking down was not left behind by anybody.
         let killed = matches!(self.stage, Stage::Killed { .. });
-        let mut left = if killed { Vec::new() } else { self.run.tree.members() };
+        let mut left = if killed { Vec::new() } else { self.run.tree.pids() };
+        // Names go with their processes.
+        let named = left.iter().take(NAMED_MAX).map(|&pid| format!("{pid} {}", name_of(pid)));
+        let named = named.collect();
         if !self.run.tree.end(Instant::now() + KILL_WAIT) {
-            left = self.run.tree.members();
+            left = self.run.tree.pids();
         }
         for at in 0..self.run.outputs.len() {
             let mut drained = 0;
@@ -296,7 +302,7 @@ impl Pump<'_> {
             }
         }
         let ended = if has_ended { self.run.end.wait() } else { GIVEN_UP };
-        Outcome { ended: Ended { left: left.len() as u32, ..ended }, left }
+        Outcome { ended: Ended { left: left.len() as u32, ..ended }, left: named }
     }
 }
 

@@ -16,6 +16,10 @@ use nix::unistd::Pid;
 
 /// The environment variable by which the walk recognises daemons.
 const MARK: &str = "ORCA_SCOPE";
+/// What a small process costs, kernel memory included.
+const KB_PER_PROCESS: u64 = 512;
+/// What even the smallest machine lets a test have.
+const PROCESSES_MIN: u64 = 256;
 /// No process's session.
 const NOT_STARTED: i32 = -1;
 /// How often the walk looks again while it waits for the killed to be gone.
@@ -30,14 +34,6 @@ pub(crate) enum Tree {
     Walk { mark: String, session: i32 },
 }
 
-/// One process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Member {
-    pub(crate) pid: i32,
-    /// The kernel's name for it.
-    pub(crate) name: String,
-}
-
 /// Where this agent may make cgroups, if anywhere.
 pub(crate) fn cgroup_root() -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
@@ -48,6 +44,18 @@ pub(crate) fn cgroup_root() -> Option<PathBuf> {
     File::options().write(true).open(Path::new(mount).join("cgroup.procs")).ok()?;
     sweep(&root);
     Some(root)
+}
+
+/// Has every tree made from now on hold no more processes than this machine's memory can bear, so that a test that forks without
+/// end fails by itself and leaves room for others to be told.
+pub(crate) fn bound_forks(root: &Path) {
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total_kb = memory.split_ascii_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok());
+    let most = total_kb.map_or(PROCESSES_MIN, |kb| (kb / KB_PER_PROCESS).max(PROCESSES_MIN));
+    if let Some(mount) = root.parent() {
+        write(&mount.join("cgroup.subtree_control"), "+pids");
+    }
+    write(&root.join("pids.max"), &most.to_string());
 }
 
 /// Removes what agents that were killed have left in `root`, where nothing lives any more.
@@ -95,8 +103,8 @@ impl Tree {
         }
     }
 
-    /// Every process that is alive.
-    pub(crate) fn members(&self) -> Vec<Member> {
+    /// The ids of all processes that are alive.
+    pub(crate) fn pids(&self) -> Vec<i32> {
         match self {
             Tree::Cgroup(folder) => {
                 let mut pids = Vec::new();
@@ -105,7 +113,7 @@ impl Tree {
                     pids.extend(procs.lines().filter_map(|line| line.parse::<i32>().ok()));
                 });
                 pids.retain(|&pid| pid > 0);
-                pids.into_iter().map(|pid| Member { pid, name: name_of(pid) }).collect()
+                pids
             }
             Tree::Walk { mark, session } => walk(mark, *session),
         }
@@ -113,9 +121,9 @@ impl Tree {
 
     /// Sends every process `signal`.
     pub(crate) fn signal(&self, signal: Signal) {
-        for member in self.members() {
+        for pid in self.pids() {
             // One that has ended meanwhile is what was wanted.
-            _ = kill(Pid::from_raw(member.pid), signal);
+            _ = kill(Pid::from_raw(pid), signal);
         }
     }
 
@@ -151,7 +159,7 @@ impl Tree {
         match self {
             Tree::Cgroup(folder) => fs::read_to_string(folder.join("cgroup.events"))
                 .is_ok_and(|events| !events.contains("populated 0")),
-            Tree::Walk { .. } => !self.members().is_empty(),
+            Tree::Walk { .. } => !self.pids().is_empty(),
         }
     }
 
@@ -190,23 +198,20 @@ fn write(path: &Path, text: &str) -> bool {
     File::options().write(true).open(path).is_ok_and(|mut f| f.write_all(text.as_bytes()).is_ok())
 }
 
-fn name_of(pid: i32) -> String {
-    printable(&fs::read(format!("/proc/{pid}/comm")).unwrap_or_default())
-}
-
-/// A process can call itself anything; this goes into a line.
-fn printable(name: &[u8]) -> String {
+/// What the kernel calls process `pid`, fit for a line: a process can call itself anything.
+pub(crate) fn name_of(pid: i32) -> String {
+    let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
     let name = String::from_utf8_lossy(name.trim_ascii_end());
     name.chars().map(|c| if c.is_control() || c.is_whitespace() { '_' } else { c }).collect()
 }
 
 struct Process {
-    member: Member,
+    pid: i32,
     parent: i32,
     found: bool,
 }
 
-fn walk(mark: &str, session: i32) -> Vec<Member> {
+fn walk(mark: &str, session: i32) -> Vec<i32> {
     let entry = format!("{MARK}={mark}");
     let mut all: Vec<Process> = fs::read_dir("/proc")
         .into_iter()
@@ -220,20 +225,19 @@ fn walk(mark: &str, session: i32) -> Vec<Member> {
         grew = false;
         for at in 0..all.len() {
             let parent = all[at].parent;
-            if !all[at].found && all.iter().any(|p| p.found && p.member.pid == parent) {
+            if !all[at].found && all.iter().any(|p| p.found && p.pid == parent) {
                 all[at].found = true;
                 grew = true;
             }
         }
     }
-    all.into_iter().filter(|process| process.found).map(|process| process.member).collect()
+    all.into_iter().filter(|process| process.found).map(|process| process.pid).collect()
 }
 
 /// Process `pid`, unless it is dead already.
 fn read_process(pid: i32, entry: &[u8], session: i32) -> Option<Process> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     // The name stands in parentheses and may hold some itself.
-    let open = stat.iter().position(|&b| b == b'(')?;
     let close = stat.iter().rposition(|&b| b == b')')?;
     let rest = std::str::from_utf8(&stat[close + 1..]).ok()?;
     let mut fields = rest.split_ascii_whitespace();
@@ -245,7 +249,7 @@ fn read_process(pid: i32, entry: &[u8], session: i32) -> Option<Process> {
     let in_session = fields.nth(1)?.parse() == Ok(session);
     let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
     let found = in_session || environment.split(|&b| b == 0).any(|variable| variable == entry);
-    Some(Process { member: Member { pid, name: printable(&stat[open + 1..close]) }, parent, found })
+    Some(Process { pid, parent, found })
 }
 
 #[cfg(test)]
@@ -269,13 +273,12 @@ mod tests {
         let mut ready = [0; 6];
         spawned.child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
         assert!(tree.is_populated());
-        let members = tree.members();
-        // Each sleep may still be the shell that is about to become it.
-        assert_eq!(members.len(), 3, "{members:?}");
-        assert!(members.iter().any(|member| member.pid == spawned.child.id() as i32));
+        let pids = tree.pids();
+        assert_eq!(pids.len(), 3, "{pids:?}");
+        assert!(pids.contains(&(spawned.child.id() as i32)));
         assert!(tree.end(Instant::now() + Duration::from_secs(30)));
         assert_eq!(spawned.end.wait().signal, Some(9));
-        assert_eq!(tree.members(), []);
+        assert_eq!(tree.pids(), []);
         tree
     }
 
