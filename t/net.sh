@@ -87,13 +87,14 @@ serve() {
     must retry 10 listening "$1" "$2" "$3"
 }
 
-# probe NS tcp|udp HOST PORT [SECONDS]: what the server said; or refused, unreachable, or silence
-# when nothing has come back by then (10, scaled). For a wanted silence give a short time.
+# probe NS tcp|udp HOST PORT [SECONDS]: what the server said; or refused, unreachable, or silence when
+# nothing has come back. Where silence is wanted half a second will do (for UDP one): the kernel answers
+# a connect before the server wakes up, and a server that has been reached is waited for.
 probe() {
-    net_wait=$((${5:-10} * lib_factor))
+    net_wait=$((10 * lib_factor))
     case $2 in
-        tcp) in_ns "$1" socat -t "$net_wait" - "TCP4:$3:$4,connect-timeout=$net_wait" ;;
-        udp) echo | in_ns "$1" socat -t "$net_wait" - "UDP4:$3:$4,null-eof" ;;
+        tcp) in_ns "$1" socat -t "$net_wait" - "TCP4:$3:$4,connect-timeout=${5:-$net_wait}" ;;
+        udp) echo | in_ns "$1" socat -t "${5:-$net_wait}" - "UDP4:$3:$4,null-eof" ;;
     esac </dev/null >"$T/.probe" 2>&1
     case $(cat "$T/.probe") in
         *refused*) echo refused ;;
@@ -108,6 +109,14 @@ ping_from() {
     net_from=$1 net_host=$2
     shift 2
     in_ns "$net_from" ping -n -c 1 -W "$(scaled 5)" "$@" "$net_host"
+}
+
+# ping_lost NS HOST [OPTION…]: one echo that is sent, and gets no answer. One that cannot be sent is a failure.
+ping_lost() {
+    net_from=$1 net_host=$2
+    shift 2
+    in_ns "$net_from" ping -n -c 1 -W 0.4 "$@" "$net_host"
+    [ $? -eq 1 ]
 }
 
 net_down() {
