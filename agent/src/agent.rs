@@ -31,7 +31,8 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// Gets the process ready to run things: it adopts orphans, and is the last that a lack of memory takes.
+    /// Gets the process ready to run things: it adopts orphans, and is the last that a lack of
+    /// memory takes.
     pub(crate) fn new(project: PathBuf, owns_machine: bool) -> io::Result<Agent> {
         let is_pid_1 = std::process::id() == 1;
         if !is_pid_1 {
@@ -58,7 +59,8 @@ impl Agent {
         if self.project.is_dir() { &self.project } else { Path::new("/") }
     }
 
-    /// Gives `command` the environment that all requests have, over it what it has already, over that `env`.
+    /// Gives `command` the environment that all requests have, over it what it has already, over
+    /// that `env`.
     pub(crate) fn environment(&self, command: &mut Command, env: &Env) {
         // What the kernel gives process 1 is no environment to hand on.
         let own = |name, default: &str| match std::env::var_os(name) {

@@ -33,7 +33,8 @@ const FLAGS: [Flag; 6] = [
     ("--version", None, "show the version"),
 ];
 
-/// Reads the arguments behind the program's name; a first word `agent` may name the program once more.
+/// Reads the arguments behind the program's name; a first word `agent` may name the program once
+/// more.
 ///
 /// # Errors
 /// One line for the user, without the program's name.
@@ -105,7 +106,7 @@ fn distance(a: &str, b: &str) -> usize {
 
 fn help() -> String {
     let mut out = String::from(
-        "Runs tests in a guest, for the orca that is connected to the virtio port `glacic.agent`.\n\n\
+        "Runs tests in a guest for the orca at the other end of its virtio port.\n\n\
          usage: agent [OPTION...]\n\n",
     );
     for (name, value, does) in FLAGS {

@@ -1,4 +1,5 @@
-//! What process 1 says when nobody but the console listens, and how it ends: with the machine off, never by exiting.
+//! What process 1 says when nobody but the console listens, and how it ends: with the machine off,
+//! never by exiting.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -40,7 +41,8 @@ pub(crate) fn power_off() -> ! {
     }
 }
 
-/// Makes a panic of any thread power the machine off: were process 1 to exit or abort, the kernel would panic in its place.
+/// Makes a panic of any thread power the machine off: were process 1 to exit or abort, the kernel
+/// would panic in its place.
 pub(crate) fn power_off_on_panic() {
     panic::set_hook(Box::new(|info| {
         let at = info.location().map(ToString::to_string).unwrap_or_default();

@@ -25,7 +25,8 @@ pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 /// The environment of a request, on top of the agent's own.
 pub(crate) type Env = [(Vec<u8>, Vec<u8>)];
 
-/// Runs `request`, which is an `EXEC`, a `TEST` or a `SHELL`, answers it and returns the last line of the answer.
+/// Runs `request`, which is an `EXEC`, a `TEST` or a `SHELL`, answers it and returns the last line
+/// of the answer.
 ///
 /// # Errors
 /// Only that the host is gone; everything else is said to it.
@@ -152,7 +153,8 @@ fn start(agent: &Agent, command: &mut Command, reply: &Reply, input: bool) -> io
     Ok(Running { tree, end: spawned.end, outputs, input, terminal: false })
 }
 
-/// Spawns `command` in a session and a tree of its own; with `terminal`, its standard input becomes its controlling terminal.
+/// Spawns `command` in a session and a tree of its own; with `terminal`, its standard input becomes
+/// its controlling terminal.
 pub(crate) fn spawn(
     agent: &Agent,
     command: &mut Command,

@@ -1,7 +1,7 @@
 //! The guest side of orca.
 //!
-//! Two halves: [`wire`], the protocol that host and guest share, and the rest, which only runs in a guest. The host crate may
-//! name `wire` and, from its `main` alone, [`run`].
+//! Two halves: [`wire`], the protocol that host and guest share, and the rest, which only runs in a
+//! guest. The host crate may name `wire` and, from its `main` alone, [`run`].
 
 mod agent;
 mod args;
@@ -36,7 +36,8 @@ use serve::Over;
 
 /// Runs the agent and returns its exit status. `args` is all that follows the program's name.
 ///
-/// As process 1 it is the init of its machine, ignores `args` (the kernel puts words of its own there) and does not return.
+/// As process 1 it is the init of its machine, ignores `args` (the kernel puts words of its own
+/// there) and does not return.
 #[must_use]
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     if std::process::id() == 1 {

@@ -1,4 +1,5 @@
-//! The bytes to and from one connected host: [`Input`] for the one thread that reads, [`Out`] for all that write.
+//! The bytes to and from one connected host: [`Input`] for the one thread that reads, [`Out`] for
+//! all that write.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,7 +13,8 @@ use crate::wire::{self, Kind, LINE_MAX, PAYLOAD_MAX};
 /// The reading half, with what has been read and not yet used.
 pub(crate) struct Input {
     from: Arc<OwnedFd>,
-    /// The writing half's file: it is what tells that the host is gone, where reading only tells that it says no more.
+    /// The writing half's file: it is what tells that the host is gone, where reading only tells
+    /// that it says no more.
     watch: Arc<OwnedFd>,
     buffer: Vec<u8>,
     used: usize,
@@ -21,7 +23,8 @@ pub(crate) struct Input {
 /// The writing half. Whole messages, one after the other.
 pub(crate) struct Out {
     to: Mutex<Arc<OwnedFd>>,
-    /// Whoever waits to write holds this, so that a flood cannot overtake a waiting `PONG` again and again.
+    /// Whoever waits to write holds this, so that a flood cannot overtake a waiting `PONG` again
+    /// and again.
     turn: Mutex<()>,
 }
 
@@ -195,7 +198,8 @@ impl Write for Turn<'_> {
                 Err(e) => return Err(e.into()),
                 Ok(_) => {}
             }
-            // A port without a host would take bytes into nowhere, or block until another host comes.
+            // A port without a host would take bytes into nowhere, or block until another host
+            // comes.
             let gone = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
             if fds[0].revents().is_none_or(|got| got.intersects(gone)) {
                 return Err(io::ErrorKind::BrokenPipe.into());

@@ -1,8 +1,9 @@
 //! Finding the port, opening it, and opening it again whenever the host has left.
 //!
-//! A virtio port without a host reads as ended and polls as hung up, both at once and for ever: waiting on it would spin. What
-//! tells of a host is SIGIO, with a slow tick in case one gets lost. After a host has left, the port is closed and opened again,
-//! which drops what that host left unread, and which the other side can see (QEMU's event `VSERPORT_CHANGE`).
+//! A virtio port without a host reads as ended and polls as hung up, both at once and for ever:
+//! waiting on it would spin. What tells of a host is SIGIO, with a slow tick in case one gets lost.
+//! After a host has left, the port is closed and opened again, which drops what that host left
+//! unread, and which the other side can see (QEMU's event `VSERPORT_CHANGE`).
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -56,7 +57,8 @@ impl Port {
         Ok(Port { source, device: false, sigio, connected_once: false })
     }
 
-    /// Waits for a host and returns the link to it; `None` when a source that is no device has ended.
+    /// Waits for a host and returns the link to it; `None` when a source that is no device has
+    /// ended.
     ///
     /// The link before this one must have been dropped: the kernel lets a port be open once.
     pub(crate) fn connect(&mut self) -> io::Result<Option<(Input, Arc<Out>)>> {

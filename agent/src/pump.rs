@@ -1,7 +1,9 @@
-//! Carries one process from its start to its end: output out, input in, orders obeyed, nothing left behind.
+//! Carries one process from its start to its end: output out, input in, orders obeyed, nothing left
+//! behind.
 //!
-//! The end is the end of the main process, not of its output: a daemon that holds standard output open delays nothing. What it
-//! left running is killed, then what is in the pipes already is read, and that is all.
+//! The end is the end of the main process, not of its output: a daemon that holds standard output
+//! open delays nothing. What it left running is killed, then what is in the pipes already is read,
+//! and that is all.
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -25,11 +27,13 @@ pub(crate) const CANCEL_GRACE: Duration = Duration::from_secs(2);
 const KILL_WAIT: Duration = Duration::from_secs(5);
 /// How often a cancelled tree whose main process has ended is looked at.
 const GRACE_TICK: Duration = Duration::from_millis(10);
-/// The most that is read from each pipe after the end: the largest that a pipe can be made without privileges.
+/// The most that is read from each pipe after the end: the largest that a pipe can be made without
+/// privileges.
 const DRAIN_MAX: usize = 1 << 20;
 /// The most leftovers that are named.
 const NAMED_MAX: usize = 20;
-/// Chunks of input, of at most [`PAYLOAD_MAX`] bytes, that may wait for a process that does not read.
+/// Chunks of input, of at most [`PAYLOAD_MAX`] bytes, that may wait for a process that does not
+/// read.
 const INPUT_CHUNKS: usize = 16;
 
 /// The session's hold on a running request. Dropping it kills the request's tree.
@@ -66,7 +70,8 @@ impl Control {
         _ = (&self.wake).write_all(b"C");
     }
 
-    /// Hands over input. Gives it back while too much of it waits already; drops it when the request is over.
+    /// Hands over input. Gives it back while too much of it waits already; drops it when the
+    /// request is over.
     pub(crate) fn offer(&self, input: Input) -> Option<Input> {
         match self.input.try_send(input) {
             Ok(()) => {
@@ -127,7 +132,8 @@ struct Ready {
 pub(crate) fn pump(run: Running, orders: Orders, reply: &mut Reply) -> Outcome {
     let fds = run.outputs.iter().map(|(_, fd)| fd).chain(&run.input);
     for fd in fds {
-        // The agent's ends only; what the process has is another open file, except for a terminal's two sides, which are apart.
+        // The agent's ends only; what the process has is another open file, except for a terminal's
+        // two sides, which are apart.
         _ = fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
     }
     let buffer = vec![0; PAYLOAD_MAX];
@@ -249,7 +255,8 @@ impl Pump<'_> {
         let Some(orders) = &self.orders else { return false };
         match orders.input.try_recv() {
             Ok(Input::Bytes(bytes)) if !bytes.is_empty() => self.pending = bytes,
-            // The end of input is a keystroke on a terminal: its file is also where output comes from.
+            // The end of input is a keystroke on a terminal: its file is also where output comes
+            // from.
             Ok(Input::Bytes(_)) if self.run.terminal => self.pending = vec![END_OF_INPUT],
             Ok(Input::Bytes(_)) => self.run.input = None,
             Ok(Input::Window(rows, columns)) => {

@@ -1,8 +1,10 @@
-//! The one place where this process waits for children: its own and, as PID 1 or subreaper, everybody's orphans.
+//! The one place where this process waits for children: its own and, as PID 1 or subreaper,
+//! everybody's orphans.
 //!
-//! A plain `waitpid(-1)` loop would steal statuses: from a test's own waiter, and from the standard library, which waits inside
-//! `Command::spawn` when exec fails and panics if somebody was quicker. So one thread *peeks* (`WNOWAIT`) at whatever has ended and
-//! reaps it under a lock that is also held across every spawn: a status is consumed only when it is known whose it is.
+//! A plain `waitpid(-1)` loop would steal statuses: from a test's own waiter, and from the
+//! standard library, which waits inside `Command::spawn` when exec fails and panics if somebody
+//! was quicker. So one thread *peeks* (`WNOWAIT`) at whatever has ended and reaps it under a lock
+//! that is also held across every spawn: a status is consumed only when it is known whose it is.
 
 use std::collections::HashMap;
 use std::io::{self, PipeReader, PipeWriter, Write};
@@ -14,7 +16,8 @@ use std::time::Duration;
 use crate::sys;
 use crate::wire::Ended;
 
-/// How often to look for orphans while this process has no child of its own; only helpers of the kernel can turn up then.
+/// How often to look for orphans while this process has no child of its own; only helpers of the
+/// kernel can turn up then.
 const IDLE_TICK: Duration = Duration::from_secs(1);
 
 /// Spawns children and reaps them. Clones share one reaper thread.

@@ -1,6 +1,7 @@
 //! One request's answers, the same calls in text mode and in frames.
 //!
-//! In text mode a line of output that would read as a marker gets a leading backslash, wherever the reads happened to cut it.
+//! In text mode a line of output that would read as a marker gets a leading backslash, wherever the
+//! reads happened to cut it.
 
 use std::io;
 use std::sync::Arc;

@@ -84,7 +84,8 @@ fn set_machine_id(id: &str) -> io::Result<()> {
     }
 }
 
-/// Mounts the project as the kernel's command line says, if it is not there already: `orca.share=`, `later` for a copy to come.
+/// Mounts the project as the kernel's command line says, if it is not there already: `orca.share=`,
+/// `later` for a copy to come.
 pub(crate) fn mount_at_boot(agent: &Agent, line: &CommandLine) -> Result<(), String> {
     let to = match line.value("orca.share") {
         None => Share::default(),

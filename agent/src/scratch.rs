@@ -1,4 +1,5 @@
-//! A test's folders: a private `TMPDIR`, and `ORCA_ARTIFACTS`, whose files are sent to the host when the test has ended.
+//! A test's folders: a private `TMPDIR`, and `ORCA_ARTIFACTS`, whose files are sent to the host
+//! when the test has ended.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read};
@@ -52,7 +53,8 @@ impl Scratch {
         self.0.join("artifacts")
     }
 
-    /// Sends every regular file among the artifacts, within the bounds; what is beyond them is said in a `NOTE`.
+    /// Sends every regular file among the artifacts, within the bounds; what is beyond them is said
+    /// in a `NOTE`.
     pub(crate) fn send_artifacts(&self, reply: &mut Reply) -> io::Result<()> {
         let top = self.artifacts();
         let mut sender = Sender { reply, top: &top, left: ARTIFACTS_MAX, files: 0, beyond: None };

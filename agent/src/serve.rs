@@ -147,7 +147,8 @@ impl Session<'_> {
                 },
             }
         }
-        // The last line comes from here, so that what the host sends after it cannot be taken for typing.
+        // The last line comes from here, so that what the host sends after it cannot be taken for
+        // typing.
         match worker.join() {
             Ok((Ok(line), mut reply)) => reply.line(&line),
             _ => Err(ErrorKind::BrokenPipe.into()),
@@ -280,8 +281,8 @@ impl Session<'_> {
         }
     }
 
-    /// Hands over `input`, waiting while too much of it waits already. That holds up all other commands too, `CANCEL` among
-    /// them: the host's way out is to leave, which is noticed here.
+    /// Hands over `input`, waiting while too much of it waits already. That holds up all other
+    /// commands too, `CANCEL` among them: the host's way out is to leave, which is noticed here.
     fn offer(&self, control: &Control, mut input: pump::Input) {
         while let Some(back) = control.offer(input) {
             if self.input.gone() {

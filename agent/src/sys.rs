@@ -1,4 +1,5 @@
-//! The system calls that have no safe wrapper, and nothing else: all `unsafe` of this crate is here.
+//! The system calls that have no safe wrapper, and nothing else: all `unsafe` of this crate is
+//! here.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -20,7 +21,8 @@ pub(crate) struct ChildSetup {
     pub(crate) dies_with_parent: bool,
 }
 
-/// Gives `command`'s child a session, default signal dispositions, umask 022 and what `setup` asks for.
+/// Gives `command`'s child a session, default signal dispositions, umask 022 and what `setup` asks
+/// for.
 pub(crate) fn set_up_child(command: &mut Command, setup: ChildSetup) {
     let body = move || {
         // SAFETY: only async-signal-safe calls, on values captured before the fork.
@@ -50,7 +52,8 @@ pub(crate) fn set_up_child(command: &mut Command, setup: ChildSetup) {
         }
         Ok(())
     };
-    // SAFETY: `body` neither allocates nor locks, and touches no memory that another thread could be changing.
+    // SAFETY: `body` neither allocates nor locks, and touches no memory that another thread could
+    // be changing.
     unsafe { command.pre_exec(body) };
 }
 
@@ -130,7 +133,8 @@ pub(crate) fn loopback_up() -> io::Result<()> {
     Ok(())
 }
 
-/// Feeds `seed` to the kernel's random pool, all of it credited, and has the generator reseed at once. `random` is `/dev/urandom`.
+/// Feeds `seed` to the kernel's random pool, all of it credited, and has the generator reseed at
+/// once. `random` is `/dev/urandom`.
 pub(crate) fn add_entropy(random: BorrowedFd<'_>, seed: &[u8]) -> io::Result<()> {
     nix::ioctl_write_ptr_bad!(add, nix::request_code_write!(b'R', 3, 8), u32);
     nix::ioctl_none!(reseed, b'R', 7);

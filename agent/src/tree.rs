@@ -1,7 +1,9 @@
-//! All processes that one command started, found and ended: by cgroup, or by walking `/proc` where no cgroup can be made.
+//! All processes that one command started, found and ended: by cgroup, or by walking `/proc` where
+//! no cgroup can be made.
 //!
-//! A cgroup holds whatever forks, however often and into whatever session. The walk finds what still has the session, an ancestor or
-//! the environment of the command, which a daemon can shed if it means to; it is for agents without root, outside a guest.
+//! A cgroup holds whatever forks, however often and into whatever session. The walk finds what
+//! still has the session, an ancestor or the environment of the command, which a daemon can shed if
+//! it means to; it is for agents without root, outside a guest.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -29,8 +31,8 @@ const WALK_TICK: Duration = Duration::from_millis(2);
 pub(crate) enum Tree {
     /// In this folder of cgroup2.
     Cgroup(PathBuf),
-    /// Marked with this value of `ORCA_SCOPE`, or in the session that the first process leads. In the middle of an exec, a
-    /// process shows no environment.
+    /// Marked with this value of `ORCA_SCOPE`, or in the session that the first process leads. In
+    /// the middle of an exec, a process shows no environment.
     Walk { mark: String, session: i32 },
 }
 
@@ -46,8 +48,8 @@ pub(crate) fn cgroup_root() -> Option<PathBuf> {
     Some(root)
 }
 
-/// Has every tree made from now on hold no more processes than this machine's memory can bear, so that a test that forks without
-/// end fails by itself and leaves room for others to be told.
+/// Has every tree made from now on hold no more processes than this machine's memory can bear, so
+/// that a test that forks without end fails by itself and leaves room for others to be told.
 pub(crate) fn bound_forks(root: &Path) {
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total_kb = memory.split_ascii_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok());

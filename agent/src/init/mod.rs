@@ -1,7 +1,7 @@
 //! Process 1: from the kernel's hand to a machine that serves, or to the image's own init.
 //!
-//! Nothing here may panic, exit or return: an error is a line on the console and, if the machine is of no use with it, the end of
-//! the machine.
+//! Nothing here may panic, exit or return: an error is a line on the console and, if the machine is
+//! of no use with it, the end of the machine.
 
 mod mounts;
 mod root;
@@ -30,7 +30,8 @@ use crate::port::{self, Port, Source};
 use crate::resume;
 use crate::sys;
 
-/// The modules to load, one path a line, in the order in which they depend on each other. The image's builder writes it.
+/// The modules to load, one path a line, in the order in which they depend on each other. The
+/// image's builder writes it.
 const MODULES: &str = "/modules.list";
 /// The machine's name, where neither the command line nor the image has one.
 const HOSTNAME: &str = "orca";
@@ -83,13 +84,13 @@ fn serve(line: &CommandLine) -> Result<(), String> {
     name_machine(line.value("orca.hostname"));
     let agent = Agent::new(default_project(), true).map_err(|e| format!("cannot start: {e}"))?;
     let agent = Arc::new(agent);
+    if let Err(why) = resume::mount_at_boot(&agent, line) {
+        say(&format!("share: {why}"));
+    }
     if line.value("orca.console") == Some("shell") {
         let agent = agent.clone();
         let shell = move || console_shell(&agent);
         thread::Builder::new().name("console".into()).spawn(shell).map_err(|e| e.to_string())?;
-    }
-    if let Err(why) = resume::mount_at_boot(&agent, line) {
-        say(&format!("share: {why}"));
     }
     if let Err(e) = port::link_for_people() {
         say(&format!("cannot name the port in `/dev/virtio-ports`: {e}"));

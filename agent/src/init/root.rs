@@ -109,7 +109,8 @@ fn switch() -> nix::Result<()> {
     chdir("/")
 }
 
-/// Gives the initramfs's memory back: removes all below `folder` that lies on the file system `device`.
+/// Gives the initramfs's memory back: removes all below `folder` that lies on the file system
+/// `device`.
 fn empty(folder: &Path, device: u64) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
