@@ -184,7 +184,8 @@ fn split_number(rest: &[u8]) -> (Option<Number>, &[u8]) {
 ///
 /// A directive begins at the first `#` that is not escaped and has white space (or the start of
 /// the description after an escaped backslash) on one side. What follows that `#` decides: when
-/// it is no directive, a later `#` is none either.
+/// it is no directive, a later `#` is none either. `SKIPPED` and the like need white space before
+/// their `#`: without it neither reference takes them.
 fn find_directive<'a>(
     line: &[u8],
     rest: &'a [u8],
@@ -205,7 +206,11 @@ fn find_directive<'a>(
         if !before && !after {
             continue;
         }
-        let (directive, reason) = directive(trim_start(tail), version)?;
+        let tail = trim_start(tail);
+        let (directive, reason) = directive(tail, version)?;
+        if !before && directive == Directive::Skip && starts_with_word(&tail[4..], version) {
+            return None;
+        }
         return Some((&rest[..at], directive, reason));
     }
     None

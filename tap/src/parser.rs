@@ -144,6 +144,8 @@ struct State {
     /// The deepest subtest that has begun and not ended.
     open: u32,
     yaml: Option<Yaml>,
+    /// Nothing but comments, junk and YAML has come since the last test point.
+    after_point: bool,
     nest: Option<Nest>,
 }
 
@@ -213,7 +215,7 @@ impl State {
         }
         let spaces = raw.iter().take_while(|&&b| b == b' ').count();
         let level = u32::try_from(spaces / INDENT).unwrap_or(u32::MAX);
-        if opens_yaml(content) {
+        if self.opens_yaml(content) {
             let owner = if spaces % INDENT == 0 { level.saturating_sub(1) } else { level };
             return self.open_yaml(pad, owner.min(self.open), raw, sink);
         }
@@ -223,6 +225,16 @@ impl State {
         }
         let kind = content.strip_prefix(b"#").map_or(Kind::Junk, Kind::Comment);
         self.emit(level.min(self.open), raw, kind, sink);
+    }
+
+    /// Whether `content` begins a YAML block. TAP 12 knows none, but its writers do: there it
+    /// must be bare and follow a point.
+    fn opens_yaml(&self, content: &[u8]) -> bool {
+        let Some(rest) = content.strip_prefix(b"---") else { return false };
+        match self.version {
+            Version::Tap12 => rest.is_empty() && self.after_point,
+            _ => rest.first().is_none_or(|&b| is_space(b)),
+        }
     }
 
     fn nested(&mut self, raw: &[u8], sink: &mut impl FnMut(Item<'_>)) {
@@ -241,7 +253,7 @@ impl State {
         }
         let (deepest, level) = (nest.deepest(), nest.level(line));
         let Some(depth) = level else {
-            if opens_yaml(content) && nest.after_point {
+            if content == b"---" && nest.after_point {
                 let pad = raw.len() - content.len();
                 return self.open_yaml(pad, deepest, raw, sink);
             }
@@ -298,6 +310,7 @@ impl State {
         let depth = if opens || brace { depth } else { depth.min(self.open) };
         if opens {
             self.open = self.open.max(depth);
+            self.after_point = matches!(kind, Kind::Point(_));
         }
         self.emit(depth, raw, kind, sink);
     }
@@ -355,11 +368,6 @@ impl State {
 /// A cheap look for a KTAP version line, anywhere in `raw`.
 fn hash_free_ktap(raw: &[u8]) -> bool {
     memchr::memmem::find(raw, b"KTAP").is_some()
-}
-
-/// `---`, alone or before white space.
-fn opens_yaml(content: &[u8]) -> bool {
-    content.strip_prefix(b"---").is_some_and(|rest| rest.first().is_none_or(|&b| is_space(b)))
 }
 
 /// The name in `Subtest: name`.
