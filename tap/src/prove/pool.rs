@@ -110,11 +110,12 @@ impl Shared {
         indices.into_iter().filter(|&i| Some(i) != spared).for_each(|i| self.kill(i));
     }
 
-    /// Kills the tests whose time is up; when to come again.
+    /// Kills the tests whose time is up; when to come again. A test that has no process yet can
+    /// be due no earlier than one that started now.
     pub(super) fn enforce_timeout(&self) -> Option<Instant> {
         let limit = self.launch.timeout?;
         let now = Instant::now();
-        let mut next: Option<Instant> = None;
+        let mut next = now + limit;
         let mut late = Vec::new();
         for (&index, entry) in self.running().iter_mut().filter(|(_, e)| !e.over && !e.timed_out) {
             let due = entry.since + limit;
@@ -122,11 +123,11 @@ impl Shared {
                 entry.timed_out = true;
                 late.push(index);
             } else {
-                next = Some(next.map_or(due, |n| n.min(due)));
+                next = next.min(due);
             }
         }
         late.into_iter().for_each(|index| self.kill(index));
-        next
+        Some(next)
     }
 
     fn take(&self) -> Option<usize> {
