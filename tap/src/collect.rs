@@ -127,7 +127,7 @@ struct Tally {
 impl Default for Tally {
     fn default() -> Self {
         Self {
-            open: vec![Document::default()],
+            open: vec![Document::new(Version::Tap12)],
             announced: None,
             bail: None,
             past_bail: false,
@@ -149,20 +149,20 @@ impl Tally {
         Progress { run: top.run, failed: top.failed, planned }
     }
 
-    #[inline]
+    #[inline(always)]
     fn item(&mut self, item: &Item<'_>) {
         self.lines = item.line;
-        match &item.kind {
-            Kind::Point(point) if item.depth == 0 && self.open.len() == 1 => {
-                let judged = self.open[0].point(item.line, point, None);
-                if !judged.passes {
-                    self.record(0, point, judged.number, item.line, None);
-                }
-            }
-            _ => self.other(item),
+        if let Kind::Point(point) = &item.kind
+            && item.depth == 0
+            && let [top] = &mut self.open[..]
+            && top.plain_point(item.line, point)
+        {
+            return;
         }
+        self.other(item);
     }
 
+    #[inline(never)]
     fn other(&mut self, item: &Item<'_>) {
         self.check_strict(item);
         let (line, depth) = (item.line, item.depth as usize);

@@ -38,7 +38,10 @@ pub(crate) struct Document {
     pub(crate) last: (u64, u64),
     /// The last point began a buffered subtest that has not ended.
     pub(crate) braced: bool,
+    /// The numbers of a version 14 document, once they are not simply 1, 2, 3.
     seen: Numbers,
+    /// Points up to here may be plain: within the plan, or before any.
+    plain_until: u64,
     plan_todo: BTreeSet<u64>,
     /// The plan came after points: a point after it is a fault, told once.
     closed: bool,
@@ -63,12 +66,32 @@ pub(crate) struct Judged {
 
 impl Document {
     pub(crate) fn new(version: Version) -> Self {
-        Self { version, ..Self::default() }
+        Self { version, plain_until: u64::MAX, ..Self::default() }
+    }
+
+    /// Counts a point if there is nothing to it: it passed, has the number that was due, and
+    /// nothing of what [`Self::point`] looks at can be the case before `plain_until`.
+    #[inline(always)]
+    pub(crate) fn plain_point(&mut self, at: u64, point: &Point<'_>) -> bool {
+        let due = self.run + 1;
+        let plain = point.ok
+            && point.directive.is_none()
+            && point.number.is_some_and(|n| n.value == due)
+            && self.run < self.plain_until;
+        if plain {
+            self.run = due;
+            self.passed += 1;
+            self.last = (due, at);
+            self.explains = false;
+            self.braced = point.opens;
+        }
+        plain
     }
 
     /// Counts a point. `child` is the subtest that came before it, if any.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn point(&mut self, at: u64, point: &Point<'_>, child: Option<&Child>) -> Judged {
+        self.leave_plain();
         self.run += 1;
         let number = match point.number {
             Some(number) => {
@@ -98,6 +121,15 @@ impl Document {
         self.explains = false;
         self.braced = point.opens;
         Judged { number, passes }
+    }
+
+    /// In version 14 numbers may come in any order, so from the first point that is not plain on
+    /// they are remembered, beginning with those that were.
+    fn leave_plain(&mut self) {
+        if self.version == Version::Tap14 && self.plain_until > 0 {
+            self.plain_until = 0;
+            self.seen.insert_first(self.run);
+        }
     }
 
     /// The part of the verdict that directives and subtests have on one point.
@@ -160,6 +192,11 @@ impl Document {
         let count = line.count.value;
         self.plan = Some(Plan { count, text: plan_text(line), line: at });
         self.closed = self.run > 0;
+        let special = self.closed || !trim(line.todo).is_empty();
+        if special {
+            self.leave_plain();
+        }
+        self.plain_until = if special { 0 } else { self.plain_until.min(count) };
         if count == 0 {
             self.skip_all = Some(clip(&unescape(line.reason), MAX_REASON_BYTES));
         }

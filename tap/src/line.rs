@@ -98,7 +98,7 @@ pub enum Token<'a> {
 pub fn classify(line: &[u8], version: Version, hash: bool) -> Token<'_> {
     let Some(&first) = line.first() else { return Token::Blank };
     match first {
-        b'o' | b'n' => point(line, version, hash),
+        b'o' | b'n' => point(line, version, hash).map_or(Token::Junk, Token::Point),
         b'#' => Token::Comment(&line[1..]),
         b'1' => plan(line, version),
         b'T' | b't' => version_line(line).map_or(Token::Junk, Token::Version),
@@ -117,14 +117,15 @@ pub(crate) fn bail(line: &[u8]) -> Option<&[u8]> {
     head.eq_ignore_ascii_case(WORDS).then(|| trim(&line[WORDS.len()..]))
 }
 
-fn point(line: &[u8], version: Version, hash: bool) -> Token<'_> {
+#[inline(always)]
+pub(crate) fn point(line: &[u8], version: Version, hash: bool) -> Option<Point<'_>> {
     let (ok, rest) = match line {
         [b'o', b'k', rest @ ..] => (true, rest),
         [b'n', b'o', b't', b' ', b'o', b'k', rest @ ..] => (false, rest),
-        _ => return Token::Junk,
+        _ => return None,
     };
     if starts_with_word(rest, version) {
-        return Token::Junk;
+        return None;
     }
     let rest = trim_start(rest);
     let (number, mut rest) = split_number(rest);
@@ -138,9 +139,10 @@ fn point(line: &[u8], version: Version, hash: bool) -> Token<'_> {
         rest = trim_end(rest);
         rest = &rest[..rest.len().saturating_sub(1)];
     }
-    Token::Point(Point { ok, number, description: rest, directive, opens })
+    Some(Point { ok, number, description: rest, directive, opens })
 }
 
+#[inline]
 fn ends_open(rest: &[u8]) -> bool {
     matches!(rest.last(), Some(&last) if last == b'{' || is_space(last))
         && trim_end(rest).last() == Some(&b'{')
@@ -148,6 +150,7 @@ fn ends_open(rest: &[u8]) -> bool {
 
 /// Whether `rest` goes on with a word character, so that what stands before it is no word.
 /// TAP 13 and later are UTF-8, so there a letter is a letter in any script.
+#[inline]
 fn starts_with_word(rest: &[u8], version: Version) -> bool {
     match rest.first() {
         Some(&b) if b.is_ascii() => b.is_ascii_alphanumeric() || b == b'_',
@@ -163,21 +166,30 @@ fn starts_with_word(rest: &[u8], version: Version) -> bool {
     }
 }
 
+/// Digits that fit 64 bits whatever they are.
+const SAFE_DIGITS: usize = 19;
+
+#[inline(always)]
 fn split_number(rest: &[u8]) -> (Option<Number>, &[u8]) {
     let mut value = 0u64;
-    let mut overflow = false;
     let mut len = 0;
-    while let Some(digit) = rest.get(len).filter(|b| b.is_ascii_digit()) {
-        match value.checked_mul(10).and_then(|v| v.checked_add(u64::from(digit - b'0'))) {
-            Some(v) => value = v,
-            None => (value, overflow) = (u64::MAX, true),
+    while let Some(digit) = rest.get(len).map(|b| b.wrapping_sub(b'0')).filter(|&d| d < 10) {
+        if len == SAFE_DIGITS {
+            return split_long_number(rest);
         }
-        if overflow {
-            value = u64::MAX;
-        }
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
         len += 1;
     }
-    ((len > 0).then_some(Number { value, overflow }), &rest[len..])
+    ((len > 0).then_some(Number { value, overflow: false }), &rest[len..])
+}
+
+#[cold]
+fn split_long_number(rest: &[u8]) -> (Option<Number>, &[u8]) {
+    let len = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+    let step = |value: u64, b: &u8| value.checked_mul(10)?.checked_add(u64::from(b - b'0'));
+    let value = rest[..len].iter().try_fold(0, step);
+    let number = Number { value: value.unwrap_or(u64::MAX), overflow: value.is_none() };
+    (Some(number), &rest[len..])
 }
 
 /// Splits `rest`, the tail of `line`, at its directive: (description, directive, reason).
@@ -186,6 +198,7 @@ fn split_number(rest: &[u8]) -> (Option<Number>, &[u8]) {
 /// the description after an escaped backslash) on one side. What follows that `#` decides: when
 /// it is no directive, a later `#` is none either. `SKIPPED` and the like need white space before
 /// their `#`: without it neither reference takes them.
+#[inline(never)]
 fn find_directive<'a>(
     line: &[u8],
     rest: &'a [u8],

@@ -40,6 +40,14 @@ impl Numbers {
         self.ranges.last().map(|r| r.1)
     }
 
+    /// Puts 1 to `last` into an empty set.
+    pub(crate) fn insert_first(&mut self, last: u64) {
+        debug_assert!(self.ranges.is_empty());
+        if last > 0 {
+            self.ranges.push((1, last));
+        }
+    }
+
     #[inline]
     pub(crate) fn insert(&mut self, number: u64) -> Insert {
         if let Some(last) = self.ranges.last_mut()

@@ -157,19 +157,24 @@ struct Yaml {
 }
 
 impl State {
-    #[inline]
+    #[inline(always)]
     fn line(&mut self, raw: &[u8], hash: bool, sink: &mut impl FnMut(Item<'_>)) {
         if self.stopped {
             return;
         }
         self.line += 1;
         let plain = self.yaml.is_none() && self.nest.is_none() && !self.options.markers;
-        if plain && let Some(b'o' | b'n') = raw.first() {
-            return self.top(raw, hash, sink);
+        if plain
+            && let Some(b'o' | b'n') = raw.first()
+            && let Some(point) = line::point(raw, self.version, hash)
+        {
+            (self.begun, self.open, self.after_point) = (true, 0, true);
+            return self.emit(0, raw, Kind::Point(point), sink);
         }
         self.other(raw, hash, sink);
     }
 
+    #[inline(never)]
     fn other(&mut self, raw: &[u8], hash: bool, sink: &mut impl FnMut(Item<'_>)) {
         if let Some(yaml) = self.yaml
             && self.in_yaml(yaml, raw, sink)
@@ -359,7 +364,7 @@ impl State {
         true
     }
 
-    #[inline]
+    #[inline(always)]
     fn emit(&self, depth: u32, raw: &[u8], kind: Kind<'_>, sink: &mut impl FnMut(Item<'_>)) {
         sink(Item { line: self.line, depth, raw, kind });
     }

@@ -3,11 +3,13 @@
 //! TAP is read as bytes throughout; only here does anything become a `String`.
 
 /// Whether `byte` is white space as Perl's `\s` has it for ASCII (form feed and VT included).
+#[inline]
 pub(crate) const fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | 0x0b | 0x0c | b'\r' | b'\n')
 }
 
 /// `bytes` without white space in front.
+#[inline]
 pub(crate) fn trim_start(mut bytes: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = bytes {
         if !is_space(*first) {

@@ -1,4 +1,5 @@
 //! What a suite tells beyond the counts: failures with their diagnostics, subtests, KTAP, bounds.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod kit;
 
