@@ -1,0 +1,47 @@
+#!/bin/sh
+# Namespaces: what is done inside of one is not seen outside, and root inside of a user namespace is nobody outside.
+
+# shellcheck source=t/50-security/users.sh
+. "${0%/*}/users.sh"
+skip_unless_users unshare ipcmk pgrep
+skip_unless 'no namespaces in this unshare' unshare -U -r true
+plan 21
+
+is "$(unshare -p -f --mount-proc sh -c 'echo $$')" 1 'in a new PID namespace the first is 1'
+is "$(unshare -p -f --mount-proc sh -c 'ls -d /proc/[0-9]* | wc -l')" 3 'and sees itself and its children alone'
+isnt "$(unshare -p -f sh -c 'ls -d /proc/[0-9]* | wc -l')" 3 'with the old /proc it would see the others'
+start init unshare -p -f --kill-child --mount-proc sh -c 'sleep 601 & sleep 602'
+slept() { [ "$(pgrep -fxc 'sleep 60[12]')" = "$1" ]; }
+ok 'from outside they are seen' retry 20 slept 2
+stop "$pid"
+ok 'when the first ends all end' retry 20 slept 0
+
+name=$(hostname)
+is "$(unshare -u sh -c 'hostname inside && hostname')" inside 'a UTS namespace has a name of its own'
+is "$(hostname)" "$name" 'outside it is what it was'
+
+mkdir "$D/mnt"
+is "$(unshare -m sh -c "mount -t tmpfs none $D/mnt && echo x >$D/mnt/file && ls $D/mnt")" file 'a mount in a mount namespace'
+is "$(ls "$D/mnt")" '' 'is not there outside'
+unlike "$(cat /proc/mounts)" "$D/mnt" 'nor in the list'
+
+like "$(unshare -n tail -n +3 /proc/self/net/dev)" '^ *lo: ' 'a network namespace has a loopback'
+fails 'which is down' unshare -n ping -c 1 -W 1 127.0.0.1
+queue=$(ipcmk -Q | sed 's/.*: //')
+at_exit "ipcrm -q $queue"
+like "$(cat /proc/sysvipc/msg)" "^ *-?[0-9]+ +$queue " 'a message queue'
+unlike "$(unshare -i cat /proc/sysvipc/msg)" "^ *-?[0-9]+ +$queue " 'is not there in an IPC namespace'
+
+# Root inside is only what it was outside.
+echo secret >"$D/secret"
+chmod 600 "$D/secret"
+is "$(as_nobody unshare -U -r id -u)" 0 'nobody can be root in a user namespace'
+fails 'there it cannot read what it could not' as_nobody unshare -U -r cat "$D/secret"
+fails 'nor change the machine' as_nobody unshare -U -r hostname taken
+is "$(as_nobody unshare -U -r -u sh -c 'hostname mine && hostname')" mine 'but what belongs to the namespace'
+is "$(as_nobody unshare -U id -u)" 65534 'without a map it is nobody'
+fails 'it cannot map itself to root outside' as_nobody unshare -U sh -c 'echo "0 0 1" >/proc/self/uid_map'
+
+at_exit "sysctl -qw user.max_user_namespaces=$(sysctl -n user.max_user_namespaces)"
+must sysctl -qw user.max_user_namespaces=0
+fails 'a limit of zero: nobody can make one' as_nobody unshare -U true
