@@ -18,16 +18,16 @@ mod parser;
 pub mod prove;
 mod split;
 mod suite;
+mod tally;
 pub mod text;
 mod writer;
 
-pub use collect::{
-    Collector, MAX_DIAGNOSTIC_BYTES, MAX_FAILURES, MAX_TOTAL_DIAGNOSTIC_BYTES, Progress,
-};
+pub use collect::{Collector, Progress};
 pub use fault::{Fault, FaultKind, MAX_FAULTS};
 pub use line::{Directive, Number, PlanLine, Point, Token, Version, classify};
 pub use numbers::{MAX_RANGES, Numbers};
 pub use parser::{Item, Kind, MAX_DEPTH, Options, Parser, Standing};
 pub use split::MAX_LINE_BYTES;
 pub use suite::{ExitStatus, Failure, Plan, Suite, Verdict};
+pub use tally::{MAX_DIAGNOSTIC_BYTES, MAX_FAILURES, MAX_TOTAL_DIAGNOSTIC_BYTES};
 pub use writer::{Entry, Writer};

@@ -38,6 +38,7 @@ impl Splitter {
             self.carry.clear();
             self.open = false;
         }
+        scan.lf_lines(&mut sink);
         while let Some((line, hash)) = scan.next_line() {
             sink(line, hash);
         }
@@ -116,6 +117,22 @@ impl<'a> Scan<'a> {
         }
         let hash = self.hash.from(self.bytes, start) < end;
         Some((&self.bytes[start..end], hash))
+    }
+
+    /// All lines left, if none of them holds a CR: the usual case, without a thought for CR.
+    #[inline]
+    fn lf_lines(&mut self, sink: &mut impl FnMut(&[u8], bool)) {
+        if self.cr.from(self.bytes, self.at) < self.bytes.len() {
+            return;
+        }
+        let rest = &self.bytes[self.at..];
+        let mut hash = Next::new(b'#');
+        let mut start = 0;
+        for end in memchr::memchr_iter(b'\n', rest) {
+            sink(&rest[start..end], hash.from(rest, start) < end);
+            start = end + 1;
+        }
+        self.at += start;
     }
 
     fn rest(&self) -> &'a [u8] {

@@ -258,3 +258,33 @@ fn json_is_what_the_corpus_says() {
         assert_eq!(ran.code, Some(code), "{}", sample.name);
     }
 }
+
+#[test]
+fn an_interrupt_kills_the_tests_and_ends_by_the_signal() {
+    use std::io::{BufRead, BufReader};
+    use std::os::unix::process::ExitStatusExt;
+    let dir = Dir::new();
+    dir.script("t/a.t", "sleep 600 & echo $! > pid; echo started >&2; wait");
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_prove"))
+        .args(["--norc", "--trap"])
+        .current_dir(&dir.0)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "started\n");
+    let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.signal(), Some(2));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        text.contains("\nTest run interrupted!\n") && text.contains("Result: NOTESTS\n"),
+        "{text}"
+    );
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", dir.read("pid").trim()));
+    assert!(stat.is_err() || stat.is_ok_and(|stat| stat.contains(") Z")));
+}
