@@ -46,7 +46,7 @@ ratio 'copy to HELLO, of a cold boot' "$median" "$cold"
 repeat 'copy: share mounted' share
 repeat 'copy: first command run' warm
 ratio 'copy to the first command, of a cold boot' "$median" "$cold"
-wall 'second `orca test` of one trivial test, whole' "$root/build/orca" test -q -C "$work/one"
+wall 'second orca test of one trivial test, whole' "$root/build/orca" test -q -C "$work/one"
 
 many=$work/many
 mkdir -p "$many/t"
@@ -59,6 +59,6 @@ project flood "dd if=/dev/zero bs=64k count=1600 2>/dev/null | tr '\\\\0' '\\\\n
 throughput 'agent to log and parser' 100
 for count in 1 4 16 64; do memory "$count"; done
 if command -v vng >/dev/null; then
-  one_time '`vng --exec true`, same kernel' vng --run "$root/build/vmlinuz" --exec true
+  one_time 'vng --exec true, same kernel' vng --run "$root/build/vmlinuz" --exec true
 fi
 table_end

@@ -153,7 +153,7 @@ mod tests {
                 worker: 1,
                 machine: "vm1".into(),
                 took: Duration::from_millis(1500),
-                phases: vec![(\"hello\", Duration::from_millis(250))],
+                phases: vec![("hello", Duration::from_millis(250))],
             },
             Event::Finished { took: Duration::from_secs(2) },
         ] {
