@@ -35,9 +35,9 @@ dhcp_server() {
 }
 
 # ask MAC [OPTION…]: the client with this MAC asks until it has a lease, and ends. Its address in $ip.
-ask() { ask_times 10 "$@"; }
+ask() { ask_times $((10 * lib_factor)) "$@"; }
 
-# ask_in_vain MAC [OPTION…]: for those who are to get nothing; they ask only twice.
+# ask_in_vain MAC [OPTION…]: for those who are to get nothing; they ask twice, a second apart.
 ask_in_vain() { ask_times 2 "$@"; }
 
 ask_times() {
@@ -45,7 +45,7 @@ ask_times() {
     shift 2
     : >"$T/lease"
     must ip -n "${net_prefix}client" link set eth0 address "$mac"
-    in_ns client udhcpc -f -q -n -i eth0 -s "$T/script" -t "$((times * lib_factor))" -T 1 -A 0 "$@" >"$T/udhcpc.log" 2>&1
+    in_ns client udhcpc -f -q -n -i eth0 -s "$T/script" -t "$times" -T 1 -A 0 "$@" >"$T/udhcpc.log" 2>&1
     # shellcheck disable=SC2034 # for the test
     ip=$(told ip)
 }

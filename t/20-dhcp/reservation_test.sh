@@ -4,7 +4,7 @@
 # shellcheck source=t/20-dhcp/dhcp.sh
 . "${0%/*}/dhcp.sh"
 skip_unless_dhcp
-plan 12
+plan 13
 dhcp_network
 dhcp_server <<'end'
 dhcp-range=198.51.100.100,198.51.100.101,255.255.255.0,1h
@@ -24,6 +24,7 @@ ask 02:00:00:00:00:01
 is "$ip" 198.51.100.101 'somebody else gets the free one of the range'
 ask_in_vain 02:00:00:00:00:02
 is "$ip" '' 'and nobody the reserved one'
+like "$(grep 02:00:00:00:00:02 "$T/dnsmasq.log")" 'no address available' 'though it is free'
 ask 02:00:00:00:00:0b
 is "$ip" 198.51.100.100 'but whose it is'
 is "$(leased 02:00:00:00:00:0b)" 198.51.100.100 'as the book says'

@@ -12,7 +12,7 @@ end
 
 # answered N SOURCE: of N echoes in quick succession, so many come back.
 answered() {
-    in_ns client ping -n -q -c "$1" -i 0.02 -W 2 -s 56 -I "$2" 192.0.2.2 | sed -n 's/.* \([0-9]*\) received.*/\1/p'
+    in_ns client ping -n -q -c "$1" -i 0.02 -W 0.5 -s 56 -I "$2" 192.0.2.2 | sed -n 's/.* \([0-9]*\) received.*/\1/p'
 }
 
 # An hourly rate does not refill while the test runs, so that the burst alone decides.

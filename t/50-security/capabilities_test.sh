@@ -3,7 +3,7 @@
 
 # shellcheck source=t/50-security/users.sh
 . "${0%/*}/users.sh"
-skip_unless_users capsh setcap getcap socat
+skip_unless_setpriv capsh setcap getcap socat
 skip_unless_net ping
 plan 21
 ns_add net

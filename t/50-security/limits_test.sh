@@ -3,7 +3,7 @@
 
 # shellcheck source=t/50-security/users.sh
 . "${0%/*}/users.sh"
-skip_unless_users prlimit
+skip_unless_setpriv prlimit
 skip_unless 'no control groups here' test -e /sys/fs/cgroup/cgroup.controllers
 plan 16
 

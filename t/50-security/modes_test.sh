@@ -4,6 +4,9 @@
 # shellcheck source=t/50-security/users.sh
 . "${0%/*}/users.sh"
 skip_unless_users stat
+# busybox's `id` gives up what a set-user-ID would give it.
+honest=yes
+case $(readlink -f "$(command -v id)") in *busybox*) honest= ;; esac
 plan 22
 
 echo text >"$D/file"
@@ -41,7 +44,11 @@ as_nobody mkdir "$D/group/new"
 is "$(stat -c %g "$D/group/new")" 4321 'set-group-ID on a folder: what is new in it has its group'
 must cp "$(command -v id)" "$D/id"
 chmod 4755 "$D/id"
-is "$(as_nobody "$D/id" -u)" 0 'set-user-ID: a program is its owner'
+if [ "$honest" ]; then
+    is "$(as_nobody "$D/id" -u)" 0 'set-user-ID: a program is its owner'
+else
+    skip 'no id that keeps what set-user-ID gives it'
+fi
 as_nobody sh -c "cat $D/id >$D/folder/id && chmod 4755 $D/folder/id"
 is "$(as_nobody "$D/folder/id" -u)" $nobody 'which is who made it'
 chmod 2755 "$D/id"

@@ -3,7 +3,7 @@
 
 # shellcheck source=t/50-security/users.sh
 . "${0%/*}/users.sh"
-skip_unless_users setcap
+skip_unless_setpriv setcap
 plan 9
 
 must cp "$(command -v id)" "$D/id"

@@ -3,7 +3,7 @@
 
 # shellcheck source=t/50-security/users.sh
 . "${0%/*}/users.sh"
-skip_unless_users perl
+skip_unless_setpriv perl
 skip_unless 'this kernel has no seccomp' test -e /proc/sys/kernel/seccomp/actions_avail
 plan 16
 

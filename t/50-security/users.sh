@@ -6,13 +6,25 @@
 
 nobody=65534
 
+# as_nobody CMD…: without a privilege, without a group of others. busybox's setpriv changes no user, its su does.
+if setpriv --reuid=0 true 2>/dev/null; then
+    as_nobody() { setpriv --reuid=$nobody --regid=$nobody --clear-groups "$@"; }
+else
+    # shellcheck disable=SC2016 # for nobody's shell
+    as_nobody() { su -s /bin/sh nobody -c 'exec "$@"' sh "$@"; }
+fi
+
 skip_unless_users() {
-    skip_unless_tool setpriv "$@"
-    skip_unless "this setpriv changes no user" setpriv --reuid=0 true
+    skip_unless_tool "$@"
+    skip_unless 'no way to be another user in this image' as_nobody true
 }
 
-# as_nobody CMD…: without a privilege, without a group.
-as_nobody() { setpriv --reuid=$nobody --regid=$nobody --clear-groups "$@"; }
+# skip_unless_setpriv [TOOL…]: the same, and util-linux's setpriv, which sets everything else.
+skip_unless_setpriv() {
+    skip_unless_tool setpriv
+    skip_unless 'this setpriv changes no user' setpriv --reuid=0 true
+    skip_unless_users "$@"
+}
 
 # as_root_without CAP CMD…: root in all but this one capability.
 as_root_without() {

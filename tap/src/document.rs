@@ -36,6 +36,8 @@ pub(crate) struct Document {
     pub(crate) explains: bool,
     /// The last point's number and line.
     pub(crate) last: (u64, u64),
+    /// Points when the last YAML block ended.
+    pub(crate) yaml_after: u64,
     /// The last point began a buffered subtest that has not ended.
     pub(crate) braced: bool,
     /// The numbers of a version 14 document, once they are not simply 1, 2, 3.
@@ -201,6 +203,11 @@ impl Document {
             self.skip_all = Some(clip(&unescape(line.reason), MAX_REASON_BYTES));
         }
         self.plan_todo.extend(line::numbers(line.todo).take(MAX_TODO_LIST));
+    }
+
+    /// Whether `{` on a line of its own begins a subtest: right after the YAML of a point.
+    pub(crate) const fn takes_brace(&self) -> bool {
+        self.run > 0 && self.yaml_after == self.run
     }
 
     pub(crate) fn pragma(&mut self, list: &[u8]) {

@@ -219,7 +219,7 @@ fn find_directive<'a>(
         if !before && !after {
             continue;
         }
-        let tail = trim_start(tail);
+        let tail = trim_start(if version >= Version::Tap13 { trim_wide(tail) } else { tail });
         let (directive, reason) = directive(tail, version)?;
         if !before && directive == Directive::Skip && starts_with_word(&tail[4..], version) {
             return None;
@@ -227,6 +227,15 @@ fn find_directive<'a>(
         return Some((&rest[..at], directive, reason));
     }
     None
+}
+
+/// `tail` without white space in front, no-break and other wide spaces of UTF-8 included.
+fn trim_wide(tail: &[u8]) -> &[u8] {
+    let text = match std::str::from_utf8(tail) {
+        Ok(text) => text,
+        Err(e) => std::str::from_utf8(&tail[..e.valid_up_to()]).unwrap_or_default(),
+    };
+    &tail[text.len() - text.trim_start().len()..]
 }
 
 /// Reads `SKIP reason` or `TODO reason` in any case.

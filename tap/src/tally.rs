@@ -36,6 +36,8 @@ pub(crate) struct Tally {
     warnings: Vec<String>,
     contradictions: Vec<Failure>,
     lines: u64,
+    /// Empty lines of a strict version 13 stream that end it unless something follows.
+    empty_lines: u64,
     failures_left: usize,
     bytes_left: usize,
     /// The YAML that is being read belongs to the last failure of the document at this depth.
@@ -54,6 +56,7 @@ impl Tally {
             warnings: Vec::new(),
             contradictions: Vec::new(),
             lines: 0,
+            empty_lines: 0,
             failures_left: MAX_FAILURES,
             bytes_left: MAX_TOTAL_DIAGNOSTIC_BYTES,
             yaml: None,
@@ -101,10 +104,14 @@ impl Tally {
             }
             Kind::YamlOpen => self.yaml_open(depth),
             Kind::YamlLine(text) => self.yaml_line(text),
-            Kind::YamlClose => self.yaml = None,
+            Kind::YamlClose => {
+                self.yaml = None;
+                let at = depth.min(self.open.len() - 1);
+                self.open[at].yaml_after = self.open[at].run;
+            }
             Kind::BraceOpen => {
                 if let Some(document) = self.open.get_mut(depth) {
-                    document.braced |= document.run > 0;
+                    document.braced |= document.takes_brace();
                 }
             }
             Kind::BraceClose => self.close_brace(depth, line),
@@ -114,26 +121,29 @@ impl Tally {
     }
 
     /// Under `pragma +strict` a line that is no TAP is a fault. Version 13 knows no subtests and
-    /// no blank lines; version 14 knows both, and a subtest inherits the pragma.
+    /// no empty lines, but at the end; version 14 knows both, and a subtest inherits the pragma.
     fn check_strict(&mut self, item: &Item<'_>) {
         let depth = (item.depth as usize).min(self.open.len() - 1);
+        let inside = self.open.len() > 1 && item.raw.starts_with(b"    ");
         let junk = match item.kind {
             Kind::Junk => true,
-            Kind::BraceOpen => self.open[depth].run == 0,
+            Kind::BraceOpen => !self.open[depth].takes_brace(),
             Kind::BraceClose => !self.open[depth].braced,
+            Kind::Blank => !item.raw.is_empty() && !inside,
             _ => false,
         };
         let top = &mut self.open[0];
         if top.strict {
-            let indented = item.raw.first().is_some_and(u8::is_ascii_whitespace);
             let old = top.version == Version::Tap13;
-            let foreign = match item.kind {
-                Kind::Bail(_) | Kind::YamlOpen | Kind::YamlLine(_) | Kind::YamlClose => false,
-                Kind::Marker(_) => false,
-                Kind::Blank | Kind::BraceOpen | Kind::BraceClose => old,
-                _ => old && indented,
-            };
-            if junk || foreign {
+            let empty = matches!(item.kind, Kind::Blank) && item.raw.is_empty();
+            if old && empty {
+                self.empty_lines += 1;
+                return;
+            }
+            for before in (1..=std::mem::take(&mut self.empty_lines)).rev() {
+                top.faults.add(item.line - before, FaultKind::unknown(b""));
+            }
+            if junk || (old && is_foreign_to_13(item)) {
                 top.faults.add(item.line, FaultKind::unknown(item.raw));
             }
         } else if junk && depth > 0 && self.open[depth].strict {
@@ -349,5 +359,16 @@ impl Tally {
             exit,
             lines,
         }
+    }
+}
+
+/// Lines that only version 14 knows.
+fn is_foreign_to_13(item: &Item<'_>) -> bool {
+    let indented = item.raw.first().is_some_and(u8::is_ascii_whitespace);
+    match item.kind {
+        Kind::Bail(_) | Kind::YamlOpen | Kind::YamlLine(_) | Kind::YamlClose => false,
+        Kind::Marker(_) => false,
+        Kind::Blank | Kind::BraceOpen | Kind::BraceClose => true,
+        _ => indented,
     }
 }
