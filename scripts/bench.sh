@@ -55,7 +55,7 @@ per_test 'a pristine test, -j1' -j1
 per_test 'a pristine test, -j2' -j2
 per_test 'a reused test, -j1' --reuse -j1
 per_test 'a reused test, -j2' --reuse -j2
-project flood "echo 1..1; dd if=/dev/zero bs=64k count=1600 2>/dev/null | tr '\\\\0' '\\\\n'; echo ok 1"
+project flood "echo 1..1; dd if=/dev/zero bs=64k count=1600 2>/dev/null | tr '\\0' '\\n'; echo ok 1"
 throughput 'agent to log and parser' 100
 for count in 1 4 16 64; do memory "$count"; done
 if command -v vng >/dev/null; then

@@ -42,7 +42,7 @@ pub(crate) struct Document {
     pub(crate) braced: bool,
     /// The numbers of a version 14 document, once they are not simply 1, 2, 3.
     seen: Numbers,
-    /// Points up to here may be plain: within the plan, or before any.
+    /// Points up to here may be plain: within the plan or before any, and nothing is strict.
     plain_until: u64,
     plan_todo: BTreeSet<u64>,
     /// The plan came after points: a point after it is a fault, told once.
@@ -213,7 +213,11 @@ impl Document {
     pub(crate) fn pragma(&mut self, list: &[u8]) {
         for word in list.split(|&b| b == b',') {
             match trim(word) {
-                b"+strict" => self.strict = true,
+                b"+strict" => {
+                    self.strict = true;
+                    self.leave_plain();
+                    self.plain_until = 0;
+                }
                 b"-strict" => self.strict = false,
                 _ => {}
             }
