@@ -155,3 +155,26 @@ fn memory_is_bounded_and_says_what_it_dropped() {
     assert!(kept <= tap::MAX_TOTAL_DIAGNOSTIC_BYTES);
     assert!(suite.failures.last().is_some_and(|f| f.truncated));
 }
+
+#[test]
+fn strictness_follows_the_declared_version() {
+    let good = |version: u32, text: &str| {
+        read(&format!("TAP version {version}\npragma +strict\n1..1\n{text}")).success()
+    };
+    assert!(good(14, "\nok 1\n"), "14 ignores empty lines");
+    assert!(!good(14, "  \nok 1\n") && !good(13, "\nok 1\n"));
+    assert!(good(13, "ok 1\n\n\n"), "empty lines may end a stream");
+    assert!(!good(14, "ok 1\n{\n") && !good(14, "ok 1\n}\n"), "braces need a subtest");
+    assert!(good(14, "ok 1\n  ---\n  a: 1\n  ...\n{\n    1..1\n    ok 1\n}\n"));
+    assert!(!good(14, "    junk\nok 1\n") && good(14, "    1..0\nok 1\n"));
+    assert!(good(13, "pragma -strict\njunk\nok 1\n"));
+}
+
+#[test]
+fn a_directive_needs_room_around_its_hash() {
+    let todo = |line: &str| read(&format!("TAP version 13\n1..1\n{line}\n")).todo == 1;
+    assert!(todo("ok 1 - d# TODO") && todo("ok 1 - d #TODO") && todo("ok 1 - d \\\\#TODO"));
+    assert!(todo("ok 1 - d #\u{a0}TODO") && todo("ok 1 - http://x/y#z # TODO"));
+    assert!(!todo("ok 1 - d#TODO") && !todo("ok 1 - d \\# TODO") && !todo("ok 1 - d # x # TODO"));
+    assert_eq!(read("1..2\nok 1 - d# SKIPPED\nok 2 - d # SKIPPED\n").skipped, 1);
+}
