@@ -54,7 +54,16 @@ step_debian() {
   ! grep -q '^SKIP' build/check-debian.log || die "a suite skips on the Debian base, which has everything"
 }
 
-step_serial() { scripts/run-serial.sh; }
+# The legacy runner, which must agree with orca on every verdict.
+step_serial() {
+  [ -e build/check-debian.log ] || step_debian
+  rm -f build/check-serial.ok
+  { scripts/run-serial.sh && : >build/check-serial.ok; } | tee build/check-serial.log
+  [ -e build/check-serial.ok ]
+  awk '/^(PASS|FAIL|SKIP)/ { print $1, $3 }' build/check-debian.log | sort >build/check-orca.verdicts
+  awk '/^(PASS|FAIL|SKIP)/ { print $1, $2 }' build/check-serial.log | sort >build/check-serial.verdicts
+  diff build/check-orca.verdicts build/check-serial.verdicts || die "the serial runner and orca disagree"
+}
 
 step_vm() { cargo test --quiet --locked -p orca --features vm --test vm; }
 
