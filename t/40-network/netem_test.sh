@@ -37,7 +37,8 @@ at_most "$some" 95 'and not all'
 line netem duplicate 100%
 at_least "$(count duplicates -c 5 -i 0.05)" 4 'a line that says everything twice'
 line netem corrupt 100%
-is "$(count received -c 5 -i 0.02)" 0 'what is damaged does not arrive'
+# One damaged in its sender's hardware address is none the worse for it.
+at_most "$(count received -c 20 -i 0.01)" 10 'what is damaged does not arrive'
 
 # 50,000 bytes at 400 kbit/s, less the 5,000 of the bucket, take 0.9 s or more.
 line tbf rate 400kbit burst 5000 latency 10s

@@ -11,7 +11,7 @@ if setpriv --reuid=0 true 2>/dev/null; then
     as_nobody() { setpriv --reuid=$nobody --regid=$nobody --clear-groups "$@"; }
 else
     # shellcheck disable=SC2016 # for nobody's shell
-    as_nobody() { su -s /bin/sh nobody -c 'exec "$@"' sh "$@"; }
+    as_nobody() { su -s /bin/sh -- nobody -c 'exec "$@"' sh "$@"; }
 fi
 
 skip_unless_users() {
