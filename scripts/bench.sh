@@ -62,3 +62,4 @@ if command -v vng >/dev/null; then
   one_time 'vng --exec true, same kernel' vng --run "$root/build/vmlinuz" --exec true
 fi
 table_end
+"$scripts/bench-tap.sh"

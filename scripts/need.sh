@@ -28,15 +28,27 @@ quietly() {
 }
 
 need() {
+  for _ in first second; do # what one package brings can push another out: Debian's two versions of QEMU do that
+    need_missing "$@"
+    [ -n "$missing" ] || return 0
+    command -v apt-get >/dev/null || {
+      . "${scripts:-scripts}/lib/hint.sh"
+      die "this host lacks $missing" "$(need_hint)"
+    }
+    need_apt
+  done
+  need_missing "$@"
+  [ -z "$missing" ] || die "apt-get installed $missing, and the programs are not there"
+}
+
+# Sets $missing to the packages of the programs that are not there.
+need_missing() {
   missing=
   while [ $# -ge 2 ]; do
     command -v "$1" >/dev/null || case " $missing " in *" $2 "*) ;; *) missing="$missing $2" ;; esac
     shift 2
   done
   missing=${missing# }
-  [ -n "$missing" ] || return 0
-  command -v apt-get >/dev/null || die "this host lacks $missing" "$(need_hint)"
-  need_apt
 }
 
 # Installs $missing. Lists that are missing or too old to be of use are fetched, once.
@@ -61,20 +73,4 @@ need_apt() {
 
 need_apt_get() {
   $sudo env DEBIAN_FRONTEND=noninteractive apt-get -qy --no-install-recommends "$@" </dev/null
-}
-
-# The command that installs $missing on a system that is not Debian's kin. Rows: names that differ, `-` for none.
-need_hint() {
-  for row in "dnf install:2" "pacman -S:3" "apk add:4" "brew install:5"; do
-    command -v "${row%% *}" >/dev/null || continue
-    names=$(printf '%s\n' "$missing" | tr ' ' '\n' | awk -v column="${row#*:}" '
-      BEGIN { while ((getline line < ARGV[1]) > 0) { split(line, f, " "); name[f[1]] = f[column] } ARGV[1] = "" }
-      { $0 = ($0 in name) ? name[$0] : $0 }
-      $0 == "-" { none = " (not all: it lacks some that a Debian or an Ubuntu has)"; next }
-      { printf " %s", $0 }
-      END { printf "%s", none }' "${scripts:-scripts}/lib/packages")
-    printf '%s%s\n' "${row%:*}" "$names"
-    return
-  done
-  printf 'install them (these are the names of the Debian packages)\n'
 }

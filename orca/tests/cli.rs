@@ -172,6 +172,19 @@ fn reports_for_programs() {
 }
 
 #[test]
+fn subtests_and_yaml_are_shown_with_their_failure() {
+    let project = Project::new();
+    let stream = "TAP version 14\n1..1\n# Subtest: inner\n    1..1\n    not ok 1 - deep\n      ---\n      got: 7\n      ...\n\
+                  not ok 1 - inner\n";
+    project.test("nested", &format!("cat <<'end'\n{stream}end"));
+    local(&project, &[])
+        .exits(1)
+        .says("not ok 1 - inner")
+        .says("    not ok 1 - deep")
+        .says("got: 7");
+}
+
+#[test]
 fn headers_set_limits_and_are_checked() {
     let project = Project::new();
     project.test("slow", "# orca: timeout=1s\necho 1..1; exec sleep 1000");

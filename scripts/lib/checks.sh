@@ -1,0 +1,60 @@
+# shellcheck shell=sh
+# Sourced by check.sh: its steps, each a function that fails where the check does.
+
+step_fmt() { cargo fmt --all --check; }
+step_clippy() { cargo clippy --quiet --locked --workspace --all-targets -- -D warnings; }
+step_unit() { cargo test --quiet --locked --workspace; }
+
+step_shell() {
+  need shellcheck shellcheck
+  shellcheck -x scripts/*.sh scripts/image/*.sh .ci/run
+  find t -name '*.sh' -exec shellcheck -x -P t {} +
+}
+
+step_build() {
+  need qemu-system-x86_64 qemu-system-x86 qemu-img qemu-utils
+  scripts/build-toolbox.sh
+  case $(ldd build/toolbox-linux 2>&1) in
+    *"statically linked"* | *"not a dynamic executable"*) ;;
+    *) die "build/toolbox-linux is not static" ;;
+  esac
+  at_most 1258291 build/toolbox-linux # 1.2 MiB
+  at_most 3145728 build/toolbox
+}
+
+# at_most BYTES FILE
+at_most() {
+  size=$(wc -c <"$2")
+  [ "$size" -le "$1" ] || die "$2 has $size bytes, over $1"
+  say "$2: $size bytes of at most $1"
+}
+
+step_debian() {
+  scripts/build-image.sh --base debian
+  at_most 8388608 build/initramfs
+  rm -f build/check-debian.ok
+  { build/orca test && : >build/check-debian.ok; } | tee build/check-debian.log
+  [ -e build/check-debian.ok ] # a pipe has the status of its last command
+  ! grep -q '^SKIP' build/check-debian.log || die "a suite skips on the Debian base, which has everything"
+}
+
+# The legacy runner, which must agree with orca on every verdict.
+step_serial() {
+  [ -e build/check-debian.log ] || step_debian
+  rm -f build/check-serial.ok
+  { scripts/run-serial.sh && : >build/check-serial.ok; } | tee build/check-serial.log
+  [ -e build/check-serial.ok ]
+  awk '/^(PASS|FAIL|SKIP)/ { print $1, $3 }' build/check-debian.log | sort >build/check-orca.verdicts
+  awk '/^(PASS|FAIL|SKIP)/ { print $1, $2 }' build/check-serial.log | sort >build/check-serial.verdicts
+  diff build/check-orca.verdicts build/check-serial.verdicts || die "the serial runner and orca disagree"
+}
+
+step_vm() { cargo test --quiet --locked -p orca --features vm --test vm; }
+
+step_alpine() {
+  shared=$root/../shared/alpine/alpine-minirootfs-3.20.3-x86_64.tar.gz # where CI has it
+  if [ -z "${ALPINE_MINIROOTFS:-}" ] && [ -r "$shared" ]; then
+    export ALPINE_MINIROOTFS="$shared"
+  fi
+  scripts/test.sh --base alpine
+}
