@@ -17,7 +17,7 @@ events() {
 
 # field EVENT NAME: every value of a number in the events of that kind.
 field() {
-  sed -n "s/.*\"event\":\"$1\".*\"$2\":\([0-9.e-]*\).*/\1/p" "$work/events"
+  sed -n "s/.*\"event\":\"$1\".*\"$2\":\([0-9][0-9.e-]*\).*/\1/p" "$work/events"
 }
 
 now() { date +%s.%N; }
@@ -94,6 +94,7 @@ throughput() {
 
 # memory COUNT: proportional set size per machine with so many alive, each having run a test.
 memory() {
+  rm -f "$work/events"
   project "alive$1" 'echo 1..1; echo ok 1; exec sleep 1000'
   for n in $(seq 2 "$1"); do cp "$work/alive$1/t/it_test.sh" "$work/alive$1/t/${n}_test.sh"; done
   "$root/build/orca" test -C "$work/alive$1" --reuse -j"$1" --json "$work/events" --timeout 1h >/dev/null 2>&1 &
