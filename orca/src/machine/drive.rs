@@ -75,6 +75,10 @@ pub fn drive(
     };
     let mut cut_asked = cancel.on(Level::Cut).clone();
     loop {
+        // Looked at first: a flood keeps the inbox ready, and `select!` would never come to its default.
+        if Instant::now() >= run.wake() {
+            run.tick(guest)?;
+        }
         let wake = run.wake();
         let inbox = guest.inbox().clone();
         select! {
@@ -196,5 +200,50 @@ impl Run {
             sink.note(&line);
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cancel;
+    use std::io::{BufRead, BufReader, Write};
+    use std::os::unix::net::UnixStream;
+
+    /// Discards slowly, as a parser of very short lines does.
+    struct Slow;
+
+    impl Sink for Slow {
+        fn stdout(&mut self, _: &[u8]) {
+            std::thread::sleep(Duration::from_millis(1)); // stands for the work, waits for nothing
+        }
+        fn stderr(&mut self, _: &[u8]) {}
+        fn note(&mut self, _: &str) {}
+        fn file(&mut self, _: &[u8]) {}
+        fn data(&mut self, _: &[u8]) {}
+    }
+
+    #[test]
+    fn a_flood_does_not_hold_off_the_timeout() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let agent = std::thread::spawn(move || {
+            let mut out = theirs.try_clone().unwrap();
+            let mut input = BufReader::new(theirs);
+            out.write_all(b"HELLO AGENT_v1\n").unwrap();
+            input.read_line(&mut String::new()).unwrap();
+            out.write_all(b"OK\n").unwrap();
+            let id = wire::read_frame(&mut input).unwrap().unwrap().id;
+            while wire::write_frame(&mut out, wire::Kind::Stdout, id, b"\n").is_ok() {}
+        });
+        let far = Instant::now() + Duration::from_secs(60);
+        let mut guest = Guest::connect(ours, far, &never()).unwrap();
+        let order = Order { timeout: Duration::from_millis(50), ..Order::default() };
+        let bounds = Bounds { hung: Duration::from_secs(60), cut: Duration::from_millis(50) };
+        let (_canceller, cancel) = cancel::channel();
+        // The agent never ends the test, so the cut's own deadline has to come through as well.
+        let fault = drive(&mut guest, &order, bounds, &cancel, &mut Slow).unwrap_err();
+        assert_eq!(fault.kind, Kind::Hung, "{}", fault.detail);
+        drop(guest);
+        agent.join().unwrap();
     }
 }
