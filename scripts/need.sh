@@ -44,6 +44,7 @@ need() {
 # Sets $missing to the packages of the programs that are not there.
 need_missing() {
   missing=
+  hash -r # dash remembers where a program was, also when it is there no more
   while [ $# -ge 2 ]; do
     command -v "$1" >/dev/null || case " $missing " in *" $2 "*) ;; *) missing="$missing $2" ;; esac
     shift 2

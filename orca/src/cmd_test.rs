@@ -83,6 +83,8 @@ fn conduct(
     let state = State::new(make_jobs(config, plan, lab), limits, workers);
     let start = Start {
         tests: plan.tests.iter().map(|planned| planned.test.display()).collect(),
+        expected: vec![None; plan.tests.len()],
+        seed: None,
         workers,
         machine: lab.description.clone(),
         log_dir: lab.log_dir.clone(),
@@ -125,8 +127,10 @@ fn make_jobs(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Job
     let job = |(test, planned): (usize, &Planned)| Job {
         test,
         path: planned.test.display(),
+        round: 1,
         attempt: 1,
         retries: planned.retries,
+        quarantined: None,
         order: Order {
             shape: shape(planned),
             path: planned.test.path.as_os_str().as_bytes().to_vec(),

@@ -75,6 +75,10 @@ pub enum Event {
 pub struct Start {
     /// Paths of the planned tests; a [`TestId`] is an index into this.
     pub tests: Vec<String>,
+    /// How long each is expected to take, from history; in the order of `tests`.
+    pub expected: Vec<Option<Duration>>,
+    /// The seed of a shuffled order.
+    pub seed: Option<u64>,
     /// How many run at once.
     pub workers: usize,
     /// What runs them, as a person would say it: `QEMU 7.2, tcg, 512 MiB`.
@@ -140,8 +144,12 @@ pub struct Attempt {
     pub test: TestId,
     /// Its path, relative to the project.
     pub path: String,
+    /// From 1: which repetition of the test this is.
+    pub round: u32,
     /// From 1.
     pub attempt: u32,
+    /// Why a bad result does not count, where the test is in quarantine.
+    pub quarantined: Option<String>,
     /// Whether another attempt follows.
     pub retried: bool,
     /// The worker's number, from 0.

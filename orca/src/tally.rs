@@ -9,6 +9,8 @@ pub struct Tally {
     pub passed: usize,
     /// Files that passed only when tried again.
     pub flaky: usize,
+    /// Files whose bad result does not count, because they are in quarantine.
+    pub quarantined: usize,
     /// Files that skipped themselves.
     pub skipped: usize,
     /// Files that failed.
@@ -34,7 +36,13 @@ impl Tally {
 
     /// Files that have a final result.
     pub fn files(&self) -> usize {
-        self.passed + self.skipped + self.failed + self.timed_out + self.errored + self.not_run
+        self.passed
+            + self.skipped
+            + self.failed
+            + self.timed_out
+            + self.errored
+            + self.not_run
+            + self.quarantined
     }
 
     /// Files whose result is not good.
@@ -45,7 +53,9 @@ impl Tally {
     fn count(&mut self, attempt: &Attempt) {
         self.points += attempt.suite.run;
         self.flaky += usize::from(attempt.is_flaky());
+        let bad = !attempt.outcome.is_good() && attempt.outcome != Outcome::NotRun;
         let slot = match attempt.outcome {
+            _ if bad && attempt.quarantined.is_some() => &mut self.quarantined,
             Outcome::Passed => &mut self.passed,
             Outcome::Skipped(_) => &mut self.skipped,
             Outcome::Failed => &mut self.failed,

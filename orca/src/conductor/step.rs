@@ -197,7 +197,9 @@ fn not_run(job: &Job) -> Attempt {
     Attempt {
         test: job.test,
         path: job.path.clone(),
+        round: job.round,
         attempt: job.attempt,
+        quarantined: job.quarantined.clone(),
         retried: false,
         worker: 0,
         machine: String::new(),
@@ -220,7 +222,8 @@ mod tests {
     fn job(test: usize) -> Job {
         let path = format!("t/{test}_test.sh");
         let dir = PathBuf::from(format!("/logs/{path}"));
-        Job { test, path, attempt: 1, retries: 0, order: Order::default(), dir }
+        let order = Order::default();
+        Job { test, path, round: 1, attempt: 1, retries: 0, quarantined: None, order, dir }
     }
 
     fn state(tests: usize, limits: Limits) -> State {

@@ -27,10 +27,14 @@ pub struct Job {
     pub test: TestId,
     /// Its path, for people.
     pub path: String,
+    /// From 1: which repetition of the test this is.
+    pub round: u32,
     /// From 1.
     pub attempt: u32,
     /// How often the test may be tried again after a failure.
     pub retries: u32,
+    /// Why a bad result does not count, where the test is in quarantine.
+    pub quarantined: Option<String>,
     /// What the machine is told.
     pub order: Order,
     /// Where its logs and artifacts go.

@@ -95,7 +95,16 @@ impl Rig {
     fn submit(&self, test: usize, script: &str) {
         let order = Order { path: script.as_bytes().to_vec(), ..Order::default() };
         let dir = self.dir.join(test.to_string());
-        let job = Job { test, path: script.to_owned(), attempt: 1, retries: 0, order, dir };
+        let job = Job {
+            test,
+            path: script.to_owned(),
+            round: 1,
+            attempt: 1,
+            retries: 0,
+            quarantined: None,
+            order,
+            dir,
+        };
         self.jobs.as_ref().unwrap().send(job).unwrap();
     }
 
@@ -173,8 +182,16 @@ fn a_flood_is_capped_on_disk_and_parsed_to_its_end() {
     let rig = Rig::new(1, Policy::Reuse);
     let (jobs_dir, events) = (rig.dir.join("flood"), unbounded().0);
     let order = Order::default();
-    let job =
-        Job { test: 0, path: "flood".into(), attempt: 1, retries: 0, order, dir: jobs_dir.clone() };
+    let job = Job {
+        test: 0,
+        path: "flood".into(),
+        round: 1,
+        attempt: 1,
+        retries: 0,
+        quarantined: None,
+        order,
+        dir: jobs_dir.clone(),
+    };
     let mut recorder = recorder::Recorder::new(&job, events);
     let chunk = b"# noise\n".repeat(128 * 1024);
     for _ in 0..=(recorder::LOG_BYTES / chunk.len() as u64) {
@@ -196,8 +213,10 @@ fn artifacts_stay_in_their_folder() {
     let job = Job {
         test: 0,
         path: "x".into(),
+        round: 1,
         attempt: 1,
         retries: 0,
+        quarantined: None,
         order: Order::default(),
         dir: dir.clone(),
     };

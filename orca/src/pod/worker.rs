@@ -130,7 +130,9 @@ impl Worker {
         Attempt {
             test: job.test,
             path: job.path.clone(),
+            round: job.round,
             attempt: job.attempt,
+            quarantined: job.quarantined.clone(),
             retried: false,
             worker: self.number,
             machine,
