@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
+use crate::crew::Crew;
 use crate::exec::{Env, PATH};
 use crate::reaper::{Reaper, adopt_orphans};
+use crate::share::Mounted;
+use crate::spare::Spare;
 use crate::tree;
-use crate::wire::Share;
 
 /// The agent.
 pub(crate) struct Agent {
@@ -24,10 +26,12 @@ pub(crate) struct Agent {
     /// What a child's `oom_score_adj` has to be set back to.
     pub(crate) oom_score: Option<&'static [u8]>,
     pub(crate) reaper: Reaper,
+    pub(crate) crew: Crew,
     /// Where to make cgroups, if that is possible.
     pub(crate) cgroups: Option<PathBuf>,
-    /// How the project is mounted, as far as this process did it.
-    pub(crate) share: Mutex<Share>,
+    pub(crate) share: Mutex<Mounted>,
+    /// Ready for the next test.
+    pub(crate) spare: Mutex<Option<Spare>>,
 }
 
 impl Agent {
@@ -49,8 +53,10 @@ impl Agent {
             owns_machine,
             oom_score: spared.then_some(b"0"),
             reaper: Reaper::start()?,
+            crew: Crew::default(),
             cgroups,
-            share: Mutex::new(Share::None),
+            share: Mutex::new(Mounted::NOTHING),
+            spare: Mutex::new(None),
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -15,6 +15,7 @@ use crate::reaper::Spawned;
 use crate::reply::{Reply, error_line};
 use crate::scratch::Scratch;
 use crate::shell;
+use crate::spare::Spare;
 use crate::sys::{self, ChildSetup};
 use crate::tree::Tree;
 use crate::wire::{self, Ended, Kind, Request};
@@ -22,11 +23,37 @@ use crate::wire::{self, Ended, Kind, Request};
 /// Where commands are looked for, unless the agent itself was told otherwise.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// A shell's exit statuses for what it cannot run, and for what is not there.
+pub(crate) const CANNOT_RUN: u8 = 126;
+const NOT_FOUND: u8 = 127;
+
 /// The environment of a request, on top of the agent's own.
 pub(crate) type Env = [(Vec<u8>, Vec<u8>)];
 
-/// Runs `request`, which is an `EXEC`, a `TEST` or a `SHELL`, answers it and returns the last line
-/// of the answer.
+/// A request that has run: its last line, and what there is to clear away once that is sent.
+pub(crate) struct Done {
+    pub(crate) line: String,
+    _leavings: (Option<Tree>, Option<Scratch>),
+}
+
+impl Done {
+    /// It ran, in `tree`.
+    pub(crate) fn new(line: String, tree: Tree) -> Done {
+        Done { line, _leavings: (Some(tree), None) }
+    }
+
+    /// The last line, with everything cleared away before it is sent: a person may look.
+    pub(crate) fn clear_away(self) -> String {
+        self.line
+    }
+
+    /// It was refused for this reason.
+    pub(crate) fn refused(why: &str) -> Done {
+        Done { line: error_line(why), _leavings: (None, None) }
+    }
+}
+
+/// Runs `request`, which is an `EXEC`, a `TEST` or a `SHELL`, and answers it up to the last line.
 ///
 /// # Errors
 /// Only that the host is gone; everything else is said to it.
@@ -35,12 +62,12 @@ pub(crate) fn run(
     request: &Request,
     orders: Orders,
     reply: &mut Reply,
-) -> io::Result<String> {
+) -> io::Result<Done> {
     match &request.command {
         wire::Command::Exec(line) => exec(agent, line, &request.env, orders, reply),
         wire::Command::Test(path) => test(agent, path, &request.env, orders, reply),
         wire::Command::Shell => shell::shell(agent, &request.env, orders, reply),
-        other => Ok(error_line(&format!("{other:?} runs nothing"))),
+        other => Ok(Done::refused(&format!("{other:?} runs nothing"))),
     }
 }
 
@@ -50,18 +77,18 @@ fn exec(
     env: &Env,
     orders: Orders,
     reply: &mut Reply,
-) -> io::Result<String> {
+) -> io::Result<Done> {
     let mut command = Command::new("/bin/sh");
     command.arg("-c").arg(OsStr::from_bytes(line)).current_dir(agent.folder());
     agent.environment(&mut command, env);
-    let input = reply.is_framed();
-    match start(agent, &mut command, reply, input) {
-        Err(e) => Ok(error_line(&format!("cannot run /bin/sh: {e}"))),
+    let framed = reply.is_framed();
+    match start(agent, &mut command, framed, framed) {
+        Err(e) => Ok(Done::refused(&format!("cannot run /bin/sh: {e}"))),
         Ok(running) => {
             reply.line(wire::EXEC_START)?;
             let outcome = pump(running, orders, reply);
             name_left(&outcome, reply)?;
-            Ok(outcome.ended.exec_line())
+            Ok(Done::new(outcome.ended.exec_line(), outcome.tree))
         }
     }
 }
@@ -72,42 +99,72 @@ fn test(
     env: &Env,
     orders: Orders,
     reply: &mut Reply,
-) -> io::Result<String> {
+) -> io::Result<Done> {
     let shown = String::from_utf8_lossy(path).into_owned();
     let script = match find_test(&agent.project, path) {
         Ok(script) => script,
-        Err(why) => return Ok(error_line(&format!("{why}: {shown}"))),
-    };
-    let scratch = match Scratch::make() {
-        Ok(scratch) => scratch,
-        Err(e) => return Ok(error_line(&format!("cannot make a folder for {shown}: {e}"))),
+        Err(why) => return Ok(Done::refused(&format!("{why}: {shown}"))),
     };
     let mut command = interpreter(&script);
-    command.current_dir(&agent.project);
-    command.env("ORCA_TEST", OsStr::from_bytes(path));
-    command.env("ORCA_ARTIFACTS", scratch.artifacts()).env("TMPDIR", scratch.tmp());
-    agent.environment(&mut command, env);
+    command.current_dir(&agent.project).env("ORCA_TEST", OsStr::from_bytes(path));
+    let framed = reply.is_framed();
+    let (scratch, started) = match start_test(agent, &mut command, env, framed) {
+        Ok(made) => made,
+        Err(e) => return Ok(Done::refused(&format!("cannot make a folder for {shown}: {e}"))),
+    };
     let name = wire::marker_name(path);
     reply.line(&wire::test_start_line(&name))?;
-    let ended = match start(agent, &mut command, reply, false) {
+    let (ended, tree) = match started {
         Err(e) => {
-            // As a shell says it: the file is there, what its first line names is not.
-            let why = format!("agent: cannot run {shown}: {e}\n");
-            reply.output(Kind::Stderr, why.as_bytes())?;
-            let exit = if e.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
-            Ended { exit, ..Ended::default() }
+            let mut why = Vec::new();
+            let exit = say_why(&mut why, &shown, &e).into();
+            reply.output(Kind::Stderr, &why)?;
+            (Ended { exit, ..Ended::default() }, None)
         }
         Ok(running) => {
             let outcome = pump(running, orders, reply);
             name_left(&outcome, reply)?;
-            outcome.ended
+            (outcome.ended, Some(outcome.tree))
         }
     };
-    if reply.is_framed() {
+    if framed {
         scratch.send_artifacts(reply)?;
     }
-    drop(scratch);
-    Ok(ended.test_line(&name))
+    Ok(Done { line: ended.test_line(&name), _leavings: (tree, Some(scratch)) })
+}
+
+/// Starts `command` with `env` and folders of its own: as the spare, if there is one.
+///
+/// # Errors
+/// There are no folders to be had. That `command` did not start is told beside them.
+fn start_test(
+    agent: &Agent,
+    command: &mut Command,
+    env: &Env,
+    framed: bool,
+) -> io::Result<(Scratch, io::Result<Running>)> {
+    let told = |command: &mut Command, scratch: &Scratch| {
+        command.env("ORCA_ARTIFACTS", scratch.artifacts()).env("TMPDIR", scratch.tmp());
+        agent.environment(command, env);
+    };
+    if framed && let Some(spare) = Spare::take(agent) {
+        told(command, spare.scratch());
+        if let Ok((scratch, running)) = spare.become_test(command) {
+            return Ok((scratch, Ok(running)));
+        }
+    }
+    let scratch = Scratch::make()?;
+    told(command, &scratch);
+    let running = start(agent, command, framed, false);
+    Ok((scratch, running))
+}
+
+/// Says, as a shell does, that `shown` cannot be run, and returns a shell's exit status for it: the
+/// file is there, what its first line names may not be.
+pub(crate) fn say_why(to: &mut impl Write, shown: &str, why: &io::Error) -> u8 {
+    // There is nowhere else to say it.
+    _ = writeln!(to, "agent: cannot run {shown}: {why}");
+    if why.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { CANNOT_RUN }
 }
 
 /// The script that `path` names, which must lie in the project, symlinks followed.
@@ -136,11 +193,16 @@ fn interpreter(script: &Path) -> Command {
     command
 }
 
-/// Starts `command` in a tree of its own, with pipes: two in frames, one for both outputs in text.
-fn start(agent: &Agent, command: &mut Command, reply: &Reply, input: bool) -> io::Result<Running> {
+/// Starts `command` in a tree of its own, with pipes: two where its outputs stay `apart`, one for both where not.
+pub(crate) fn start(
+    agent: &Agent,
+    command: &mut Command,
+    apart: bool,
+    input: bool,
+) -> io::Result<Running> {
     let (from_output, output) = io::pipe()?;
     let mut outputs = vec![(Kind::Stdout, OwnedFd::from(from_output))];
-    if reply.is_framed() {
+    if apart {
         let (from_errors, errors) = io::pipe()?;
         outputs.push((Kind::Stderr, from_errors.into()));
         command.stderr(errors);

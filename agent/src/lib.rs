@@ -7,6 +7,7 @@ mod agent;
 mod args;
 mod cmdline;
 mod console;
+mod crew;
 mod exec;
 mod init;
 mod link;
@@ -19,6 +20,7 @@ mod scratch;
 mod serve;
 mod share;
 mod shell;
+mod spare;
 mod sys;
 mod tree;
 pub mod wire;
@@ -42,6 +44,10 @@ use serve::Over;
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     if std::process::id() == 1 {
         init::main();
+    }
+    let mut args = args.into_iter().peekable();
+    if args.next_if(|first| first == spare::ARGUMENT).is_some() {
+        return spare::wait();
     }
     match args::parse(args) {
         Ok(Asked::Text(text)) => u8::from(io::stdout().write_all(text.as_bytes()).is_err()),

@@ -101,6 +101,8 @@ pub(crate) struct Outcome {
     pub(crate) ended: Ended,
     /// Process id and name of the first [`NAMED_MAX`] of them.
     pub(crate) left: Vec<String>,
+    /// Empty, and to be cleared away when there is time.
+    pub(crate) tree: Tree,
 }
 
 struct Pump<'a> {
@@ -293,11 +295,12 @@ impl Pump<'_> {
     fn finish(mut self, has_ended: bool) -> Outcome {
         // What a KILL to the whole tree is still taking down was not left behind by anybody.
         let killed = matches!(self.stage, Stage::Killed { .. });
-        let mut left = if killed { Vec::new() } else { self.run.tree.pids() };
+        let empty = !self.run.tree.is_populated();
+        let mut left = if killed || empty { Vec::new() } else { self.run.tree.pids() };
         // Names go with their processes.
         let named = left.iter().take(NAMED_MAX).map(|&pid| format!("{pid} {}", name_of(pid)));
         let named = named.collect();
-        if !self.run.tree.end(Instant::now() + KILL_WAIT) {
+        if !empty && !self.run.tree.end(Instant::now() + KILL_WAIT) {
             left = self.run.tree.pids();
         }
         for at in 0..self.run.outputs.len() {
@@ -309,7 +312,8 @@ impl Pump<'_> {
             }
         }
         let ended = if has_ended { self.run.end.wait() } else { GIVEN_UP };
-        Outcome { ended: Ended { left: left.len() as u32, ..ended }, left: named }
+        let ended = Ended { left: left.len() as u32, ..ended };
+        Outcome { ended, left: named, tree: self.run.tree }
     }
 }
 

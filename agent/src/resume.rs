@@ -1,8 +1,9 @@
 //! `RESUME`: makes a copy of a frozen machine a machine of its own.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::PoisonError;
 
@@ -12,7 +13,7 @@ use nix::unistd::sethostname;
 
 use crate::agent::Agent;
 use crate::cmdline::CommandLine;
-use crate::share;
+use crate::spare::Spare;
 use crate::sys;
 use crate::wire::{Resume, SHARE_DIR, Share};
 
@@ -45,6 +46,9 @@ pub(crate) fn resume(agent: &Agent, resume: &Resume) -> Result<(), String> {
     if let Some(id) = &resume.machine_id {
         check("machine-id", set_machine_id(id).map_err(|e| e.to_string()));
     }
+    if let Some(mac) = resume.mac {
+        check("mac", set_mac(mac).map_err(|e| e.to_string()));
+    }
     if let Some(share) = resume.share {
         check("share", mount_share(agent, share));
     }
@@ -53,16 +57,29 @@ pub(crate) fn resume(agent: &Agent, resume: &Resume) -> Result<(), String> {
 
 /// Mounts the project as `to` says, whatever it was before.
 pub(crate) fn mount_share(agent: &Agent, to: Share) -> Result<(), String> {
-    let mut current = agent.share.lock().unwrap_or_else(PoisonError::into_inner);
-    let result = share::change(*current, to);
-    *current = if result.is_ok() { to } else { Share::None };
-    result
+    agent.share.lock().unwrap_or_else(PoisonError::into_inner).change(to)
+}
+
+/// `SETTLE`: does ahead of a freeze what every copy would have to do after it.
+///
+/// # Errors
+/// What could not be done, fit to follow `ERR `.
+pub(crate) fn settle(agent: &Agent) -> Result<(), String> {
+    if !agent.owns_machine {
+        return Err("this machine is not the agent's to change".into());
+    }
+    agent.share.lock().unwrap_or_else(PoisonError::into_inner).prepare()?;
+    Spare::put_by(agent);
+    agent.crew.run(|| ()).map_err(|e| e.to_string())?;
+    // What is not dirty is not written back in every copy.
+    nix::unistd::sync();
+    Ok(())
 }
 
 /// Sets the name of the machine, also where a login or a restart of a service would look for it.
 pub(crate) fn set_hostname(name: &str) -> io::Result<()> {
     sethostname(name)?;
-    fs::write("/etc/hostname", format!("{name}\n"))
+    overwrite(Path::new("/etc/hostname"), &format!("{name}\n"))
 }
 
 fn set_clock(ns: u64) -> Result<(), String> {
@@ -76,12 +93,30 @@ fn add_entropy(seed: &[u8]) -> io::Result<()> {
 
 fn set_machine_id(id: &str) -> io::Result<()> {
     let line = format!("{id}\n");
-    fs::write("/etc/machine-id", &line)?;
+    overwrite(Path::new("/etc/machine-id"), &line)?;
     let dbus = Path::new("/var/lib/dbus/machine-id");
     match fs::symlink_metadata(dbus) {
-        Ok(meta) if meta.is_file() => fs::write(dbus, &line),
+        Ok(meta) if meta.is_file() => overwrite(dbus, &line),
         _ => Ok(()),
     }
+}
+
+/// Gives the machine's network card an address of its own; a machine without a card has none to give.
+fn set_mac(mac: [u8; 6]) -> io::Result<()> {
+    let cards = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+    // What is no device of the machine's, such as `lo`, has no `device`.
+    let card =
+        cards.filter(|card| card.path().join("device").exists()).map(|c| c.file_name()).min();
+    card.map_or(Ok(()), |name| sys::set_mac(name.as_bytes(), mac))
+}
+
+/// Makes `text` all that the file holds, in its place: emptying a file and finding room for it again is ten times the work, and
+/// every copy of a machine does it with cold code.
+fn overwrite(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::options().write(true).create(true).truncate(false).open(path)?;
+    file.write_all(text.as_bytes())?;
+    let len = text.len() as u64;
+    if file.metadata()?.len() > len { file.set_len(len) } else { Ok(()) }
 }
 
 /// Mounts the project as the kernel's command line says, if it is not there already: `orca.share=`,

@@ -1,17 +1,19 @@
 //! One connected host: commands in, replies out, first as text, after `FRAMES` as frames.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 
 use crate::agent::Agent;
 use crate::exec;
 use crate::link::{Input, Line, Out, Wake};
 use crate::pump::{self, Control};
 use crate::reply::Reply;
-use crate::resume::resume;
+use crate::resume::{resume, settle};
 use crate::wire::{self, BYE, Command, Frame, HELLO, Kind, OK, PONG, Request};
 
 /// The most requests that run at once.
@@ -108,10 +110,16 @@ impl Session<'_> {
     fn answer(&self, command: &Command, reply: &mut Reply) -> io::Result<()> {
         match command {
             Command::Ping => reply.line(PONG),
-            Command::Resume(what) => match resume(self.agent, what) {
-                Ok(()) => reply.line(OK),
-                Err(why) => reply.error(&why),
-            },
+            Command::Settle | Command::Resume(_) => {
+                let done = match command {
+                    Command::Resume(what) => resume(self.agent, what),
+                    _ => settle(self.agent),
+                };
+                match done {
+                    Ok(()) => reply.line(OK),
+                    Err(why) => reply.error(&why),
+                }
+            }
             other => reply.error(&format!("{other:?} has no place here")),
         }
     }
@@ -124,18 +132,20 @@ impl Session<'_> {
             Err(e) => return reply.error(&e.to_string()),
         };
         let (running, done) = io::pipe()?;
+        let (tell, result) = channel();
         let agent = self.agent.clone();
-        let worker = spawn("request", move || {
+        self.agent.crew.run(move || {
             let last = exec::run(&agent, &Request::new(command), orders, &mut reply);
+            // Whoever waits has left only if it panicked.
+            _ = tell.send((last, reply));
             drop(done);
-            (last, reply)
         })?;
         loop {
             match self.input.wait(running.as_fd(), typing) {
                 Wake::Other => break,
                 Wake::Gone => {
                     drop(control);
-                    _ = worker.join();
+                    _ = result.recv();
                     return Err(ErrorKind::BrokenPipe.into());
                 }
                 Wake::Input => match self.input.take() {
@@ -149,8 +159,8 @@ impl Session<'_> {
         }
         // The last line comes from here, so that what the host sends after it cannot be taken for
         // typing.
-        match worker.join() {
-            Ok((Ok(line), mut reply)) => reply.line(&line),
+        match result.recv() {
+            Ok((Ok(done), mut reply)) => reply.line(&done.clear_away()),
             _ => Err(ErrorKind::BrokenPipe.into()),
         }
     }
@@ -158,7 +168,7 @@ impl Session<'_> {
     /// Frames: requests side by side, until the host leaves or sends what is no frame.
     fn frames(&mut self) -> Stop {
         let running = Running::default();
-        let mut workers: Vec<JoinHandle<()>> = Vec::new();
+        let (working, idle) = channel::<Infallible>();
         let stop = loop {
             // One byte tells, and a host in text mode may send no more than a short line.
             if self.input.peek().is_some_and(|kind| Kind::from_byte(kind).is_none()) {
@@ -169,15 +179,14 @@ impl Session<'_> {
                 Err(e) if e.kind() == ErrorKind::InvalidData => break Stop::Garbage,
                 Ok(None) | Err(_) => break Stop::Gone,
             };
-            workers.retain(|worker| !worker.is_finished());
-            match self.frame(frame, &running) {
-                Ok(Some(worker)) => workers.push(worker),
-                Ok(None) => {}
-                Err(stop) => break stop,
+            if let Err(stop) = self.frame(frame, &running, &working) {
+                break stop;
             }
         };
         running.lock().clear();
-        workers.into_iter().for_each(join);
+        drop(working);
+        // Ends when the last request has dropped its end.
+        _ = idle.recv();
         if let Stop::Exit(id) = stop {
             // It is over either way.
             _ = Reply::frames(self.out.clone(), id).line(BYE);
@@ -185,20 +194,25 @@ impl Session<'_> {
         stop
     }
 
-    /// Obeys one frame; a request that runs gets a thread of its own.
-    fn frame(&mut self, frame: Frame, running: &Running) -> Result<Option<JoinHandle<()>>, Stop> {
+    /// Obeys one frame; a request that runs gets a thread of its own, which holds `working` meanwhile.
+    fn frame(
+        &mut self,
+        frame: Frame,
+        running: &Running,
+        working: &Sender<Infallible>,
+    ) -> Result<(), Stop> {
         match frame.kind {
             Kind::Command => {}
             Kind::Stdin => {
                 self.hand_over(running, frame.id, pump::Input::Bytes(frame.payload));
-                return Ok(None);
+                return Ok(());
             }
             Kind::Window => {
                 if let [r0, r1, c0, c1] = frame.payload[..] {
                     let window = (u16::from_le_bytes([r0, r1]), u16::from_le_bytes([c0, c1]));
                     self.hand_over(running, frame.id, pump::Input::Window(window.0, window.1));
                 }
-                return Ok(None);
+                return Ok(());
             }
             // The others are the agent's to send.
             _ => return Err(Stop::Garbage),
@@ -215,22 +229,27 @@ impl Session<'_> {
                 }
                 None => reply.error(&format!("no request {id} is running")),
             },
-            Ok(request @ Request { command: Command::Ping | Command::Resume(_), .. }) => {
-                self.answer(&request.command, &mut reply)
+            Ok(Request {
+                command: command @ (Command::Ping | Command::Settle | Command::Resume(_)),
+                ..
+            }) => self.answer(&command, &mut reply),
+            Ok(request) => {
+                self.start(frame.id, request, reply, running, working.clone());
+                return Ok(());
             }
-            Ok(request) => return Ok(self.start(frame.id, request, reply, running)),
         };
-        said.map(|()| None).map_err(|_| Stop::Gone)
+        said.map_err(|_| Stop::Gone)
     }
 
-    /// Starts `request` on a thread; `None` if it was refused.
+    /// Starts `request` on a thread, or refuses it.
     fn start(
         &self,
         id: u32,
         request: Request,
         mut reply: Reply,
         running: &Running,
-    ) -> Option<JoinHandle<()>> {
+        working: Sender<Infallible>,
+    ) {
         let mut requests = running.lock();
         let refused = if requests.contains_key(&id) {
             Some(format!("request {id} is running already"))
@@ -249,27 +268,24 @@ impl Session<'_> {
                 drop(requests);
                 // A host that is gone shows in the next read.
                 _ = reply.error(&e.to_string());
-                return None;
+                return;
             }
         };
         requests.insert(id, Arc::new(control));
         drop(requests);
         let (agent, registered) = (self.agent.clone(), running.clone());
         let out = self.out.clone();
-        let worker = spawn(&format!("request {id}"), move || {
+        let begun = self.agent.crew.run(move || {
             let last = exec::run(&agent, &request, orders, &mut reply);
             // Before the last line: after it, the id is the host's to use again.
             registered.lock().remove(&id);
             // Errors mean that the host is gone, which the session sees for itself.
-            _ = last.and_then(|line| reply.line(&line));
+            _ = last.and_then(|done| reply.line(&done.line));
+            drop(working);
         });
-        match worker {
-            Ok(worker) => Some(worker),
-            Err(e) => {
-                running.lock().remove(&id);
-                _ = Reply::frames(out, id).error(&e.to_string());
-                None
-            }
+        if let Err(e) = begun {
+            running.lock().remove(&id);
+            _ = Reply::frames(out, id).error(&e.to_string());
         }
     }
 
@@ -302,16 +318,4 @@ impl Running {
     fn lock(&self) -> MutexGuard<'_, HashMap<u32, Arc<Control>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn spawn<T: Send + 'static>(
-    name: &str,
-    body: impl FnOnce() -> T + Send + 'static,
-) -> io::Result<JoinHandle<T>> {
-    thread::Builder::new().name(name.into()).spawn(body)
-}
-
-fn join(worker: JoinHandle<()>) {
-    // A panic has been reported by the hook.
-    _ = worker.join();
 }

@@ -15,11 +15,45 @@ const UPPER: &str = "/run/orca/share/upper";
 /// Bytes per 9p message: near the 512 KiB that virtio can carry, at half the memory.
 const MSIZE: usize = 256 * 1024;
 
-/// Mounts the project as `to` says where it was `from`.
-///
-/// # Errors
-/// What could not be mounted and why, fit to follow `ERR share: `.
-pub(crate) fn change(from: Share, to: Share) -> Result<(), String> {
+/// How the project is mounted, as far as this process did it.
+#[derive(Debug)]
+pub(crate) struct Mounted {
+    share: Share,
+    /// Whether what takes an overlay's writes is there already.
+    upper: bool,
+}
+
+impl Mounted {
+    /// Nothing yet.
+    pub(crate) const NOTHING: Mounted = Mounted { share: Share::None, upper: false };
+
+    /// Gets ready what can be before the project is there.
+    ///
+    /// # Errors
+    /// As [`Mounted::change`].
+    pub(crate) fn prepare(&mut self) -> Result<(), String> {
+        if self.share == Share::None && !self.upper {
+            mount_upper()?;
+            self.upper = true;
+            make_folder(LOWER)?;
+            make_folder(SHARE_DIR)?;
+        }
+        Ok(())
+    }
+
+    /// Mounts the project as `to` says, whatever it was before.
+    ///
+    /// # Errors
+    /// What could not be mounted and why, fit to follow `ERR share: `.
+    pub(crate) fn change(&mut self, to: Share) -> Result<(), String> {
+        let from = std::mem::replace(&mut self.share, Share::None);
+        change(from, to, std::mem::take(&mut self.upper))?;
+        self.share = to;
+        Ok(())
+    }
+}
+
+fn change(from: Share, to: Share, upper: bool) -> Result<(), String> {
     if from == to {
         return Ok(());
     }
@@ -36,7 +70,7 @@ pub(crate) fn change(from: Share, to: Share) -> Result<(), String> {
         Share::Ro => mount_9p(SHARE_DIR, MsFlags::MS_RDONLY, "loose"),
         // `mmap`: as good as no cache, but files can be mapped writable.
         Share::Rw => mount_9p(SHARE_DIR, MsFlags::empty(), "mmap"),
-        Share::Overlay => mount_overlay().inspect_err(|_| {
+        Share::Overlay => mount_overlay(upper).inspect_err(|_| {
             // Whatever part of it came to be; the error that counts is the first one.
             _ = umount2(UPPER, MntFlags::MNT_DETACH);
             _ = umount2(LOWER, MntFlags::MNT_DETACH);
@@ -44,11 +78,18 @@ pub(crate) fn change(from: Share, to: Share) -> Result<(), String> {
     }
 }
 
-fn mount_overlay() -> Result<(), String> {
-    mount_9p(LOWER, MsFlags::MS_RDONLY, "loose")?;
+fn mount_upper() -> Result<(), String> {
     mount_at("tmpfs", UPPER, "tmpfs", MsFlags::empty(), "mode=0755")?;
     for folder in ["upper", "work"] {
         make_folder(&format!("{UPPER}/{folder}"))?;
+    }
+    Ok(())
+}
+
+fn mount_overlay(upper: bool) -> Result<(), String> {
+    mount_9p(LOWER, MsFlags::MS_RDONLY, "loose")?;
+    if !upper {
+        mount_upper()?;
     }
     let layers = format!("lowerdir={LOWER},upperdir={UPPER}/upper,workdir={UPPER}/work");
     mount_at("project", SHARE_DIR, "overlay", MsFlags::empty(), &layers)

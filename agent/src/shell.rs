@@ -13,9 +13,9 @@ use nix::fcntl::OFlag;
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 
 use crate::agent::Agent;
-use crate::exec::{self, Env};
+use crate::exec::{self, Done, Env};
 use crate::pump::{Orders, Running, pump};
-use crate::reply::{Reply, error_line};
+use crate::reply::Reply;
 use crate::sys;
 use crate::wire::Kind;
 
@@ -30,15 +30,15 @@ pub(crate) fn shell(
     env: &Env,
     orders: Orders,
     reply: &mut Reply,
-) -> io::Result<String> {
+) -> io::Result<Done> {
     let path = choose(env);
     let running = match start(agent, &path, env) {
         Ok(running) => running,
-        Err(e) => return Ok(error_line(&format!("cannot run {path}: {e}"))),
+        Err(e) => return Ok(Done::refused(&format!("cannot run {path}: {e}"))),
     };
     let outcome = pump(running, orders, reply);
     exec::name_left(&outcome, reply)?;
-    Ok(outcome.ended.shell_line())
+    Ok(Done::new(outcome.ended.shell_line(), outcome.tree))
 }
 
 fn start(agent: &Agent, path: &str, env: &Env) -> io::Result<Running> {

@@ -82,6 +82,12 @@ pub(crate) fn reap(pid: i32) -> Option<ExitStatus> {
     (got == pid).then(|| std::os::unix::process::ExitStatusExt::from_raw(raw))
 }
 
+/// Has SIGPIPE end this process, as it ends others: Rust's runtime ignores it, and so would what is executed.
+pub(crate) fn default_sigpipe() {
+    // SAFETY: no handler of this program's is replaced.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
 /// Takes over file descriptor `fd`, if it is open.
 pub(crate) fn take_fd(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: plain system calls on a number.
@@ -111,15 +117,39 @@ pub(crate) fn set_window(fd: BorrowedFd<'_>, rows: u16, columns: u16) {
     unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCSWINSZ, &size) };
 }
 
+fn name_interface(request: &mut libc::ifreq, name: &[u8]) {
+    // One byte stays zero.
+    for (to, from) in request.ifr_name.iter_mut().take(libc::IFNAMSIZ - 1).zip(name) {
+        *to = *from as libc::c_char;
+    }
+}
+
+/// Sets the Ethernet address of the network interface called `name`.
+pub(crate) fn set_mac(name: &[u8], mac: [u8; 6]) -> io::Result<()> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+    let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    // SAFETY: an all-zero ifreq is a valid one.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    name_interface(&mut request, name);
+    let mut address = libc::sockaddr { sa_family: libc::ARPHRD_ETHER, sa_data: [0; 14] };
+    for (to, from) in address.sa_data.iter_mut().zip(mac) {
+        *to = from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_hwaddr = address;
+    // SAFETY: `request` outlives the call; the address member is what it reads.
+    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFHWADDR, &request) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Brings network interface `lo` up, which needs no `ip` program.
 pub(crate) fn loopback_up() -> io::Result<()> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
     let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     // SAFETY: an all-zero ifreq is a valid one.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
-        *to = *from as libc::c_char;
-    }
+    name_interface(&mut request, b"lo");
     // SAFETY: `request` outlives both calls; the flags member is what both of them use.
     unsafe {
         if libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &mut request) < 0 {

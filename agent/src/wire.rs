@@ -15,7 +15,7 @@ pub const HELLO: &str = "HELLO AGENT_v1";
 pub const PONG: &str = "PONG";
 /// The agent's answer to `EXIT`.
 pub const BYE: &str = "BYE";
-/// The agent's answer to commands that only succeed: `FRAMES`, `RESUME`, `CANCEL`.
+/// The agent's answer to commands that only succeed: `FRAMES`, `SETTLE`, `RESUME`, `CANCEL`.
 pub const OK: &str = "OK";
 /// Begins every refusal: `ERR <why>`.
 pub const ERR: &str = "ERR ";
@@ -164,6 +164,8 @@ pub enum Command {
     Exit,
     /// `FRAMES`: answered [`OK`] as a line, then both ends speak frames until the port closes.
     Frames,
+    /// `SETTLE`: gets ready what the next test will need, so that copies of this machine find it done; answered [`OK`].
+    Settle,
     /// `RESUME [key=value …]`: see [`Resume`].
     Resume(Resume),
     /// `CANCEL <id>` (frames only): ends the request with that id, TERM first, KILL after a grace.
@@ -181,6 +183,8 @@ pub struct Resume {
     pub hostname: Option<String>,
     /// `machine-id=`: 32 hexadecimal digits.
     pub machine_id: Option<String>,
+    /// `mac=`: the address of the machine's network card, as hexadecimal; of no effect where there is none.
+    pub mac: Option<[u8; 6]>,
     /// `share=`: how to mount the project.
     pub share: Option<Share>,
 }
@@ -280,6 +284,7 @@ impl Command {
             b"SHELL" => bare(Command::Shell),
             b"EXIT" => bare(Command::Exit),
             b"FRAMES" => bare(Command::Frames),
+            b"SETTLE" => bare(Command::Settle),
             b"EXEC" if rest.is_empty() => Err("EXEC needs a command".into()),
             b"EXEC" => Ok(Command::Exec(rest.to_vec())),
             b"TEST" => check_test_path(rest).map(|()| Command::Test(rest.to_vec())),
@@ -299,6 +304,7 @@ impl Command {
             Command::Shell => b"SHELL".to_vec(),
             Command::Exit => b"EXIT".to_vec(),
             Command::Frames => b"FRAMES".to_vec(),
+            Command::Settle => b"SETTLE".to_vec(),
             Command::Resume(resume) => resume.line().into_bytes(),
             Command::Cancel(id) => format!("CANCEL {id}").into_bytes(),
         }
@@ -320,6 +326,10 @@ impl Resume {
                 "hostname" if is_hostname(value) => out.hostname = Some(value.to_owned()),
                 "machine-id" if value.len() == 32 && from_hex(value).is_some() => {
                     out.machine_id = Some(value.to_owned());
+                }
+                "mac" => {
+                    let bytes = from_hex(value).and_then(|bytes| bytes.try_into().ok());
+                    out.mac = Some(bytes.ok_or_else(bad)?);
                 }
                 "share" => out.share = Some(Share::from_name(value).ok_or_else(bad)?),
                 "hostname" | "machine-id" => return Err(bad()),
@@ -348,6 +358,9 @@ impl Resume {
         }
         if let Some(id) = &self.machine_id {
             push("machine-id", id);
+        }
+        if let Some(mac) = self.mac {
+            push("mac", &to_hex(&mac));
         }
         if let Some(share) = self.share {
             push("share", share.name());
@@ -558,6 +571,7 @@ mod tests {
             seed: vec![1, 0xfe],
             hostname: Some("vm-1".into()),
             machine_id: Some("0123456789abcdef0123456789abcdef".into()),
+            mac: Some([0x52, 0x54, 0, 1, 2, 3]),
             share: Some(Share::Ro),
         };
         for command in [
@@ -567,6 +581,7 @@ mod tests {
             Command::Shell,
             Command::Exit,
             Command::Frames,
+            Command::Settle,
             Command::Resume(resume),
             Command::Resume(Resume::default()),
             Command::Cancel(9),

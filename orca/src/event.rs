@@ -133,6 +133,8 @@ pub struct Timing {
     pub ready: Duration,
     /// The test itself, from `TEST` to its end marker.
     pub test: Duration,
+    /// From `TEST` to the first byte of the test's output, if there was any.
+    pub first: Option<Duration>,
     /// Clearing the machine away.
     pub teardown: Duration,
 }

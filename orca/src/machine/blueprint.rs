@@ -99,14 +99,15 @@ impl Blueprint {
     }
 
     /// What a guest is told when it is let go.
-    pub(super) fn resume(&self, name: &str) -> Command {
+    pub(super) fn resume(&self, name: &str, share: Option<Share>) -> Command {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Command::Resume(Resume {
             time_ns: u64::try_from(since_epoch.as_nanos()).ok(),
             seed: random(SEED_BYTES),
             hostname: Some(name.to_owned()),
             machine_id: Some(agent::wire::to_hex(&random(16))),
-            share: Some(self.share),
+            mac: self.spec.net.then(|| mac(&random(3))),
+            share,
         })
     }
 }
@@ -201,6 +202,13 @@ impl Started {
         };
         Trouble { kind: Kind::Boot, detail, console }
     }
+}
+
+/// An address in the range that QEMU gives its cards from.
+fn mac(random: &[u8]) -> [u8; 6] {
+    let mut mac = [0x52, 0x54, 0x00, 0, 0, 0];
+    mac[3..].copy_from_slice(random);
+    mac
 }
 
 /// Bytes from the host's random pool. A host without one gets the clock's noise, which is better than a copy's identical pool.

@@ -8,6 +8,7 @@ use crate::qemu::overlay::Overlays;
 use crate::qemu::qmp::Qmp;
 use crate::qemu::template::{Stage, Template};
 use crate::trouble::Trouble;
+use agent::wire::Command;
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io;
@@ -23,6 +24,8 @@ for f in /bin/sh /bin/cat /bin/ls /bin/grep /bin/sed /bin/mount /bin/sleep /sbin
 /usr/bin/curl; do [ -e $f ] && cat $f; done >/dev/null 2>&1
 ip link; nft list ruleset; sh -c :; true";
 
+/// The name that a template's machine has until its copies get theirs: as short as any.
+const NAME_AHEAD: &str = "vm0";
 /// The name of a template's machine in logs.
 const NAME: &str = "template";
 
@@ -61,7 +64,10 @@ fn blank_disk(rootfs: &std::path::Path, stage: &Stage) -> HostResult<std::path::
 fn settle(blueprint: &Blueprint, started: &mut Started, cancel: &Cancel) -> io::Result<()> {
     let deadline = Instant::now() + blueprint.boot_limit;
     let mut guest = started.greet(deadline, cancel)?;
+    // A name and an id of the usual length: every copy writes its own in their place.
+    guest.ask(blueprint.resume(NAME_AHEAD, None), deadline)?;
     guest.exec(SETTLE, deadline)?;
+    guest.ask(Command::Settle, deadline)?;
     started.qmp.forget_events(deadline)?;
     drop(guest);
     let unseen = |e: io::Error| io::Error::new(e.kind(), "the agent did not see its host leave");

@@ -137,16 +137,13 @@ impl VmMaker {
         self.blueprint.start(Individual { name: &name, id, spec, memory, disk })
     }
 
-    /// Lets a machine go, makes it an individual, and takes it all the way to the point where a test can run: its share mounted and
-    /// one command run, so that nothing cold is left on the test's path.
+    /// Lets a machine go, makes it an individual, and takes it to the point where a test can run: its share mounted.
     fn greet(&self, mut started: Started, cancel: &Cancel) -> Result<Vm, Trouble> {
         let blueprint = &self.blueprint;
         let deadline = Instant::now() + blueprint.boot_limit;
         let ready = started.greet(deadline, cancel).and_then(|mut guest| {
-            guest.ask(blueprint.resume(&started.name), deadline)?;
+            guest.ask(blueprint.resume(&started.name, Some(blueprint.share)), deadline)?;
             started.reached("share");
-            guest.exec(":", deadline)?;
-            started.reached("warm");
             Ok(guest)
         });
         match ready {

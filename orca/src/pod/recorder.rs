@@ -37,6 +37,7 @@ pub(super) struct Recorder {
     artifacts: Artifacts,
     notes: Vec<String>,
     told: Instant,
+    spoke: Option<Instant>,
 }
 
 /// What is left of it in memory.
@@ -63,6 +64,7 @@ impl Recorder {
             artifacts: Artifacts { dir: job.dir.join("artifacts"), ..Artifacts::default() },
             notes,
             told: Instant::now(),
+            spoke: None,
         }
     }
 
@@ -86,6 +88,11 @@ impl Recorder {
         }
     }
 
+    /// When the first byte came.
+    pub(super) fn first_output(&self) -> Option<Instant> {
+        self.spoke
+    }
+
     fn progress(&mut self) {
         if self.told.elapsed() >= PROGRESS_EVERY {
             self.told = Instant::now();
@@ -98,6 +105,7 @@ impl Recorder {
 
 impl Sink for Recorder {
     fn stdout(&mut self, bytes: &[u8]) {
+        self.spoke.get_or_insert_with(Instant::now);
         self.output.write(bytes);
         self.stdout.write(bytes);
         self.parser.feed(bytes);

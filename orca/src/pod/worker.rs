@@ -91,7 +91,8 @@ impl Worker {
                 None
             }
         };
-        let timing = Timing { ready, test, teardown: stopped.elapsed() };
+        let first = recorder.first_output().map(|at| at.duration_since(started));
+        let timing = Timing { ready, test, first, teardown: stopped.elapsed() };
         self.tell(Event::TestFinished(Box::new(self.attempt(job, name, result, recorder, timing))));
         keep
     }

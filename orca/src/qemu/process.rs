@@ -10,6 +10,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+/// By how much glibc grows QEMU's heap at a time, in bytes. What is not used of it is not touched.
+const HEAP_STEP: usize = 32 << 20;
 /// The most of QEMU's stderr that goes into an error message, in bytes.
 const STDERR_TAIL: usize = 2048;
 
@@ -46,6 +48,8 @@ impl Process {
             .args(args)
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(qmp_child)))
             .stdout(Stdio::from(std::os::fd::OwnedFd::from(console_child)))
+            // QEMU's heap grows by thousands of small steps; in few large ones a copy starts 2 ms sooner.
+            .env("MALLOC_TOP_PAD_", HEAP_STEP.to_string())
             .stderr(File::create(stderr)?);
         let child = nursery::spawn(command)?;
         Ok((Process { child, stderr: stderr.to_owned() }, Pipes { qmp, console }))

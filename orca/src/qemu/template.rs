@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// Changes whenever older templates must not be used any more.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// Disk space that all templates together may take, in bytes; the least recently used ones go first.
 pub const SPACE_MAX: u64 = 4 << 30;
 const META: &str = "meta.json";
@@ -235,7 +235,7 @@ pub fn key(spec: &Spec, settle: &str) -> io::Result<String> {
     let slot = Slot {
         socket: nowhere.clone(),
         overlay: Some(nowhere.clone()),
-        memory: Memory::Copy(nowhere),
+        memory: Memory::Template(nowhere),
     };
     argv(&neutral, &slot).hash(&mut hasher);
     if spec.accel.is_hardware() {

@@ -126,6 +126,7 @@ fn finished(attempt: &Attempt) -> Value {
         "seconds": {
             "ready": timing.ready.as_secs_f64(),
             "test": timing.test.as_secs_f64(),
+            "first": timing.first.map(|first| first.as_secs_f64()),
             "teardown": timing.teardown.as_secs_f64(),
         },
         "checks": {
