@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::agent::Agent;
+use crate::kernel::KernelLog;
 use crate::pump::{Orders, Outcome, Running, pump};
 use crate::reaper::Spawned;
 use crate::reply::{Reply, error_line};
 use crate::scratch::Scratch;
 use crate::shell;
 use crate::sys::{self, ChildSetup};
-use crate::tree::Tree;
+use crate::tree::{Outside, Tree};
 use crate::wire::{self, Ended, Kind, Request};
 
 /// Where commands are looked for, unless the agent itself was told otherwise.
@@ -89,6 +90,11 @@ fn test(
     agent.environment(&mut command, env);
     let name = wire::marker_name(path);
     reply.line(&wire::test_start_line(&name))?;
+    // Where this is init, there are no services that could have started something meanwhile.
+    let init = agent.is_pid_1 && agent.owns_machine;
+    let outside = agent.cgroups.as_deref().filter(|_| init).and_then(Outside::now);
+    // The kernel's log is the test's where the machine is.
+    let kernel = KernelLog::open().filter(|_| agent.owns_machine && reply.is_framed());
     let ended = match start(agent, &mut command, reply, false) {
         Err(e) => {
             // As a shell says it: the file is there, what its first line names is not.
@@ -97,8 +103,9 @@ fn test(
             let exit = if e.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
             Ended { exit, ..Ended::default() }
         }
-        Ok(running) => {
-            let outcome = pump(running, orders, reply);
+        Ok(mut running) => {
+            running.tree.claim(outside);
+            let outcome = pump(Running { kernel, ..running }, orders, reply);
             name_left(&outcome, reply)?;
             outcome.ended
         }
@@ -150,7 +157,7 @@ fn start(agent: &Agent, command: &mut Command, reply: &Reply, input: bool) -> io
     command.stdout(output).stdin(if input { Stdio::piped() } else { Stdio::null() });
     let (mut spawned, tree) = spawn(agent, command, false)?;
     let input = spawned.child.stdin.take().map(OwnedFd::from);
-    Ok(Running { tree, end: spawned.end, outputs, input, terminal: false })
+    Ok(Running { tree, end: spawned.end, outputs, input, terminal: false, kernel: None })
 }
 
 /// Spawns `command` in a session and a tree of its own; with `terminal`, its standard input becomes

@@ -9,6 +9,7 @@ mod cmdline;
 mod console;
 mod exec;
 mod init;
+mod kernel;
 mod link;
 mod port;
 mod pump;

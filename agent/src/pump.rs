@@ -15,6 +15,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
+use crate::kernel::KernelLog;
 use crate::reaper::Exit;
 use crate::reply::Reply;
 use crate::sys;
@@ -94,6 +95,8 @@ pub(crate) struct Running {
     pub(crate) input: Option<OwnedFd>,
     /// Whether input and output are a terminal.
     pub(crate) terminal: bool,
+    /// What the kernel says meanwhile, if that is of interest.
+    pub(crate) kernel: Option<KernelLog>,
 }
 
 /// How it ended, and who had to be killed after it.
@@ -125,6 +128,7 @@ struct Ready {
     end: bool,
     orders: bool,
     input: bool,
+    kernel: bool,
     outputs: Vec<bool>,
 }
 
@@ -149,6 +153,9 @@ impl Pump<'_> {
                 if self.forward(at).is_none() {
                     self.run.outputs.remove(at);
                 }
+            }
+            if ready.kernel {
+                self.tell_of_kernel();
             }
             if ready.orders {
                 self.obey();
@@ -176,6 +183,8 @@ impl Pump<'_> {
         let mut fds = vec![PollFd::new(self.run.end.as_fd(), PollFlags::POLLIN)];
         fds.extend(orders.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         fds.extend(input.map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLOUT)));
+        let kernel = self.run.kernel.as_ref().map(AsFd::as_fd);
+        fds.extend(kernel.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         let outputs = self.run.outputs.iter();
         fds.extend(outputs.map(|(_, fd)| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
         let timeout = match self.stage {
@@ -192,6 +201,7 @@ impl Pump<'_> {
             end: ready.next().unwrap_or(false),
             orders: orders.is_some() && ready.next().unwrap_or(false),
             input: input.is_some() && ready.next().unwrap_or(false),
+            kernel: kernel.is_some() && ready.next().unwrap_or(false),
             outputs: ready.collect(),
         }
     }
@@ -210,6 +220,13 @@ impl Pump<'_> {
             self.kill();
         }
         Some(count)
+    }
+
+    fn tell_of_kernel(&mut self) {
+        while let Some(line) = self.run.kernel.as_mut().and_then(KernelLog::next_line) {
+            // A host that is gone shows in the output, or in the last line.
+            _ = self.reply.line(&line);
+        }
     }
 
     fn obey(&mut self) {
@@ -308,6 +325,7 @@ impl Pump<'_> {
                 drained += count;
             }
         }
+        self.tell_of_kernel();
         let ended = if has_ended { self.run.end.wait() } else { GIVEN_UP };
         Outcome { ended: Ended { left: left.len() as u32, ..ended }, left: named }
     }

@@ -208,6 +208,7 @@ fn not_run(job: &Job) -> Attempt {
         timing: Default::default(),
         dir: None,
         stderr_tail: String::new(),
+        kernel: Default::default(),
         notes: Vec::new(),
     }
 }

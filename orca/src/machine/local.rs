@@ -88,7 +88,8 @@ impl Machine for Local {
     }
 
     fn run(&mut self, order: &Order, cancel: &Cancel, sink: &mut dyn Sink) -> Result<Ran, Trouble> {
-        drive::drive(&mut self.guest, order, self.bounds, cancel, sink).map_err(|fault| Trouble {
+        let watch = (cancel, &crossbeam::channel::never());
+        drive::drive(&mut self.guest, order, self.bounds, watch, sink).map_err(|fault| Trouble {
             kind: fault.kind,
             detail: fault.detail,
             console: "<empty>".to_owned(),
