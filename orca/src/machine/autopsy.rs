@@ -37,7 +37,7 @@ pub(super) fn autopsy(started: &mut Started) -> Autopsy {
     let mut found: Vec<String> = kept.map(|line| (*line).to_owned()).collect();
     // The first question that QEMU does not answer is the last one; what came before it stands.
     if let Err(error) = examine(started, deadline, &mut found) {
-        found.push(format!("[orca: {}]", crate::error::plain(&error)));
+        found.push(format!("[orca: {error}]"));
     }
     Autopsy { before, console: found.join("\n") }
 }
