@@ -73,23 +73,24 @@ impl KernelLog {
         Some(KernelLog { file, record: vec![0; RECORD_MAX], complaint: None, left: LINES_MAX })
     }
 
-    /// The next line to tell the host; `None` when there is nothing more for now.
-    pub(crate) fn next_line(&mut self) -> Option<String> {
-        loop {
+    /// What to tell the host, out of the next `records` at most: a log that is written to all the
+    /// time must not keep its reader from anything else.
+    pub(crate) fn lines(&mut self, records: usize) -> Vec<String> {
+        let mut lines = Vec::new();
+        for _ in 0..records {
             let count = match self.file.read(&mut self.record) {
-                Ok(0) => return None,
+                Ok(0) => break,
                 Ok(count) => count,
-                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 // Overwritten before it was read: the next read is at the oldest that is left.
-                Err(e) if e.kind() == ErrorKind::BrokenPipe => continue,
-                Err(_) => return None,
+                Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::BrokenPipe) => {
+                    continue;
+                }
+                Err(_) => break,
             };
             let record = String::from_utf8_lossy(&self.record[..count]).into_owned();
-            let said = Record::parse(&record).and_then(|record| self.judge(&record));
-            if said.is_some() {
-                return said;
-            }
+            lines.extend(Record::parse(&record).and_then(|record| self.judge(&record)));
         }
+        lines
     }
 
     fn judge(&mut self, record: &Record<'_>) -> Option<String> {

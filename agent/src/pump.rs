@@ -31,6 +31,9 @@ const GRACE_TICK: Duration = Duration::from_millis(10);
 /// The most that is read from each pipe after the end: the largest that a pipe can be made without
 /// privileges.
 const DRAIN_MAX: usize = 1 << 20;
+/// The most records of the kernel's log that are read at a time, and after the end.
+const KERNEL_RECORDS: usize = 64;
+const KERNEL_DRAIN_MAX: usize = 4096;
 /// The most leftovers that are named.
 const NAMED_MAX: usize = 20;
 /// Chunks of input, of at most [`PAYLOAD_MAX`] bytes, that may wait for a process that does not
@@ -155,7 +158,7 @@ impl Pump<'_> {
                 }
             }
             if ready.kernel {
-                self.tell_of_kernel();
+                self.tell_of_kernel(KERNEL_RECORDS);
             }
             if ready.orders {
                 self.obey();
@@ -222,8 +225,9 @@ impl Pump<'_> {
         Some(count)
     }
 
-    fn tell_of_kernel(&mut self) {
-        while let Some(line) = self.run.kernel.as_mut().and_then(KernelLog::next_line) {
+    fn tell_of_kernel(&mut self, records: usize) {
+        let kernel = self.run.kernel.as_mut();
+        for line in kernel.map(|kernel| kernel.lines(records)).unwrap_or_default() {
             // A host that is gone shows in the output, or in the last line.
             _ = self.reply.line(&line);
         }
@@ -325,7 +329,7 @@ impl Pump<'_> {
                 drained += count;
             }
         }
-        self.tell_of_kernel();
+        self.tell_of_kernel(KERNEL_DRAIN_MAX);
         let ended = if has_ended { self.run.end.wait() } else { GIVEN_UP };
         Outcome { ended: Ended { left: left.len() as u32, ..ended }, left: named }
     }

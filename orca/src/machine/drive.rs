@@ -52,7 +52,7 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// Runs one test and feeds `sink` until its end marker.
+/// Runs one test and feeds `sink` until its end marker. `panicked` closes when there is reason to think that the kernel is dead.
 ///
 /// # Errors
 /// A [`Fault`] when there is none to come.
@@ -60,7 +60,8 @@ pub fn drive(
     guest: &mut Guest,
     order: &Order,
     bounds: Bounds,
-    (cancel, panicked): (&Cancel, &Receiver<Infallible>),
+    cancel: &Cancel,
+    panicked: &Receiver<Infallible>,
     sink: &mut dyn Sink,
 ) -> Result<Ran, Fault> {
     let request = Request { command: Command::Test(order.path.clone()), env: order.env.clone() };
@@ -267,7 +268,7 @@ mod tests {
         let bounds = Bounds { hung: Duration::from_secs(60), cut: Duration::from_millis(50) };
         let (_canceller, cancel) = cancel::channel();
         // The agent never ends the test, so the cut's own deadline has to come through as well.
-        let fault = drive(&mut guest, &order, bounds, (&cancel, &never()), &mut Slow).unwrap_err();
+        let fault = drive(&mut guest, &order, bounds, &cancel, &never(), &mut Slow).unwrap_err();
         assert_eq!(fault.kind, Kind::Hung, "{}", fault.detail);
         drop(guest);
         agent.join().unwrap();

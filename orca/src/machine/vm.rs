@@ -61,7 +61,7 @@ impl Machine for Vm {
 
     fn run(&mut self, order: &Order, cancel: &Cancel, sink: &mut dyn Sink) -> Result<Ran, Trouble> {
         let panicked = self.started.parts.console.panicked().clone();
-        drive::drive(&mut self.guest, order, self.bounds, (cancel, &panicked), sink)
+        drive::drive(&mut self.guest, order, self.bounds, cancel, &panicked, sink)
             .map_err(|fault| self.trouble(fault))
     }
 
