@@ -230,11 +230,10 @@ impl Outside {
     /// New processes, neither the kernel's own nor its helpers.
     fn strays(&self) -> Vec<i32> {
         let is_new = |pid: &i32| self.before.binary_search(pid).is_err();
-        let is_kernels = |pid: i32| Process::read(pid).is_none_or(|process| process.is_kernels);
+        let is_kernels = |pid: i32| Process::read(pid).is_some_and(|process| process.is_kernels);
         let is_stray = |pid: &i32| {
-            Process::read(*pid).is_some_and(|process| {
-                !process.is_kernels && (process.parent == 1 || !is_kernels(process.parent))
-            })
+            Process::read(*pid)
+                .is_some_and(|process| !process.is_kernels && !is_kernels(process.parent))
         };
         self.members().into_iter().filter(is_new).filter(is_stray).collect()
     }
