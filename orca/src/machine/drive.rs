@@ -273,4 +273,32 @@ mod tests {
         drop(guest);
         agent.join().unwrap();
     }
+
+    #[test]
+    fn what_only_looks_like_a_panic_costs_nothing() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let agent = std::thread::spawn(move || {
+            let mut out = theirs.try_clone().unwrap();
+            let mut input = BufReader::new(theirs);
+            out.write_all(b"HELLO AGENT_v1\n").unwrap();
+            input.read_line(&mut String::new()).unwrap();
+            out.write_all(b"OK\n").unwrap();
+            let test = wire::read_frame(&mut input).unwrap().unwrap();
+            let ping = wire::read_frame(&mut input).unwrap().unwrap();
+            assert_eq!(ping.payload, b"PING");
+            for (id, line) in [(ping.id, "PONG"), (test.id, "TAP_END x exit=0")] {
+                wire::write_frame(&mut out, wire::Kind::Reply, id, line.as_bytes()).unwrap();
+            }
+        });
+        let far = Duration::from_secs(60);
+        let mut guest = Guest::connect(ours, Instant::now() + far, &never()).unwrap();
+        let order = Order { timeout: far, ..Order::default() };
+        let (_canceller, cancel) = cancel::channel();
+        let panicked = crossbeam::channel::bounded(0).1;
+        let bounds = Bounds { hung: far, cut: far };
+        let ran = drive(&mut guest, &order, bounds, &cancel, &panicked, &mut Slow).unwrap();
+        assert_eq!(ran.ended, Ended::default());
+        drop(guest);
+        agent.join().unwrap();
+    }
 }
