@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::agent::Agent;
+use crate::kernel::KernelLog;
 use crate::pump::{Orders, Outcome, Running, pump};
 use crate::reaper::Spawned;
 use crate::reply::{Reply, error_line};
@@ -17,7 +18,7 @@ use crate::scratch::Scratch;
 use crate::shell;
 use crate::spare::Spare;
 use crate::sys::{self, ChildSetup};
-use crate::tree::Tree;
+use crate::tree::{Outside, Tree};
 use crate::wire::{self, Ended, Kind, Request};
 
 /// Where commands are looked for, unless the agent itself was told otherwise.
@@ -108,6 +109,8 @@ fn test(
     let mut command = interpreter(&script);
     command.current_dir(&agent.project).env("ORCA_TEST", OsStr::from_bytes(path));
     let framed = reply.is_framed();
+    // The kernel's log is the test's where the machine is.
+    let kernel = KernelLog::open().filter(|_| agent.owns_machine && framed);
     let (scratch, started) = match start_test(agent, &mut command, env, framed) {
         Ok(made) => made,
         Err(e) => return Ok(Done::refused(&format!("cannot make a folder for {shown}: {e}"))),
@@ -122,7 +125,7 @@ fn test(
             (Ended { exit, ..Ended::default() }, None)
         }
         Ok(running) => {
-            let outcome = pump(running, orders, reply);
+            let outcome = pump(Running { kernel, ..running }, orders, reply);
             name_left(&outcome, reply)?;
             (outcome.ended, Some(outcome.tree))
         }
@@ -155,8 +158,22 @@ fn start_test(
     }
     let scratch = Scratch::make()?;
     told(command, &scratch);
-    let running = start(agent, command, framed, false);
-    Ok((scratch, running))
+    Ok((scratch, start_claiming(agent, command, framed, false)))
+}
+
+/// As [`start`], for a test: what it moves out of its cgroup is its own all the same.
+pub(crate) fn start_claiming(
+    agent: &Agent,
+    command: &mut Command,
+    apart: bool,
+    input: bool,
+) -> io::Result<Running> {
+    // Where this is init, there are no services that could have started something meanwhile.
+    let init = agent.is_pid_1 && agent.owns_machine;
+    let outside = agent.cgroups.as_deref().filter(|_| init).and_then(Outside::now);
+    let mut running = start(agent, command, apart, input)?;
+    running.tree.claim(outside);
+    Ok(running)
 }
 
 /// Says, as a shell does, that `shown` cannot be run, and returns a shell's exit status for it: the
@@ -212,7 +229,7 @@ pub(crate) fn start(
     command.stdout(output).stdin(if input { Stdio::piped() } else { Stdio::null() });
     let (mut spawned, tree) = spawn(agent, command, false)?;
     let input = spawned.child.stdin.take().map(OwnedFd::from);
-    Ok(Running { tree, end: spawned.end, outputs, input, terminal: false })
+    Ok(Running { tree, end: spawned.end, outputs, input, terminal: false, kernel: None })
 }
 
 /// Spawns `command` in a session and a tree of its own; with `terminal`, its standard input becomes

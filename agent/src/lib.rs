@@ -10,6 +10,7 @@ mod console;
 mod crew;
 mod exec;
 mod init;
+mod kernel;
 mod link;
 mod port;
 mod pump;

@@ -15,6 +15,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
+use crate::kernel::KernelLog;
 use crate::reaper::Exit;
 use crate::reply::Reply;
 use crate::sys;
@@ -30,6 +31,9 @@ const GRACE_TICK: Duration = Duration::from_millis(10);
 /// The most that is read from each pipe after the end: the largest that a pipe can be made without
 /// privileges.
 const DRAIN_MAX: usize = 1 << 20;
+/// The most records of the kernel's log that are read at a time, and after the end.
+const KERNEL_RECORDS: usize = 64;
+const KERNEL_DRAIN_MAX: usize = 4096;
 /// The most leftovers that are named.
 const NAMED_MAX: usize = 20;
 /// Chunks of input, of at most [`PAYLOAD_MAX`] bytes, that may wait for a process that does not
@@ -94,6 +98,8 @@ pub(crate) struct Running {
     pub(crate) input: Option<OwnedFd>,
     /// Whether input and output are a terminal.
     pub(crate) terminal: bool,
+    /// What the kernel says meanwhile, if that is of interest.
+    pub(crate) kernel: Option<KernelLog>,
 }
 
 /// How it ended, and who had to be killed after it.
@@ -127,6 +133,7 @@ struct Ready {
     end: bool,
     orders: bool,
     input: bool,
+    kernel: bool,
     outputs: Vec<bool>,
 }
 
@@ -151,6 +158,9 @@ impl Pump<'_> {
                 if self.forward(at).is_none() {
                     self.run.outputs.remove(at);
                 }
+            }
+            if ready.kernel {
+                self.tell_of_kernel(KERNEL_RECORDS);
             }
             if ready.orders {
                 self.obey();
@@ -178,6 +188,8 @@ impl Pump<'_> {
         let mut fds = vec![PollFd::new(self.run.end.as_fd(), PollFlags::POLLIN)];
         fds.extend(orders.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         fds.extend(input.map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLOUT)));
+        let kernel = self.run.kernel.as_ref().map(AsFd::as_fd);
+        fds.extend(kernel.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         let outputs = self.run.outputs.iter();
         fds.extend(outputs.map(|(_, fd)| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
         let timeout = match self.stage {
@@ -194,6 +206,7 @@ impl Pump<'_> {
             end: ready.next().unwrap_or(false),
             orders: orders.is_some() && ready.next().unwrap_or(false),
             input: input.is_some() && ready.next().unwrap_or(false),
+            kernel: kernel.is_some() && ready.next().unwrap_or(false),
             outputs: ready.collect(),
         }
     }
@@ -212,6 +225,14 @@ impl Pump<'_> {
             self.kill();
         }
         Some(count)
+    }
+
+    fn tell_of_kernel(&mut self, records: usize) {
+        let kernel = self.run.kernel.as_mut();
+        for line in kernel.map(|kernel| kernel.lines(records)).unwrap_or_default() {
+            // A host that is gone shows in the output, or in the last line.
+            _ = self.reply.line(&line);
+        }
     }
 
     fn obey(&mut self) {
@@ -311,6 +332,7 @@ impl Pump<'_> {
                 drained += count;
             }
         }
+        self.tell_of_kernel(KERNEL_DRAIN_MAX);
         let ended = if has_ended { self.run.end.wait() } else { GIVEN_UP };
         let ended = Ended { left: left.len() as u32, ..ended };
         Outcome { ended, left: named, tree: self.run.tree }

@@ -57,6 +57,7 @@ fn start(agent: &Agent, path: &str, env: &Env) -> io::Result<Running> {
         outputs: vec![(Kind::Stdout, output)],
         input: Some(master),
         terminal: true,
+        kernel: None,
     })
 }
 

@@ -51,10 +51,10 @@ impl Spare {
         let scratch = Scratch::make()?;
         let mut command = Command::new("/proc/self/exe");
         command.arg(ARGUMENT).env_clear().current_dir("/");
-        let running = exec::start(agent, &mut command, true, true)?;
+        let running = exec::start_claiming(agent, &mut command, true, true)?;
         // A walk finds processes by a variable that only they have; this one's were its test's too.
         match running.tree {
-            Tree::Cgroup(_) => Ok(Spare { scratch, running }),
+            Tree::Cgroup(..) => Ok(Spare { scratch, running }),
             Tree::Walk { .. } => Err(io::Error::other("no cgroup")),
         }
     }

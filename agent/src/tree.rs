@@ -1,9 +1,10 @@
 //! All processes that one command started, found and ended: by cgroup, or by walking `/proc` where
 //! no cgroup can be made.
 //!
-//! A cgroup holds whatever forks, however often and into whatever session. The walk finds what
-//! still has the session, an ancestor or the environment of the command, which a daemon can shed if
-//! it means to; it is for agents without root, outside a guest.
+//! A cgroup holds whatever forks, however often and into whatever session. Root can leave it; a
+//! machine's init therefore also looks for strays: processes outside its own cgroups that were not
+//! there before. The walk finds what still has the session, an ancestor or the environment of the
+//! command, which a daemon can shed if it means to; it is for agents without root, outside a guest.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -24,16 +25,27 @@ const KB_PER_PROCESS: u64 = 512;
 const PROCESSES_MIN: u64 = 256;
 /// No process's session.
 const NOT_STARTED: i32 = -1;
+/// `PF_KTHREAD` among the flags of a process.
+const KERNEL_THREAD: u32 = 0x0020_0000;
 /// How often the walk looks again while it waits for the killed to be gone.
 const WALK_TICK: Duration = Duration::from_millis(2);
 
 /// The processes of one command.
 pub(crate) enum Tree {
-    /// In this folder of cgroup2.
-    Cgroup(PathBuf),
+    /// In this folder of cgroup2, and where strays are looked for, if they are.
+    Cgroup(PathBuf, Option<Outside>),
     /// Marked with this value of `ORCA_SCOPE`, or in the session that the first process leads. In
     /// the middle of an exec, a process shows no environment.
     Walk { mark: String, session: i32 },
+}
+
+/// The cgroups that are not the agent's to make, where all that is not a request's lives.
+pub(crate) struct Outside {
+    /// What is passed over below `mount`: the agent's own.
+    own: PathBuf,
+    mount: PathBuf,
+    /// The processes that were there at first, sorted.
+    before: Vec<i32>,
 }
 
 /// Where this agent may make cgroups, if anywhere.
@@ -78,14 +90,21 @@ impl Tree {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let name = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         match root.map(|root| root.join(&name)) {
-            Some(folder) if fs::create_dir(&folder).is_ok() => Tree::Cgroup(folder),
+            Some(folder) if fs::create_dir(&folder).is_ok() => Tree::Cgroup(folder, None),
             _ => Tree::Walk { mark: name, session: NOT_STARTED },
+        }
+    }
+
+    /// Has new processes outside the agent's cgroups belong to this tree.
+    pub(crate) fn claim(&mut self, strays: Option<Outside>) {
+        if let Tree::Cgroup(_, outside) = self {
+            *outside = strays;
         }
     }
 
     /// What the first process must enter before it starts.
     pub(crate) fn procs(&self) -> Option<OwnedFd> {
-        let Tree::Cgroup(folder) = self else { return None };
+        let Tree::Cgroup(folder, _) = self else { return None };
         let procs = File::options().write(true).open(folder.join("cgroup.procs"));
         procs.ok().map(OwnedFd::from)
     }
@@ -93,7 +112,7 @@ impl Tree {
     /// What the first process must find in its environment.
     pub(crate) fn mark(&self) -> Option<(&'static str, &str)> {
         match self {
-            Tree::Cgroup(_) => None,
+            Tree::Cgroup(..) => None,
             Tree::Walk { mark, .. } => Some((MARK, mark)),
         }
     }
@@ -108,13 +127,10 @@ impl Tree {
     /// The ids of all processes that are alive.
     pub(crate) fn pids(&self) -> Vec<i32> {
         match self {
-            Tree::Cgroup(folder) => {
+            Tree::Cgroup(folder, outside) => {
                 let mut pids = Vec::new();
-                for_each_cgroup(folder, &mut |cgroup| {
-                    let procs = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
-                    pids.extend(procs.lines().filter_map(|line| line.parse::<i32>().ok()));
-                });
-                pids.retain(|&pid| pid > 0);
+                for_each_cgroup(folder, &mut |cgroup| pids.extend(members(cgroup)));
+                pids.extend(outside.iter().flat_map(Outside::strays));
                 pids
             }
             Tree::Walk { mark, session } => walk(mark, *session),
@@ -131,8 +147,11 @@ impl Tree {
 
     /// Sends KILL to every process, those being forked included.
     pub(crate) fn kill(&self) {
-        if let Tree::Cgroup(folder) = self {
+        if let Tree::Cgroup(folder, outside) = self {
             if write(&folder.join("cgroup.kill"), "1") {
+                for pid in outside.iter().flat_map(Outside::strays) {
+                    _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                }
                 return;
             }
             // Before Linux 5.14. The frozen cannot fork, and die of KILL all the same.
@@ -159,19 +178,21 @@ impl Tree {
     /// Whether any process is alive.
     pub(crate) fn is_populated(&self) -> bool {
         match self {
-            Tree::Cgroup(folder) => fs::read_to_string(folder.join("cgroup.events"))
-                .is_ok_and(|events| !events.contains("populated 0")),
+            Tree::Cgroup(folder, outside) => {
+                is_populated(folder) || outside.iter().any(|outside| !outside.strays().is_empty())
+            }
             Tree::Walk { .. } => !self.pids().is_empty(),
         }
     }
 
     fn wait_for_change(&self, at_most: Duration) {
-        let Tree::Cgroup(folder) = self else {
-            std::thread::sleep(WALK_TICK);
-            return;
+        let folder = match self {
+            Tree::Cgroup(folder, _) if is_populated(folder) => folder,
+            // Of strays nobody tells.
+            _ => return std::thread::sleep(WALK_TICK.min(at_most)),
         };
         let Ok(events) = File::open(folder.join("cgroup.events")) else { return };
-        if self.is_populated() {
+        if is_populated(folder) {
             let mut fds = [PollFd::new(events.as_fd(), PollFlags::POLLPRI)];
             _ = poll(&mut fds, PollTimeout::try_from(at_most).unwrap_or(PollTimeout::MAX));
         }
@@ -180,10 +201,54 @@ impl Tree {
 
 impl Drop for Tree {
     fn drop(&mut self) {
-        if let Tree::Cgroup(folder) = self {
+        if let Tree::Cgroup(folder, _) = self {
             for_each_cgroup(folder, &mut |cgroup| _ = fs::remove_dir(cgroup));
         }
     }
+}
+
+impl Outside {
+    /// As it is now; `own` is where the agent makes cgroups.
+    pub(crate) fn now(own: &Path) -> Option<Outside> {
+        let mount = own.parent()?.to_owned();
+        let mut outside = Outside { own: own.to_owned(), mount, before: Vec::new() };
+        outside.before = outside.members();
+        outside.before.sort_unstable();
+        Some(outside)
+    }
+
+    fn members(&self) -> Vec<i32> {
+        let mut pids = members(&self.mount);
+        for entry in fs::read_dir(&self.mount).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) && entry.path() != self.own {
+                for_each_cgroup(&entry.path(), &mut |cgroup| pids.extend(members(cgroup)));
+            }
+        }
+        pids
+    }
+
+    /// New processes, neither the kernel's own nor its helpers.
+    fn strays(&self) -> Vec<i32> {
+        let is_new = |pid: &i32| self.before.binary_search(pid).is_err();
+        let is_kernels = |pid: i32| Process::read(pid).is_some_and(|process| process.is_kernels);
+        let is_stray = |pid: &i32| {
+            Process::read(*pid)
+                .is_some_and(|process| !process.is_kernels && !is_kernels(process.parent))
+        };
+        self.members().into_iter().filter(is_new).filter(is_stray).collect()
+    }
+}
+
+/// The processes in `cgroup` itself.
+fn members(cgroup: &Path) -> Vec<i32> {
+    let procs = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
+    procs.lines().filter_map(|line| line.parse().ok()).filter(|&pid| pid > 0).collect()
+}
+
+/// Whether any process lives in `cgroup` or below it.
+fn is_populated(cgroup: &Path) -> bool {
+    fs::read_to_string(cgroup.join("cgroup.events"))
+        .is_ok_and(|events| !events.contains("populated 0"))
 }
 
 /// Visits `folder` and every cgroup below it, the deepest first.
@@ -207,7 +272,16 @@ pub(crate) fn name_of(pid: i32) -> String {
     name.chars().map(|c| if c.is_control() || c.is_whitespace() { '_' } else { c }).collect()
 }
 
+/// What `/proc/PID/stat` says of a process that is alive.
 struct Process {
+    parent: i32,
+    session: i32,
+    /// Whether it is a thread of the kernel.
+    is_kernels: bool,
+}
+
+/// A process on the walk.
+struct Walked {
     pid: i32,
     parent: i32,
     found: bool,
@@ -215,12 +289,12 @@ struct Process {
 
 fn walk(mark: &str, session: i32) -> Vec<i32> {
     let entry = format!("{MARK}={mark}");
-    let mut all: Vec<Process> = fs::read_dir("/proc")
+    let mut all: Vec<Walked> = fs::read_dir("/proc")
         .into_iter()
         .flatten()
         .flatten()
         .filter_map(|dir| dir.file_name().to_str()?.parse().ok())
-        .filter_map(|pid| read_process(pid, entry.as_bytes(), session))
+        .filter_map(|pid| look_at(pid, entry.as_bytes(), session))
         .collect();
     let mut grew = true;
     while grew {
@@ -237,21 +311,31 @@ fn walk(mark: &str, session: i32) -> Vec<i32> {
 }
 
 /// Process `pid`, unless it is dead already.
-fn read_process(pid: i32, entry: &[u8], session: i32) -> Option<Process> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    // The name stands in parentheses and may hold some itself.
-    let close = stat.iter().rposition(|&b| b == b')')?;
-    let rest = std::str::from_utf8(&stat[close + 1..]).ok()?;
-    let mut fields = rest.split_ascii_whitespace();
-    if matches!(fields.next()?, "Z" | "X") {
-        return None;
-    }
-    let parent = fields.next()?.parse().ok()?;
-    // The process group comes in between.
-    let in_session = fields.nth(1)?.parse() == Ok(session);
+fn look_at(pid: i32, entry: &[u8], session: i32) -> Option<Walked> {
+    let process = Process::read(pid)?;
     let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    let found = in_session || environment.split(|&b| b == 0).any(|variable| variable == entry);
-    Some(Process { pid, parent, found })
+    let marked = || environment.split(|&b| b == 0).any(|variable| variable == entry);
+    let found = process.session == session || marked();
+    Some(Walked { pid, parent: process.parent, found })
+}
+
+impl Process {
+    /// Process `pid`, unless it is dead already.
+    fn read(pid: i32) -> Option<Process> {
+        let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+        // The name stands in parentheses and may hold some itself.
+        let close = stat.iter().rposition(|&b| b == b')')?;
+        let rest = std::str::from_utf8(&stat[close + 1..]).ok()?;
+        let mut fields = rest.split_ascii_whitespace();
+        if matches!(fields.next()?, "Z" | "X") {
+            return None;
+        }
+        let parent = fields.next()?.parse().ok()?;
+        // The process group comes in between; behind it the terminal and its foreground.
+        let session = fields.nth(1)?.parse().ok()?;
+        let flags: u32 = fields.nth(2)?.parse().ok()?;
+        Some(Process { parent, session, is_kernels: flags & KERNEL_THREAD != 0 })
+    }
 }
 
 #[cfg(test)]
@@ -295,10 +379,10 @@ mod tests {
         let root = cgroup_root();
         let tree = Tree::new(root.as_deref());
         let folder = match &tree {
-            Tree::Cgroup(folder) => folder.clone(),
+            Tree::Cgroup(folder, _) => folder.clone(),
             Tree::Walk { .. } => PathBuf::from("/no/such/cgroup"),
         };
-        assert_eq!(matches!(tree, Tree::Cgroup(_)), root.is_some());
+        assert_eq!(matches!(tree, Tree::Cgroup(..)), root.is_some());
         drop(check(tree));
         assert!(!folder.exists());
     }

@@ -19,6 +19,10 @@ pub const BYE: &str = "BYE";
 pub const OK: &str = "OK";
 /// Begins every refusal: `ERR <why>`.
 pub const ERR: &str = "ERR ";
+/// Begins a reply line during a test: the first line of something that the guest's kernel complained of.
+pub const WARN: &str = "WARN ";
+/// Begins a reply line during a test: more of what the last [`WARN`] began.
+pub const KERNEL: &str = "KERNEL ";
 /// Where the host's project is mounted in the guest.
 pub const SHARE_DIR: &str = "/mnt/glacic";
 /// The 9p mount tag of the host's project.

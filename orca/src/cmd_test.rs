@@ -137,6 +137,7 @@ fn make_jobs(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Job
             env: env.clone(),
             timeout: planned.timeout,
             silence: config.silence.map(|silence| silence.mul_f64(lab.factor)),
+            fail_on_warn: config.raw.fail_on_warn,
         },
         dir: lab.log_dir.join(&planned.test.path),
     };

@@ -48,12 +48,15 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What an I/O error says, in lower case and without the `(os error N)` that helps nobody.
+/// What an I/O error says, begun in lower case unless with a name, and without the `(os error N)` that helps nobody.
 pub fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
     let mut chars = text.chars();
     match chars.next() {
+        Some(first) if chars.clone().next().is_some_and(char::is_uppercase) => {
+            std::iter::once(first).chain(chars).collect()
+        }
         Some(first) => first.to_lowercase().chain(chars).collect(),
         None => String::from("unknown error"),
     }

@@ -139,6 +139,17 @@ pub struct Timing {
     pub teardown: Duration,
 }
 
+/// What the guest's kernel complained of while a test ran: warnings, bugs, stalls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Complaints {
+    /// The first line of each, bounded in number.
+    pub titles: Vec<String>,
+    /// Those lines and what followed them, bounded.
+    pub lines: Vec<String>,
+    /// Whether they fail the test.
+    pub fatal: bool,
+}
+
 /// One attempt at one test.
 #[derive(Clone, Debug)]
 pub struct Attempt {
@@ -168,6 +179,8 @@ pub struct Attempt {
     pub dir: Option<PathBuf>,
     /// The end of its standard error, bounded.
     pub stderr_tail: String,
+    /// What its machine's kernel complained of.
+    pub kernel: Complaints,
     /// What the agent and the recorder had to say: processes left behind, output cut off.
     pub notes: Vec<String>,
 }
@@ -176,5 +189,13 @@ impl Attempt {
     /// Good only at a later attempt.
     pub fn is_flaky(&self) -> bool {
         self.attempt > 1 && self.outcome.is_good()
+    }
+
+    /// Why it failed, each reason a lowercase fragment.
+    pub fn reasons(&self) -> Vec<String> {
+        let mut reasons = self.suite.reasons();
+        let complaints = self.kernel.titles.iter().filter(|_| self.kernel.fatal);
+        reasons.extend(complaints.map(|title| format!("the kernel complained: {title}")));
+        reasons
     }
 }

@@ -143,12 +143,15 @@ impl Guest {
 
     fn receive(&mut self, deadline: Instant) -> io::Result<Frame> {
         let left = deadline.saturating_duration_since(Instant::now());
+        let late = || io::Error::new(io::ErrorKind::TimedOut, "the agent did not answer in time");
+        // A peer that says something all the time keeps the inbox ready, and the default would never come.
+        if left.is_zero() {
+            return Err(late());
+        }
         select! {
             recv(self.inbox) -> frame => frame.map_err(|_| io::ErrorKind::UnexpectedEof.into()),
             recv(self.stop) -> _ => Err(io::ErrorKind::Interrupted.into()),
-            default(left) => {
-                Err(io::Error::new(io::ErrorKind::TimedOut, "the agent did not answer in time"))
-            }
+            default(left) => Err(late()),
         }
     }
 }
@@ -264,6 +267,50 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         drop(theirs);
         assert_eq!(connect(ours, soon()).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_peer_that_says_everything_but_the_answer_runs_into_the_deadline() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let flood = std::thread::spawn(move || {
+            theirs.write_all(b"HELLO AGENT_v1\nOK\n").unwrap();
+            while wire::write_frame(&mut theirs, Kind::Reply, 99, b"x").is_ok() {}
+        });
+        let mut guest = connect(ours, soon()).unwrap();
+        let error = guest.ask(Command::Ping, Instant::now() + Duration::from_millis(20));
+        assert_eq!(error.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        drop(guest);
+        flood.join().unwrap();
+    }
+
+    #[test]
+    fn no_mutation_of_what_an_agent_says_panics_or_hangs() {
+        let mut good = b"HELLO AGENT_v1\nOK\n".to_vec();
+        for (kind, id, payload) in [
+            (Kind::Reply, 1, &b"TAP_START x_test.sh"[..]),
+            (Kind::Stdout, 1, b"1..1\nok 1\n"),
+            (Kind::File, 1, b"a/b"),
+            (Kind::Data, 1, &[0; 300]),
+            (Kind::Reply, 1, b"WARN BUG: x"),
+            (Kind::Reply, 1, b"TAP_END x_test.sh exit=0 left=2"),
+            (Kind::Reply, 2, b"PONG"),
+        ] {
+            wire::write_frame(&mut good, kind, id, payload).unwrap();
+        }
+        let mut answers = 0;
+        for seed in 1..=400 {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            theirs.write_all(&crate::mutate::mutation(&good, seed)).unwrap();
+            theirs.shutdown(std::net::Shutdown::Write).unwrap();
+            // Nothing more comes: whoever still waits at the deadline has missed the end.
+            let deadline = soon();
+            if let Ok(mut guest) = connect(ours, deadline) {
+                let ran = guest.exec(":", deadline).is_ok();
+                answers += u32::from(ran && guest.ask(Command::Ping, deadline).is_ok());
+            }
+            assert!(Instant::now() < deadline, "seed {seed}");
+        }
+        assert!((1..400).contains(&answers), "{answers}: the mutations are too mild or too wild");
     }
 
     #[test]

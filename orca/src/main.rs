@@ -17,6 +17,8 @@ mod header;
 mod image;
 mod logdir;
 mod machine;
+#[cfg(test)]
+mod mutate;
 mod nursery;
 mod plan;
 mod pod;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 9] = [
     &[
         "error", "cancel", "rundir", "logdir", "sys", "nursery", "tty", "quote", "signals",
-        "trouble",
+        "trouble", "mutate",
     ],
     &["event", "tally", "exit", "history"],
     &["cli", "config", "discover", "header", "plan"],

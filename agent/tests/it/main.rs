@@ -5,6 +5,11 @@ mod frames;
 #[cfg(test)]
 mod kit;
 #[cfg(test)]
+#[path = "../../../orca/src/mutate.rs"]
+mod mutate;
+#[cfg(test)]
+mod mutation;
+#[cfg(test)]
 mod shell;
 #[cfg(test)]
 mod text;

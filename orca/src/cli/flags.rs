@@ -150,6 +150,17 @@ The time is meant for hardware virtualisation and is multiplied by --timeout-fac
         },
     },
     Flag {
+        long: "fail-on-warn",
+        short: None,
+        value: None,
+        group: Group::Running,
+        on: TESTS,
+        help: "fail a test whose kernel complains",
+        doc: "A warning, bug, stall or hung task in the kernel's log while a test runs fails that test, whatever its TAP says; without \
+this it is a note. What processes write into that log does not count. Has no effect with --machine local.",
+        set: |raw, _| switch(&mut raw.fail_on_warn),
+    },
+    Flag {
         long: "reuse",
         short: None,
         value: None,

@@ -21,6 +21,7 @@ pub struct Raw {
     pub debug: bool,
     pub env: Vec<(String, OsString)>,
     pub fail_fast: Option<usize>,
+    pub fail_on_warn: bool,
     pub format: Option<Format>,
     pub initrd: Option<PathBuf>,
     pub jobs: Option<usize>,

@@ -145,7 +145,8 @@ impl State {
         } else {
             self.running = self.running.saturating_sub(1);
         }
-        attempt.retried = self.level.is_none() && self.may_retry(&attempt);
+        let hopeless = self.boot_failures >= BOOT_FAILURES_MAX;
+        attempt.retried = self.level.is_none() && !hopeless && self.may_retry(&attempt);
         let test = attempt.test;
         let again = attempt.retried.then(|| self.next_attempt(&attempt));
         let event = Event::TestFinished(Box::new(attempt));
@@ -155,7 +156,7 @@ impl State {
             Some(job) => self.waiting.push_front(job),
             None => self.done[test] = true,
         }
-        if self.boot_failures >= BOOT_FAILURES_MAX {
+        if hopeless {
             let why = format!("{BOOT_FAILURES_MAX} machines in a row failed to boot");
             actions.extend(self.raise(Level::Drain, &why));
         }
@@ -208,6 +209,7 @@ fn not_run(job: &Job) -> Attempt {
         timing: Default::default(),
         dir: None,
         stderr_tail: String::new(),
+        kernel: Default::default(),
         notes: Vec::new(),
     }
 }

@@ -200,7 +200,7 @@ impl Started {
             (io::ErrorKind::TimedOut, ..) => format!("{} ({} s)", plain(error), limit.as_secs()),
             _ => plain(error),
         };
-        Trouble { kind: Kind::Boot, detail, console }
+        Trouble { kind: Kind::Boot, detail, console: console::last_words(&console) }
     }
 }
 

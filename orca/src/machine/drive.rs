@@ -8,12 +8,16 @@ use crate::cancel::{Cancel, Level};
 use crate::guest::Guest;
 use crate::trouble::Kind;
 use agent::wire::{self, Command, Ended, Frame, Request};
-use crossbeam::channel::{never, select};
+use crossbeam::channel::{Receiver, never, select};
+use std::convert::Infallible;
 use std::io;
 use std::time::{Duration, Instant};
 
 /// How long the guest may be silent before it is asked whether it is there.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// How long a machine whose kernel said that it panics may take to prove that it did not. Most have ended long before.
+const PANIC_GRACE: Duration = Duration::from_millis(1500);
 
 /// The bounds that are the machine's, not the test's.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +52,7 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// Runs one test and feeds `sink` until its end marker.
+/// Runs one test and feeds `sink` until its end marker. `panicked` closes when there is reason to think that the kernel is dead.
 ///
 /// # Errors
 /// A [`Fault`] when there is none to come.
@@ -57,6 +61,7 @@ pub fn drive(
     order: &Order,
     bounds: Bounds,
     cancel: &Cancel,
+    panicked: &Receiver<Infallible>,
     sink: &mut dyn Sink,
 ) -> Result<Ran, Fault> {
     let request = Request { command: Command::Test(order.path.clone()), env: order.env.clone() };
@@ -70,10 +75,12 @@ pub fn drive(
         spoke: now,
         heard: now,
         pinged: None,
+        patience: bounds.hung,
         cut_by: None,
         bounds,
     };
     let mut cut_asked = cancel.on(Level::Cut).clone();
+    let mut panicked = panicked.clone();
     loop {
         // Looked at first: a flood keeps the inbox ready, and `select!` would never come to its default.
         if Instant::now() >= run.wake() {
@@ -92,6 +99,10 @@ pub fn drive(
             recv(cut_asked) -> _ => {
                 cut_asked = never();
                 run.cut(guest, Cut::Cancelled)?;
+            }
+            recv(panicked) -> _ => {
+                panicked = never();
+                run.doubt(guest);
             }
             recv(cancel.on(Level::Kill)) -> _ => {
                 return Err(Fault::new(Kind::Killed, "the run was told to end at once"));
@@ -114,6 +125,8 @@ struct Run {
     heard: Instant,
     /// When the unanswered `PING` was sent.
     pinged: Option<Instant>,
+    /// How long it may stay unanswered.
+    patience: Duration,
     /// When a cut test is given up on.
     cut_by: Option<Instant>,
     bounds: Bounds,
@@ -122,7 +135,7 @@ struct Run {
 impl Run {
     /// When `tick` has something to do.
     fn wake(&self) -> Instant {
-        let life = self.pinged.map_or(self.heard + HEARTBEAT, |at| at + self.bounds.hung);
+        let life = self.pinged.map_or(self.heard + HEARTBEAT, |at| at + self.patience);
         let end = match self.cut_by {
             Some(at) => at,
             None => self.silence.map_or(self.end_by, |s| self.end_by.min(self.spoke + s)),
@@ -136,8 +149,8 @@ impl Run {
             let detail = "the test was told to end and neither it nor the agent did";
             return Err(Fault::new(Kind::Hung, detail));
         }
-        if self.pinged.is_some_and(|at| now >= at + self.bounds.hung) {
-            let detail = format!("no answer to PING in {} s", self.bounds.hung.as_secs());
+        if self.pinged.is_some_and(|at| now >= at + self.patience) {
+            let detail = format!("no answer to PING in {:.0} s", self.patience.as_secs_f64());
             return Err(Fault::new(Kind::Hung, detail));
         }
         if self.cut.is_none() && now >= self.end_by {
@@ -149,6 +162,14 @@ impl Run {
             guest.send(&Request::new(Command::Ping))?;
         }
         Ok(())
+    }
+
+    /// Asks a machine that looks dead whether it is, and does not wait long.
+    fn doubt(&mut self, guest: &mut Guest) {
+        self.patience = PANIC_GRACE.min(self.bounds.hung);
+        self.pinged = Some(Instant::now());
+        // One that is gone already shows in the inbox.
+        let _ = guest.send(&Request::new(Command::Ping));
     }
 
     fn cut(&mut self, guest: &mut Guest, why: Cut) -> Result<(), Fault> {
@@ -164,6 +185,7 @@ impl Run {
     fn take(&mut self, frame: &Frame, sink: &mut dyn Sink) -> Result<Option<Ended>, Fault> {
         self.heard = Instant::now();
         self.pinged = None;
+        self.patience = self.bounds.hung;
         if frame.id != self.id {
             return Ok(None); // a PONG, or the OK to CANCEL
         }
@@ -196,7 +218,11 @@ impl Run {
             let bad = || Fault::new(Kind::Refused, format!("unreadable end marker `{line}`"));
             return Ended::parse(&line).map(Some).ok_or_else(bad);
         }
-        if !line.starts_with("TAP_START ") {
+        if let Some(said) = line.strip_prefix(wire::WARN) {
+            sink.kernel(said, true);
+        } else if let Some(said) = line.strip_prefix(wire::KERNEL) {
+            sink.kernel(said, false);
+        } else if !line.starts_with("TAP_START ") {
             sink.note(&line);
         }
         Ok(None)
@@ -219,6 +245,7 @@ mod tests {
         }
         fn stderr(&mut self, _: &[u8]) {}
         fn note(&mut self, _: &str) {}
+        fn kernel(&mut self, _: &str, _: bool) {}
         fn file(&mut self, _: &[u8]) {}
         fn data(&mut self, _: &[u8]) {}
     }
@@ -241,8 +268,36 @@ mod tests {
         let bounds = Bounds { hung: Duration::from_secs(60), cut: Duration::from_millis(50) };
         let (_canceller, cancel) = cancel::channel();
         // The agent never ends the test, so the cut's own deadline has to come through as well.
-        let fault = drive(&mut guest, &order, bounds, &cancel, &mut Slow).unwrap_err();
+        let fault = drive(&mut guest, &order, bounds, &cancel, &never(), &mut Slow).unwrap_err();
         assert_eq!(fault.kind, Kind::Hung, "{}", fault.detail);
+        drop(guest);
+        agent.join().unwrap();
+    }
+
+    #[test]
+    fn what_only_looks_like_a_panic_costs_nothing() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let agent = std::thread::spawn(move || {
+            let mut out = theirs.try_clone().unwrap();
+            let mut input = BufReader::new(theirs);
+            out.write_all(b"HELLO AGENT_v1\n").unwrap();
+            input.read_line(&mut String::new()).unwrap();
+            out.write_all(b"OK\n").unwrap();
+            let test = wire::read_frame(&mut input).unwrap().unwrap();
+            let ping = wire::read_frame(&mut input).unwrap().unwrap();
+            assert_eq!(ping.payload, b"PING");
+            for (id, line) in [(ping.id, "PONG"), (test.id, "TAP_END x exit=0")] {
+                wire::write_frame(&mut out, wire::Kind::Reply, id, line.as_bytes()).unwrap();
+            }
+        });
+        let far = Duration::from_secs(60);
+        let mut guest = Guest::connect(ours, Instant::now() + far, &never()).unwrap();
+        let order = Order { timeout: far, ..Order::default() };
+        let (_canceller, cancel) = cancel::channel();
+        let panicked = crossbeam::channel::bounded(0).1;
+        let bounds = Bounds { hung: far, cut: far };
+        let ran = drive(&mut guest, &order, bounds, &cancel, &panicked, &mut Slow).unwrap();
+        assert_eq!(ran.ended, Ended::default());
         drop(guest);
         agent.join().unwrap();
     }

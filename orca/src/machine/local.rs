@@ -88,11 +88,14 @@ impl Machine for Local {
     }
 
     fn run(&mut self, order: &Order, cancel: &Cancel, sink: &mut dyn Sink) -> Result<Ran, Trouble> {
-        drive::drive(&mut self.guest, order, self.bounds, cancel, sink).map_err(|fault| Trouble {
-            kind: fault.kind,
-            detail: fault.detail,
-            console: "<empty>".to_owned(),
-        })
+        let panicked = crossbeam::channel::never();
+        drive::drive(&mut self.guest, order, self.bounds, cancel, &panicked, sink).map_err(
+            |fault| Trouble {
+                kind: fault.kind,
+                detail: fault.detail,
+                console: "<empty>".to_owned(),
+            },
+        )
     }
 
     fn phases(&self) -> &[Phase] {

@@ -3,6 +3,7 @@
 //! The pod knows this and nothing of QEMU. Behind it stand [`vm`] (the real one), [`local`] (the agent as a child process) and, in
 //! tests, a scripted fake.
 
+mod autopsy;
 pub mod blueprint;
 pub mod drive;
 mod freeze;
@@ -38,6 +39,8 @@ pub struct Order {
     pub timeout: Duration,
     /// How long it may print nothing; `None`: as long as it likes.
     pub silence: Option<Duration>,
+    /// Whether a complaint of the kernel fails it.
+    pub fail_on_warn: bool,
 }
 
 /// Where a running test's output goes. All methods are called on the worker's thread, in order of arrival.
@@ -48,6 +51,8 @@ pub trait Sink {
     fn stderr(&mut self, bytes: &[u8]);
     /// Something the agent has to say about it: processes left behind, artifacts cut off.
     fn note(&mut self, line: &str);
+    /// A line of the guest's kernel log; `begins` a complaint, or goes on with one.
+    fn kernel(&mut self, line: &str, begins: bool);
     /// An artifact begins, at this path relative to the artifacts folder.
     fn file(&mut self, path: &[u8]);
     /// The next bytes of the artifact begun last; none at its end.

@@ -1,5 +1,6 @@
 //! The real machine: QEMU with an agent inside, ready for a test.
 
+use super::autopsy::{Autopsy, autopsy};
 use super::blueprint::Started;
 use super::drive::{self, Bounds, Fault};
 use super::{Machine, Order, Phase, Ran, Sink};
@@ -34,14 +35,20 @@ impl Vm {
 
     /// Turns a fault of the connection into trouble, once the console has said its last.
     pub fn trouble(&mut self, fault: Fault) -> Trouble {
+        let found = (fault.kind == Kind::Hung).then(|| autopsy(&mut self.started));
         if fault.kind != Kind::Refused {
             self.started.parts.end();
         }
-        let console = self.started.parts.console.tail();
-        match console::death(&console) {
-            Some(death) if matches!(fault.kind, Kind::Lost | Kind::Hung) => {
-                Trouble { kind: Kind::Panicked, detail: death.to_owned(), console }
-            }
+        let Autopsy { before, console } = found.unwrap_or_else(|| {
+            let console = self.started.parts.console.tail();
+            Autopsy { before: console.clone(), console }
+        });
+        match console::death(&before) {
+            Some(death) if matches!(fault.kind, Kind::Lost | Kind::Hung) => Trouble {
+                kind: Kind::Panicked,
+                detail: death.to_owned(),
+                console: console::last_words(&before),
+            },
             _ => Trouble { kind: fault.kind, detail: fault.detail, console },
         }
     }
@@ -53,7 +60,8 @@ impl Machine for Vm {
     }
 
     fn run(&mut self, order: &Order, cancel: &Cancel, sink: &mut dyn Sink) -> Result<Ran, Trouble> {
-        drive::drive(&mut self.guest, order, self.bounds, cancel, sink)
+        let panicked = self.started.parts.console.panicked().clone();
+        drive::drive(&mut self.guest, order, self.bounds, cancel, &panicked, sink)
             .map_err(|fault| self.trouble(fault))
     }
 

@@ -4,7 +4,7 @@
 //! note.
 
 use super::Job;
-use crate::event::{Event, TestId};
+use crate::event::{Complaints, Event, TestId};
 use crate::machine::Sink;
 use agent::wire::Ended;
 use crossbeam::channel::Sender;
@@ -20,6 +20,9 @@ pub(super) const LOG_BYTES: u64 = 64 * 1024 * 1024;
 const STDERR_TAIL: usize = 4 * 1024;
 /// Notes kept.
 const NOTES_MAX: usize = 50;
+/// Lines of the kernel's complaints kept, and how many complaints are told of.
+const KERNEL_LINES: usize = 200;
+const COMPLAINTS_MAX: usize = 10;
 /// How often progress is told at most.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 /// The most artifacts one test may leave, and their size together in bytes.
@@ -36,6 +39,7 @@ pub(super) struct Recorder {
     stderr_tail: Vec<u8>,
     artifacts: Artifacts,
     notes: Vec<String>,
+    kernel: Complaints,
     told: Instant,
     spoke: Option<Instant>,
 }
@@ -45,6 +49,7 @@ pub(super) struct Recorded {
     pub(super) suite: tap::Suite,
     pub(super) stderr_tail: String,
     pub(super) notes: Vec<String>,
+    pub(super) kernel: Complaints,
 }
 
 impl Recorder {
@@ -63,6 +68,7 @@ impl Recorder {
             stderr_tail: Vec::new(),
             artifacts: Artifacts { dir: job.dir.join("artifacts"), ..Artifacts::default() },
             notes,
+            kernel: Complaints { fatal: job.order.fail_on_warn, ..Complaints::default() },
             told: Instant::now(),
             spoke: None,
         }
@@ -76,6 +82,10 @@ impl Recorder {
             }
         }
         self.notes.extend(self.artifacts.fault.take());
+        if !self.kernel.fatal {
+            let titles = self.kernel.titles.iter();
+            self.notes.extend(titles.map(|title| format!("the kernel complained: {title}")));
+        }
         let status = match ended {
             Some(Ended { signal: Some(signal), .. }) => tap::ExitStatus::signal(signal),
             Some(Ended { exit, .. }) => tap::ExitStatus::Code(exit),
@@ -85,6 +95,7 @@ impl Recorder {
             suite: self.parser.finish(status),
             stderr_tail: String::from_utf8_lossy(&self.stderr_tail).into_owned(),
             notes: self.notes,
+            kernel: self.kernel,
         }
     }
 
@@ -121,7 +132,16 @@ impl Sink for Recorder {
 
     fn note(&mut self, line: &str) {
         if self.notes.len() < NOTES_MAX {
-            self.notes.push(line.chars().filter(|c| !c.is_control()).collect());
+            self.notes.push(plain(line));
+        }
+    }
+
+    fn kernel(&mut self, line: &str, begins: bool) {
+        if begins && self.kernel.titles.len() < COMPLAINTS_MAX {
+            self.kernel.titles.push(plain(line));
+        }
+        if self.kernel.lines.len() < KERNEL_LINES {
+            self.kernel.lines.push(plain(line));
         }
     }
 
@@ -132,6 +152,11 @@ impl Sink for Recorder {
     fn data(&mut self, bytes: &[u8]) {
         self.artifacts.write(bytes);
     }
+}
+
+/// `line` without what a terminal would obey.
+fn plain(line: &str) -> String {
+    line.chars().filter(|c| !c.is_control()).collect()
 }
 
 /// A file that stops growing at [`LOG_BYTES`].

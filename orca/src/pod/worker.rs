@@ -120,10 +120,12 @@ impl Worker {
         timing: Timing,
     ) -> Attempt {
         let recorded = recorder.finish(result.as_ref().ok().map(|ran| ran.ended));
+        let complained = recorded.kernel.fatal && !recorded.kernel.titles.is_empty();
         let outcome = match result {
             Ok(Ran { cut: Some(Cut::Timeout), .. }) => Outcome::TimedOut { silence: false },
             Ok(Ran { cut: Some(Cut::Silence), .. }) => Outcome::TimedOut { silence: true },
             Ok(Ran { cut: Some(Cut::Cancelled), .. }) => Outcome::NotRun,
+            Ok(Ran { cut: None, .. }) if complained => Outcome::Failed,
             Ok(Ran { cut: None, .. }) => verdict(&recorded.suite),
             Err(trouble) if trouble.kind == Kind::Killed => Outcome::NotRun,
             Err(trouble) => Outcome::Errored(trouble),
@@ -142,6 +144,7 @@ impl Worker {
             timing,
             dir: Some(job.dir.clone()),
             stderr_tail: recorded.stderr_tail,
+            kernel: recorded.kernel,
             notes: recorded.notes,
         }
     }

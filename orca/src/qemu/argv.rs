@@ -140,15 +140,17 @@ fn boot(args: &mut Args, spec: &Spec, slot: &Slot) {
 }
 
 /// The kernel's command line. A kernel in trouble ends the machine at once: `panic=-1` reboots, `-no-reboot` makes that an exit.
+/// One that hangs can be asked why: sysrq obeys whatever the image says, and an NMI, which only orca sends, is a panic with a trace.
 pub fn kernel_command_line(spec: &Spec) -> String {
     let root = if spec.rootfs.is_some() { "root=/dev/vda rw" } else { "orca.root=tmpfs" };
     let mut line = format!(
-        "console={} {root} agent_mode=true orca.share=later panic=-1 oops=panic quiet",
+        "console={} {root} agent_mode=true orca.share=later panic=-1 oops=panic quiet sysctl.kernel.hung_task_panic=1 \
+         sysctl.kernel.sysrq=1",
         spec.arch.row().console
     );
     if spec.arch == Arch::X86_64 {
         // The timer works; probing whether it does costs emulated milliseconds. A copy's clocks are set, not compared.
-        line.push_str(" no_timer_check tsc=nowatchdog");
+        line.push_str(" no_timer_check tsc=nowatchdog unknown_nmi_panic");
     }
     if !spec.accel.is_hardware() {
         // QEMU translates code per virtual address: with every program at another address in every process, each `sh -c :` is

@@ -9,28 +9,56 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// How much of the console is kept in memory, in bytes.
 const TAIL_BYTES: usize = 16 * 1024;
 /// How much of the console goes to its file, in bytes; a guest that floods it stays in the tail only.
 const FILE_BYTES: u64 = 16 * 1024 * 1024;
 
+/// What every kernel says that panics, whatever it does then.
+const PANIC: &str = "Kernel panic - not syncing";
 /// What a kernel says when it dies. Each is looked for in the tail once the machine is gone.
-const DEATHS: [&str; 5] = [
-    "Kernel panic - not syncing",
+const DEATHS: [&str; 10] = [
+    PANIC,
     "BUG: unable to handle",
+    "BUG: kernel NULL pointer",
+    "Unable to handle kernel",
+    "kernel BUG at",
+    "invalid opcode:",
     "general protection fault",
+    "Internal error:",
     "Oops:",
     "watchdog: BUG: soft lockup",
 ];
+/// How much of a dying kernel's words is shown, in lines: the registers behind them are in the console's file.
+const DEATH_LINES: usize = 40;
 
 /// A running copy of one console. The thread ends when QEMU closes its end.
 #[derive(Debug)]
 pub struct Console {
-    tail: Arc<Mutex<VecDeque<u8>>>,
+    tail: Arc<Mutex<Tail>>,
     keyboard: UnixStream,
     ended: Receiver<Infallible>,
+    panicked: Receiver<Infallible>,
+    grew: Receiver<()>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// The end of what was said.
+#[derive(Debug, Default)]
+struct Tail {
+    bytes: VecDeque<u8>,
+    /// How many bytes there have been in all.
+    total: u64,
+}
+
+/// Who is told of what the copier sees.
+struct Told {
+    tail: Arc<Mutex<Tail>>,
+    /// Dropped when the kernel panics.
+    panic: Option<Sender<Infallible>>,
+    grew: Sender<()>,
 }
 
 /// Where a passed-through console goes as well (`--debug`).
@@ -43,20 +71,27 @@ impl Console {
     /// When the file cannot be created or no thread can be started.
     pub fn start(stream: UnixStream, log: &Path, tee: Option<Tee>) -> io::Result<Console> {
         let file = File::create(log)?;
-        let tail = Arc::new(Mutex::new(VecDeque::new()));
-        let shared = Arc::clone(&tail);
+        let tail = Arc::new(Mutex::new(Tail::default()));
+        let (panic, panicked) = bounded(0);
+        let (growth, grew) = bounded(1);
+        let told = Told { tail: Arc::clone(&tail), panic: Some(panic), grew: growth };
         let keyboard = stream.try_clone()?;
         let (running, ended) = bounded(0);
         let thread = std::thread::Builder::new().name("console".into()).spawn(move || {
             let _running: Sender<Infallible> = running;
-            copy(stream, file, tee, &shared);
+            copy(stream, file, tee, told);
         })?;
-        Ok(Console { tail, keyboard, ended, thread: Some(thread) })
+        Ok(Console { tail, keyboard, ended, panicked, grew, thread: Some(thread) })
     }
 
     /// Ready (closed) once the console has ended, which it does with QEMU.
     pub fn ended(&self) -> &Receiver<Infallible> {
         &self.ended
+    }
+
+    /// Ready (closed) once the kernel has said that it panics, or with the console.
+    pub fn panicked(&self) -> &Receiver<Infallible> {
+        &self.panicked
     }
 
     /// What is written here is typed on the console.
@@ -69,11 +104,35 @@ impl Console {
 
     /// The end of what the guest said, as text that is safe to show; `<empty>` where it said nothing.
     pub fn tail(&self) -> String {
-        let bytes: Vec<u8> = lock(&self.tail).iter().copied().collect();
+        let safe = self.since(0);
+        if safe.trim().is_empty() { "<empty>".to_owned() } else { safe }
+    }
+
+    /// How much the guest has said so far, in bytes.
+    pub fn total(&self) -> u64 {
+        lock(&self.tail).total
+    }
+
+    /// What the guest said when it had said `total` bytes, as far as the tail has it.
+    pub fn since(&self, total: u64) -> String {
+        let tail = lock(&self.tail);
+        let first = tail.total - tail.bytes.len() as u64;
+        let skip = usize::try_from(total.saturating_sub(first)).unwrap_or(usize::MAX);
+        let bytes: Vec<u8> = tail.bytes.iter().skip(skip).copied().collect();
+        drop(tail);
         let text = String::from_utf8_lossy(&bytes);
         let safe: String =
             text.chars().filter(|c| *c == '\n' || *c == '\t' || !c.is_control()).collect();
-        if safe.trim().is_empty() { "<empty>".to_owned() } else { safe.trim_end().to_owned() }
+        safe.trim_end().to_owned()
+    }
+
+    /// Waits until the guest has said nothing for `quiet`, at most until `deadline`.
+    pub fn settle(&self, quiet: Duration, deadline: Instant) {
+        while let Some(left) = deadline.checked_duration_since(Instant::now()) {
+            if self.grew.recv_timeout(quiet.min(left)).is_err() {
+                return;
+            }
+        }
     }
 
     /// Waits for the end of the console, which comes with the end of QEMU; then the tail is complete.
@@ -93,7 +152,15 @@ pub fn death(console: &str) -> Option<&str> {
         .map(|line| line.split_once("] ").map_or(line, |(_, text)| text))
 }
 
-fn copy(mut stream: UnixStream, mut file: File, mut tee: Option<Tee>, tail: &Mutex<VecDeque<u8>>) {
+/// What is worth showing of `console`: from a kernel's first word of its death on, or all of it.
+pub fn last_words(console: &str) -> String {
+    let dies = |line: &&str| !DEATHS.iter().any(|death| line.contains(death));
+    let before = console.lines().take_while(dies).count();
+    let shown: Vec<&str> = console.lines().skip(before).take(DEATH_LINES).collect();
+    if shown.is_empty() { console.to_owned() } else { shown.join("\n") }
+}
+
+fn copy(mut stream: UnixStream, mut file: File, mut tee: Option<Tee>, mut told: Told) {
     let mut buffer = [0; 8192];
     let mut left = FILE_BYTES;
     loop {
@@ -111,14 +178,31 @@ fn copy(mut stream: UnixStream, mut file: File, mut tee: Option<Tee>, tail: &Mut
         if let Some(out) = &mut tee {
             let _ = out.write_all(bytes).and_then(|()| out.flush());
         }
-        let mut tail = lock(tail);
-        tail.extend(bytes);
-        let excess = tail.len().saturating_sub(TAIL_BYTES);
-        tail.drain(..excess);
+        told.tell(bytes);
     }
 }
 
-fn lock(tail: &Mutex<VecDeque<u8>>) -> MutexGuard<'_, VecDeque<u8>> {
+impl Told {
+    fn tell(&mut self, bytes: &[u8]) {
+        let mut tail = lock(&self.tail);
+        tail.bytes.extend(bytes);
+        tail.total += bytes.len() as u64;
+        let excess = tail.bytes.len().saturating_sub(TAIL_BYTES);
+        tail.bytes.drain(..excess);
+        if self.panic.is_some() {
+            // The reads cut anywhere.
+            let fresh = tail.bytes.len().saturating_sub(bytes.len() + PANIC.len());
+            let fresh = &tail.bytes.make_contiguous()[fresh..];
+            if memchr::memmem::find(fresh, PANIC.as_bytes()).is_some() {
+                self.panic = None;
+            }
+        }
+        // One waiting to be taken is enough.
+        let _ = self.grew.try_send(());
+    }
+}
+
+fn lock(tail: &Mutex<Tail>) -> MutexGuard<'_, Tail> {
     tail.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -143,10 +227,31 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_is_told_of_at_once_wherever_the_reads_cut() {
+        let log = std::env::temp_dir().join(format!("orca-panic-{}", std::process::id()));
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let console = Console::start(ours, &log, None).unwrap();
+        let far = Instant::now() + Duration::from_secs(60);
+        for byte in b"[ 1.0] Kernel panic - not syncin" {
+            theirs.write_all(&[*byte]).unwrap();
+        }
+        console.settle(Duration::from_millis(20), far);
+        assert!(console.panicked().try_recv().is_err_and(|e| e.is_empty()));
+        let before = console.total();
+        theirs.write_all(b"g: x").unwrap();
+        assert!(console.panicked().recv().is_err());
+        console.settle(Duration::from_millis(20), far);
+        assert_eq!(console.since(before), "g: x");
+        std::fs::remove_file(&log).unwrap();
+    }
+
+    #[test]
     fn a_panic_is_found_without_its_time_stamp() {
         let text =
             "[    1.0] hello\n[    3.250000] Kernel panic - not syncing: sysrq triggered crash\n";
         assert_eq!(death(text), Some("Kernel panic - not syncing: sysrq triggered crash"));
         assert_eq!(death("all is well"), None);
+        assert_eq!(last_words(text), text.lines().nth(1).unwrap());
+        assert_eq!(last_words("all\nis well"), "all\nis well");
     }
 }

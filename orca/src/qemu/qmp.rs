@@ -4,13 +4,13 @@
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, IoSlice, Read, Write};
+use std::io::{self, BufRead, BufReader, IoSlice, Write};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The longest answer that is read, in bytes; QEMU's own are a few hundred.
-const LINE_MAX: u64 = 1 << 20;
+const LINE_MAX: usize = 1 << 20;
 
 /// Events that are kept for a later wait; more are of no interest.
 const EVENTS_MAX: usize = 64;
@@ -147,26 +147,47 @@ impl Qmp {
     }
 
     fn read(&mut self, deadline: Instant) -> io::Result<Value> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        self.reader.get_ref().set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
-        let mut line = Vec::new();
-        let read = (&mut self.reader).take(LINE_MAX).read_until(b'\n', &mut line);
-        match read {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) => {}
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "QEMU did not answer in time"));
-            }
-            Err(e) => return Err(e),
-        }
+        let line = self.line(deadline)?;
         serde_json::from_slice(&line)
             .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, format!("not QMP: {e}")))
+    }
+
+    /// One line. The deadline holds for all of it, however slowly or endlessly it comes.
+    fn line(&mut self, deadline: Instant) -> io::Result<Vec<u8>> {
+        let late = || io::Error::new(io::ErrorKind::TimedOut, "QEMU did not answer in time");
+        let mut line = Vec::new();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(late());
+            }
+            self.reader.get_ref().set_read_timeout(Some(left))?;
+            let bytes = match self.reader.fill_buf() {
+                Ok([]) if line.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok([]) => return Ok(line),
+                Ok(bytes) => bytes,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Err(late()),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(e),
+            };
+            let end = memchr::memchr(b'\n', bytes);
+            let count = end.map_or(bytes.len(), |at| at + 1);
+            line.extend_from_slice(&bytes[..count]);
+            self.reader.consume(count);
+            if line.len() > LINE_MAX {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "not QMP: no end of line"));
+            }
+            if end.is_some() {
+                return Ok(line);
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}}, "capabilities": []}}"#;
 
@@ -223,6 +244,67 @@ mod tests {
         assert_eq!(not_json.kind(), io::ErrorKind::InvalidData);
         let not_qmp = Qmp::connect(scripted(&["{}"]), soon()).unwrap_err();
         assert_eq!(not_qmp.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn endless_talk_ends_at_the_deadline_or_the_bound() {
+        let soon_over = || Instant::now() + Duration::from_millis(30);
+        for (said, kind) in [
+            (
+                &br#"{"event": "RESUME"}
+"#[..],
+                io::ErrorKind::TimedOut,
+            ),
+            (b" ", io::ErrorKind::TimedOut),
+        ] {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            let talk = std::thread::spawn(move || {
+                writeln!(theirs, "{GREETING}\n{{\"return\": {{}}}}").unwrap();
+                while theirs.write_all(said).is_ok() {
+                    std::thread::yield_now();
+                }
+            });
+            let mut qmp = Qmp::connect(ours, soon()).unwrap();
+            let error = qmp.execute("query-status", Value::Null, soon_over()).unwrap_err();
+            // A fast host comes to the bound of a line first.
+            assert!(
+                error.kind() == kind || error.to_string().contains("no end of line"),
+                "{error}"
+            );
+            assert!(qmp.events.len() <= EVENTS_MAX);
+            drop(qmp);
+            talk.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn no_mutation_of_what_qemu_says_panics_or_hangs() {
+        let good = [
+            GREETING,
+            r#"{"return": {}}"#,
+            r#"{"event": "MIGRATION", "data": {"status": "completed"}}"#,
+            r#"{"timestamp": {"seconds": 1}, "event": "VSERPORT_CHANGE", "data": {"open": true, "id": "port"}}"#,
+            r#"{"return": {"status": "running", "running": true}}"#,
+            r#"{"error": {"class": "GenericError", "desc": "no such thing"}}"#,
+        ];
+        let good = good.join("\n");
+        let mut answers = 0;
+        for seed in 1..=400 {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            theirs.write_all(&crate::mutate::mutation(good.as_bytes(), seed)).unwrap();
+            theirs.shutdown(std::net::Shutdown::Write).unwrap();
+            let deadline = soon();
+            if let Ok(mut qmp) = Qmp::connect(ours, deadline) {
+                let status = qmp.execute("query-status", Value::Null, deadline);
+                let migrated = qmp.wait_for_migration(deadline);
+                let _ = qmp.wait_for_port(deadline);
+                let _ = qmp.execute("frobnicate", Value::Null, deadline);
+                assert!(qmp.events.len() <= EVENTS_MAX, "seed {seed}");
+                answers += u32::from(status.is_ok() && migrated.is_ok());
+            }
+            assert!(Instant::now() < deadline, "seed {seed}");
+        }
+        assert!((1..400).contains(&answers), "{answers}: the mutations are too mild or too wild");
     }
 
     #[test]

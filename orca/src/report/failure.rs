@@ -9,6 +9,8 @@ use crate::quote::shell_word;
 const POINTS_SHOWN: usize = 20;
 /// Lines of diagnostics shown per check, of standard error, and of a console.
 const LINES_SHOWN: usize = 20;
+/// Lines of a console: a kernel's last words have a trace of calls in them.
+const CONSOLE_SHOWN: usize = 40;
 /// How deep into subtests failures are shown.
 const DEPTH_SHOWN: usize = 4;
 
@@ -18,9 +20,10 @@ pub(super) fn block(attempt: &Attempt, paint: Paint) -> String {
     out.heading(attempt);
     out.reasons(attempt);
     out.points(attempt);
-    out.tail("stderr", &attempt.stderr_tail);
+    out.tail("stderr", &attempt.stderr_tail, LINES_SHOWN);
+    out.kernel(&attempt.kernel.lines);
     if let Outcome::Errored(trouble) = &attempt.outcome {
-        out.tail("console", &trouble.console);
+        out.tail("console", &trouble.console, CONSOLE_SHOWN);
     }
     out.notes(attempt);
     if let Some(dir) = &attempt.dir {
@@ -64,7 +67,7 @@ impl Block {
             Outcome::TimedOut { silence: true } => self.line("it printed nothing for too long"),
             Outcome::Errored(trouble) => self.line(&safe(&trouble.to_string())),
             _ => {
-                for reason in attempt.suite.reasons() {
+                for reason in attempt.reasons() {
                     self.line(&safe(&reason));
                 }
             }
@@ -107,20 +110,58 @@ impl Block {
         }
     }
 
-    fn tail(&mut self, name: &str, text: &str) {
+    fn tail(&mut self, name: &str, text: &str, most: usize) {
         if text.trim().is_empty() {
             return;
         }
         self.line(&format!("{name}:"));
         let lines: Vec<String> = safe_lines(text).collect();
-        for line in &lines[lines.len().saturating_sub(LINES_SHOWN)..] {
+        for line in &lines[lines.len().saturating_sub(most)..] {
             self.line(&format!("  | {line}"));
+        }
+    }
+
+    /// What a kernel says first matters most.
+    fn kernel(&mut self, lines: &[String]) {
+        let lines: Vec<&String> = lines.iter().filter(|line| !is_dump(line)).collect();
+        if lines.is_empty() {
+            return;
+        }
+        self.line("kernel:");
+        for line in lines.iter().take(LINES_SHOWN) {
+            self.line(&format!("  | {}", safe(line)));
         }
     }
 
     fn notes(&mut self, attempt: &Attempt) {
         for note in &attempt.notes {
             self.line(&format!("note:  {}", safe(note)));
+        }
+    }
+}
+
+/// Whether a line of the kernel's is registers, code or a list of modules, of which a person sees nothing.
+fn is_dump(line: &str) -> bool {
+    let word = line.split(':').next().unwrap_or_default();
+    let is_register = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit();
+    match word {
+        "CPU" | "RIP" => false,
+        "Code" | "Hardware name" | "Modules linked in" => true,
+        _ => word.len() <= 4 && line.len() > word.len() && word.chars().all(is_register),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registers_are_no_news() {
+        for line in ["RSP: 0018:ffff EFLAGS: 00000282", "CR2: 00", "Code: bc 01", "R10: 0"] {
+            assert!(is_dump(line), "{line}");
+        }
+        for line in ["WARNING: CPU: 0 PID: 1 at x.c", "CPU: 0 PID: 1", "RIP: 0010:f+1", " <TASK>"] {
+            assert!(!is_dump(line), "{line}");
         }
     }
 }

@@ -235,7 +235,7 @@ fn detail(attempt: &Attempt) -> String {
         Outcome::Skipped(reason) => format!("  ({})", safe(reason)),
         Outcome::Failed if failed > 0 => format!("  ({failed} of {} checks failed)", suite.run),
         Outcome::Failed => {
-            suite.reasons().first().map(|why| format!("  ({})", safe(why))).unwrap_or_default()
+            attempt.reasons().first().map(|why| format!("  ({})", safe(why))).unwrap_or_default()
         }
         Outcome::Errored(trouble) => {
             let again = if attempt.retried { "; trying again" } else { "" };

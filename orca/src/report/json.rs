@@ -107,9 +107,13 @@ fn finished(attempt: &Attempt) -> Value {
     let why = match &attempt.outcome {
         Outcome::Skipped(reason) => Value::from(reason.as_str()),
         Outcome::Errored(trouble) => Value::from(trouble.to_string()),
-        Outcome::Failed => Value::from(suite.reasons().join("; ")),
+        Outcome::Failed => Value::from(attempt.reasons().join("; ")),
         Outcome::TimedOut { silence } => Value::from(if *silence { "silence" } else { "timeout" }),
         Outcome::Passed | Outcome::NotRun => Value::Null,
+    };
+    let console = match &attempt.outcome {
+        Outcome::Errored(trouble) => Value::from(trouble.console.as_str()),
+        _ => Value::Null,
     };
     json!({
         "event": "test_finished",
@@ -139,6 +143,8 @@ fn finished(attempt: &Attempt) -> Value {
         },
         "failures": failures,
         "notes": attempt.notes,
+        "kernel": attempt.kernel.lines,
+        "console": console,
         "dir": attempt.dir.as_ref().map(|dir| dir.to_string_lossy()),
     })
 }

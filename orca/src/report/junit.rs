@@ -60,8 +60,9 @@ fn outcome(attempt: &Attempt) -> CaseOutcome {
         Outcome::Failed => {
             let details: Vec<String> =
                 attempt.suite.failures.iter().map(tap::junit::details).collect();
-            let message = attempt.suite.reasons().join("; ");
-            CaseOutcome::Failed { message, text: details.join("\n") }
+            let message = attempt.reasons().join("; ");
+            let text = [details, attempt.kernel.lines.clone()].concat().join("\n");
+            CaseOutcome::Failed { message, text }
         }
         Outcome::TimedOut { silence } => {
             let message = if *silence { "printed nothing for too long" } else { "timed out" };

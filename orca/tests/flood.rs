@@ -1,0 +1,49 @@
+//! A gigabyte of output, and a line of a hundred megabytes: what orca needs for them is bounded. No VM, because what a machine adds is
+//! the speed of its port.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
+
+#[expect(dead_code, reason = "the kit serves other files too")]
+mod kit;
+
+use kit::{Project, Ran};
+use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
+
+/// The most that orca may ever hold, in KiB: two tests at once, each with 2 MiB of frames on the way and its parser's bounds.
+const PEAK_KIB: u64 = 48 * 1024;
+
+/// The most memory that a process has held, in KiB; `None` when it is gone.
+fn peak_kib(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
+#[test]
+fn a_flood_is_parsed_to_its_end_in_bounded_memory_and_disk() {
+    let project = Project::new();
+    // The last words count: all of it goes through the parser, whatever the log keeps.
+    project.test(
+        "flood",
+        "echo 1..1; yes '# some words that mean nothing at all' | head -c 1G; echo; echo ok 1",
+    );
+    project.test("line", "echo 1..1; head -c 100M /dev/zero | tr '\\0' x; echo; echo ok 1");
+    let args = ["test", "--machine", "local", "-j2", "-v", "--log-dir", "logs", "--timeout", "10m"];
+    let mut orca =
+        project.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut peak = 0;
+    while orca.try_wait().unwrap().is_none() {
+        peak = peak_kib(orca.id()).unwrap_or(peak);
+        std::thread::sleep(Duration::from_millis(20)); // a process's memory sends no event
+    }
+    let ran = Ran::from(orca.wait_with_output().unwrap());
+    ran.exits(0).says("2 passed").says("output.log is incomplete: cut off at 64 MiB");
+    assert!((1..PEAK_KIB).contains(&peak), "{peak} KiB");
+    let kept = |name: &str| {
+        let log = project.root().join(format!("logs/t/{name}_test.sh/output.log"));
+        fs::metadata(log).unwrap().len() >> 20
+    };
+    assert_eq!((kept("flood"), kept("line")), (64, 64));
+}
