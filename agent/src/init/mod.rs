@@ -3,6 +3,7 @@
 //! Nothing here may panic, exit or return: an error is a line on the console and, if the machine is
 //! of no use with it, the end of the machine.
 
+mod kernel;
 mod mounts;
 mod root;
 
@@ -42,6 +43,9 @@ pub(crate) fn main() -> ! {
     mounts::early();
     let line = CommandLine::of_this_boot();
     load_modules();
+    if let Err(why) = kernel::check() {
+        give_up(&why);
+    }
     if let Err(why) = root::enter(&line) {
         give_up(&why);
     }

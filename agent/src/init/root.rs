@@ -15,6 +15,7 @@ use nix::unistd::{chdir, chroot};
 
 use super::mounts;
 use crate::cmdline::CommandLine;
+use crate::console::say;
 
 /// Where the root is mounted before it is the root.
 const NEW: &str = "/newroot";
@@ -48,11 +49,25 @@ pub(super) fn enter(line: &CommandLine) -> Result<(), String> {
     } else {
         mount_at(device, NEW, kind, MsFlags::empty(), options)?;
     }
-    switch().map_err(|e| format!("cannot switch to the root: {}", e.desc()))
+    switch().map_err(|e| format!("cannot switch to the root: {}", e.desc()))?;
+    if let Err(why) = mount_modules(line) {
+        // Without them a machine serves, if not every test.
+        say(&why);
+    }
+    Ok(())
+}
+
+/// Mounts the disk with the kernel's modules where `modprobe` looks for them.
+fn mount_modules(line: &CommandLine) -> Result<(), String> {
+    let Some(device) = line.value("orca.modules") else { return Ok(()) };
+    wait_for(Path::new(device), Instant::now() + DISK_WAIT)?;
+    let kernel = nix::sys::utsname::uname().map_err(|e| e.desc().to_owned())?;
+    let target = format!("/lib/modules/{}", kernel.release().to_string_lossy());
+    mount_at(device, &target, "ext4", MsFlags::MS_RDONLY, "")
 }
 
 fn wait_for(device: &Path, deadline: Instant) -> Result<(), String> {
-    let what = |why: &str| format!("no root at `{}`: {why}", device.display());
+    let what = |why: &str| format!("no disk at `{}`: {why}", device.display());
     // Listening before looking: what appears in between has been announced.
     let events = socket(
         AddressFamily::Netlink,

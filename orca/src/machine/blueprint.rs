@@ -12,7 +12,7 @@ use crate::qemu::overlay::Overlays;
 use crate::qemu::process::Process;
 use crate::qemu::qmp::Qmp;
 use crate::trouble::{Kind, Trouble};
-use agent::wire::{Command, Resume, Share};
+use agent::wire::{Command, LACKS, Resume, Share};
 use serde_json::Value;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
@@ -199,8 +199,17 @@ impl Started {
             (io::ErrorKind::TimedOut, ..) => format!("{} ({} s)", plain(error), limit.as_secs()),
             _ => plain(error),
         };
+        let detail = match lacks(&console) {
+            Some(lacks) => format!("{detail}; {lacks}"),
+            None => detail,
+        };
         Trouble { kind: Kind::Boot, detail, console }
     }
+}
+
+/// What the agent says on the console of a kernel that lacks something.
+pub(super) fn lacks(console: &str) -> Option<&str> {
+    console.lines().find_map(|line| line.find(LACKS).map(|at| line[at..].trim_end()))
 }
 
 /// Bytes from the host's random pool. A host without one gets the clock's noise, which is better than a copy's identical pool.
