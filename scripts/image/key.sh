@@ -4,7 +4,7 @@
 # image_key BASE: the sum of everything that shapes the image, packages aside (those stay until --refresh).
 image_key() {
   {
-    echo "$1 $arch $epoch $debian_suite ${DEBIAN_MIRROR:-} $alpine_version $alpine_mirror"
+    echo "$1 $arch $init $epoch $debian_suite ${DEBIAN_MIRROR:-} $alpine_version $alpine_mirror"
     cat "$scripts/build-image.sh" "$scripts"/image/* "$agent" "$root/orca/src/image.rs" "$root"/orca/src/qemu/cpio.rs \
       "$root"/orca/src/qemu/decompress.rs "$root"/orca/src/qemu/kernel.rs "$root"/orca/src/qemu/wants.rs \
       "$root"/orca/src/qemu/initramfs.rs "$root"/orca/src/qemu/initramfs/*

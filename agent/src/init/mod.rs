@@ -6,6 +6,7 @@
 mod kernel;
 mod mounts;
 mod root;
+mod service;
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -76,6 +77,9 @@ fn load_modules() {
 
 /// Becomes the image's own init.
 fn hand_over(init: &str) -> ! {
+    if let Err(why) = service::install(init) {
+        give_up(&why);
+    }
     let why = Command::new(init).env_clear().env("PATH", exec::PATH).env("TERM", "linux").exec();
     give_up(&format!("cannot run `{init}`: {why}"))
 }

@@ -19,6 +19,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+/// The first command in a machine that has nothing to wait for.
+const WARM: &str = ":";
+
 /// See the module.
 pub struct VmMaker {
     blueprint: Blueprint,
@@ -106,7 +109,8 @@ impl VmMaker {
     fn cold(&self, shape: Shape, cancel: &Cancel) -> Result<Vm, Trouble> {
         let started =
             self.start(&self.spec(shape), Memory::Anonymous, self.blueprint.overlays.as_ref())?;
-        self.greet(started, cancel)
+        let warm = if self.blueprint.spec.own_init { freeze::READY } else { WARM };
+        self.greet(started, warm, cancel)
     }
 
     fn copy(&self, shape: Shape, frozen: &Frozen, cancel: &Cancel) -> Result<Vm, Trouble> {
@@ -115,7 +119,7 @@ impl VmMaker {
         if let Err(error) = freeze::thaw(&mut started, &frozen.template) {
             return Err(started.boot_trouble(&error, QEMU_LIMIT));
         }
-        self.greet(started, cancel)
+        self.greet(started, WARM, cancel)
     }
 
     fn start(
@@ -138,14 +142,14 @@ impl VmMaker {
     }
 
     /// Lets a machine go, makes it an individual, and takes it all the way to the point where a test can run: its share mounted and
-    /// one command run, so that nothing cold is left on the test's path.
-    fn greet(&self, mut started: Started, cancel: &Cancel) -> Result<Vm, Trouble> {
+    /// the command `warm` run, so that nothing cold is left on the test's path.
+    fn greet(&self, mut started: Started, warm: &str, cancel: &Cancel) -> Result<Vm, Trouble> {
         let blueprint = &self.blueprint;
         let deadline = Instant::now() + blueprint.boot_limit;
         let ready = started.greet(deadline, cancel).and_then(|mut guest| {
             guest.ask(blueprint.resume(&started.name), deadline)?;
             started.reached("share");
-            guest.exec(":", deadline)?;
+            guest.exec(warm, deadline)?;
             started.reached("warm");
             Ok(guest)
         });
@@ -192,7 +196,7 @@ impl VmMaker {
     ) -> Result<Frozen, Trouble> {
         let host = |e: crate::error::Error| super::blueprint::boot(e.to_string());
         let spec = self.spec(shape);
-        let key = template::key(&spec, freeze::SETTLE)
+        let key = template::key(&spec, &freeze::settling(&spec))
             .map_err(|e| super::blueprint::boot(crate::error::plain(&e)))?;
         let template = match store.open(&key) {
             Ok(found) => found,
