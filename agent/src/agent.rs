@@ -7,8 +7,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 
+use crate::cmdline::CommandLine;
 use crate::exec::{Env, PATH};
+use crate::init::root;
 use crate::reaper::{Reaper, adopt_orphans};
 use crate::tree;
 use crate::wire::Share;
@@ -26,6 +29,8 @@ pub(crate) struct Agent {
     pub(crate) reaper: Reaper,
     /// Where to make cgroups, if that is possible.
     pub(crate) cgroups: Option<PathBuf>,
+    /// Whether the root is still to be entered, when the machine is let go.
+    pub(crate) rootless: AtomicBool,
     /// How the project is mounted, as far as this process did it.
     pub(crate) share: Mutex<Share>,
 }
@@ -50,6 +55,7 @@ impl Agent {
             oom_score: spared.then_some(b"0"),
             reaper: Reaper::start()?,
             cgroups,
+            rootless: AtomicBool::new(is_pid_1 && root::waits(&CommandLine::of_this_boot())),
             share: Mutex::new(Share::None),
         })
     }

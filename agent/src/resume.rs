@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_settime};
@@ -12,6 +13,7 @@ use nix::unistd::sethostname;
 
 use crate::agent::Agent;
 use crate::cmdline::CommandLine;
+use crate::init::root;
 use crate::share;
 use crate::sys;
 use crate::wire::{Resume, SHARE_DIR, Share};
@@ -33,6 +35,10 @@ pub(crate) fn resume(agent: &Agent, resume: &Resume) -> Result<(), String> {
             failed.push(format!("{what}: {why}"));
         }
     };
+    if agent.rootless.swap(false, Ordering::Relaxed) {
+        // First: the rest writes to it.
+        root::enter_host(&CommandLine::of_this_boot()).map_err(|why| format!("root: {why}"))?;
+    }
     if let Some(ns) = resume.time_ns {
         check("time", set_clock(ns));
     }

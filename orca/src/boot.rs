@@ -23,6 +23,8 @@ pub enum Root {
     None,
     /// A disk, in the format that QEMU calls so.
     Disk(PathBuf, &'static str),
+    /// This host's own root, over which a machine writes to its memory.
+    Host,
 }
 
 /// What each of the kernels that the configuration names starts on, one at least, and the root of all their machines.
@@ -32,7 +34,7 @@ pub enum Root {
 pub fn find(config: &Config, arch: Arch) -> Result<(Vec<Boot>, Root)> {
     let mut paths = config.raw.kernels.items().to_vec();
     if paths.is_empty() {
-        paths.push(config.image_file(arch.row().kernels));
+        paths.push(default_kernel(config, arch));
     }
     for path in paths.iter().filter(|path| !path.is_dir()) {
         files::check_kernel(path, arch)?;
@@ -45,6 +47,11 @@ pub fn find(config: &Config, arch: Arch) -> Result<(Vec<Boot>, Root)> {
 fn root(config: &Config) -> Result<Root> {
     let path = match &config.raw.rootfs {
         Some(path) if path == Path::new("none") => return Ok(Root::None),
+        Some(path) if path == Path::new("host") && config.raw.init == Some(true) => {
+            return Err(Error::new("--init own would start this host's services in the guest")
+                .hint("leave --init out, or name another root"));
+        }
+        Some(path) if path == Path::new("host") => return Ok(Root::Host),
         Some(path) => path.clone(),
         None => config.image_file(&["rootfs.ext4"]),
     };
@@ -75,13 +82,26 @@ fn folder(config: &Config, dir: &Path) -> Result<Root> {
     Ok(Root::Disk(disk, "raw"))
 }
 
+/// The kernel of the image that was built; for the host's own root, where there is no such image, the host's own.
+fn default_kernel(config: &Config, arch: Arch) -> PathBuf {
+    let built = config.image_file(arch.row().kernels);
+    let is_host = config.raw.rootfs.as_deref() == Some(Path::new("host")) && arch == Arch::HOST;
+    let release = nix::sys::utsname::uname().ok().filter(|_| is_host && !built.exists());
+    let own = release.and_then(|uname| {
+        let release = uname.release().to_string_lossy().into_owned();
+        let places =
+            [format!("/boot/vmlinuz-{release}"), format!("/lib/modules/{release}/vmlinuz")];
+        places.into_iter().map(PathBuf::from).find(|path| path.exists())
+    });
+    own.unwrap_or(built)
+}
+
 fn kernel(config: &Config, arch: Arch, root: &Root, path: &Path) -> Result<Boot> {
     let raw = &config.raw;
     let kept = Kept::new(&config.cache);
     let image = path.parent().filter(|_| is_named(path, arch.row().kernels));
     let beside = image.map(|dir| dir.join(IMAGE_INITRD)).filter(|initrd| initrd.exists());
-    let default = raw.kernels.items().is_empty().then(|| config.image_file(&[IMAGE_INITRD]));
-    let Some(initrd) = raw.initrd.clone().or(beside).or(default) else {
+    let Some(initrd) = raw.initrd.clone().or(beside) else {
         let agent = config.image_file(&["agent", "toolbox-linux"]);
         let modules = raw.modules.as_deref();
         let needs = needs(config, root);
@@ -106,8 +126,8 @@ fn needs(config: &Config, root: &Root) -> Needs {
     let share = config.raw.share.unwrap_or_default();
     Needs {
         disk: matches!(root, Root::Disk(..)),
-        files: share != Share::None,
-        overlay: share == Share::Overlay,
+        files: share != Share::None || *root == Root::Host,
+        overlay: share == Share::Overlay || *root == Root::Host,
     }
 }
 
@@ -119,6 +139,7 @@ fn is_named(path: &Path, names: &[&str]) -> bool {
 fn is_own(kernel: &Path, root: &Root) -> bool {
     match root {
         Root::None => true,
+        Root::Host => false,
         Root::Disk(disk, _) => absolute(kernel).parent() == disk.parent(),
     }
 }

@@ -92,12 +92,13 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
     let run_dir = RunDir::create()?;
     let log_dir = logdir::create(raw.log_dir.as_deref(), &config.state, &config.root)?;
     let share = raw.share.unwrap_or_default();
+    let host_root = root == Root::Host;
     let (rootfs, overlays) = match root {
         Root::Disk(path, format) => {
             let overlays = Overlays::new(&path, format, run_dir.path())?;
             (Some(path), Some(overlays))
         }
-        Root::None => (None, None),
+        Root::None | Root::Host => (None, None),
     };
     let spec = Spec {
         program,
@@ -106,7 +107,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
         kernel: kernel.kernel,
         initrd: kernel.initrd,
         rootfs,
-        host_root: false,
+        host_root,
         modules: kernel.modules,
         own_init: raw.init.unwrap_or(false),
         memory_mib: config.memory_mib,

@@ -5,7 +5,7 @@
 
 mod kernel;
 mod mounts;
-mod root;
+pub(crate) mod root;
 mod service;
 
 use std::fs::{self, File};

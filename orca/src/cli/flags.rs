@@ -237,7 +237,8 @@ one of them, which the image must have been built with. Tests begin when they ar
         help: "the root: an image, a folder or a tar archive",
         doc: "An ext4 or qcow2 image, by default build/rootfs.ext4; a folder, or a tar archive such as `docker export` writes, of which an \
 image is made and kept in the cache folder until it changes. None of them is ever written to: every machine writes to a qcow2 overlay of its \
-own. `none` leaves the machine in its initramfs.",
+own. `host`: this host's own root and every program on it, as far as you may read it, with a tmpfs over it that takes the writes. `none` leaves \
+the machine in its initramfs.",
         set: |raw, v| put(&mut raw.rootfs, Ok(v.into())),
     },
     Flag {

@@ -30,7 +30,12 @@ pub(super) const READY: &str = "\
 
 /// All that is run in a machine of `spec` before the freeze.
 pub(super) fn settling(spec: &Spec) -> String {
-    if spec.own_init { format!("{READY}\n{SETTLE}") } else { SETTLE.to_owned() }
+    match (spec.own_init, spec.host_root) {
+        (true, _) => format!("{READY}\n{SETTLE}"),
+        (false, false) => SETTLE.to_owned(),
+        // There is no shell yet: a template with the host's root mounted could not be frozen.
+        (false, true) => String::new(),
+    }
 }
 
 /// The name of a template's machine in logs.
@@ -76,7 +81,10 @@ fn settle(
 ) -> io::Result<()> {
     let deadline = Instant::now() + blueprint.boot_limit;
     let mut guest = started.greet(deadline, cancel)?;
-    guest.exec(&settling(spec), deadline)?;
+    let settling = settling(spec);
+    if !settling.is_empty() {
+        guest.exec(&settling, deadline)?;
+    }
     started.qmp.forget_events(deadline)?;
     drop(guest);
     let unseen = |e: io::Error| io::Error::new(e.kind(), "the agent did not see its host leave");

@@ -228,8 +228,11 @@ impl VmMaker {
 }
 
 fn describe(spec: &Spec) -> String {
-    let root =
-        spec.rootfs.as_ref().map_or_else(|| "no disk".into(), |path| path.display().to_string());
+    let root = match &spec.rootfs {
+        Some(path) => path.display().to_string(),
+        None if spec.host_root => "this host's root".to_owned(),
+        None => "no disk".to_owned(),
+    };
     let Spec { arch, accel, memory_mib, cpus, .. } = spec;
     let plural = if *cpus == 1 { "" } else { "s" };
     format!("{arch} {}, {memory_mib} MiB, {cpus} CPU{plural}, {root}", accel.name())
