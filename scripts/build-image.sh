@@ -1,10 +1,12 @@
 #!/bin/sh
 # Builds the guest image: kernel, initramfs and root file system, with the agent in them.
 #
-# usage: scripts/build-image.sh [--base alpine|debian|auto] [--arch x86_64] [--out DIR] [--refresh]
+# usage: scripts/build-image.sh [--base alpine|debian|auto] [--arch x86_64] [--init none|systemd] [--out DIR]
+#   [--refresh]
 #
 #   --base BASE   whose packages the guest has (default auto: what DIR has already, else Alpine if its mirror answers, else Debian)
 #   --arch ARCH   the guest's architecture (default x86_64)
+#   --init INIT   what `orca test --init own` starts (default none: what the base brings, which Debian's does not); systemd for Debian
 #   --out DIR     where the files go (default build); give each base its own to keep both
 #   --refresh     take the newest packages, not those in the cache
 #
@@ -23,18 +25,19 @@ root=${scripts%/*}
 . "$scripts/image/alpine.sh"
 . "$scripts/image/key.sh"
 
-base=auto arch=x86_64 out=$root/build refresh=no
+base=auto arch=x86_64 init=none out=$root/build refresh=no
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 0 ;;
     --refresh) refresh=yes; shift; continue ;;
-    --base | --arch | --out) [ $# -ge 2 ] || die "$1 needs a value" "see $0 --help" ;;
+    --base | --arch | --init | --out) [ $# -ge 2 ] || die "$1 needs a value" "see $0 --help" ;;
     *) die "unknown argument \`$1\`" "see $0 --help" ;;
   esac
-  case $1 in --base) base=$2 ;; --arch) arch=$2 ;; --out) out=$2 ;; esac
+  case $1 in --base) base=$2 ;; --arch) arch=$2 ;; --init) init=$2 ;; --out) out=$2 ;; esac
   shift 2
 done
 case $base in alpine | debian | auto) ;; *) die "unknown base \`$base\`" "alpine, debian or auto" ;; esac
+case $init:$base in none:* | systemd:debian) ;; *) die "no $base image with init \`$init\`" "--base debian --init systemd" ;; esac
 if [ -n "${ALPINE_MINIROOTFS:-}" ]; then
   [ -r "$ALPINE_MINIROOTFS" ] || die "cannot read \`$ALPINE_MINIROOTFS\`" "set ALPINE_MINIROOTFS to an alpine-minirootfs archive"
   ALPINE_MINIROOTFS=$(realpath "$ALPINE_MINIROOTFS")

@@ -7,9 +7,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 
+use crate::cmdline::CommandLine;
 use crate::crew::Crew;
 use crate::exec::{Env, PATH};
+use crate::init::root;
 use crate::reaper::{Reaper, adopt_orphans};
 use crate::share::Mounted;
 use crate::spare::Spare;
@@ -32,6 +35,8 @@ pub(crate) struct Agent {
     pub(crate) share: Mutex<Mounted>,
     /// Ready for the next test.
     pub(crate) spare: Mutex<Option<Spare>>,
+    /// Whether the root is still to be entered, when the machine is let go.
+    pub(crate) rootless: AtomicBool,
 }
 
 impl Agent {
@@ -57,6 +62,7 @@ impl Agent {
             cgroups,
             share: Mutex::new(Mounted::NOTHING),
             spare: Mutex::new(None),
+            rootless: AtomicBool::new(is_pid_1 && root::waits(&CommandLine::of_this_boot())),
         })
     }
 

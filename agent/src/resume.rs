@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_settime};
@@ -13,6 +14,7 @@ use nix::unistd::sethostname;
 
 use crate::agent::Agent;
 use crate::cmdline::CommandLine;
+use crate::init::root;
 use crate::spare::Spare;
 use crate::sys;
 use crate::wire::{Resume, SHARE_DIR, Share};
@@ -34,6 +36,10 @@ pub(crate) fn resume(agent: &Agent, resume: &Resume) -> Result<(), String> {
             failed.push(format!("{what}: {why}"));
         }
     };
+    if agent.rootless.swap(false, Ordering::Relaxed) {
+        // First: the rest writes to it.
+        root::enter_host(&CommandLine::of_this_boot()).map_err(|why| format!("root: {why}"))?;
+    }
     if let Some(ns) = resume.time_ns {
         check("time", set_clock(ns));
     }

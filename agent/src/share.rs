@@ -96,8 +96,12 @@ fn mount_overlay(upper: bool) -> Result<(), String> {
 }
 
 fn mount_9p(target: &str, flags: MsFlags, cache: &str) -> Result<(), String> {
-    let options = format!("trans=virtio,version=9p2000.L,msize={MSIZE},cache={cache}");
-    mount_at(SHARE_TAG, target, "9p", flags, &options)
+    mount_at(SHARE_TAG, target, "9p", flags, &options(cache))
+}
+
+/// How a folder of the host is mounted.
+pub(crate) fn options(cache: &str) -> String {
+    format!("trans=virtio,version=9p2000.L,msize={MSIZE},cache={cache}")
 }
 
 fn mount_at(

@@ -27,6 +27,11 @@ pub const KERNEL: &str = "KERNEL ";
 pub const SHARE_DIR: &str = "/mnt/glacic";
 /// The 9p mount tag of the host's project.
 pub const SHARE_TAG: &str = "host_share";
+/// The 9p mount tag of the host's own root, where that is the guest's too.
+pub const ROOT_TAG: &str = "host_root";
+
+/// Begins the line on the console by which the guest tells what its kernel lacks: options, with blanks between them.
+pub const LACKS: &str = "the kernel lacks ";
 
 /// The longest frame payload, in bytes. A longer one is a protocol error, never an allocation.
 pub const PAYLOAD_MAX: usize = 64 * 1024;

@@ -4,6 +4,7 @@ use crate::cancel::{self, Level};
 use crate::config::Config;
 use crate::error::{Error, Result, plain as plain_io};
 use crate::machine::Shape;
+use crate::qemu::kept::Kept;
 use crate::qemu::template::{SPACE_MAX, Store};
 use crate::report::plain;
 use crate::{exit, setup, signals};
@@ -106,7 +107,7 @@ fn remove(store: &Store, keys: &[&str]) -> Result<u8> {
     Ok(exit::GOOD)
 }
 
-/// Removes templates, remembered answers and the logs of runs.
+/// Removes templates, what was made of kernels and roots, remembered answers and the logs of runs.
 ///
 /// # Errors
 /// What cannot be removed.
@@ -126,6 +127,7 @@ pub fn clean(config: &Config) -> Result<u8> {
         })?;
         plain::out(format!("removed the logs in {}\n", runs.display()).as_bytes());
     }
+    Kept::new(&config.cache).clear()?;
     crate::qemu::accel::forget(&config.cache);
     Ok(exit::GOOD)
 }

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::qemu::initramfs::{self, Recipe};
 use crate::qemu::kernel;
+use crate::qemu::wants::Needs;
 use crate::report::plain;
 use lexopt::prelude::*;
 use std::ffi::OsString;
@@ -47,7 +48,7 @@ pub fn run(args: Vec<OsString>) -> Result<()> {
             if let (Some(kernel), Some(modules)) = (&asked.kernel, modules) {
                 check_release(kernel, modules)?;
             }
-            let recipe = Recipe { agent, modules, with: &asked.with };
+            let recipe = Recipe { agent, modules, with: &asked.with, needs: Needs::ALL };
             write(out, &initramfs::build(&recipe)?)
         }
         _ => {

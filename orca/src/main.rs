@@ -1,5 +1,6 @@
 //! The multi-call host binary: the name it is called by, or its first argument, picks the program.
 
+mod boot;
 mod cancel;
 mod cli;
 mod cmd_list;

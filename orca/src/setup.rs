@@ -2,6 +2,7 @@
 //!
 //! Everything that could be wrong with the host or the image is found here, before a test runs, and said in one message.
 
+use crate::boot::{self, Root};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::logdir;
@@ -13,7 +14,6 @@ use crate::machine::maker::VmMaker;
 use crate::qemu::accel::{self, Accel, Choice};
 use crate::qemu::arch::Arch;
 use crate::qemu::argv::Spec;
-use crate::qemu::files;
 use crate::qemu::overlay::Overlays;
 use crate::qemu::template::Store;
 use crate::report::passthrough;
@@ -85,27 +85,31 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
     let raw = &config.raw;
     let arch = raw.arch.unwrap_or(Arch::HOST);
     let program = find_program(raw.qemu.as_deref(), arch)?;
-    let kernel = raw.kernel.clone().unwrap_or_else(|| config.image_file(arch.row().kernels));
-    let initrd = raw.initrd.clone().unwrap_or_else(|| config.image_file(&["initramfs"]));
-    files::check_kernel(&kernel, arch)?;
-    files::check_initrd(&initrd)?;
-    let rootfs = rootfs(config)?;
+    let (kernels, root) = boot::find(config, arch)?;
+    let kernel = boot::only_one(kernels)?;
     let choice = accelerator(raw.accel, arch, &program, &config.cache)?;
     let factor = raw.timeout_factor.unwrap_or_else(|| choice.accel.timeout_factor());
     let run_dir = RunDir::create()?;
     let log_dir = logdir::create(raw.log_dir.as_deref(), &config.state, &config.root)?;
     let share = raw.share.unwrap_or_default();
-    let overlays = match &rootfs {
-        Some((path, format)) => Some(Overlays::new(path, format, run_dir.path())?),
-        None => None,
+    let host_root = root == Root::Host;
+    let (rootfs, overlays) = match root {
+        Root::Disk(path, format) => {
+            let overlays = Overlays::new(&path, format, run_dir.path())?;
+            (Some(path), Some(overlays))
+        }
+        Root::None | Root::Host => (None, None),
     };
     let spec = Spec {
         program,
         arch,
         accel: choice.accel,
-        kernel: absolute(&kernel),
-        initrd: absolute(&initrd),
-        rootfs: rootfs.as_ref().map(|(path, _)| path.clone()),
+        kernel: kernel.kernel,
+        initrd: kernel.initrd,
+        rootfs,
+        host_root,
+        modules: kernel.modules,
+        own_init: raw.init.unwrap_or(false),
         memory_mib: config.memory_mib,
         cpus: config.cpus,
         share: config.root.clone(),
@@ -148,16 +152,6 @@ fn bounds(factor: f64) -> Bounds {
     Bounds { hung: HUNG.mul_f64(factor), cut: CUT.mul_f64(factor) }
 }
 
-fn rootfs(config: &Config) -> Result<Option<(PathBuf, &'static str)>> {
-    let path = match &config.raw.rootfs {
-        Some(path) if path == Path::new("none") => return Ok(None),
-        Some(path) => path.clone(),
-        None => config.image_file(&["rootfs.ext4"]),
-    };
-    let format = files::rootfs_format(&path)?;
-    Ok(Some((absolute(&path), format)))
-}
-
 fn accelerator(wanted: Option<Accel>, arch: Arch, program: &Path, cache: &Path) -> Result<Choice> {
     match wanted {
         None => Ok(accel::choose(arch, program, cache)),
@@ -167,10 +161,6 @@ fn accelerator(wanted: Option<Accel>, arch: Arch, program: &Path, cache: &Path) 
         }
         Some(accel) => Ok(Choice { accel, fallback: None }),
     }
-}
-
-fn absolute(path: &Path) -> PathBuf {
-    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// The emulator, as an absolute path.

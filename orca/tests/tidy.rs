@@ -18,7 +18,7 @@ const LAYERS: [&[&str]; 9] = [
     &["machine"],
     &["pod", "report"],
     &["conductor"],
-    &["setup", "session", "cmd_test", "cmd_run", "cmd_list", "cmd_template", "image"],
+    &["boot", "setup", "session", "cmd_test", "cmd_run", "cmd_list", "cmd_template", "image"],
     &["main"],
 ];
 

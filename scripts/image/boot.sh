@@ -28,10 +28,11 @@ use_kernel() {
 boot_files() {
   say "packing the root file system and the initramfs"
   quietly "$log_file" as_root sh "$scripts/image/pack.sh" "$work" "$agent" "$epoch" "$free_mib"
+  # They stay beside the kernel, for roots that come from elsewhere.
   mkdir "$work/modules"
-  zstd -dcq <"$work/modules.tar.zst" | tar -C "$work/modules" -xf -
+  zstd -dcq <"$work/modules.tar.zst" | tar -C "$work/modules" --strip-components=2 --no-same-owner -xf -
   quietly "$log_file" "$toolbox" orca image initramfs --kernel "$work/vmlinuz" --agent "$agent" \
-    --modules "$work/modules/lib/modules/$release" --out "$work/initramfs"
+    --modules "$work/modules/$release" --out "$work/initramfs"
   "$toolbox" orca image vmlinux "$work/vmlinuz" --out "$work/vmlinux" 2>>"$log_file" ||
     say "no vmlinux: $(tail -n 2 "$log_file" | head -n 1)"
 }

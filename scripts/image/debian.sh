@@ -7,6 +7,8 @@ debian_suite=${DEBIAN_SUITE:-bookworm}
 # What the suites in t/ use. No python, no systemd: a web server is busybox httpd with CGI in shell, or socat.
 debian_packages='bind9-dnsutils busybox conntrack curl dnsmasq-base ethtool iproute2 iptables iputils-ping kmod
   libcap2-bin netcat-openbsd nftables procps socat tcpdump udhcpc'
+# With --init systemd: what makes it the image's init, and services that a small server has.
+debian_systemd='cron dbus systemd systemd-sysv udev'
 debian_left_out='/usr/share/doc/* /usr/share/man/* /usr/share/info/* /usr/share/locale/* /usr/share/lintian/*
   /usr/share/zoneinfo/* /usr/share/bash-completion/*'
 
@@ -31,6 +33,7 @@ debian_need() {
 # The base, as root.tar.zst in the cache; sets $entry.
 debian_base() {
   debian_need
+  [ "$init" != systemd ] || debian_packages="$debian_packages $debian_systemd"
   inputs=$(echo "$debian_packages $debian_left_out ${DEBIAN_MIRROR:-}" | digest)
   cached "debian-$debian_suite-$arch-$inputs" debian_base_make
 }
@@ -74,4 +77,5 @@ debian_image() {
   debian_kernel
   use_kernel "$entry"
   contents="Debian $debian_suite with kernel $release"
+  [ "$init" != systemd ] || contents="$contents and systemd"
 }

@@ -4,10 +4,10 @@
 # image_key BASE: the sum of everything that shapes the image, packages aside (those stay until --refresh).
 image_key() {
   {
-    echo "$1 $arch $epoch $debian_suite ${DEBIAN_MIRROR:-} $alpine_version $alpine_mirror"
+    echo "$1 $arch $init $epoch $debian_suite ${DEBIAN_MIRROR:-} $alpine_version $alpine_mirror"
     cat "$scripts/build-image.sh" "$scripts"/image/* "$agent" "$root/orca/src/image.rs" "$root"/orca/src/qemu/cpio.rs \
-      "$root"/orca/src/qemu/decompress.rs "$root"/orca/src/qemu/kernel.rs "$root"/orca/src/qemu/initramfs.rs \
-      "$root"/orca/src/qemu/initramfs/*
+      "$root"/orca/src/qemu/decompress.rs "$root"/orca/src/qemu/kernel.rs "$root"/orca/src/qemu/wants.rs \
+      "$root"/orca/src/qemu/initramfs.rs "$root"/orca/src/qemu/initramfs/*
     if [ "$1" = alpine ] && [ -n "${ALPINE_MINIROOTFS:-}" ]; then
       cat "$ALPINE_MINIROOTFS"
     fi
@@ -46,9 +46,9 @@ is_current() {
 install_image() {
   files=vmlinuz
   [ ! -e "$work/vmlinux" ] || files="$files vmlinux"
-  files="$files initramfs rootfs.ext4"
+  files="$files initramfs rootfs.ext4 modules"
   printf '%s\n' "base=$base" "arch=$arch" "release=$release" "is=$contents" "files=$files" "key=$key" >"$work/image.info"
-  rm -f "$out/image.info" "$out/vmlinux"
+  rm -rf "$out/image.info" "$out/vmlinux" "$out/modules"
   for file in $files image.info; do
     mv "$work/$file" "$out/$file"
   done

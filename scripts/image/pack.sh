@@ -29,6 +29,8 @@ chmod 755 "$tree/$sbin/agent"
 if [ -e "$tree/etc/inittab" ]; then
   if [ ! -e "$tree/$sbin/openrc" ]; then
     sed -i '/openrc/d' "$tree/etc/inittab"
+    # What every Alpine has running, without the runlevels that would start it.
+    printf '::respawn:/sbin/syslogd -n\n::respawn:/usr/sbin/crond -f\n' >>"$tree/etc/inittab"
   fi
   sed -i '/^tty[0-9]/d' "$tree/etc/inittab" # the machine has no screen
   printf '\n# orca: the agent\n::respawn:/sbin/agent\n' >>"$tree/etc/inittab"

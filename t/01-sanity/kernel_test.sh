@@ -8,7 +8,7 @@ plan 10
 release=$(uname -r)
 is "$(uname -s)" Linux 'it is Linux'
 is "$(cat /proc/sys/kernel/osrelease)" "$release" 'uname and /proc agree on the release'
-like "$(cat /proc/version)" "^Linux version $release " '/proc/version names it too'
+like "$(cat /proc/version)" "^Linux version $(printf '%s' "$release" | sed 's/[.+]/\\&/g') " '/proc/version names it too'
 ok 'its modules are in the image' test -s "/lib/modules/$release/modules.dep"
 
 # `dummy` is loaded by nobody else: loading it proves that image and kernel belong together.

@@ -3,8 +3,10 @@
 //! Nothing here may panic, exit or return: an error is a line on the console and, if the machine is
 //! of no use with it, the end of the machine.
 
+mod kernel;
 mod mounts;
-mod root;
+pub(crate) mod root;
+mod service;
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -42,6 +44,9 @@ pub(crate) fn main() -> ! {
     mounts::early();
     let line = CommandLine::of_this_boot();
     load_modules();
+    if let Err(why) = kernel::check() {
+        give_up(&why);
+    }
     if let Err(why) = root::enter(&line) {
         give_up(&why);
     }
@@ -72,6 +77,9 @@ fn load_modules() {
 
 /// Becomes the image's own init.
 fn hand_over(init: &str) -> ! {
+    if let Err(why) = service::install(init) {
+        give_up(&why);
+    }
     let why = Command::new(init).env_clear().env("PATH", exec::PATH).env("TERM", "linux").exec();
     give_up(&format!("cannot run `{init}`: {why}"))
 }

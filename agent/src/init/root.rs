@@ -15,6 +15,9 @@ use nix::unistd::{chdir, chroot};
 
 use super::mounts;
 use crate::cmdline::CommandLine;
+use crate::console::say;
+use crate::share;
+use crate::wire::ROOT_TAG;
 
 /// Where the root is mounted before it is the root.
 const NEW: &str = "/newroot";
@@ -28,6 +31,11 @@ const DISK_WAIT: Duration = Duration::from_secs(30);
 /// # Errors
 /// Why there is no root, for the console.
 pub(super) fn enter(line: &CommandLine) -> Result<(), String> {
+    match line.value("orca.root") {
+        Some("host") if waits(line) => return Ok(()),
+        Some("host") => return enter_host(line),
+        _ => {}
+    }
     let Some(device) = line.value("root").filter(|root| *root != "none") else { return Ok(()) };
     if line.value("orca.root") == Some("tmpfs") {
         return Ok(());
@@ -36,23 +44,60 @@ pub(super) fn enter(line: &CommandLine) -> Result<(), String> {
     let kind = line.value("rootfstype").unwrap_or("ext4");
     let options = line.value("rootflags").unwrap_or_default();
     if line.has("ro") && !line.has("rw") {
-        mount_at(device, &format!("{BELOW}/lower"), kind, MsFlags::MS_RDONLY, options)?;
-        mount_at("tmpfs", &format!("{BELOW}/upper"), "tmpfs", MsFlags::empty(), "mode=0755")?;
-        for folder in ["upper/upper", "upper/work"] {
-            make_folder(&format!("{BELOW}/{folder}"))?;
-        }
-        let layers = format!(
-            "lowerdir={BELOW}/lower,upperdir={BELOW}/upper/upper,workdir={BELOW}/upper/work"
-        );
-        mount_at("root", NEW, "overlay", MsFlags::empty(), &layers)?;
+        mount_over(device, kind, options)?;
     } else {
         mount_at(device, NEW, kind, MsFlags::empty(), options)?;
     }
-    switch().map_err(|e| format!("cannot switch to the root: {}", e.desc()))
+    switch(line)
+}
+
+/// Whether the root is the host's own and to be entered when the host says so: once it is mounted, no machine can be frozen.
+pub(crate) fn waits(line: &CommandLine) -> bool {
+    line.value("orca.root") == Some("host") && line.value("orca.share") == Some("later")
+}
+
+/// Switches to the host's own root, which is never written to.
+///
+/// # Errors
+/// As [`enter`].
+pub(crate) fn enter_host(line: &CommandLine) -> Result<(), String> {
+    mount_over(ROOT_TAG, "9p", &share::options("loose"))?;
+    switch(line)
+}
+
+/// Mounts as the root what must not be written, with what takes the writes over it.
+fn mount_over(source: &str, kind: &str, options: &str) -> Result<(), String> {
+    mount_at(source, &format!("{BELOW}/lower"), kind, MsFlags::MS_RDONLY, options)?;
+    mount_at("tmpfs", &format!("{BELOW}/upper"), "tmpfs", MsFlags::empty(), "mode=0755")?;
+    for folder in ["upper/upper", "upper/work"] {
+        make_folder(&format!("{BELOW}/{folder}"))?;
+    }
+    let layers =
+        format!("lowerdir={BELOW}/lower,upperdir={BELOW}/upper/upper,workdir={BELOW}/upper/work");
+    mount_at("root", NEW, "overlay", MsFlags::empty(), &layers)
+}
+
+/// Makes what is mounted at [`NEW`] the root, with all that a root must have.
+fn switch(line: &CommandLine) -> Result<(), String> {
+    move_root().map_err(|e| format!("cannot switch to the root: {}", e.desc()))?;
+    if let Err(why) = mount_modules(line) {
+        // Without them a machine serves, if not every test.
+        say(&why);
+    }
+    Ok(())
+}
+
+/// Mounts the disk with the kernel's modules where `modprobe` looks for them.
+fn mount_modules(line: &CommandLine) -> Result<(), String> {
+    let Some(device) = line.value("orca.modules") else { return Ok(()) };
+    wait_for(Path::new(device), Instant::now() + DISK_WAIT)?;
+    let kernel = nix::sys::utsname::uname().map_err(|e| e.desc().to_owned())?;
+    let target = format!("/lib/modules/{}", kernel.release().to_string_lossy());
+    mount_at(device, &target, "ext4", MsFlags::MS_RDONLY, "")
 }
 
 fn wait_for(device: &Path, deadline: Instant) -> Result<(), String> {
-    let what = |why: &str| format!("no root at `{}`: {why}", device.display());
+    let what = |why: &str| format!("no disk at `{}`: {why}", device.display());
     // Listening before looking: what appears in between has been announced.
     let events = socket(
         AddressFamily::Netlink,
@@ -92,7 +137,7 @@ fn make_folder(path: &str) -> Result<(), String> {
     fs::create_dir_all(path).map_err(|e| format!("cannot make `{path}`: {e}"))
 }
 
-fn switch() -> nix::Result<()> {
+fn move_root() -> nix::Result<()> {
     let none = None::<&str>;
     for top in mounts::TOPS {
         let target = format!("{NEW}{top}");

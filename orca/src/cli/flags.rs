@@ -199,8 +199,35 @@ several times.",
         group: Group::Machine,
         on: VMS,
         help: "the kernel (build/vmlinux or build/vmlinuz)",
-        doc: "An uncompressed x86_64 vmlinux is entered without a BIOS and boots twice as fast where there is no KVM.",
-        set: |raw, v| put(&mut raw.kernel, Ok(v.into())),
+        doc: "A bzImage, a vmlinux, an arm64 Image, or the folder that a kernel was built in. For one that has no initramfs beside \
+it an initramfs is made, and kept in the cache folder. An x86_64 kernel is unpacked where it can be entered without a BIOS, which halves the \
+boot where there is no KVM. `orca test` takes several: every test runs on every kernel.",
+        set: |raw, v| {
+            raw.kernels.push(v.into());
+            Ok(())
+        },
+    },
+    Flag {
+        long: "modules",
+        short: None,
+        value: Some("DIR"),
+        group: Group::Machine,
+        on: VMS,
+        help: "the kernel's modules (lib/modules beside its folder)",
+        doc: "A /lib/modules/RELEASE, or a folder with lib/modules/RELEASE in it. By default the one that belongs to where the kernel \
+is, or else the host's own of that release. Guests find it at /lib/modules. A kernel that has everything built in needs none.",
+        set: |raw, v| put(&mut raw.modules, Ok(v.into())),
+    },
+    Flag {
+        long: "init",
+        short: None,
+        value: Some("WHOSE"),
+        group: Group::Machine,
+        on: VMS,
+        help: "who is process 1: agent, own",
+        doc: "agent (the default): nothing else runs. own: the root's own /sbin/init, with all the services it starts; the agent is \
+one of them, which the image must have been built with. Tests begin when they are all up.",
+        set: |raw, v| put(&mut raw.init, value::choice(v, &[("agent", false), ("own", true)])),
     },
     Flag {
         long: "initrd",
@@ -215,12 +242,14 @@ several times.",
     Flag {
         long: "rootfs",
         short: None,
-        value: Some("FILE"),
+        value: Some("ROOT"),
         group: Group::Machine,
         on: VMS,
-        help: "the root disk, never written to",
-        doc: "A raw ext4 image; by default build/rootfs.ext4. Every machine writes to a qcow2 overlay of its own. `none` leaves the \
-machine in its initramfs.",
+        help: "the root: an image, a folder or a tar archive",
+        doc: "An ext4 or qcow2 image, by default build/rootfs.ext4; a folder, or a tar archive such as `docker export` writes, of which an \
+image is made and kept in the cache folder until it changes. None of them is ever written to: every machine writes to a qcow2 overlay of its \
+own. `host`: this host's own root and every program on it, as far as you may read it, with a tmpfs over it that takes the writes. `none` leaves \
+the machine in its initramfs.",
         set: |raw, v| put(&mut raw.rootfs, Ok(v.into())),
     },
     Flag {

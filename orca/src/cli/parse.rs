@@ -82,6 +82,7 @@ fn unknown_command(name: &str) -> Error {
 
 /// Applies arguments to `raw`; help or version asked for on the way end it.
 fn apply(command: Command, args: &[OsString], raw: &mut Raw) -> Result<Option<Parsed>> {
+    raw.kernels.next_source();
     // lexopt swallows a `--` silently; what stands behind it is kept apart here.
     let cut = if command == Command::Run { args.iter().position(|arg| arg == "--") } else { None };
     let (args, rest) = args.split_at(cut.unwrap_or(args.len()));
@@ -152,6 +153,7 @@ fn apply_environment(
     variables: &[(OsString, OsString)],
     raw: &mut Raw,
 ) -> Result<()> {
+    raw.kernels.next_source();
     for flag in FLAGS.iter().filter(|flag| flag.on.contains(&command)) {
         let name = flag.variable();
         let found = variables.iter().find(|(variable, _)| *variable == *name);
@@ -222,6 +224,11 @@ mod tests {
         assert_eq!(raw(&["test"], &[("ORCA_JOBS", "3")], &["--jobs=2"]).jobs, Some(3));
         assert_eq!(raw(&["test", "-j4"], &[("ORCA_JOBS", "3")], &["--jobs=2"]).jobs, Some(4));
         assert!(raw(&["test"], &[("ORCA_DEBUG", "1")], &[]).debug);
+        let rc = ["--kernel=a", "--kernel=b"];
+        assert_eq!(raw(&["test"], &[], &rc).kernels.items().len(), 2);
+        let typed = ["test", "--kernel", "c", "--kernel", "d"];
+        let kernels = raw(&typed, &[("ORCA_KERNEL", "e")], &rc).kernels;
+        assert_eq!(kernels.items(), [std::path::Path::new("c"), std::path::Path::new("d")]);
         assert!(!raw(&["test"], &[("ORCA_DEBUG", "0")], &[]).debug);
     }
 

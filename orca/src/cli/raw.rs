@@ -23,14 +23,16 @@ pub struct Raw {
     pub fail_fast: Option<usize>,
     pub fail_on_warn: bool,
     pub format: Option<Format>,
+    pub init: Option<bool>,
     pub initrd: Option<PathBuf>,
     pub jobs: Option<usize>,
     pub json: Option<PathBuf>,
     pub junit: Option<PathBuf>,
-    pub kernel: Option<PathBuf>,
+    pub kernels: List<PathBuf>,
     pub local: Option<bool>,
     pub log_dir: Option<PathBuf>,
     pub memory_mib: Option<u32>,
+    pub modules: Option<PathBuf>,
     pub net: Option<bool>,
     pub print_command: bool,
     pub project_root: Option<PathBuf>,
@@ -49,6 +51,33 @@ pub struct Raw {
     pub words: Vec<OsString>,
     /// What stood behind `--`.
     pub rest: Option<Vec<OsString>>,
+}
+
+/// The values of a flag that may be given several times. Those of one source take the place of those of the sources before it.
+#[derive(Clone, Debug, Default)]
+pub struct List<T> {
+    items: Vec<T>,
+    outranked: bool,
+}
+
+impl<T> List<T> {
+    /// The values, in the order in which they were given.
+    pub fn items(&self) -> &[T] {
+        &self.items
+    }
+
+    /// Adds one.
+    pub fn push(&mut self, item: T) {
+        if std::mem::take(&mut self.outranked) {
+            self.items.clear();
+        }
+        self.items.push(item);
+    }
+
+    /// Tells that what comes now is of a source that outranks those before.
+    pub fn next_source(&mut self) {
+        self.outranked = true;
+    }
 }
 
 /// When to use colour.

@@ -12,7 +12,7 @@ use crate::qemu::overlay::Overlays;
 use crate::qemu::process::Process;
 use crate::qemu::qmp::Qmp;
 use crate::trouble::{Kind, Trouble};
-use agent::wire::{Command, Resume, Share};
+use agent::wire::{Command, LACKS, Resume, Share};
 use serde_json::Value;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
@@ -200,8 +200,17 @@ impl Started {
             (io::ErrorKind::TimedOut, ..) => format!("{} ({} s)", plain(error), limit.as_secs()),
             _ => plain(error),
         };
+        let detail = match lacks(&console) {
+            Some(lacks) => format!("{detail}; {lacks}"),
+            None => detail,
+        };
         Trouble { kind: Kind::Boot, detail, console: console::last_words(&console) }
     }
+}
+
+/// What the agent says on the console of a kernel that lacks something.
+pub(super) fn lacks(console: &str) -> Option<&str> {
+    console.lines().find_map(|line| line.find(LACKS).map(|at| line[at..].trim_end()))
 }
 
 /// An address in the range that QEMU gives its cards from.

@@ -17,12 +17,27 @@ use std::time::Instant;
 
 /// What is run before the freeze, so that copies need not: it brings the shell and the usual tools into the page cache and loads the
 /// modules that tests of networks ask for. What an image lacks is passed over.
-pub const SETTLE: &str = "\
+const SETTLE: &str = "\
 for m in veth bridge br_netfilter 8021q dummy tun macvlan vxlan sch_netem nf_tables nft_ct nft_chain_nat nft_masq nft_reject_inet \
 nft_limit nft_log nf_conntrack xt_conntrack iptable_filter iptable_nat; do modprobe -q $m; done
 for f in /bin/sh /bin/cat /bin/ls /bin/grep /bin/sed /bin/mount /bin/sleep /sbin/ip /usr/sbin/ip /usr/sbin/nft /usr/sbin/dnsmasq \
 /usr/bin/curl; do [ -e $f ] && cat $f; done >/dev/null 2>&1
 ip link; nft list ruleset; sh -c :; true";
+
+/// What is run first where the root's own init is process 1: it waits for the services that this starts, however they fare. An init
+/// with an inittab starts the agent after all that it waits for; systemd starts it early, and knows when it is done.
+pub(super) const READY: &str = "\
+[ ! -d /run/systemd/system ] || timeout 120 systemctl is-system-running --wait >/dev/null 2>&1; true";
+
+/// All that is run in a machine of `spec` before the freeze.
+pub(super) fn settling(spec: &Spec) -> String {
+    match (spec.own_init, spec.host_root) {
+        (true, _) => format!("{READY}\n{SETTLE}"),
+        (false, false) => SETTLE.to_owned(),
+        // There is no shell yet: a template with the host's root mounted could not be frozen.
+        (false, true) => String::new(),
+    }
+}
 
 /// The name that a template's machine has until its copies get theirs: as short as any.
 const NAME_AHEAD: &str = "vm0";
@@ -42,7 +57,7 @@ pub(super) fn freeze(
     };
     let memory = Memory::Template(stage.ram());
     let mut started = blueprint.start(Individual { name: NAME, id: 0, spec, memory, disk })?;
-    let frozen = settle(blueprint, &mut started, cancel)
+    let frozen = settle(blueprint, spec, &mut started, cancel)
         .and_then(|()| save(&mut started.qmp, &stage.state()));
     match frozen {
         Ok(()) => {
@@ -61,13 +76,21 @@ fn blank_disk(rootfs: &std::path::Path, stage: &Stage) -> HostResult<std::path::
 }
 
 /// Warms the guest up and leaves it alone, its agent waiting for the next host.
-fn settle(blueprint: &Blueprint, started: &mut Started, cancel: &Cancel) -> io::Result<()> {
+fn settle(
+    blueprint: &Blueprint,
+    spec: &Spec,
+    started: &mut Started,
+    cancel: &Cancel,
+) -> io::Result<()> {
     let deadline = Instant::now() + blueprint.boot_limit;
     let mut guest = started.greet(deadline, cancel)?;
-    // A name and an id of the usual length: every copy writes its own in their place.
-    guest.ask(blueprint.resume(NAME_AHEAD, None), deadline)?;
-    guest.exec(SETTLE, deadline)?;
-    guest.ask(Command::Settle, deadline)?;
+    let settling = settling(spec);
+    if !settling.is_empty() {
+        // A name and an id of the usual length: every copy writes its own in their place.
+        guest.ask(blueprint.resume(NAME_AHEAD, None), deadline)?;
+        guest.exec(&settling, deadline)?;
+        guest.ask(Command::Settle, deadline)?;
+    }
     started.qmp.forget_events(deadline)?;
     drop(guest);
     let unseen = |e: io::Error| io::Error::new(e.kind(), "the agent did not see its host leave");

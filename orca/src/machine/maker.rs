@@ -106,7 +106,8 @@ impl VmMaker {
     fn cold(&self, shape: Shape, cancel: &Cancel) -> Result<Vm, Trouble> {
         let started =
             self.start(&self.spec(shape), Memory::Anonymous, self.blueprint.overlays.as_ref())?;
-        self.greet(started, cancel)
+        let wait = self.blueprint.spec.own_init.then_some(freeze::READY);
+        self.greet(started, wait, cancel)
     }
 
     fn copy(&self, shape: Shape, frozen: &Frozen, cancel: &Cancel) -> Result<Vm, Trouble> {
@@ -115,7 +116,7 @@ impl VmMaker {
         if let Err(error) = freeze::thaw(&mut started, &frozen.template) {
             return Err(started.boot_trouble(&error, QEMU_LIMIT));
         }
-        self.greet(started, cancel)
+        self.greet(started, None, cancel)
     }
 
     fn start(
@@ -137,13 +138,23 @@ impl VmMaker {
         self.blueprint.start(Individual { name: &name, id, spec, memory, disk })
     }
 
-    /// Lets a machine go, makes it an individual, and takes it to the point where a test can run: its share mounted.
-    fn greet(&self, mut started: Started, cancel: &Cancel) -> Result<Vm, Trouble> {
+    /// Lets a machine go, makes it an individual, and takes it to the point where a test can run: its share mounted and the command
+    /// `wait`, if there is one, run.
+    fn greet(
+        &self,
+        mut started: Started,
+        wait: Option<&str>,
+        cancel: &Cancel,
+    ) -> Result<Vm, Trouble> {
         let blueprint = &self.blueprint;
         let deadline = Instant::now() + blueprint.boot_limit;
         let ready = started.greet(deadline, cancel).and_then(|mut guest| {
             guest.ask(blueprint.resume(&started.name, Some(blueprint.share)), deadline)?;
             started.reached("share");
+            if let Some(wait) = wait {
+                guest.exec(wait, deadline)?;
+                started.reached("services");
+            }
             Ok(guest)
         });
         match ready {
@@ -189,7 +200,7 @@ impl VmMaker {
     ) -> Result<Frozen, Trouble> {
         let host = |e: crate::error::Error| super::blueprint::boot(e.to_string());
         let spec = self.spec(shape);
-        let key = template::key(&spec, freeze::SETTLE)
+        let key = template::key(&spec, &freeze::settling(&spec))
             .map_err(|e| super::blueprint::boot(crate::error::plain(&e)))?;
         let template = match store.open(&key) {
             Ok(found) => found,
@@ -221,8 +232,11 @@ impl VmMaker {
 }
 
 fn describe(spec: &Spec) -> String {
-    let root =
-        spec.rootfs.as_ref().map_or_else(|| "no disk".into(), |path| path.display().to_string());
+    let root = match &spec.rootfs {
+        Some(path) => path.display().to_string(),
+        None if spec.host_root => "this host's root".to_owned(),
+        None => "no disk".to_owned(),
+    };
     let Spec { arch, accel, memory_mib, cpus, .. } = spec;
     let plural = if *cpus == 1 { "" } else { "s" };
     format!("{arch} {}, {memory_mib} MiB, {cpus} CPU{plural}, {root}", accel.name())

@@ -22,6 +22,12 @@ pub struct Spec {
     pub initrd: PathBuf,
     /// The root disk, never written to; `None` leaves the guest in its initramfs.
     pub rootfs: Option<PathBuf>,
+    /// Whether the guest's root is this host's own, never written to, which it enters when it is let go.
+    pub host_root: bool,
+    /// A disk with the kernel's modules, for a root that has not got them.
+    pub modules: Option<PathBuf>,
+    /// Whether the root's own init is process 1, and the agent a service of it.
+    pub own_init: bool,
     /// Guest memory in MiB.
     pub memory_mib: u32,
     /// Virtual CPUs.
@@ -64,6 +70,7 @@ pub fn argv(spec: &Spec, slot: &Slot) -> Vec<OsString> {
     machine(&mut args, spec, slot);
     boot(&mut args, spec, slot);
     disk(&mut args, spec, slot);
+    modules(&mut args, spec);
     share(&mut args, spec);
     ports(&mut args, slot);
     net(&mut args, spec);
@@ -142,12 +149,22 @@ fn boot(args: &mut Args, spec: &Spec, slot: &Slot) {
 /// The kernel's command line. A kernel in trouble ends the machine at once: `panic=-1` reboots, `-no-reboot` makes that an exit.
 /// One that hangs can be asked why: sysrq obeys whatever the image says, and an NMI, which only orca sends, is a panic with a trace.
 pub fn kernel_command_line(spec: &Spec) -> String {
-    let root = if spec.rootfs.is_some() { "root=/dev/vda rw" } else { "orca.root=tmpfs" };
+    let root = match (&spec.rootfs, spec.host_root) {
+        (Some(_), _) => "root=/dev/vda rw",
+        (None, true) => "orca.root=host",
+        (None, false) => "orca.root=tmpfs",
+    };
+    let init = if spec.own_init { "" } else { " agent_mode=true" };
     let mut line = format!(
-        "console={} {root} agent_mode=true orca.share=later panic=-1 oops=panic quiet sysctl.kernel.hung_task_panic=1 \
+        "console={} {root}{init} orca.share=later panic=-1 oops=panic quiet sysctl.kernel.hung_task_panic=1 \
          sysctl.kernel.sysrq=1",
         spec.arch.row().console
     );
+    if spec.modules.is_some() {
+        // The kernel names disks in the order in which it finds them, which is that of the command line.
+        let disk = if spec.rootfs.is_some() { "vdb" } else { "vda" };
+        line.push_str(&format!(" orca.modules=/dev/{disk}"));
+    }
     if spec.arch == Arch::X86_64 {
         // The timer works; probing whether it does costs emulated milliseconds. A copy's clocks are set, not compared.
         line.push_str(" no_timer_check tsc=nowatchdog unknown_nmi_panic");
@@ -174,7 +191,23 @@ fn disk(args: &mut Args, spec: &Spec, slot: &Slot) {
     }
 }
 
+/// The kernel's modules: the same disk for all machines, so read-only.
+fn modules(args: &mut Args, spec: &Spec) {
+    if let Some(path) = &spec.modules {
+        let tail = ",format=raw,if=none,id=modules,readonly=on";
+        args.pair("-drive", option_with_path("file=", path, tail));
+        args.pair("-device", "virtio-blk-pci,drive=modules");
+    }
+}
+
 fn share(args: &mut Args, spec: &Spec) {
+    if spec.host_root {
+        let tail = format!(
+            ",mount_tag={},security_model=none,multidevs=remap,readonly=on",
+            agent::wire::ROOT_TAG
+        );
+        args.pair("-virtfs", option_with_path("local,path=", Path::new("/"), &tail));
+    }
     let readonly = if spec.share_writable { "off" } else { "on" };
     let tail = format!(
         ",mount_tag={},security_model=none,multidevs=remap,readonly={readonly}",
@@ -236,6 +269,9 @@ mod tests {
             kernel: "/b/vmlinux".into(),
             initrd: "/b/initramfs".into(),
             rootfs: Some("/b/rootfs.ext4".into()),
+            host_root: false,
+            modules: None,
+            own_init: false,
             memory_mib: 512,
             cpus: 1,
             share: "/home/a,b".into(),
@@ -275,6 +311,21 @@ mod tests {
         let boot = format!(" -kernel /b/vmlinux -initrd /b/initramfs -append '{kernel}'");
         let same = template.replace("share=on", "share=off -incoming defer").replace(&boot, "");
         assert_eq!(same, copy);
+    }
+
+    #[test]
+    fn other_roots_modules_and_inits_are_asked_for() {
+        let usual = line(&spec(), Memory::Anonymous);
+        assert!(usual.contains(" agent_mode=true ") && !usual.contains("orca.modules"), "{usual}");
+        let modules = Some("/c/modules-1".into());
+        let own = line(&Spec { own_init: true, modules, ..spec() }, Memory::Anonymous);
+        assert!(!own.contains("agent_mode") && own.contains(" orca.modules=/dev/vdb"), "{own}");
+        assert!(own.contains("file=/c/modules-1,format=raw,if=none,id=modules,readonly=on"));
+        let modules = Some("/c/modules-1".into());
+        let spec = Spec { rootfs: None, host_root: true, modules, ..spec() };
+        let host = line(&spec, Memory::Anonymous);
+        assert!(host.contains("orca.root=host") && host.contains("orca.modules=/dev/vda"));
+        assert!(host.contains("local,path=/,mount_tag=host_root,security_model=none"), "{host}");
     }
 
     #[test]

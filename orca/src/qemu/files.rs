@@ -1,6 +1,7 @@
 //! Checks on the files that a machine is made of, before QEMU sees them: what QEMU says about a bad kernel helps nobody.
 
 use super::arch::Arch;
+use super::decompress::Format;
 use crate::error::{Error, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -61,6 +62,12 @@ pub fn check_initrd(path: &Path) -> Result<()> {
     Err(Error::new(format!("`{}` is no initramfs", path.display())).hint(BUILD))
 }
 
+/// Whether `path` is a tar archive, compressed or not.
+pub fn is_archive(path: &Path) -> bool {
+    let head = head(path, 512).unwrap_or_default();
+    head.get(257..262) == Some(b"ustar") || Format::of(&head).is_some()
+}
+
 /// The format of a root disk: `raw` for an ext filesystem, `qcow2`.
 ///
 /// # Errors
@@ -73,9 +80,8 @@ pub fn rootfs_format(path: &Path) -> Result<&'static str> {
     let word =
         |at: usize| head.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
     if head.get(0x438..0x43a) != Some(&[0x53, 0xef]) {
-        return Err(
-            Error::new(format!("`{}` is no ext4 or qcow2 image", path.display())).hint(BUILD)
-        );
+        let what = "no ext4 or qcow2 image, no folder and no tar archive";
+        return Err(Error::new(format!("`{}` is {what}", path.display())).hint(BUILD));
     }
     // The superblock's block count and block size against the file's own size.
     let blocks = u64::from(word(0x404).unwrap_or(0));

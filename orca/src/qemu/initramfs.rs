@@ -6,38 +6,11 @@ pub mod modules;
 
 use super::cpio::Archive;
 use super::decompress::{Format, decompress};
+use super::wants::{self, Needs, WANTS};
 use crate::error::{Error, Result};
 use modules::Tree;
 use std::fs;
 use std::path::Path;
-
-/// A module that a boot wants: its name, the kernel option that makes it, and whether a boot is of no use without it.
-struct Wanted {
-    name: &'static str,
-    option: &'static str,
-    needed: bool,
-}
-
-const fn needed(name: &'static str, option: &'static str) -> Wanted {
-    Wanted { name, option, needed: true }
-}
-
-const fn welcome(name: &'static str, option: &'static str) -> Wanted {
-    Wanted { name, option, needed: false }
-}
-
-/// What a boot wants, first the way to the host, so that a later failure can be told.
-const WANTED: [Wanted; 9] = [
-    needed("virtio_pci", "CONFIG_VIRTIO_PCI"),
-    needed("virtio_console", "CONFIG_VIRTIO_CONSOLE"),
-    needed("virtio_blk", "CONFIG_VIRTIO_BLK"),
-    needed("ext4", "CONFIG_EXT4_FS"),
-    needed("overlay", "CONFIG_OVERLAY_FS"),
-    needed("9p", "CONFIG_9P_FS"),
-    needed("9pnet_virtio", "CONFIG_NET_9P_VIRTIO"),
-    welcome("virtio_rng", "CONFIG_HW_RANDOM_VIRTIO"),
-    welcome("vmgenid", "CONFIG_VMGENID"),
-];
 
 /// Empty folders that the agent mounts things on before it has a root.
 const MOUNT_POINTS: [&str; 7] = ["dev", "proc", "sys", "run", "tmp", "mnt", "newroot"];
@@ -53,6 +26,8 @@ pub struct Recipe<'a> {
     pub modules: Option<&'a Path>,
     /// Modules to load beside those that every boot wants.
     pub with: &'a [String],
+    /// What the machines use, and so what the kernel must have.
+    pub needs: Needs,
 }
 
 /// The bytes of the initramfs: the same for the same recipe and files.
@@ -70,7 +45,7 @@ pub fn build(recipe: &Recipe) -> Result<Vec<u8>> {
     archive.device("dev/null", 0o666, 1, 3);
     let mut list = String::new();
     if let Some(dir) = recipe.modules {
-        for (path, data) in modules(dir, recipe.with)? {
+        for (path, data) in modules(dir, recipe)? {
             list.push_str(&path);
             list.push('\n');
             archive.file(&path, 0o644, data);
@@ -103,11 +78,12 @@ pub fn release_of(dir: &Path) -> Result<String> {
 }
 
 /// The modules to load, each with its path in the guest and its bytes.
-fn modules(dir: &Path, with: &[String]) -> Result<Vec<(String, Vec<u8>)>> {
+fn modules(dir: &Path, recipe: &Recipe) -> Result<Vec<(String, Vec<u8>)>> {
     let tree = Tree::read(dir)?;
-    check(&tree, dir, with)?;
+    check(&tree, dir, recipe)?;
     let release = release_of(dir)?;
-    let wanted = WANTED.iter().map(|wanted| wanted.name).chain(with.iter().map(String::as_str));
+    let with = recipe.with.iter().map(String::as_str);
+    let wanted = WANTS.iter().map(|want| want.module).chain(with);
     let files = tree.closure(wanted);
     files.iter().map(|file| module(dir, &release, file)).collect()
 }
@@ -127,24 +103,19 @@ fn module(dir: &Path, release: &str, file: &str) -> Result<(String, Vec<u8>)> {
 }
 
 /// Names everything that is missing at once.
-fn check(tree: &Tree, dir: &Path, with: &[String]) -> Result<()> {
-    let mut missing: Vec<String> = WANTED
-        .iter()
-        .filter(|wanted| wanted.needed && !tree.has(wanted.name))
-        .map(|wanted| format!("`{}` ({})", wanted.name, wanted.option))
-        .collect();
-    let lacks_option = !missing.is_empty();
-    missing.extend(with.iter().filter(|name| !tree.has(name)).map(|name| format!("`{name}`")));
-    if missing.is_empty() {
+fn check(tree: &Tree, dir: &Path, recipe: &Recipe) -> Result<()> {
+    let kernel = format!("of `{}`", dir.display());
+    let missing = recipe.needs.missing(|want| tree.has(want.module));
+    if !missing.is_empty() {
+        return Err(wants::lacking(&kernel, &missing));
+    }
+    let unknown: Vec<String> =
+        recipe.with.iter().filter(|name| !tree.has(name)).map(|name| format!("`{name}`")).collect();
+    if unknown.is_empty() {
         return Ok(());
     }
-    let error =
-        Error::new(format!("the kernel of `{}` has no {}", dir.display(), missing.join(", no ")));
-    Err(error.hint(if lacks_option {
-        "take a kernel with these options (Debian's `cloud` kernels lack 9p), built in or as modules"
-    } else {
-        "check the names, or whether these modules are in another package"
-    }))
+    Err(Error::new(format!("the kernel {kernel} has no {}", unknown.join(", no ")))
+        .hint("check the names, or whether these modules are in another package"))
 }
 
 #[cfg(test)]
@@ -206,7 +177,12 @@ mod tests {
             b"\x1f\x8b\x08\0\0\0\0\0\x02\x03\xcb\xcb\xccK\xe5\x02\0n\x16\x18\x1c\x05\0\0\0";
         folder.file("6.1.0/kernel/9p.ko.gz", packed);
         let with = [String::from("veth")];
-        let recipe = Recipe { agent: &agent, modules: Some(&folder.modules()), with: &with };
+        let recipe = Recipe {
+            agent: &agent,
+            modules: Some(&folder.modules()),
+            with: &with,
+            needs: Needs::ALL,
+        };
         let data = build(&recipe).unwrap();
         let text = String::from_utf8_lossy(&data);
         let list = "lib/modules/6.1.0/kernel/ext4.ko\nlib/modules/6.1.0/kernel/9pnet.ko\n\
@@ -225,13 +201,17 @@ mod tests {
         folder.file("6.1.0/modules.dep", "kernel/ext4.ko:\n");
         folder.file("6.1.0/modules.builtin", BUILTIN.replace("k/overlay.ko\n", ""));
         let tree = Tree::read(&folder.modules()).unwrap();
-        let error = check(&tree, Path::new("6.1.0"), &[]).unwrap_err();
+        let with = [String::from("vethh")];
+        let recipe =
+            Recipe { agent: Path::new("agent"), modules: None, with: &[], needs: Needs::ALL };
+        let error = check(&tree, Path::new("6.1.0"), &recipe).unwrap_err();
         let expected =
             "the kernel of `6.1.0` has no `overlay` (CONFIG_OVERLAY_FS), no `9p` (CONFIG_9P_FS)";
         assert_eq!(error.to_string(), expected);
         folder.file("6.1.0/modules.dep", "kernel/ext4.ko:\nkernel/overlay.ko:\nkernel/9p.ko:\n");
         let tree = Tree::read(&folder.modules()).unwrap();
-        let error = check(&tree, Path::new("6.1.0"), &[String::from("vethh")]).unwrap_err();
+        let recipe = Recipe { with: &with, ..recipe };
+        let error = check(&tree, Path::new("6.1.0"), &recipe).unwrap_err();
         assert_eq!(error.to_string(), "the kernel of `6.1.0` has no `vethh`");
     }
 
@@ -239,10 +219,10 @@ mod tests {
     fn an_agent_that_is_none_is_refused() {
         let folder = Folder::new("agent");
         let script = folder.file("agent", "#!/bin/sh\n");
-        let recipe = Recipe { agent: &script, modules: None, with: &[] };
+        let recipe = Recipe { agent: &script, modules: None, with: &[], needs: Needs::ALL };
         let error = build(&recipe).unwrap_err();
         assert!(error.to_string().ends_with("is no Linux program"), "{error}");
-        let recipe = Recipe { agent: Path::new("/nonexistent"), modules: None, with: &[] };
+        let recipe = Recipe { agent: Path::new("/nonexistent"), ..recipe };
         assert!(build(&recipe).unwrap_err().next_step().is_some());
     }
 }

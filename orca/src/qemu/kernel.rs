@@ -123,7 +123,10 @@ pub fn release(data: &[u8]) -> Option<String> {
 }
 
 /// Takes the compressed kernel out of a bzImage, whose header says where it is, and checks its size by its last four bytes.
-fn unpack(data: &[u8]) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// It is cut off or packed in an unknown way; its decompressor is missing.
+pub fn unpack(data: &[u8]) -> Result<Vec<u8>> {
     if u16_at(data, SETUP_VERSION_AT).ok_or_else(cut_off)? < PAYLOAD_VERSION {
         return Err(Error::new("the bzImage is of a kernel before 2.6.26"));
     }

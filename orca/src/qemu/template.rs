@@ -246,7 +246,8 @@ pub fn key(spec: &Spec, settle: &str) -> io::Result<String> {
             .take(8)
             .for_each(|l| l.hash(&mut hasher));
     }
-    let files = [Some(&spec.program), Some(&spec.kernel), Some(&spec.initrd), spec.rootfs.as_ref()];
+    let files = [Some(&spec.program), Some(&spec.kernel), Some(&spec.initrd)];
+    let files = [&files[..], &[spec.rootfs.as_ref(), spec.modules.as_ref()]].concat();
     for file in files.into_iter().flatten() {
         let meta = fs::metadata(file)?;
         (meta.dev(), meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()).hash(&mut hasher);

@@ -37,9 +37,8 @@ impl Tree {
     /// `modules.dep` cannot be read. The other tables may be missing.
     pub fn read(dir: &Path) -> Result<Tree> {
         let path = dir.join("modules.dep");
-        let dep = fs::read_to_string(&path).map_err(|e| {
-            Error::io("read", &path, &e).hint("run `depmod` for this kernel, or name its folder")
-        })?;
+        let dep = fs::read_to_string(&path)
+            .map_err(|e| Error::io("read", &path, &e).hint(how_to_make(dir)))?;
         let table = |name: &str| fs::read_to_string(dir.join(name)).unwrap_or_default();
         let (builtin, soft) = (table("modules.builtin"), table("modules.softdep"));
         Ok(Tree::parse(&dep, &builtin, &soft, &table("modules.alias")))
@@ -97,6 +96,18 @@ impl Tree {
         }
         let providers = self.aliases.get(name)?;
         providers.iter().find(|p| p.ends_with("_generic")).or(providers.first()).cloned()
+    }
+}
+
+/// How the tables of `dir` are made: a package that was unpacked and not installed has none yet.
+fn how_to_make(dir: &Path) -> String {
+    let release = dir.file_name().unwrap_or_default().display();
+    match dir.ancestors().nth(3) {
+        Some(base) if dir.ends_with(Path::new("lib/modules").join(release.to_string())) => {
+            let base = if base == Path::new("") { Path::new(".") } else { base };
+            format!("run `depmod -b {} {release}`, or name another folder", base.display())
+        }
+        _ => "run `depmod` for this kernel, or name its folder".to_owned(),
     }
 }
 

@@ -1,0 +1,252 @@
+//! A kernel that somebody brings, and what a machine needs to start on it: the kernel in its fastest form, an initramfs with its own
+//! modules, and a disk with all of them for the guest's `modprobe`. Whatever it lacks is told before anything boots, as far as its
+//! modules, its configuration or its own bytes show.
+
+use super::arch::Arch;
+use super::census::Census;
+use super::decompress::{Format, decompress};
+use super::files;
+use super::filesystem::{self, Purpose};
+use super::initramfs::{self, Recipe};
+use super::kept::{Kept, Key};
+use super::kernel;
+use super::wants::{self, BUILT_IN, Needs, WANTS};
+use crate::error::{Error, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// How a kernel's bytes say its release: `Linux version 6.1.0 (someone@somewhere) …`.
+const BANNER: &[u8] = b"Linux version ";
+/// What stands around a configuration that a kernel carries (`CONFIG_IKCONFIG`).
+const CONFIG_BEGINS: &[u8] = b"IKCFG_ST";
+const CONFIG_ENDS: &[u8] = b"IKCFG_ED";
+/// Kernels in a folder that one was built in, best first.
+const BUILT_X86_64: [&str; 2] = ["arch/x86/boot/bzImage", "vmlinux"];
+const BUILT_AARCH64: [&str; 1] = ["arch/arm64/boot/Image"];
+
+/// What somebody brings.
+#[derive(Clone, Copy, Debug)]
+pub struct Brought<'a> {
+    /// A kernel, or the folder that one was built in.
+    pub kernel: &'a Path,
+    /// Its modules, if he names them.
+    pub modules: Option<&'a Path>,
+    /// The static agent.
+    pub agent: &'a Path,
+    /// The guest's architecture.
+    pub arch: Arch,
+    /// What the machines use.
+    pub needs: Needs,
+}
+
+/// What a machine starts on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Boot {
+    /// The kernel.
+    pub kernel: PathBuf,
+    /// The initramfs, whose `/init` is the agent.
+    pub initrd: PathBuf,
+    /// A disk with the kernel's modules; `None` where the root has them or there are none.
+    pub modules: Option<PathBuf>,
+    /// What people call it: its release, as `uname -r` says it.
+    pub release: String,
+}
+
+/// Makes of `brought` what a machine starts on; what takes time to make is kept.
+///
+/// # Errors
+/// It is no kernel for the architecture, its modules cannot be used, or it lacks something.
+pub fn prepare(kept: &Kept, brought: &Brought) -> Result<Boot> {
+    let path = in_folder(brought.kernel, brought.arch)?;
+    files::check_kernel(&path, brought.arch)?;
+    let data = fs::read(&path).map_err(|e| Error::io("read", &path, &e))?;
+    let unpacked = unpack(kept, &path, &data)?;
+    let bytes = unpacked.as_ref().map_or(&data, |unpacked| &unpacked.bytes);
+    let release = kernel::release(&data).or_else(|| banner(bytes));
+    let modules = modules(&path, brought.modules, release.as_deref())?;
+    match &modules {
+        Some(dir) => check_release(&path, release.as_deref(), dir)?,
+        None => check_built_in(&path, release.as_deref(), bytes, brought.needs)?,
+    }
+    let release = match (release, &modules) {
+        (Some(release), _) => release,
+        (None, Some(dir)) => initramfs::release_of(dir)?,
+        (None, None) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+    };
+    let census = modules.as_deref().map(Census::of).transpose()?;
+    let modules = modules.as_deref().zip(census.as_ref());
+    let initrd = initrd(kept, brought, modules)?;
+    let modules = modules.map(|(dir, census)| disk(kept, dir, census)).transpose()?;
+    let kernel = unpacked.filter(|unpacked| unpacked.enterable).map_or(path, |u| u.path);
+    Ok(Boot { kernel, initrd, modules, release })
+}
+
+/// The disk with all modules of `dir`, for a guest whose root has other ones.
+///
+/// # Errors
+/// A folder that cannot be read, or `mke2fs`'s trouble.
+pub fn modules_disk(kept: &Kept, dir: &Path) -> Result<PathBuf> {
+    disk(kept, dir, &Census::of(dir)?)
+}
+
+fn disk(kept: &Kept, dir: &Path, census: &Census) -> Result<PathBuf> {
+    let key = Key::new().with(census.digest);
+    kept.file("modules", &key, |out| filesystem::from_folder(dir, census, Purpose::Modules, out))
+}
+
+/// The kernel itself, where a folder is named.
+fn in_folder(path: &Path, arch: Arch) -> Result<PathBuf> {
+    if !path.is_dir() {
+        return fs::canonicalize(path).map_err(|e| {
+            Error::io("read", path, &e).hint("name a kernel, or the folder that one was built in")
+        });
+    }
+    let built: &[&str] = match arch {
+        Arch::X86_64 => &BUILT_X86_64,
+        Arch::Aarch64 => &BUILT_AARCH64,
+    };
+    let found = built.iter().map(|name| path.join(name)).find(|path| path.is_file());
+    found.ok_or_else(|| {
+        Error::new(format!("there is no `{}` in `{}`", built[0], path.display()))
+            .hint("build the kernel there (`make`), or name the file")
+    })
+}
+
+/// A kernel taken out of its bzImage.
+struct Unpacked {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    /// Whether QEMU can enter it.
+    enterable: bool,
+}
+
+/// `None` for a kernel that is not packed, or that cannot be unpacked here: QEMU boots it as it is.
+fn unpack(kept: &Kept, path: &Path, data: &[u8]) -> Result<Option<Unpacked>> {
+    if kernel::kind(data) != Ok(kernel::Kind::BzImage) {
+        return Ok(None);
+    }
+    let key = Key::new().file(path)?;
+    let made = kept.file("vmlinux", &key, |out| {
+        let elf = kernel::unpack(data)?;
+        fs::write(out, elf).map_err(|e| Error::io("write", out, &e))
+    });
+    let Ok(path) = made else { return Ok(None) };
+    let bytes = fs::read(&path).map_err(|e| Error::io("read", &path, &e))?;
+    Ok(Some(Unpacked { enterable: kernel::has_pvh_entry(&bytes), bytes, path }))
+}
+
+fn banner(bytes: &[u8]) -> Option<String> {
+    // The first one may be a format, `Linux version %s`.
+    memchr::memmem::find_iter(bytes, BANNER).find_map(|at| {
+        let rest = &bytes[at + BANNER.len()..];
+        let end = rest.iter().take(128).position(|b| !b.is_ascii_graphic())?;
+        let text = std::str::from_utf8(&rest[..end]).ok()?;
+        text.starts_with(|c: char| c.is_ascii_digit()).then(|| text.to_owned())
+    })
+}
+
+/// The folder of a kernel's modules: the one that is named, or the one that belongs to where the kernel is.
+fn modules(kernel: &Path, named: Option<&Path>, release: Option<&str>) -> Result<Option<PathBuf>> {
+    let is_modules =
+        |dir: &Path| dir.join("modules.dep").exists() || dir.join("modules.order").exists();
+    if let Some(dir) = named {
+        let below = release.into_iter().flat_map(|release| {
+            ["lib/modules", "usr/lib/modules", "."].map(|lib| dir.join(lib).join(release))
+        });
+        let mut candidates = std::iter::once(dir.to_owned()).chain(below);
+        let found = candidates.find(|dir| dir.join("modules.dep").exists());
+        return Ok(Some(found.unwrap_or_else(|| dir.to_owned())));
+    }
+    let Some(release) = release else { return Ok(None) };
+    let mut candidates = Vec::new();
+    if let Some(dir) = kernel.parent() {
+        candidates.push(dir.to_owned()); // …/lib/modules/RELEASE/vmlinuz
+        candidates.push(dir.join("modules").join(release)); // scripts/build-image.sh
+        let root = dir.parent().unwrap_or(dir); // …/boot/vmlinuz-RELEASE
+        candidates
+            .extend(["lib", "usr/lib"].map(|lib| root.join(lib).join("modules").join(release)));
+    }
+    candidates.push(Path::new("/lib/modules").join(release));
+    Ok(candidates.into_iter().find(|dir| dir.ends_with(release) && is_modules(dir)))
+}
+
+/// Modules of another release are refused by the kernel one by one, at boot: better told here.
+fn check_release(kernel: &Path, release: Option<&str>, modules: &Path) -> Result<()> {
+    let theirs = initramfs::release_of(modules)?;
+    match release {
+        Some(own) if own != theirs => {
+            let (kernel, modules) = (kernel.display(), modules.display());
+            let text = format!("`{kernel}` is release {own}, the modules in `{modules}` are not");
+            Err(Error::new(text).hint("name the folder of that release with --modules"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Without modules everything has to be built in. The configuration tells, beside the kernel or in it; else its own strings do.
+fn check_built_in(path: &Path, release: Option<&str>, bytes: &[u8], needs: Needs) -> Result<()> {
+    let shown = format!("`{}`", path.display());
+    let Some(config) = config(path, release, bytes) else {
+        // A kernel that stays packed shows nothing: the agent will tell.
+        let is_open = memchr::memmem::find(bytes, BANNER).is_some();
+        let missing = needs.missing(|want| !is_open || want.shows_in(bytes));
+        return if missing.is_empty() { Ok(()) } else { Err(wants::lacking(&shown, &missing)) };
+    };
+    let value =
+        |option: &str| config.lines().find_map(|line| line.strip_prefix(option)?.strip_prefix('='));
+    let absent: Vec<&str> = WANTS
+        .iter()
+        .filter(|want| needs.includes(want))
+        .map(|want| want.option)
+        .chain(BUILT_IN)
+        .filter(|option| value(option).is_none())
+        .collect();
+    if !absent.is_empty() {
+        return Err(wants::lacking(&shown, &absent));
+    }
+    let outside: Vec<&str> = WANTS
+        .iter()
+        .filter(|want| needs.includes(want) && value(want.option) == Some("m"))
+        .map(|want| want.option)
+        .collect();
+    if outside.is_empty() {
+        return Ok(());
+    }
+    let text =
+        format!("the kernel {shown} has {} as modules, which are not found", outside.join(", "));
+    Err(Error::new(text).hint(
+        "name their folder with --modules (`make modules_install INSTALL_MOD_PATH=DIR` makes DIR/lib/modules), or build them in",
+    ))
+}
+
+/// A kernel's configuration: where it was built, where packages put it, or in its own bytes.
+fn config(path: &Path, release: Option<&str>, bytes: &[u8]) -> Option<String> {
+    let dir = path.parent()?;
+    let mut candidates = Vec::new();
+    if dir.ends_with("arch/x86/boot") || dir.ends_with("arch/arm64/boot") {
+        candidates.extend(dir.ancestors().nth(3).map(|top| top.join(".config")));
+    } else if path.ends_with("vmlinux") {
+        candidates.push(dir.join(".config"));
+    }
+    candidates.extend(release.map(|release| dir.join(format!("config-{release}"))));
+    if let Some(text) = candidates.iter().find_map(|path| fs::read_to_string(path).ok()) {
+        return Some(text);
+    }
+    let from = memchr::memmem::find(bytes, CONFIG_BEGINS)? + CONFIG_BEGINS.len();
+    let len = memchr::memmem::find(&bytes[from..], CONFIG_ENDS)?;
+    let packed = &bytes[from..from + len];
+    let text = decompress(Format::of(packed)?, packed).ok()?;
+    String::from_utf8(text).ok()
+}
+
+fn initrd(kept: &Kept, brought: &Brought, modules: Option<(&Path, &Census)>) -> Result<PathBuf> {
+    let Brought { agent, needs, .. } = *brought;
+    let build = "build it with `scripts/build-toolbox.sh`";
+    let key = Key::new().with(needs).file(agent).map_err(|e| e.hint(build))?;
+    let key = key.with(modules.map(|(_, census)| census.digest));
+    let modules = modules.map(|(dir, _)| dir);
+    kept.file("initramfs", &key, |out| {
+        let bytes = initramfs::build(&Recipe { agent, modules, with: &[], needs })?;
+        fs::write(out, bytes).map_err(|e| Error::io("write", out, &e))
+    })
+}
