@@ -87,15 +87,21 @@ impl Config {
         self.raw.words.iter().map(PathBuf::from).collect()
     }
 
-    /// Where an image file called `name` is looked for: the project's `build`, then the folder of this program.
+    /// Where an image file with one of these names, best first, is looked for: the project's `build`, then the folder of this
+    /// program; for guests of another architecture than the host's, below either in the folder named after it.
     pub fn image_file(&self, names: &[&str]) -> PathBuf {
+        let below = match self.raw.arch {
+            Some(arch) if !arch.is_host() => arch.to_string(),
+            _ => String::new(),
+        };
         let own = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_owned()));
-        let dirs: Vec<PathBuf> =
-            [Some(self.root.join("build")), own].into_iter().flatten().collect();
-        let candidates = dirs.iter().flat_map(|dir| names.iter().map(move |name| dir.join(name)));
-        candidates.into_iter().find(|path| path.exists()).unwrap_or_else(|| {
-            self.root.join("build").join(names.last().copied().unwrap_or_default())
-        })
+        let project = self.root.join("build").join(&below);
+        let dirs = [Some(project.clone()), own.map(|dir| dir.join(&below))];
+        let candidates = dirs.iter().flatten().flat_map(|dir| names.iter().map(|n| dir.join(n)));
+        candidates
+            .into_iter()
+            .find(|path| path.exists())
+            .unwrap_or_else(|| project.join(names.last().copied().unwrap_or_default()))
     }
 }
 
