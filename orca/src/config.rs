@@ -148,14 +148,8 @@ fn default_jobs(memory_mib: u32, cpus: u32) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let by_cores = cores / cpus.max(1) as usize;
     let each = u64::from(memory_mib) + OVERHEAD_MIB;
-    let by_memory = available_mib().map_or(usize::MAX, |mib| (mib / each) as usize);
+    let by_memory = crate::sys::available_mib().map_or(usize::MAX, |mib| (mib / each) as usize);
     by_cores.min(by_memory).max(1)
-}
-
-fn available_mib() -> Option<u64> {
-    let info = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib / 1024)
 }
 
 /// `$VARIABLE/orca`, or `~/<fallback>/orca`, the home being the password file's where `$HOME` is not set; without any, a folder

@@ -102,11 +102,7 @@ fn machine(args: &mut Args, spec: &Spec, slot: &Slot) {
     let row = spec.arch.row();
     let accel = spec.accel.name();
     let backend = if slot.memory == Memory::Anonymous { "" } else { ",memory-backend=ram" };
-    let (machine, cpu) = if spec.accel.is_hardware() {
-        (row.hardware_machine, "host")
-    } else {
-        (row.machine, row.tcg_cpu)
-    };
+    let (machine, cpu) = spec.accel.machine(spec.arch);
     args.pair("-machine", format!("{machine},accel={accel}{backend}"));
     args.pair("-cpu", cpu);
     args.pair("-smp", spec.cpus.to_string());
