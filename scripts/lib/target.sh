@@ -1,6 +1,6 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables are shared with build-toolbox.sh
-# Sourced by build-toolbox.sh and check.sh: what makes static Linux programs for $arch. Rust's libraries come with rustup or, on
-# Debian, with its own compiler; musl's link by themselves, glibc's need a linker and a libc.a of the guest's architecture.
+# Sourced where an architecture is chosen: what makes static Linux programs for $arch. Rust's libraries come with rustup or, on
+# Debian, with its own compiler; musl's link by themselves, glibc's need a linker and a libc.a of that architecture.
 
 deb_arch() {
   case $arch in aarch64) echo arm64 ;; x86_64) echo amd64 ;; esac
@@ -32,9 +32,7 @@ find_installed() {
     [ -x "$compiler" ] || continue
     for target in "$arch-unknown-linux-musl" "$arch-unknown-linux-gnu"; do
       libraries=$("$compiler" --print target-libdir --target "$target" 2>/dev/null) || continue
-      for library in "$libraries"/libstd-*.rlib; do
-        [ ! -e "$library" ] || return 0
-      done
+      ! ls "$libraries"/libstd-*.rlib >/dev/null 2>&1 || return 0
     done
   done
   return 1
@@ -43,7 +41,9 @@ find_installed() {
 # Ours to add where rustup is: it needs no root and touches nothing but the user's toolchain.
 add_by_rustup() {
   say "adding Rust's library for $arch-unknown-linux-musl (rustup)"
-  timeout 120 rustup --quiet target add "$arch-unknown-linux-musl" >/dev/null 2>&1 </dev/null ||
+  limit=
+  ! command -v timeout >/dev/null || limit='timeout 120' # a network that answers nothing; macOS has no such program
+  $limit rustup --quiet target add "$arch-unknown-linux-musl" >/dev/null 2>&1 </dev/null ||
     say "rustup has none to give"
 }
 

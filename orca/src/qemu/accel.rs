@@ -107,13 +107,14 @@ fn works(accel: Accel, arch: Arch, program: &Path, cache: &Path) -> bool {
     works
 }
 
-/// Named after the host's boot and the emulator's identity, so that an answer never outlives either.
+/// Named after the host's boot and the emulator's identity, so that an answer never outlives either. The number changes with the
+/// probe: 1 had an image that QEMU refused.
 fn memo_path(program: &Path, cache: &Path) -> Option<PathBuf> {
     use std::os::unix::fs::MetadataExt;
     let boot = sys::boot_id()?;
     let meta = fs::metadata(program).ok()?;
     let boot: String = boot.chars().filter(char::is_ascii_hexdigit).collect();
-    Some(cache.join(format!("accel-{boot}-{:x}-{:x}", meta.ino(), meta.mtime())))
+    Some(cache.join(format!("accel-2-{boot}-{:x}-{:x}", meta.ino(), meta.mtime())))
 }
 
 /// Forgets every remembered answer.
