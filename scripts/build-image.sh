@@ -1,22 +1,23 @@
 #!/bin/sh
 # Builds the guest image: kernel, initramfs and root file system, with the agent in them.
 #
-# usage: scripts/build-image.sh [--base alpine|debian|auto] [--arch x86_64] [--init none|systemd] [--out DIR]
+# usage: scripts/build-image.sh [--base alpine|debian|auto] [--arch x86_64|aarch64] [--init none|systemd] [--out DIR]
 #   [--refresh]
 #
 #   --base BASE   whose packages the guest has (default auto: what DIR has already, else Alpine if its mirror answers, else Debian)
-#   --arch ARCH   the guest's architecture (default x86_64)
+#   --arch ARCH   the guest's architecture (default the host's)
 #   --init INIT   what `orca test --init own` starts (default none: what the base brings, which Debian's does not); systemd for Debian
-#   --out DIR     where the files go (default build); give each base its own to keep both
+#   --out DIR     where the files go (default build, or build/ARCH for another than the host's); give each base its own
 #   --refresh     take the newest packages, not those in the cache
 #
-# Makes DIR/vmlinuz, DIR/vmlinux, DIR/initramfs, DIR/rootfs.ext4, and DIR/image.info, which says what they are. Nothing is made
-# again unless an input changed. Environment: DEBIAN_MIRROR, DEBIAN_SUITE, ALPINE_MIRROR, ALPINE_VERSION, and
+# Makes DIR/vmlinuz, DIR/vmlinux (x86_64 only), DIR/initramfs, DIR/rootfs.ext4, and DIR/image.info, which says what they are.
+# Nothing is made again unless an input changed. Environment: DEBIAN_MIRROR, DEBIAN_SUITE, ALPINE_MIRROR, ALPINE_VERSION, and
 # ALPINE_MINIROOTFS=FILE for an Alpine base without its mirror, which then has Debian's kernel and busybox's tools only.
 set -eu
 scripts=$(cd "$(dirname "$0")" && pwd)
 root=${scripts%/*}
 . "$scripts/need.sh"
+. "$scripts/lib/target.sh"
 . "$scripts/image/cache.sh"
 . "$scripts/image/modules.sh"
 . "$scripts/image/boot.sh"
@@ -25,7 +26,7 @@ root=${scripts%/*}
 . "$scripts/image/alpine.sh"
 . "$scripts/image/key.sh"
 
-base=auto arch=x86_64 init=none out=$root/build refresh=no
+base=auto arch=$(host_arch) init=none out='' refresh=no
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 0 ;;
@@ -42,15 +43,18 @@ if [ -n "${ALPINE_MINIROOTFS:-}" ]; then
   [ -r "$ALPINE_MINIROOTFS" ] || die "cannot read \`$ALPINE_MINIROOTFS\`" "set ALPINE_MINIROOTFS to an alpine-minirootfs archive"
   ALPINE_MINIROOTFS=$(realpath "$ALPINE_MINIROOTFS")
 fi
-case $arch in x86_64) ;; *) die "no image can be built for \`$arch\`" "x86_64" ;; esac
+case $arch in x86_64 | aarch64) ;; *) die "no image can be built for \`$arch\`" "x86_64 or aarch64" ;; esac
 
 epoch=${SOURCE_DATE_EPOCH:-1700000000} # a fixed date: the same packages make the same files
 free_mib=640 # what a test can fill of the disk
-toolbox=$root/build/toolbox agent=$root/build/toolbox-linux
+built=$root/build
+[ "$arch" = "$(host_arch)" ] || built=$root/build/$arch
+toolbox=$root/build/toolbox agent=$built/toolbox-linux
 if [ ! -x "$toolbox" ] || [ ! -x "$agent" ]; then
   "$scripts/build-toolbox.sh" --arch "$arch"
 fi
 need flock util-linux
+out=${out:-$built}
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 log_file=$out/build-image.log

@@ -54,11 +54,7 @@ need_missing() {
 
 # Installs $missing. Lists that are missing or too old to be of use are fetched, once.
 need_apt() {
-  sudo=
-  if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null || die "this host lacks $missing" "as root: apt-get install $missing"
-    sudo=sudo
-  fi
+  need_root_for "apt-get install $missing"
   say "installing $missing (apt-get)"
   need_log=$(mktemp)
   # shellcheck disable=SC2086 # a list of names
@@ -70,6 +66,13 @@ need_apt() {
     die "apt-get cannot install $missing" "all of its output is in $need_log"
   }
   rm -f "$need_log"
+}
+
+# need_root_for COMMAND: sets $sudo, or tells what to do as root.
+need_root_for() {
+  if [ "$(id -u)" = 0 ]; then sudo=; return; fi
+  command -v sudo >/dev/null || die "this host lacks $missing" "as root: $1"
+  sudo=sudo
 }
 
 need_apt_get() {

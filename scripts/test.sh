@@ -1,16 +1,18 @@
 #!/bin/sh
 # The main job: builds whatever is missing, then runs the tests in VMs.
 #
-# usage: scripts/test.sh [--base alpine|debian|auto] [--arch x86_64] [arguments of `orca test`]
+# usage: scripts/test.sh [--base alpine|debian|auto] [--arch x86_64|aarch64] [arguments of `orca test`]
 #
-# With --base the image of that base is used (it lives in build/BASE beside the default one in build). Everything else goes to
-# `orca test`: try `scripts/test.sh -j2 t/30-firewall`, or `scripts/test.sh --help`.
+# With --base the image of that base is used (it lives in build/BASE beside the default one in build), with --arch one of that
+# architecture (in build/ARCH or build/ARCH/BASE, where it is not the host's). Everything else goes to `orca test`: try
+# `scripts/test.sh -j2 t/30-firewall`, or `scripts/test.sh --help`.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 scripts=$root/scripts
 . "$scripts/need.sh"
+. "$scripts/lib/target.sh"
 
-base='' arch=x86_64
+base='' arch=$(host_arch)
 while [ $# -gt 0 ]; do
   case $1 in
     --base | --arch) [ $# -ge 2 ] || die "$1 needs a value" "see scripts/build-image.sh --help" ;;
@@ -20,14 +22,20 @@ while [ $# -gt 0 ]; do
   shift 2
 done
 
-need qemu-system-x86_64 qemu-system-x86 qemu-img qemu-utils
-"$scripts/build-toolbox.sh"
-image=$root/build${base:+/$base}
+case $arch in
+  aarch64) emulator=qemu-system-arm ;;
+  *) emulator=qemu-system-x86 ;;
+esac
+need "qemu-system-$arch" "$emulator" qemu-img qemu-utils
+"$scripts/build-toolbox.sh" --arch "$arch"
+image=$root/build
+[ "$arch" = "$(host_arch)" ] || image=$image/$arch
+image=$image${base:+/$base}
 "$scripts/build-image.sh" --base "${base:-auto}" --arch "$arch" --out "$image"
 
 kernel=$image/vmlinux
 [ -e "$kernel" ] || kernel=$image/vmlinuz
 : "${ORCA_KERNEL:=$kernel}" "${ORCA_INITRD:=$image/initramfs}" "${ORCA_ROOTFS:=$image/rootfs.ext4}"
-: "${ORCA_PROJECT_ROOT:=$root}"
-export ORCA_KERNEL ORCA_INITRD ORCA_ROOTFS ORCA_PROJECT_ROOT
+: "${ORCA_PROJECT_ROOT:=$root}" "${ORCA_ARCH:=$arch}"
+export ORCA_ARCH ORCA_KERNEL ORCA_INITRD ORCA_ROOTFS ORCA_PROJECT_ROOT
 exec "$root/build/orca" test "$@"

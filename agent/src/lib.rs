@@ -1,46 +1,72 @@
 //! The guest side of orca.
 //!
 //! Two halves: [`wire`], the protocol that host and guest share, and the rest, which only runs in a
-//! guest. The host crate may name `wire` and, from its `main` alone, [`run`].
+//! guest and is compiled for Linux alone. The host crate may name `wire` and, from its `main` alone,
+//! [`run`].
 
+#[cfg(target_os = "linux")]
 mod agent;
+#[cfg(target_os = "linux")]
 mod args;
+#[cfg(target_os = "linux")]
 mod cmdline;
+#[cfg(target_os = "linux")]
 mod console;
+#[cfg(target_os = "linux")]
 mod crew;
+#[cfg(target_os = "linux")]
 mod exec;
+#[cfg(target_os = "linux")]
 mod init;
+#[cfg(target_os = "linux")]
 mod kernel;
+#[cfg(target_os = "linux")]
 mod link;
+#[cfg(target_os = "linux")]
 mod port;
+#[cfg(target_os = "linux")]
 mod pump;
+#[cfg(target_os = "linux")]
 mod reaper;
+#[cfg(target_os = "linux")]
 mod reply;
+#[cfg(target_os = "linux")]
 mod resume;
+#[cfg(target_os = "linux")]
 mod scratch;
+#[cfg(target_os = "linux")]
 mod serve;
+#[cfg(target_os = "linux")]
 mod share;
+#[cfg(target_os = "linux")]
 mod shell;
+#[cfg(target_os = "linux")]
 mod spare;
+#[cfg(target_os = "linux")]
 mod sys;
+#[cfg(target_os = "linux")]
 mod tree;
 pub mod wire;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::PathBuf;
-use std::sync::Arc;
 
-use agent::Agent;
-use args::{Asked, Options};
-use cmdline::CommandLine;
-use port::{Port, Source};
-use serve::Over;
+#[cfg(target_os = "linux")]
+use {
+    agent::Agent,
+    args::{Asked, Options},
+    cmdline::CommandLine,
+    port::{Port, Source},
+    serve::Over,
+    std::path::PathBuf,
+    std::sync::Arc,
+};
 
 /// Runs the agent and returns its exit status. `args` is all that follows the program's name.
 ///
 /// As process 1 it is the init of its machine, ignores `args` (the kernel puts words of its own
 /// there) and does not return.
+#[cfg(target_os = "linux")]
 #[must_use]
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     if std::process::id() == 1 {
@@ -60,6 +86,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
+/// Says that there is no agent on this system: a guest is a Linux.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub fn run(_args: impl IntoIterator<Item = OsString>) -> u8 {
+    complain("the agent runs on Linux only", 2)
+}
+
 fn complain(why: &str, exit: u8) -> u8 {
     // There is nowhere else to say it.
     _ = writeln!(io::stderr(), "agent: {why}");
@@ -67,6 +100,7 @@ fn complain(why: &str, exit: u8) -> u8 {
 }
 
 /// Serves one host after the other, until one says `EXIT` or a source that is no device ends.
+#[cfg(target_os = "linux")]
 fn serve(options: Options) -> Result<(), String> {
     let owns_machine = options.source == Source::Guest;
     let shown = format!("{:?}", options.source);
@@ -76,6 +110,7 @@ fn serve(options: Options) -> Result<(), String> {
     serve_port(&agent, port).map_err(|e| format!("cannot connect to {shown}: {e}"))
 }
 
+#[cfg(target_os = "linux")]
 fn serve_port(agent: &Arc<Agent>, mut port: Port) -> io::Result<()> {
     // Under another init, a host at the port is the first sign that this is a guest at all.
     let mut unmounted = agent.owns_machine && !agent.is_pid_1;
@@ -93,6 +128,7 @@ fn serve_port(agent: &Arc<Agent>, mut port: Port) -> io::Result<()> {
 }
 
 /// Where tests run unless told otherwise.
+#[cfg(target_os = "linux")]
 fn default_project() -> PathBuf {
     PathBuf::from(wire::SHARE_DIR)
 }

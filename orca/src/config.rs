@@ -87,15 +87,21 @@ impl Config {
         self.raw.words.iter().map(PathBuf::from).collect()
     }
 
-    /// Where an image file called `name` is looked for: the project's `build`, then the folder of this program.
+    /// Where an image file with one of these names, best first, is looked for: the project's `build`, then the folder of this
+    /// program; for guests of another architecture than the host's, below either in the folder named after it.
     pub fn image_file(&self, names: &[&str]) -> PathBuf {
+        let below = match self.raw.arch {
+            Some(arch) if !arch.is_host() => arch.to_string(),
+            _ => String::new(),
+        };
         let own = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_owned()));
-        let dirs: Vec<PathBuf> =
-            [Some(self.root.join("build")), own].into_iter().flatten().collect();
-        let candidates = dirs.iter().flat_map(|dir| names.iter().map(move |name| dir.join(name)));
-        candidates.into_iter().find(|path| path.exists()).unwrap_or_else(|| {
-            self.root.join("build").join(names.last().copied().unwrap_or_default())
-        })
+        let project = self.root.join("build").join(&below);
+        let dirs = [Some(project.clone()), own.map(|dir| dir.join(&below))];
+        let candidates = dirs.iter().flatten().flat_map(|dir| names.iter().map(|n| dir.join(n)));
+        candidates
+            .into_iter()
+            .find(|path| path.exists())
+            .unwrap_or_else(|| project.join(names.last().copied().unwrap_or_default()))
     }
 }
 
@@ -142,14 +148,8 @@ fn default_jobs(memory_mib: u32, cpus: u32) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let by_cores = cores / cpus.max(1) as usize;
     let each = u64::from(memory_mib) + OVERHEAD_MIB;
-    let by_memory = available_mib().map_or(usize::MAX, |mib| (mib / each) as usize);
+    let by_memory = crate::sys::available_mib().map_or(usize::MAX, |mib| (mib / each) as usize);
     by_cores.min(by_memory).max(1)
-}
-
-fn available_mib() -> Option<u64> {
-    let info = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib / 1024)
 }
 
 /// `$VARIABLE/orca`, or `~/<fallback>/orca`, the home being the password file's where `$HOME` is not set; without any, a folder

@@ -17,8 +17,8 @@ orca image: build parts of a guest image
 usage:
   orca image initramfs --agent FILE --out FILE [--modules DIR [--kernel FILE]] [--with NAME]…
       pack the agent as /init, with the kernel modules that a boot needs
-  orca image vmlinux BZIMAGE --out FILE
-      unpack a bzImage into the vmlinux that QEMU enters without firmware
+  orca image vmlinux KERNEL --out FILE
+      unpack a bzImage into the vmlinux that QEMU enters without firmware, or a packed aarch64 kernel into its plain Image
 
 options:
   --agent FILE    the static agent, build/toolbox-linux
@@ -52,7 +52,7 @@ pub fn run(args: Vec<OsString>) -> Result<()> {
             write(out, &initramfs::build(&recipe)?)
         }
         _ => {
-            let path = asked.kernel.as_deref().ok_or_else(|| needs("a BZIMAGE"))?;
+            let path = asked.kernel.as_deref().ok_or_else(|| needs("a KERNEL"))?;
             let elf = kernel::vmlinux(&read(path)?).map_err(|e| about(path, &e))?;
             write(out, &elf)
         }
@@ -160,7 +160,7 @@ mod tests {
         check_usage(&["cpio"], "unexpected argument \"cpio\"");
         check_usage(&["initramfs"], "--out FILE is missing");
         check_usage(&["initramfs", "--out", "x"], "--agent FILE is missing");
-        check_usage(&["vmlinux", "--out", "x"], "a BZIMAGE is missing");
+        check_usage(&["vmlinux", "--out", "x"], "a KERNEL is missing");
         check_usage(&["vmlinux", "--agent", "x"], "invalid option '--agent'");
     }
 

@@ -1,13 +1,15 @@
 //! The private folder of one run: sockets and overlays, gone when the run is.
 //!
 //! Its name is short, because a socket path holds at most 108 bytes, and random, because `/tmp` is everybody's. A lock file in it is
-//! held while the run lives; a folder whose lock is free was left by a run that was killed, and the next run removes it.
+//! held while the run lives; a folder whose lock is free was left by a run that was killed, and the next run removes it. Where
+//! machines do not die with the run that made them, it ends them first.
 
 use crate::error::{Error, Result};
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 const PREFIX: &str = "orca-";
 const LOCK: &str = "lock";
@@ -73,6 +75,9 @@ fn sweep(base: &Path) {
         let named = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
         let mine = || entry.metadata().is_ok_and(|m| m.is_dir() && m.uid() == me);
         if named && mine() && abandoned(&entry.path()) {
+            if cfg!(not(target_os = "linux")) {
+                end_machines(&entry.path());
+            }
             remove(&entry.path());
         }
     }
@@ -83,6 +88,13 @@ fn abandoned(dir: &Path) -> bool {
     Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok()
 }
 
+/// Ends the processes that have a socket in `dir` by their command lines: its name, being random, is in no other.
+fn end_machines(dir: &Path) {
+    let socket = dir.join("vm");
+    // Without `pkill` they stay, and are the user's to end.
+    let _ = Command::new("pkill").args(["-KILL", "-f", "--"]).arg(socket).status();
+}
+
 fn remove(dir: &Path) {
     // Nothing can be done about a folder that stays; the next run's sweep tries again.
     let _ = fs::remove_dir_all(dir);
@@ -91,6 +103,8 @@ fn remove(dir: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Stdio;
 
     #[test]
     fn a_live_run_is_kept_and_a_dead_one_swept() {
@@ -104,5 +118,22 @@ mod tests {
         let path = live.path().to_owned();
         drop(live);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn machines_of_a_dead_run_are_ended_by_the_name_of_its_folder() {
+        let dir = nix::unistd::mkdtemp(&base_dir().join("orca-XXXXXX")).unwrap();
+        let start = |name: &str| {
+            let socket = format!("path={}/{name}.sock,server=on", dir.display());
+            let mut command = Command::new("sh");
+            command.args(["-c", "read line", &socket]).stdin(Stdio::piped()).spawn().unwrap()
+        };
+        let (mut machine, mut other) = (start("vm1"), start("other"));
+        end_machines(&dir);
+        assert_eq!(machine.wait().unwrap().signal(), Some(9));
+        assert!(other.try_wait().unwrap().is_none());
+        other.kill().unwrap();
+        other.wait().unwrap();
+        fs::remove_dir(&dir).unwrap();
     }
 }

@@ -58,6 +58,10 @@ pub fn lab(config: &Config) -> Result<Lab<Arc<dyn Maker>>> {
 }
 
 fn local(config: &Config) -> Result<Lab<Arc<dyn Maker>>> {
+    if cfg!(not(target_os = "linux")) {
+        let error = Error::new("tests cannot be run on this host itself: the agent is for Linux");
+        return Err(error.hint("leave `--machine local` out"));
+    }
     let program =
         std::env::current_exe().map_err(|e| Error::io("find", Path::new("/proc/self/exe"), &e))?;
     let factor = config.raw.timeout_factor.unwrap_or(1.0);

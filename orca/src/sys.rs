@@ -1,4 +1,5 @@
-//! The crate's only `unsafe`: a child that dies with this process, and the size of a terminal.
+//! The crate's only `unsafe`: a child that dies with this process, and the size of a terminal. And what Linux and macOS tell of
+//! themselves, each in its own way.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::Command;
@@ -20,7 +21,7 @@ pub fn die_with_parent(command: &mut Command) {
     unsafe { command.pre_exec(hook) };
 }
 
-/// Elsewhere the child is ended by the sweep of the next run.
+/// Elsewhere a child that outlives this process is ended by the next run, see [`crate::rundir`].
 #[cfg(not(target_os = "linux"))]
 pub fn die_with_parent(_command: &mut Command) {}
 
@@ -32,4 +33,27 @@ pub fn window_size(fd: &impl AsFd) -> Option<(u16, u16)> {
     // SAFETY: the descriptor is open for the length of the call and `size` is a valid `winsize` to write to.
     unsafe { tiocgwinsz(fd.as_fd().as_raw_fd(), &raw mut size) }.ok()?;
     (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
+}
+
+/// What names this boot of the host, and no other.
+pub fn boot_id() -> Option<String> {
+    if cfg!(target_os = "macos") {
+        return sysctl("kern.bootsessionuuid");
+    }
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()
+}
+
+/// Memory that can be had without harm, in MiB. macOS does not say: half of what it has is a guess that spares the rest.
+pub fn available_mib() -> Option<u64> {
+    if cfg!(target_os = "macos") {
+        return sysctl("hw.memsize")?.parse::<u64>().ok().map(|bytes| bytes >> 21);
+    }
+    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib / 1024)
+}
+
+fn sysctl(name: &str) -> Option<String> {
+    let output = Command::new("/usr/sbin/sysctl").args(["-n", name]).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

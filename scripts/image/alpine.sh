@@ -24,14 +24,19 @@ alpine_image() {
   fi
   cached "alpine-$alpine_name-$arch-minirootfs" alpine_minirootfs_make
   minirootfs=$entry/minirootfs.tar.gz
-  if alpine_answers; then
+  if ! is_foreign && alpine_answers; then
     inputs=$(cat "$entry/SHA256SUMS" "$scripts/image/apk.sh" "$scripts/image/alpine.sh" "$scripts/image/modules.sh" | digest)
     cached "alpine-$alpine_name-$arch-$inputs" alpine_packages_make
     ln -s "$entry/root.tar.zst" "$work/"
     use_kernel "$entry"
     contents="Alpine with kernel $release"
   else
-    say "no packages at $alpine_branch: the guest has busybox's tools only, and Debian's kernel"
+    if is_foreign; then
+      why="apk for $arch cannot be run here"
+    else
+      why="no packages at $alpine_branch"
+    fi
+    say "$why: the guest has busybox's tools only, and Debian's kernel"
     gzip -dc "$minirootfs" | zstd -q -3 >"$work/root.tar.zst"
     debian_kernel
     use_kernel "$entry"

@@ -33,6 +33,11 @@ boot_files() {
   zstd -dcq <"$work/modules.tar.zst" | tar -C "$work/modules" --strip-components=2 --no-same-owner -xf -
   quietly "$log_file" "$toolbox" orca image initramfs --kernel "$work/vmlinuz" --agent "$agent" \
     --modules "$work/modules/$release" --out "$work/initramfs"
-  "$toolbox" orca image vmlinux "$work/vmlinuz" --out "$work/vmlinux" 2>>"$log_file" ||
-    say "no vmlinux: $(tail -n 2 "$log_file" | head -n 1)"
+  case $arch in
+    # What is entered has to be unpacked: on x86_64 it is a file of its own, on aarch64 the only one that QEMU is sure to boot.
+    x86_64) unpacked=$work/vmlinux ;;
+    *) unpacked=$work/vmlinuz ;;
+  esac
+  "$toolbox" orca image vmlinux "$work/vmlinuz" --out "$unpacked" 2>>"$log_file" ||
+    say "no unpacked kernel: $(tail -n 2 "$log_file" | head -n 1)"
 }

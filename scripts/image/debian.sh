@@ -12,16 +12,12 @@ debian_systemd='cron dbus systemd systemd-sysv udev'
 debian_left_out='/usr/share/doc/* /usr/share/man/* /usr/share/info/* /usr/share/locale/* /usr/share/lintian/*
   /usr/share/zoneinfo/* /usr/share/bash-completion/*'
 
-debian_arch() {
-  case $arch in x86_64) echo amd64 ;; aarch64) echo arm64 ;; esac
-}
-
 # debstrap TARGET ARG…: mmdebstrap for the guest's architecture and the suite.
 debstrap() {
   target=$1
   shift
   # shellcheck disable=SC2086 # no mirror given is no argument
-  quietly "$log_file" env SOURCE_DATE_EPOCH="$epoch" mmdebstrap --architectures="$(debian_arch)" --mode=auto "$@" \
+  quietly "$log_file" env SOURCE_DATE_EPOCH="$epoch" mmdebstrap --architectures="$(deb_arch)" --mode=auto --skip=check/qemu "$@" \
     "$debian_suite" "$target" ${DEBIAN_MIRROR:-}
 }
 
@@ -34,20 +30,25 @@ debian_need() {
 debian_base() {
   debian_need
   [ "$init" != systemd ] || debian_packages="$debian_packages $debian_systemd"
-  inputs=$(echo "$debian_packages $debian_left_out ${DEBIAN_MIRROR:-}" | digest)
+  inputs=$({ echo "$debian_packages $debian_left_out ${DEBIAN_MIRROR:-}" && { ! is_foreign || cat "$scripts/image/foreign.sh"; }; } | digest)
   cached "debian-$debian_suite-$arch-$inputs" debian_base_make
 }
 
 debian_base_make() {
   say "making the base of Debian $debian_suite packages (mmdebstrap; half a minute or more)"
-  # shellcheck disable=SC2086 # a list of names
-  set -- --variant=minbase --include="$(echo $debian_packages | tr ' ' ,)"
+  set -- --variant=minbase
+  if is_foreign; then # no program of a package can be run here
+    hook=$(cat "$scripts/image/foreign.sh")
+    set -- --variant=extract --include='?essential' --include='?priority(required)' --include=apt
+    set -- "$@" --setup-hook="$hook" --extract-hook="$hook"
+  fi
   set -f
   for path in $debian_left_out; do
     set -- "$@" --dpkgopt="path-exclude=$path"
   done
   set +f
-  debstrap root.tar.zst "$@"
+  # shellcheck disable=SC2086 # a list of names
+  debstrap root.tar.zst "$@" --include="$(echo $debian_packages | tr ' ' ,)"
 }
 
 # The kernel, as vmlinuz, modules.tar.zst and release in the cache; sets $entry.
@@ -57,12 +58,12 @@ debian_kernel() {
 }
 
 debian_kernel_make() {
-  say "unpacking the kernel of Debian $debian_suite (linux-image-$(debian_arch), 70 MB)"
+  say "unpacking the kernel of Debian $debian_suite (linux-image-$(deb_arch), 70 MB)"
   # The metapackage's one dependency is the kernel of the day. It is downloaded into a folder that is packed, not installed:
   # without root the hook runs in a user namespace, which may write nowhere else.
   # shellcheck disable=SC2016 # for the hook's shell
   debstrap kernel.tar --variant=custom --customize-hook='export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"
-    name=$(apt-cache depends linux-image-'"$(debian_arch)"' | sed -n "s/.*Depends: \(linux-image-[0-9][^ ]*\)$/\1/p")
+    name=$(apt-cache depends linux-image-'"$(deb_arch)"' | sed -n "s/.*Depends: \(linux-image-[0-9][^ ]*\)$/\1/p")
     mkdir "$1/kernel" && chmod 777 "$1/kernel" && cd "$1/kernel" && apt-get download "$name"'
   tar -xf kernel.tar ./kernel
   dpkg-deb --extract kernel/*.deb tree

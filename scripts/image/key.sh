@@ -23,6 +23,9 @@ choose_base() {
   elif [ -n "${ALPINE_MINIROOTFS:-}" ]; then
     base=alpine
     say "base: Alpine, because ALPINE_MINIROOTFS is set"
+  elif is_foreign; then
+    base=debian
+    say "base: Debian, whose packages can be unpacked for $arch without being run"
   elif alpine_answers; then
     base=alpine
     say "base: Alpine, whose mirror answers"

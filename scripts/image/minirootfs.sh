@@ -10,6 +10,10 @@ cb3ba1d3ac8b90cb85a4fe2a0e26a42af542f64ea86598d0409bc35493c4e561229f8d3142a23013
 alpine_minirootfs_make() {
   if [ -n "${ALPINE_MINIROOTFS:-}" ]; then
     file=${ALPINE_MINIROOTFS##*/}
+    case $file in
+      *-"$arch".*) ;;
+      *-x86_64.* | *-aarch64.*) die "\`$file\` is not for $arch" "name the archive for $arch with ALPINE_MINIROOTFS" ;;
+    esac
     cp "$ALPINE_MINIROOTFS" "$file"
     cat "${ALPINE_MINIROOTFS%/*}/SHA512SUMS" "$ALPINE_MINIROOTFS.sha512" >beside 2>/dev/null || true
   else

@@ -68,3 +68,12 @@ step_alpine() {
   fi
   scripts/test.sh --base alpine --retries 1
 }
+
+# Guests of another architecture, always emulated: an image of their own, copies of a template, and a test of every kind.
+step_arm() {
+  (arch=aarch64 && . scripts/lib/target.sh && find_target && set_linker) ||
+    { say "left out: nothing can be built for aarch64 here"; return 0; }
+  scripts/test.sh --base debian --arch aarch64 --retries 1 t/01-sanity t/30-firewall/filter_test.sh t/30-firewall/iptables_test.sh \
+    t/40-network/veth_test.sh t/50-security/seccomp_test.sh
+  cargo test --quiet --locked -p orca --features vm --test arm --bin toolbox -- aarch64
+}

@@ -7,7 +7,7 @@ use warnings;
 
 my %numbers = (
     x86_64  => { prctl => 157, uname => 63, getppid => 110, mkdir => 83, exit => 60 },
-    aarch64 => { prctl => 167, uname => 63, getppid => 173, mkdir => 34, exit => 93 },
+    aarch64 => { prctl => 167, uname => 160, getppid => 173, mkdir => 34, exit => 93 },
 );
 chomp(my $machine = `uname -m`);
 my $number = $numbers{$machine} or die "no system call numbers for $machine\n";

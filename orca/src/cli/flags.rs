@@ -316,7 +316,8 @@ the machine in its initramfs.",
         group: Group::Machine,
         on: VMS,
         help: "the guest's architecture: x86_64, aarch64",
-        doc: "By default the host's. A foreign one is emulated and needs an image of its own.",
+        doc: "By default the host's. A foreign one is emulated and needs an image of its own: build/ARCH is where \
+              scripts/build-image.sh --arch puts it.",
         set: |raw, v| {
             put(
                 &mut raw.arch,

@@ -43,6 +43,12 @@ impl Accel {
         self != Accel::Tcg
     }
 
+    /// `-machine` without the accelerator, and `-cpu`, for guests of `arch`.
+    pub fn machine(self, arch: Arch) -> (&'static str, &'static str) {
+        let row = arch.row();
+        if self.is_hardware() { (row.hardware_machine, "host") } else { (row.machine, row.tcg_cpu) }
+    }
+
     /// What timeouts that were chosen for hardware virtualisation are multiplied by.
     pub fn timeout_factor(self) -> f64 {
         if self.is_hardware() { 1.0 } else { TCG_TIMEOUT_FACTOR }
@@ -64,10 +70,10 @@ pub fn choose(arch: Arch, program: &Path, cache: &Path) -> Choice {
     if arch != Arch::HOST {
         return tcg(None);
     }
-    if cfg!(target_os = "macos") {
-        return Choice { accel: Accel::Hvf, fallback: None };
-    }
-    if let Err(error) = fs::File::options().read(true).write(true).open("/dev/kvm") {
+    let hardware = if cfg!(target_os = "macos") { Accel::Hvf } else { Accel::Kvm };
+    if hardware == Accel::Kvm
+        && let Err(error) = fs::File::options().read(true).write(true).open("/dev/kvm")
+    {
         return match error.kind() {
             std::io::ErrorKind::NotFound => tcg(Some("there is no /dev/kvm")),
             std::io::ErrorKind::PermissionDenied => {
@@ -76,33 +82,39 @@ pub fn choose(arch: Arch, program: &Path, cache: &Path) -> Choice {
             _ => tcg(Some("/dev/kvm cannot be opened")),
         };
     }
-    if arch != Arch::X86_64 || kvm_works(program, cache) {
-        return Choice { accel: Accel::Kvm, fallback: None };
+    if works(hardware, arch, program, cache) {
+        return Choice { accel: hardware, fallback: None };
     }
-    tcg(Some("/dev/kvm opens but cannot run a guest"))
+    tcg(Some(match hardware {
+        Accel::Kvm => "/dev/kvm opens but cannot run a guest",
+        _ => "hvf cannot run a guest",
+    }))
 }
 
-fn kvm_works(program: &Path, cache: &Path) -> bool {
+/// Whether the probe for `arch` has run, now or when this was last asked.
+fn works(accel: Accel, arch: Arch, program: &Path, cache: &Path) -> bool {
     let memo = memo_path(program, cache);
+    let yes = format!("{}\n", accel.name());
     if let Some(known) = memo.as_deref().and_then(|path| fs::read_to_string(path).ok()) {
-        return known == "kvm\n";
+        return known == yes;
     }
-    let works = try_kvm(program);
+    let works = try_probe(accel, arch, program);
     if let Some(path) = memo {
         // Forgetting the answer costs a second at the next run, nothing else.
         let _ = fs::create_dir_all(cache);
-        let _ = fs::write(path, if works { "kvm\n" } else { "tcg\n" });
+        let _ = fs::write(path, if works { yes.as_str() } else { "tcg\n" });
     }
     works
 }
 
-/// Named after the host's boot and the emulator's identity, so that an answer never outlives either.
+/// Named after the host's boot and the emulator's identity, so that an answer never outlives either. The number changes with the
+/// probe: 1 had an image that QEMU refused.
 fn memo_path(program: &Path, cache: &Path) -> Option<PathBuf> {
     use std::os::unix::fs::MetadataExt;
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let boot = sys::boot_id()?;
     let meta = fs::metadata(program).ok()?;
     let boot: String = boot.chars().filter(char::is_ascii_hexdigit).collect();
-    Some(cache.join(format!("accel-{boot}-{:x}-{:x}", meta.ino(), meta.mtime())))
+    Some(cache.join(format!("accel-2-{boot}-{:x}-{:x}", meta.ino(), meta.mtime())))
 }
 
 /// Forgets every remembered answer.
@@ -115,33 +127,37 @@ pub fn forget(cache: &Path) {
     }
 }
 
-/// Runs the probe under KVM with a deadline. A QEMU that neither ends nor can be waited for is killed.
-fn try_kvm(program: &Path) -> bool {
+/// Runs the probe with a deadline. A QEMU that neither ends nor can be waited for is killed.
+fn try_probe(accel: Accel, arch: Arch, program: &Path) -> bool {
     let Ok(dir) = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-probe-XXXXXX")) else {
         return false;
     };
-    let kernel = dir.join("probe.elf");
-    let works = fs::write(&kernel, probe::image()).is_ok() && run_probe(program, &kernel);
+    let kernel = dir.join("probe");
+    let works = fs::write(&kernel, probe::image(arch)).is_ok()
+        && run_probe(accel, arch, program, &kernel) == Some(probe::success(arch));
     // A stray 300-byte file is all that is left if this fails.
     let _ = fs::remove_dir_all(&dir);
     works
 }
 
-fn run_probe(program: &Path, kernel: &Path) -> bool {
+/// QEMU's exit status, if it ended by itself and in time.
+fn run_probe(accel: Accel, arch: Arch, program: &Path, kernel: &Path) -> Option<i32> {
+    let (machine, cpu) = accel.machine(arch);
     let mut command = Command::new(program);
     command
-        .args(["-machine", "q35,accel=kvm", "-cpu", "host", "-m", "64", "-nodefaults"])
-        .args(["-no-user-config", "-display", "none", "-no-reboot"])
-        .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-kernel"])
+        .args(["-machine", &format!("{machine},accel={}", accel.name()), "-cpu", cpu])
+        .args(["-m", "64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
+        .args(probe::device(arch))
+        .arg("-kernel")
         .arg(kernel)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     sys::die_with_parent(&mut command);
-    let Ok(mut child) = command.spawn() else { return false };
+    let mut child = command.spawn().ok()?;
     let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
     let (done, ended) = mpsc::channel();
-    let waiter = std::thread::Builder::new().name("kvm-probe".into()).spawn(move || {
+    let waiter = std::thread::Builder::new().name("probe".into()).spawn(move || {
         // The receiver may have given up; then the status is of no use.
         let _ = done.send(child.wait());
     });
@@ -153,7 +169,7 @@ fn run_probe(program: &Path, kernel: &Path) -> bool {
     if let Ok(waiter) = waiter {
         let _ = waiter.join();
     }
-    matches!(status, Ok(Ok(status)) if status.code() == Some(probe::SUCCESS))
+    status.ok()?.ok()?.code()
 }
 
 #[cfg(test)]
@@ -166,5 +182,19 @@ mod tests {
         let foreign = other.unwrap();
         let choice = choose(foreign, Path::new("qemu"), Path::new("/nonexistent"));
         assert_eq!(choice, Choice { accel: Accel::Tcg, fallback: None });
+    }
+
+    #[cfg(feature = "vm")]
+    #[test]
+    fn the_probes_for_x86_64_and_aarch64_run_and_an_empty_one_does_not() {
+        for arch in [Arch::X86_64, Arch::Aarch64] {
+            let program = Path::new(arch.row().program);
+            assert!(try_probe(Accel::Tcg, arch, program), "{arch}");
+            let empty = std::env::temp_dir().join(format!("orca-no-probe-{}", std::process::id()));
+            fs::write(&empty, [0; 512]).unwrap();
+            let status = run_probe(Accel::Tcg, arch, program, &empty);
+            fs::remove_file(&empty).unwrap();
+            assert_ne!(status, Some(probe::success(arch)), "{arch}");
+        }
     }
 }

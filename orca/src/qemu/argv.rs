@@ -109,8 +109,9 @@ fn machine(args: &mut Args, spec: &Spec, slot: &Slot) {
     let row = spec.arch.row();
     let accel = spec.accel.name();
     let backend = if slot.memory == Memory::Anonymous { "" } else { ",memory-backend=ram" };
-    args.pair("-machine", format!("{},accel={accel}{backend}", row.machine));
-    args.pair("-cpu", if spec.accel.is_hardware() { "host" } else { row.tcg_cpu });
+    let (machine, cpu) = spec.accel.machine(spec.arch);
+    args.pair("-machine", format!("{machine},accel={accel}{backend}"));
+    args.pair("-cpu", cpu);
     args.pair("-smp", spec.cpus.to_string());
     args.pair("-m", format!("{}M", spec.memory_mib));
     let object = format!("memory-backend-file,id=ram,size={}M,mem-path=", spec.memory_mib);
@@ -241,10 +242,11 @@ fn net(args: &mut Args, spec: &Spec) {
 
 /// The monitor comes last: QEMU makes its sockets in this order, so an answer on QMP says that all of them exist.
 fn control(args: &mut Args) {
-    args.pair(
-        "-sandbox",
-        "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-    );
+    if cfg!(target_os = "linux") {
+        // Seccomp's work: elsewhere QEMU does not know the option.
+        let denied = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+        args.pair("-sandbox", denied);
+    }
     args.flag("-S"); // nothing runs before every channel is connected
     args.pair("-chardev", "socket,id=qmp,fd=0");
     args.pair("-mon", "chardev=qmp,mode=control");
@@ -338,5 +340,8 @@ mod tests {
         let arm = line(&Spec { arch: Arch::Aarch64, ..spec() }, Memory::Anonymous);
         assert!(arm.contains("-machine virt,gic-version=3") && arm.contains("console=ttyAMA0"));
         assert!(!arm.contains("vmgenid"), "{arm}");
+        let board = Spec { arch: Arch::Aarch64, accel: Accel::Kvm, ..spec() };
+        let board = line(&board, Memory::Anonymous);
+        assert!(board.contains("gic-version=max,accel=kvm") && board.contains("-cpu host"));
     }
 }

@@ -14,7 +14,11 @@ const BUILD: &str = "build it with `scripts/build-image.sh`, or name another fil
 /// # Errors
 /// Missing, unreadable, empty, cut off, for another architecture, or no kernel at all.
 pub fn check_kernel(path: &Path, arch: Arch) -> Result<()> {
-    let head = head(path, 1024)?;
+    let head = head(path, 1024).map_err(|error| {
+        let build =
+            format!("build it with `scripts/build-image.sh --arch {arch}`, or name another");
+        if arch.is_host() { error } else { error.hint(build) }
+    })?;
     let at = |range: std::ops::Range<usize>| head.get(range).unwrap_or_default();
     let found = if at(0..4) == b"\x7fELF" {
         match at(18..20) {

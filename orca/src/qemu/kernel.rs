@@ -1,5 +1,7 @@
 //! Kernel images: what a file is, and how a bzImage becomes the vmlinux that QEMU enters through PVH, without firmware and without
-//! decompression in the guest. The offsets are those of the kernel's Documentation/arch/x86/boot.rst.
+//! decompression in the guest. The offsets are those of the kernel's Documentation/arch/x86/boot.rst. An aarch64 kernel that is
+//! packed, by gzip or as an EFI program that unpacks itself (drivers/firmware/efi/libstub/zboot-header.S), becomes its plain
+//! `Image`: not every QEMU knows the one, and some that know the other know gzip only.
 
 use super::decompress::{Format, decompress};
 use crate::error::{Error, Result};
@@ -30,6 +32,12 @@ const PAYLOAD_VERSION: u16 = 0x0208;
 /// A setup sector, in bytes.
 const SECTOR: usize = 512;
 
+const IMAGE_MAGIC: &[u8] = b"ARMd";
+const IMAGE_MAGIC_AT: usize = 0x38;
+const ZBOOT_MAGIC: &[u8] = b"MZ\0\0zimg";
+const ZBOOT_OFFSET_AT: usize = 8;
+const ZBOOT_LENGTH_AT: usize = 12;
+
 const ELF_MAGIC: &[u8] = b"\x7fELF";
 const ELF_CLASS_64: u8 = 2;
 const ELF_MACHINE_X86_64: u16 = 62;
@@ -55,10 +63,10 @@ pub fn kind(data: &[u8]) -> Result<Kind> {
     if bytes(data, SETUP_MAGIC_AT, 4) == Some(SETUP_MAGIC) {
         return Ok(Kind::BzImage);
     }
-    if bytes(data, 0x38, 4) == Some(b"ARMd") {
+    if bytes(data, IMAGE_MAGIC_AT, 4) == Some(IMAGE_MAGIC) {
         return Ok(Kind::ImageAarch64);
     }
-    if data.starts_with(b"MZ\0\0zimg") {
+    if data.starts_with(ZBOOT_MAGIC) {
         return Ok(Kind::ZbootAarch64);
     }
     let what = match Format::of(data) {
@@ -86,20 +94,20 @@ fn cut_off() -> Error {
     Error::new("the kernel file is cut off").hint("copy or build it again")
 }
 
-/// The vmlinux in `data`: unpacked from a bzImage, or `data` itself if it is one.
+/// What QEMU enters of `data`: on x86_64 the vmlinux unpacked from a bzImage, on aarch64 the `Image` unpacked from whatever it is
+/// in, or `data` itself if it is one of these.
 ///
 /// # Errors
-/// It is empty, cut off, for another architecture, or built without `CONFIG_PVH`; its decompressor is missing.
+/// It is empty, cut off, no kernel, or built without `CONFIG_PVH`; its decompressor is missing.
 pub fn vmlinux(data: &[u8]) -> Result<Vec<u8>> {
+    if Format::of(data) == Some(Format::Gzip) {
+        return image(&decompress(Format::Gzip, data)?);
+    }
     let elf = match kind(data)? {
         Kind::VmlinuxX86 => data.to_vec(),
         Kind::BzImage => unpack(data)?,
-        Kind::ImageAarch64 | Kind::ZbootAarch64 => {
-            return Err(Error::new(
-                "the kernel is for aarch64, which has no bzImage and no vmlinux to enter",
-            )
-            .hint("give it to QEMU as it is"));
-        }
+        Kind::ImageAarch64 => return Ok(data.to_vec()),
+        Kind::ZbootAarch64 => return image(&unpack_zboot(data)?),
     };
     if kind(&elf)? != Kind::VmlinuxX86 {
         return Err(Error::new("the bzImage does not hold an x86_64 kernel").hint(WHERE_FROM));
@@ -109,6 +117,25 @@ pub fn vmlinux(data: &[u8]) -> Result<Vec<u8>> {
             .hint("boot the bzImage itself, which takes longer"));
     }
     Ok(elf)
+}
+
+/// `data`, if it is an aarch64 kernel's `Image`.
+fn image(data: &[u8]) -> Result<Vec<u8>> {
+    if kind(data) == Ok(Kind::ImageAarch64) {
+        return Ok(data.to_vec());
+    }
+    Err(Error::new("what is packed in the file is no aarch64 kernel").hint(WHERE_FROM))
+}
+
+/// The payload of a kernel that unpacks itself; the header names its place, the payload its own format.
+fn unpack_zboot(data: &[u8]) -> Result<Vec<u8>> {
+    let field = |at| usize::try_from(u32_at(data, at)?).ok();
+    let place = field(ZBOOT_OFFSET_AT).zip(field(ZBOOT_LENGTH_AT));
+    let payload = place.and_then(|(at, len)| bytes(data, at, len)).ok_or_else(cut_off)?;
+    match Format::of(payload) {
+        Some(format) => decompress(format, payload),
+        None => Err(Error::new("the kernel is compressed in a way that is not known")),
+    }
 }
 
 /// The release of a bzImage's kernel, as `uname -r` says it.
@@ -232,18 +259,23 @@ mod tests {
         out
     }
 
-    /// A bzImage with one setup sector around `elf`, compressed by gzip.
-    fn bzimage(elf: &[u8]) -> Vec<u8> {
+    fn gzip(data: &[u8]) -> Vec<u8> {
         let mut gzip = Command::new("gzip")
             .args(["-nc"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        gzip.stdin.take().unwrap().write_all(elf).unwrap();
+        gzip.stdin.take().unwrap().write_all(data).unwrap();
         let mut packed = Vec::new();
         gzip.stdout.take().unwrap().read_to_end(&mut packed).unwrap();
         assert!(gzip.wait().unwrap().success());
+        packed
+    }
+
+    /// A bzImage with one setup sector around `elf`, compressed by gzip.
+    fn bzimage(elf: &[u8]) -> Vec<u8> {
+        let packed = gzip(elf);
         let mut out = vec![0; 2 * SECTOR + 16];
         out[SETUP_SECTORS_AT] = 1;
         put(&mut out, SETUP_MAGIC_AT, SETUP_MAGIC);
@@ -271,6 +303,24 @@ mod tests {
     }
 
     #[test]
+    fn an_aarch64_kernel_is_unpacked_from_whatever_it_is_in() {
+        let mut image = vec![7; 256];
+        put(&mut image, IMAGE_MAGIC_AT, IMAGE_MAGIC);
+        let packed = gzip(&image);
+        assert_eq!(vmlinux(&packed).unwrap(), image);
+        let mut zboot = vec![0; 64];
+        put(&mut zboot, 0, ZBOOT_MAGIC);
+        put(&mut zboot, ZBOOT_OFFSET_AT, &64u32.to_le_bytes());
+        put(&mut zboot, ZBOOT_LENGTH_AT, &(packed.len() as u32).to_le_bytes());
+        zboot.extend(&packed);
+        assert_eq!(kind(&zboot), Ok(Kind::ZbootAarch64));
+        assert_eq!(vmlinux(&zboot).unwrap(), image);
+        for len in 0..zboot.len() {
+            assert!(vmlinux(&zboot[..len]).is_err(), "{len}");
+        }
+    }
+
+    #[test]
     fn a_kernel_without_the_note_is_told() {
         check_error(&bzimage(&elf(17)), "the kernel has no PVH entry (CONFIG_PVH)");
     }
@@ -294,10 +344,9 @@ mod tests {
         let mut arm = vec![0; 64];
         put(&mut arm, 0x38, b"ARMd");
         assert_eq!(kind(&arm), Ok(Kind::ImageAarch64));
-        let expected = "the kernel is for aarch64, which has no bzImage and no vmlinux to enter";
-        check_error(&arm, expected);
-        check_error(b"MZ\0\0zimg", expected);
-        check_error(b"\x1f\x8b\x08", "the file is gzip-compressed and no bzImage");
+        assert_eq!(vmlinux(&arm).unwrap(), arm);
+        check_error(&gzip(b"no kernel"), "what is packed in the file is no aarch64 kernel");
+        check_error(b"BZh91AY&SY", "the file is bzip2-compressed and no bzImage");
         check_error(b"#!/bin/sh", "the file is no kernel image");
         let mut other = elf(PVH_NOTE);
         put(&mut other, 18, &ELF_MACHINE_AARCH64.to_le_bytes());

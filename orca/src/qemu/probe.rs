@@ -1,11 +1,36 @@
-//! A guest of 200 bytes that answers one question: can this accelerator run a 64-bit kernel at all?
+//! Guests of 200 bytes that answer one question: can this accelerator run a 64-bit kernel at all?
 //!
-//! Opening `/dev/kvm`, and even `KVM_CREATE_VM`, is no proof: there are hosts where both work and no kernel ever runs. This image
-//! is entered through PVH in 32-bit protected mode, builds page tables, enters long mode, spins a little and writes 0x10 to the
-//! debug-exit port, upon which QEMU exits with status 33. x86-64 only; elsewhere the accelerator is believed.
+//! Opening `/dev/kvm`, and even `KVM_CREATE_VM`, is no proof: there are hosts where both work and no kernel ever runs. The image for
+//! x86_64 is entered through PVH in 32-bit protected mode, builds page tables, enters long mode, spins a little and writes 0x10 to
+//! the debug-exit port, upon which QEMU exits with status 33. That for aarch64 is entered as a kernel's `Image` is, turns on address
+//! translation, spins and asks the firmware (PSCI) for the machine's end, upon which QEMU exits with 0: it does so for nothing else,
+//! as a machine that goes astray there hangs.
 
-/// QEMU's exit status when the probe has run to its end: `(0x10 << 1) | 1`.
-pub const SUCCESS: i32 = 33;
+use super::arch::Arch;
+
+/// QEMU's exit status when the probe has run to its end; on x86_64 `(0x10 << 1) | 1`.
+pub fn success(arch: Arch) -> i32 {
+    match arch {
+        Arch::X86_64 => 33,
+        Arch::Aarch64 => 0,
+    }
+}
+
+/// The arguments for the device that the probe reports to.
+pub fn device(arch: Arch) -> &'static [&'static str] {
+    match arch {
+        Arch::X86_64 => &["-device", "isa-debug-exit,iobase=0xf4,iosize=4"],
+        Arch::Aarch64 => &[],
+    }
+}
+
+/// The image, for `-kernel`.
+pub fn image(arch: Arch) -> Vec<u8> {
+    match arch {
+        Arch::X86_64 => elf(),
+        Arch::Aarch64 => CODE_AARCH64.iter().flat_map(|word| word.to_le_bytes()).collect(),
+    }
+}
 
 /// Where the image is loaded and entered, a guest physical address.
 const BASE: u32 = 0x10_0000;
@@ -63,8 +88,35 @@ const CODE: [u8; 182] = [
     0x17, 0x00, 0x98, 0x00, 0x10, 0x00,
 ];
 
-/// The image: an ELF file with one loaded segment and the note that names the 32-bit entry point.
-pub fn image() -> Vec<u8> {
+/// For aarch64, at any address in the first GiB of `virt`'s memory: header, code, and the translation table at 0xc0.
+#[rustfmt::skip]
+const CODE_AARCH64: [u32; 56] = [
+    // Documentation/arch/arm64/booting.rst: code, load offset, size, flags, three reserved, magic
+    0x1400_0010, 0,                                 // b    0x40
+    0x0008_0000, 0, 0x1000, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0x644d_5241, 0,               // "ARMd"
+    // the table below; memory is cached; 32-bit addresses, 4 KiB pages, cached walks, no second table
+    0x1000_0400, 0xd518_2000,                       // adr  x0, 0xc0;     msr ttbr0_el1, x0
+    0xd280_1fe1, 0xd518_a201,                       // mov  x1, #0xff;    msr mair_el1, x1
+    0xd286_a401, 0xf2a0_1001, 0xd518_2041,          // mov  x1, #0x803520; msr tcr_el1, x1
+    0xd503_3fdf,                                    // isb
+    0xd508_871f, 0xd503_379f, 0xd503_3fdf,          // tlbi vmalle1; dsb nsh; isb
+    // SCTLR_EL1: translation, data cache, instruction cache
+    0xd538_1001, 0xd282_00a2, 0xaa02_0021,          // mrs  x1, sctlr_el1; mov x2, #0x1005; orr x1, x1, x2
+    0xd518_1001, 0xd503_3fdf,                       // msr  sctlr_el1, x1; isb
+    // spin, report
+    0x5288_4803, 0x72a0_01e3,                       // mov  w3, #1000000
+    0x7100_0463, 0x54ff_ffe1,                       // 1: subs w3, w3, #1; b.ne 1b
+    0x5280_0100, 0x72b0_8000, 0xd400_0002,          // mov  w0, #0x84000008 (SYSTEM_OFF); hvc #0
+    0x1400_0000,                                    // 2: b 2b
+    0xd503_201f, 0xd503_201f, 0xd503_201f, 0xd503_201f, // padding to 64
+    0xd503_201f, 0xd503_201f, 0xd503_201f, 0xd503_201f,
+    // four entries of 1 GiB: the second, where memory is, maps to itself
+    0, 0, 0x4000_0701, 0, 0, 0, 0, 0,
+];
+
+/// An ELF file with one loaded segment and the note that names the 32-bit entry point.
+fn elf() -> Vec<u8> {
     const HEADERS: u32 = 64 + 2 * 56;
     let code = u32::try_from(CODE.len()).unwrap_or(u32::MAX);
     let mut out = Vec::new();
@@ -72,8 +124,9 @@ pub fn image() -> Vec<u8> {
     words16(&mut out, &[2, 62]); // executable, x86-64
     words32(&mut out, &[1, BASE, 0, 64, 0, 0, 0, 0]); // version, entry, program headers, no sections, flags
     words16(&mut out, &[64, 56, 2, 0, 0, 0]);
-    segment(&mut out, 1, 5, HEADERS, BASE, code); // PT_LOAD, readable and executable
-    segment(&mut out, 4, 4, HEADERS + code, BASE + code, 20); // PT_NOTE
+    segment(&mut out, 1, 5, HEADERS, BASE, code, 8); // PT_LOAD, readable and executable
+    // PT_NOTE. QEMU pads the parts of a note to the segment's alignment: by 8 it does not find this one.
+    segment(&mut out, 4, 4, HEADERS + code, BASE + code, 20, 4);
     out.extend(CODE);
     words32(&mut out, &[4, 4, 18]); // name size, descriptor size, XEN_ELFNOTE_PHYS32_ENTRY
     out.extend(b"Xen\0");
@@ -81,8 +134,16 @@ pub fn image() -> Vec<u8> {
     out
 }
 
-fn segment(out: &mut Vec<u8>, kind: u32, flags: u32, offset: u32, address: u32, size: u32) {
-    words32(out, &[kind, flags, offset, 0, address, 0, address, 0, size, 0, size, 0, 8, 0]);
+fn segment(
+    out: &mut Vec<u8>,
+    kind: u32,
+    flags: u32,
+    offset: u32,
+    address: u32,
+    size: u32,
+    align: u32,
+) {
+    words32(out, &[kind, flags, offset, 0, address, 0, address, 0, size, 0, size, 0, align, 0]);
 }
 
 fn words32(out: &mut Vec<u8>, words: &[u32]) {
@@ -99,7 +160,7 @@ mod tests {
 
     #[test]
     fn the_image_is_laid_out_as_its_headers_say() {
-        let image = image();
+        let image = image(Arch::X86_64);
         let word = |at: usize| u32::from_le_bytes(image[at..at + 4].try_into().unwrap()) as usize;
         assert_eq!(&image[..4], b"\x7fELF");
         let (load, note) = (word(64 + 8), word(64 + 56 + 8));
@@ -107,5 +168,9 @@ mod tests {
         assert_eq!(&image[note + 12..note + 16], b"Xen\0");
         assert_eq!(word(note + 16), BASE as usize);
         assert_eq!(image.len(), note + 20);
+        assert_eq!(word(64 + 56 + 48), 4, "QEMU finds no note that is aligned otherwise");
+        let image = super::image(Arch::Aarch64);
+        assert_eq!(&image[0x38..0x3c], b"ARMd");
+        assert_eq!(image[0xc8..0xcc], 0x4000_0701_u32.to_le_bytes());
     }
 }

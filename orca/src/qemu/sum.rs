@@ -58,7 +58,6 @@ fn next_data(file: &File, at: u64, len: u64) -> io::Result<Option<u64>> {
     if at >= len {
         return Ok(None);
     }
-    #[cfg(target_os = "linux")]
     match lseek(file, at.cast_signed(), Whence::SeekData) {
         Ok(found) => return Ok(Some(found.cast_unsigned())),
         Err(nix::errno::Errno::ENXIO) => return Ok(None), // a hole up to the end

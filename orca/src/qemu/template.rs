@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -218,8 +217,20 @@ impl Template {
 }
 
 /// A name under which QEMU, running as the same user, opens exactly this file, whatever has become of its path.
+#[cfg(not(target_os = "macos"))]
 fn by_descriptor(file: &File) -> PathBuf {
+    use std::os::fd::AsRawFd;
     format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()).into()
+}
+
+/// Where nobody can open another's descriptors: the path that the file has now. A template that is removed meanwhile has none, and
+/// the machine is booted instead.
+#[cfg(target_os = "macos")]
+fn by_descriptor(file: &File) -> PathBuf {
+    let mut path = PathBuf::new();
+    // Without a path QEMU says that there is no such file, which is what happened.
+    let _ = nix::fcntl::fcntl(file, nix::fcntl::FcntlArg::F_GETPATH(&mut path));
+    path
 }
 
 /// The name of the template that machines of `spec` are copied from: a digest of QEMU, its command line, the image and `settle`,

@@ -10,8 +10,6 @@ use crate::junit::{Case, Recorder};
 use crate::{Collector, ExitStatus, Options, Progress, Suite};
 use crossbeam::channel::Sender;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use nix::unistd::Pid;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, PipeReader, Read};
 use std::os::fd::AsFd;
@@ -126,10 +124,23 @@ fn set_environment(command: &mut Command, launch: &Launch) {
 
 /// Waits until the child has ended, and leaves it to be reaped: until then its process id can
 /// belong to nobody else, so that killing it stays safe.
+#[cfg(not(target_os = "macos"))]
 fn await_end(child: &Child) {
-    let pid = Pid::from_raw(child.id().cast_signed());
+    use nix::sys::wait::{Id, WaitPidFlag, waitid};
+    let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
     while waitid(Id::Pid(pid), flags) == Err(nix::errno::Errno::EINTR) {}
+}
+
+/// The same where nix has no `waitid`. A child that has ended already cannot be watched any more.
+#[cfg(target_os = "macos")]
+fn await_end(child: &Child) {
+    use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
+    let Ok(queue) = Kqueue::new() else { return };
+    let (add, what) = (EvFlags::EV_ADD | EvFlags::EV_ONESHOT, FilterFlag::NOTE_EXIT);
+    let end = KEvent::new(child.id() as usize, EventFilter::EVFILT_PROC, add, what, 0, 0);
+    let mut seen = [end];
+    while queue.kevent(&[end], &mut seen, None) == Err(nix::errno::Errno::EINTR) {}
 }
 
 /// What is done with a test's output.
