@@ -1,6 +1,8 @@
 //! The multi-call host binary: the name it is called by, or its first argument, picks the program.
 
 mod cancel;
+mod changed;
+mod choose;
 mod cli;
 mod cmd_list;
 mod cmd_run;
@@ -8,12 +10,16 @@ mod cmd_template;
 mod cmd_test;
 mod conductor;
 mod config;
+mod day;
 mod discover;
 mod error;
 mod event;
 mod exit;
+mod expr;
+mod glob;
 mod guest;
 mod header;
+mod history;
 mod image;
 mod logdir;
 mod machine;
@@ -26,6 +32,7 @@ mod report;
 mod rundir;
 mod session;
 mod setup;
+mod shard;
 mod signals;
 mod sys;
 mod tally;

@@ -156,8 +156,8 @@ impl VmMaker {
     }
 
     fn spec(&self, shape: Shape) -> Spec {
-        let Shape { memory_mib, cpus } = shape;
-        Spec { memory_mib, cpus, ..self.blueprint.spec.clone() }
+        let Shape { memory_mib, cpus, net } = shape;
+        Spec { memory_mib, cpus, net, ..self.blueprint.spec.clone() }
     }
 
     fn sources(&self) -> std::sync::MutexGuard<'_, HashMap<Shape, Source>> {
@@ -226,9 +226,10 @@ impl VmMaker {
 fn describe(spec: &Spec) -> String {
     let root =
         spec.rootfs.as_ref().map_or_else(|| "no disk".into(), |path| path.display().to_string());
-    let Spec { arch, accel, memory_mib, cpus, .. } = spec;
+    let Spec { arch, accel, memory_mib, cpus, net, .. } = spec;
     let plural = if *cpus == 1 { "" } else { "s" };
-    format!("{arch} {}, {memory_mib} MiB, {cpus} CPU{plural}, {root}", accel.name())
+    let card = if *net { ", network card" } else { "" };
+    format!("{arch} {}, {memory_mib} MiB, {cpus} CPU{plural}{card}, {root}", accel.name())
 }
 
 impl Maker for VmMaker {
