@@ -172,7 +172,7 @@ choosing flags come first. A run of a shard leaves the known times as they are, 
         on: CHOOSERS,
         help: "keep the history of tests in FILE",
         doc: "How tests ended and how long they took: for --failed, --shard, the order of tests and the time that is left. By default a \
-file per project in the user's state folder. Several such files, one behind the other, are one as well.",
+file per project in the user's state folder. A file that is not there yet is made.",
         set: |raw, v| put(&mut raw.history, Ok(v.into())),
     },
     Flag {
