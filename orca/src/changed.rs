@@ -21,9 +21,13 @@ const SCRIPT_BYTES: u64 = 1024 * 1024;
 /// # Errors
 /// No git, no repository, no such revision.
 pub fn touched(root: &Path, rev: &str, tests: Vec<Test>) -> Result<Vec<Test>> {
-    let changed = changed_files(root, rev)?;
+    Ok(touched_by(root, &changed_files(root, rev)?, tests))
+}
+
+/// Those of `tests` that are among the `changed` files, or source one of them. All paths are relative to `root`.
+pub fn touched_by(root: &Path, changed: &HashSet<PathBuf>, tests: Vec<Test>) -> Vec<Test> {
     let mut scripts = Scripts { root, sourced: HashMap::new() };
-    Ok(tests.into_iter().filter(|test| scripts.reach(&test.path, &changed)).collect())
+    tests.into_iter().filter(|test| scripts.reach(&test.path, changed)).collect()
 }
 
 /// Paths below `root`, relative to it. Files that are new and not ignored have changed, files that are gone as well.

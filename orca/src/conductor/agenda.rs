@@ -70,7 +70,7 @@ impl Agenda {
     }
 
     /// Attempts that were to be made again.
-    pub(super) fn put_back_again(&self) -> impl Iterator<Item = &Job> {
+    pub(super) fn waiting_again(&self) -> impl Iterator<Item = &Job> {
         self.again.iter()
     }
 

@@ -128,7 +128,7 @@ impl State {
 
     /// What is left to tell once every worker has ended: the tests that have no result, and the attempts that got no answer.
     pub(super) fn end(&mut self) -> Vec<Action> {
-        let mut rest: Vec<Attempt> = self.agenda.put_back_again().map(not_run).collect();
+        let mut rest: Vec<Attempt> = self.agenda.waiting_again().map(not_run).collect();
         let entries = self.agenda.entries();
         for (test, round, attempt) in self.given.drain(..) {
             self.answered[test] = true;
