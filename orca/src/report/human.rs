@@ -37,6 +37,8 @@ pub struct Human {
     failures: Vec<(String, &'static str)>,
     /// How often each test has had a result, and a bad one.
     rounds: BTreeMap<String, (usize, usize)>,
+    /// Whether there was a second round.
+    repeated: bool,
     log_dir: PathBuf,
 }
 
@@ -54,6 +56,7 @@ impl Human {
             tally: Tally::default(),
             failures: Vec::new(),
             rounds: BTreeMap::new(),
+            repeated: false,
             log_dir: PathBuf::new(),
         }
     }
@@ -113,9 +116,10 @@ impl Human {
         if !quiet || bad {
             text.push_str(&self.line(attempt));
         }
-        if !attempt.retried && attempt.outcome != Outcome::NotRun {
+        self.repeated |= attempt.round > 1;
+        if !attempt.retried {
             let (results, bad_ones) = self.rounds.entry(attempt.path.clone()).or_default();
-            *results += 1;
+            *results += usize::from(attempt.outcome != Outcome::NotRun);
             *bad_ones += usize::from(bad);
         }
         let counts = attempt.quarantined.is_none();
@@ -162,8 +166,7 @@ impl Human {
         self.live = None;
         let mut text = self.erase();
         let tally = &self.tally;
-        let repeated = self.rounds.values().any(|(results, _)| *results > 1);
-        if repeated {
+        if self.repeated {
             for (path, (results, bad)) in self.rounds.iter().filter(|(_, (_, bad))| *bad > 0) {
                 let line = format!("{}: bad in {bad} of {results} rounds\n", safe(path));
                 text.push_str(&self.paint.bad(&line));
@@ -192,7 +195,7 @@ impl Human {
             }
         }
         let files = tally.files();
-        let what = match repeated {
+        let what = match self.repeated {
             true => format!(
                 "{files} runs of {} test file{}",
                 self.rounds.len(),
