@@ -1,23 +1,151 @@
 //! `orca list`: the plan, without the run.
+//!
+//! Plain, it is the paths alone, as bytes, and reads no file that it need not read.
 
+use crate::choose::{self, Chosen, choose};
+use crate::cli::raw::Format;
 use crate::config::Config;
-use crate::discover::discover;
-use crate::error::Result;
+use crate::day::Day;
+use crate::discover::Test;
+use crate::error::{Error, Result};
 use crate::exit;
+use crate::header::Header;
+use crate::history::History;
 use crate::report::plain;
+use serde_json::json;
 use std::os::unix::ffi::OsStrExt;
+use std::time::{Duration, SystemTime};
 
-/// Prints the path of every test that would run, as bytes, one a line.
+/// Prints every test that would run, one a line: its path, or with `-v` or `--format json` what is known of it.
 ///
 /// # Errors
-/// As discovery has them.
+/// As choosing and headers have them.
 pub fn run(config: &Config) -> Result<u8> {
-    let tests = discover(&config.root, &config.paths())?;
+    let format = config.raw.format.unwrap_or_default();
+    if format != Format::Human && format != Format::Json {
+        return Err(Error::new("`orca list` prints human or json").hint("leave --format out"));
+    }
+    let detailed = format == Format::Json || config.raw.verbose > 0;
+    let (history, warning) = if detailed || choose::wants_history(&config.raw) {
+        History::load(&config.history_path())
+    } else {
+        (History::default(), None)
+    };
+    if let Some(warning) = warning {
+        plain::err(format!("orca: {warning}\n").as_bytes());
+    }
+    let tests = match choose(config, &history)? {
+        Chosen::Tests(tests) => tests,
+        Chosen::Nothing(why) => {
+            plain::error("orca", &why);
+            return Ok(exit::NOTHING);
+        }
+    };
     let mut text = Vec::new();
+    let mut total = (Duration::ZERO, 0);
     for test in &tests {
-        text.extend_from_slice(test.path.as_os_str().as_bytes());
-        text.push(b'\n');
+        if !detailed {
+            text.extend_from_slice(test.path.as_os_str().as_bytes());
+            text.push(b'\n');
+            continue;
+        }
+        let header = Header::read(&config.root.join(&test.path), &test.display())?;
+        let expected = history.expected(&test.display());
+        total = (total.0 + expected.unwrap_or_default(), total.1 + usize::from(expected.is_none()));
+        let line = match format {
+            Format::Json => object(test, &header, &history),
+            _ => describe(test, &header, &history),
+        };
+        text.extend_from_slice(line.as_bytes());
+    }
+    if detailed && format == Format::Human {
+        text.extend_from_slice(summary(tests.len(), total).as_bytes());
     }
     plain::out(&text);
-    Ok(if tests.is_empty() { exit::NOTHING } else { exit::GOOD })
+    Ok(exit::GOOD)
+}
+
+fn object(test: &Test, header: &Header, history: &History) -> String {
+    let path = test.display();
+    let quarantine = header.quarantine.as_ref().map(|quarantine| {
+        json!({
+            "reason": quarantine.reason,
+            "until": quarantine.until.to_string(),
+            "over": quarantine.until < Day::of(SystemTime::now()),
+        })
+    });
+    let object = json!({
+        "test": path,
+        "tags": header.tags,
+        "expected": history.expected(&path).map(|time| time.as_secs_f64()),
+        "failed": history.is_outstanding(&path),
+        "timeout": header.timeout.map(|time| time.as_secs_f64()),
+        "memory_mib": header.memory_mib,
+        "cpus": header.cpus,
+        "retries": header.retries,
+        "exclusive": header.exclusive,
+        "net": header.net.map(|card| if card { "user" } else { "none" }),
+        "requires": header.requires,
+        "quarantine": quarantine,
+    });
+    format!("{object}\n")
+}
+
+/// `   1.9s  t/25-dns/cache_test.sh  tags=slow exclusive`.
+fn describe(test: &Test, header: &Header, history: &History) -> String {
+    let path = test.display();
+    let time = match history.expected(&path) {
+        Some(time) => format!("{:.1}s", time.as_secs_f64()),
+        None => "?".to_owned(),
+    };
+    let path_shown: String = path.chars().flat_map(shown).collect();
+    let mut line = format!("{time:>8}  {path_shown}");
+    let mut say = |text: String| {
+        line.push_str("  ");
+        line.extend(text.chars().flat_map(shown));
+    };
+    if history.is_outstanding(&path) {
+        say("failed or did not run last time".to_owned());
+    }
+    if !header.tags.is_empty() {
+        say(format!("tags={}", header.tags.join(",")));
+    }
+    if let Some(time) = header.timeout {
+        say(format!("timeout={}s", time.as_secs_f64()));
+    }
+    let numbers =
+        [("cpus", header.cpus), ("retries", header.retries), ("memory", header.memory_mib)];
+    for (name, number) in numbers {
+        let unit = if name == "memory" { "M" } else { "" };
+        number.into_iter().for_each(|number| say(format!("{name}={number}{unit}")));
+    }
+    if let Some(card) = header.net {
+        say(format!("net={}", if card { "user" } else { "none" }));
+    }
+    if header.exclusive {
+        say("exclusive".to_owned());
+    }
+    if !header.requires.is_empty() {
+        say(format!("requires={}", header.requires.join(",")));
+    }
+    if let Some(quarantine) = &header.quarantine {
+        let over = quarantine.until < Day::of(SystemTime::now());
+        let when = if over { "quarantine ended on" } else { "in quarantine until" };
+        say(format!("{when} {} ({})", quarantine.until, quarantine.reason));
+    }
+    line + "\n"
+}
+
+/// A name may be anything; a terminal gets no control characters.
+fn shown(c: char) -> Vec<char> {
+    if c.is_control() { c.escape_default().collect() } else { vec![c] }
+}
+
+fn summary(tests: usize, (total, unknown): (Duration, usize)) -> String {
+    let plural = if tests == 1 { "" } else { "s" };
+    let unknown = match unknown {
+        0 => String::new(),
+        n => format!(", and {n} of which no time is known"),
+    };
+    format!("{tests} test{plural}: {:.1}s one after the other{unknown}\n", total.as_secs_f64())
 }

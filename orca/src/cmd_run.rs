@@ -65,7 +65,7 @@ fn in_machine(
     cancel: &Cancel,
     signals: &Receiver<i32>,
 ) -> Result<End, Trouble> {
-    let shape = Shape { memory_mib: config.memory_mib, cpus: config.cpus };
+    let shape = Shape { memory_mib: config.memory_mib, cpus: config.cpus, net: config.net };
     let mut vm = match boot(maker, shape, canceller, cancel, signals) {
         Ok(vm) => vm,
         Err((_, Some(signal))) => return Ok(End::Signal(signal)),

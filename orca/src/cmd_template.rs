@@ -66,7 +66,7 @@ fn build(config: &Config) -> Result<u8> {
     let lab = setup::vms(config)?;
     let signals = signals::listen()?;
     let (mut canceller, cancel) = cancel::channel();
-    let shape = Shape { memory_mib: config.memory_mib, cpus: config.cpus };
+    let shape = Shape { memory_mib: config.memory_mib, cpus: config.cpus, net: config.net };
     let (maker, cancel) = (&lab.maker, &cancel);
     let (done, made) = crossbeam::channel::bounded(1);
     let mut interrupted = None;
@@ -107,7 +107,7 @@ fn remove(store: &Store, keys: &[&str]) -> Result<u8> {
     Ok(exit::GOOD)
 }
 
-/// Removes templates, what was made of kernels and roots, remembered answers and the logs of runs.
+/// Removes templates, what was made of kernels and roots, remembered answers, the logs of runs and what is known of tests.
 ///
 /// # Errors
 /// What cannot be removed.
@@ -126,6 +126,11 @@ pub fn clean(config: &Config) -> Result<u8> {
             Error::new(format!("cannot remove `{}`: {}", runs.display(), plain_io(&e)))
         })?;
         plain::out(format!("removed the logs in {}\n", runs.display()).as_bytes());
+    }
+    let histories = config.state.join("history");
+    if histories.exists() {
+        std::fs::remove_dir_all(&histories).map_err(|e| Error::io("remove", &histories, &e))?;
+        plain::out(format!("removed the histories in {}\n", histories.display()).as_bytes());
     }
     Kept::new(&config.cache).clear()?;
     crate::qemu::accel::forget(&config.cache);

@@ -1,13 +1,16 @@
 //! `orca test`: discover, plan, run, report.
 
 use crate::cancel;
+use crate::choose::{Chosen, choose};
 use crate::cli::raw::Format;
-use crate::conductor::{self, Conductor, Ended, Limits, State};
+use crate::conductor::{self, Conductor, Ended, Entry, Limits, State};
 use crate::config::Config;
-use crate::discover::discover;
+use crate::day::Day;
 use crate::error::{Error, Result, plain};
 use crate::event::{Event, Start};
 use crate::exit;
+use crate::history::{History, Journal};
+use crate::logdir;
 use crate::machine::stock::Stock;
 use crate::machine::{Maker, Order, Shape};
 use crate::plan::{Defaults, Plan, Planned};
@@ -18,6 +21,7 @@ use crate::report::json::Json;
 use crate::report::junit::Junit;
 use crate::report::paint::Paint;
 use crate::report::plain;
+use crate::report::record::Record;
 use crate::setup::{self, Lab};
 use crate::signals;
 use crossbeam::channel::unbounded;
@@ -26,18 +30,26 @@ use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Runs the tests that `config` names and returns the exit status.
 ///
 /// # Errors
 /// Whatever keeps a run from beginning.
 pub fn run(config: &Config) -> Result<u8> {
-    let tests = discover(&config.root, &config.paths())?;
-    if tests.is_empty() {
-        let error = Error::new(format!("no tests in `{}`", config.root.display()));
-        plain::error("orca", &error.hint("a test is called t/…/NAME_test.sh"));
-        return Ok(exit::NOTHING);
+    let path = config.history_path();
+    let (history, damage) = History::load(&path);
+    if config.raw.history.is_some() && history.is_foreign() {
+        let error = Error::new(format!("`{}` is not a history of tests", path.display()));
+        return Err(error.hint("name one that orca made, or a new file, with --history"));
     }
+    let tests = match choose(config, &history)? {
+        Chosen::Tests(tests) => tests,
+        Chosen::Nothing(why) => {
+            plain::error("orca", &why);
+            return Ok(exit::NOTHING);
+        }
+    };
     let lab = setup::lab(config)?;
     let defaults = Defaults {
         timeout: config.timeout,
@@ -45,11 +57,17 @@ pub fn run(config: &Config) -> Result<u8> {
         retries: config.raw.retries.unwrap_or(0),
         memory_mib: config.memory_mib,
         cpus: config.cpus,
+        net: config.net,
+        has: &lab.has,
+        today: Day::of(SystemTime::now()),
+        hunting: config.raw.until_fail,
     };
-    let plan = Plan::new(&config.root, tests, defaults)?;
-    let workers = config.jobs.min(plan.tests.len());
+    let seed = config.raw.shuffle.map(|seed| seed.unwrap_or_else(fresh_seed));
+    let mut plan = Plan::new(&config.root, tests, &defaults, &history, seed)?;
+    plan.warnings.extend(damage);
+    let workers = config.jobs.min(at_once(config, &plan));
     check_socket(config, workers)?;
-    let ended = conduct(config, &plan, &lab, workers)?;
+    let ended = conduct(config, &plan, &lab, &history, (workers, seed))?;
     drop(lab);
     match ended.signal {
         Some(signal) => signals::die_of(signal),
@@ -57,12 +75,47 @@ pub fn run(config: &Config) -> Result<u8> {
     }
 }
 
+/// Short enough to be typed.
+fn fresh_seed() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::from(now.subsec_micros())
+}
+
+/// How often every test is run; `None` without an end.
+fn rounds(config: &Config) -> Option<u32> {
+    match config.raw.repeat {
+        None if config.raw.until_fail => None,
+        repeat => Some(repeat.unwrap_or(1)),
+    }
+}
+
+/// So many of those, in all rounds together.
+fn in_rounds(config: &Config, tests: usize) -> usize {
+    match rounds(config) {
+        Some(rounds) => tests.saturating_mul(rounds as usize),
+        None if tests > 0 => usize::MAX,
+        None => 0,
+    }
+}
+
+/// How many tests there are to run at the same time.
+fn at_once(config: &Config, plan: &Plan) -> usize {
+    let runs = || plan.tests.iter().filter(|planned| planned.skipped.is_none());
+    let shared = runs().filter(|planned| !planned.exclusive).count();
+    in_rounds(config, shared).max(runs().count().min(1))
+}
+
 fn conduct(
     config: &Config,
     plan: &Plan,
     lab: &Lab<Arc<dyn Maker>>,
-    workers: usize,
+    history: &History,
+    (workers, seed): (usize, Option<u64>),
 ) -> Result<Ended> {
+    let mut warnings: Vec<&str> =
+        lab.warnings.iter().chain(&plan.warnings).map(String::as_str).collect();
+    let journal = journal(config, history).map_err(|error| format!("no history is kept: {error}"));
+    warnings.extend(journal.as_ref().err().map(String::as_str));
     let mut reporters = reporters(config)?;
     let signals = signals::listen()?;
     let (canceller, cancel) = cancel::channel();
@@ -71,31 +124,46 @@ fn conduct(
     let maker: Arc<dyn Maker> = match policy {
         Policy::Reuse => Arc::clone(&lab.maker),
         Policy::Pristine => {
-            let usual = Shape { memory_mib: config.memory_mib, cpus: config.cpus };
-            let demand = plan.tests.iter().filter(|planned| shape(planned) == usual).count();
+            let Config { memory_mib, cpus, net, .. } = *config;
+            let usual = Shape { memory_mib, cpus, net };
+            let fits = |planned: &&Planned| shape(planned) == usual && planned.skipped.is_none();
+            let demand = in_rounds(config, plan.tests.iter().filter(fits).count());
             Arc::new(Stock::new(Arc::clone(&lab.maker), usual, workers, demand, &cancel))
         }
     };
     let pod = Pod::start(workers, &maker, policy, &queue, &cancel)
         .map_err(|e| Error::new(format!("cannot start the workers: {}", plain(&e))))?;
     drop((queue, maker));
-    let limits = Limits { fail_fast: config.raw.fail_fast };
-    let state = State::new(make_jobs(config, plan, lab), limits, workers);
+    let limits = Limits {
+        fail_fast: config.raw.fail_fast,
+        until_fail: config.raw.until_fail,
+        bail: config.raw.bail.unwrap_or(true),
+    };
+    let state = State::new(entries(config, plan, lab), rounds(config), limits, workers);
     let start = Start {
         tests: plan.tests.iter().map(|planned| planned.test.display()).collect(),
-        expected: vec![None; plan.tests.len()],
-        seed: None,
+        expected: plan.tests.iter().map(|planned| planned.expected).collect(),
+        seed,
         workers,
         machine: lab.description.clone(),
         log_dir: lab.log_dir.clone(),
     };
-    for warning in &lab.warnings {
-        let event = Event::Warning(warning.clone());
+    for warning in &warnings {
+        let event = Event::Warning((*warning).to_owned());
         reporters.iter_mut().for_each(|reporter| reporter.event(&event, &Default::default()));
+    }
+    if let Ok(journal) = journal {
+        reporters.insert(0, Box::new(Record(journal)));
     }
     let conductor =
         Conductor { jobs, pod, canceller, cancel, signals: &signals, reporters: &mut reporters };
     Ok(conductor::run(conductor, state, start))
+}
+
+/// Where the run's results go for those to come. A shard leaves the times alone: the shards after it are cut by them.
+fn journal(config: &Config, history: &History) -> Result<Journal> {
+    let run = format!("{}-{}", logdir::timestamp(SystemTime::now()), std::process::id());
+    Journal::open(&config.history_path(), history, &run, config.raw.shard.is_none())
 }
 
 fn reporters(config: &Config) -> Result<Vec<Box<dyn Reporter>>> {
@@ -119,7 +187,7 @@ fn reporters(config: &Config) -> Result<Vec<Box<dyn Reporter>>> {
     Ok(found)
 }
 
-fn make_jobs(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Job> {
+fn entries(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Entry> {
     let own = |name: &str, value: OsString| (name.as_bytes().to_vec(), value.into_vec());
     let mut env: Vec<(Vec<u8>, Vec<u8>)> =
         config.raw.env.iter().map(|(name, value)| own(name, value.clone())).collect();
@@ -130,7 +198,7 @@ fn make_jobs(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Job
         round: 1,
         attempt: 1,
         retries: planned.retries,
-        quarantined: None,
+        quarantined: planned.quarantined.clone(),
         order: Order {
             shape: shape(planned),
             path: planned.test.path.as_os_str().as_bytes().to_vec(),
@@ -141,11 +209,17 @@ fn make_jobs(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Job
         },
         dir: lab.log_dir.join(&planned.test.path),
     };
-    plan.tests.iter().enumerate().map(job).collect()
+    let entry = |(test, planned): (usize, &Planned)| Entry {
+        job: job((test, planned)),
+        exclusive: planned.exclusive,
+        skipped: planned.skipped.clone(),
+    };
+    plan.tests.iter().enumerate().map(entry).collect()
 }
 
 fn shape(planned: &Planned) -> Shape {
-    Shape { memory_mib: planned.memory_mib, cpus: planned.cpus }
+    let Planned { memory_mib, cpus, net, .. } = *planned;
+    Shape { memory_mib, cpus, net }
 }
 
 fn volume(config: &Config) -> Volume {

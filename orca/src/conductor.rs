@@ -3,8 +3,10 @@
 //! The conductor alone holds the job sender, so retries re-enter here and dropping it is what ends the workers. It alone decides
 //! what is final. The loop owns everything that must be wound down and so has no `?`.
 
+mod agenda;
 mod step;
 
+pub use agenda::Entry;
 pub use step::{Limits, State};
 
 use crate::cancel::{Cancel, Canceller};

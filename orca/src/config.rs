@@ -3,6 +3,7 @@
 use crate::cli::raw::{Color, Raw};
 use crate::discover::TEST_DIR;
 use crate::error::{Error, Result};
+use crate::{history, logdir};
 use std::ffi::OsString;
 use std::fs;
 use std::io::IsTerminal;
@@ -30,6 +31,8 @@ pub struct Config {
     pub memory_mib: u32,
     /// Virtual CPUs of each machine.
     pub cpus: u32,
+    /// Whether machines have a network card.
+    pub net: bool,
     /// Machines at once, at most; fewer where there are fewer tests.
     pub jobs: usize,
     /// A test's timeout, not scaled.
@@ -60,6 +63,7 @@ impl Config {
         Ok(Config {
             memory_mib,
             cpus,
+            net: raw.net.unwrap_or(false),
             jobs: raw.jobs.unwrap_or_else(|| default_jobs(memory_mib, cpus)),
             timeout: raw.timeout.unwrap_or(TIMEOUT),
             boot_timeout: raw.boot_timeout.unwrap_or(BOOT_TIMEOUT),
@@ -85,6 +89,12 @@ impl Config {
     /// The words of the command line as paths.
     pub fn paths(&self) -> Vec<PathBuf> {
         self.raw.words.iter().map(PathBuf::from).collect()
+    }
+
+    /// Where the history of the project's tests is.
+    pub fn history_path(&self) -> PathBuf {
+        let own = || history::path(&self.state, &logdir::project_name(&self.root));
+        self.raw.history.clone().unwrap_or_else(own)
     }
 
     /// Where an image file with one of these names, best first, is looked for: the project's `build`, then the folder of this

@@ -4,6 +4,7 @@
 
 use crate::cli::suggest;
 use crate::error::{Error, Result};
+use crate::glob;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -29,7 +30,8 @@ impl Test {
 }
 
 /// The tests that `wanted` names, sorted and each once; all of them where `wanted` is empty. A path may be a file or a folder, and
-/// is looked for from the current folder first and then from the project's root.
+/// is looked for from the current folder first and then from the project's root; one that does not exist may be a pattern for
+/// files and folders, such as `t/*/dns_*`.
 ///
 /// # Errors
 /// A path that does not exist, is outside the project or is no test; a folder that cannot be read.
@@ -46,6 +48,10 @@ pub fn discover(root: &Path, wanted: &[PathBuf]) -> Result<Vec<Test>> {
         walk(root, Path::new(TEST_DIR), &mut found)?;
     }
     for path in wanted {
+        if glob::is_pattern(path.as_os_str().as_bytes()) && candidates(root, path).is_empty() {
+            found.extend(expand(root, path)?);
+            continue;
+        }
         let inside = locate(root, path)?;
         if root.join(&inside).is_dir() {
             walk(root, &inside, &mut found)?;
@@ -67,11 +73,30 @@ fn walk(root: &Path, dir: &Path, found: &mut Vec<Test>) -> Result<()> {
         let path = dir.join(entry.file_name());
         if kind.is_dir() {
             walk(root, &path, found)?;
-        } else if is_test_name(&entry.file_name()) && is_test_file(root, &path) {
+        } else if is_test_name(&entry.file_name()) && (kind.is_file() || is_test_file(root, &path))
+        {
             found.push(Test { path });
         }
     }
     Ok(())
+}
+
+/// The tests that a pattern stands for, seen from the current folder or from the root.
+fn expand(root: &Path, pattern: &Path) -> Result<Vec<Test>> {
+    let here = std::env::current_dir().unwrap_or_default().join(pattern);
+    let both = [clean(&here), clean(&root.join(pattern))];
+    let patterns: Vec<&Path> = both.iter().filter_map(|p| p.strip_prefix(root).ok()).collect();
+    let mut all = Vec::new();
+    walk(root, Path::new(TEST_DIR), &mut all)?;
+    let fits = |pattern: &Path, test: &Test| {
+        glob::matches_path(pattern.as_os_str().as_bytes(), test.path.as_os_str().as_bytes())
+    };
+    all.retain(|test| patterns.iter().any(|pattern| fits(pattern, test)));
+    if all.is_empty() {
+        return Err(Error::new(format!("no test matches `{}`", pattern.display()))
+            .hint("`orca list` shows all tests; `*` stays within a folder, `**` does not"));
+    }
+    Ok(all)
 }
 
 fn is_test_name(name: &OsStr) -> bool {
@@ -86,12 +111,8 @@ fn is_test_file(root: &Path, path: &Path) -> bool {
 
 /// Turns what the user typed into a path relative to the root.
 fn locate(root: &Path, path: &Path) -> Result<PathBuf> {
-    let here = std::env::current_dir().unwrap_or_default().join(path);
-    let candidates = [clean(&here), clean(&root.join(path))];
+    let candidates = candidates(root, path);
     for candidate in &candidates {
-        if !candidate.exists() {
-            continue;
-        }
         let parent = candidate.parent().and_then(|dir| fs::canonicalize(dir).ok());
         let full = match (parent, candidate.file_name()) {
             (Some(dir), Some(name)) => dir.join(name),
@@ -102,7 +123,7 @@ fn locate(root: &Path, path: &Path) -> Result<PathBuf> {
         }
     }
     let shown = path.display();
-    if candidates.iter().any(|candidate| candidate.exists()) {
+    if !candidates.is_empty() {
         let root = root.display();
         return Err(Error::new(format!("`{shown}` is outside the project `{root}`"))
             .hint("name its project with --project-root"));
@@ -112,6 +133,13 @@ fn locate(root: &Path, path: &Path) -> Result<PathBuf> {
         Some(name) => error.hint(format!("did you mean `{name}`?")),
         None => error.hint("`orca list` shows all tests"),
     })
+}
+
+/// What is there of the two places that a path may mean.
+fn candidates(root: &Path, path: &Path) -> Vec<PathBuf> {
+    let here = std::env::current_dir().unwrap_or_default().join(path);
+    let both = [clean(&here), clean(&root.join(path))];
+    both.into_iter().filter(|path| path.exists()).collect()
 }
 
 /// Resolves `.` and `..` by name, so that a link is not followed before it is looked at.
@@ -206,5 +234,16 @@ mod tests {
                 .to_string()
                 .contains("outside the project")
         );
+    }
+
+    #[test]
+    fn patterns_stand_for_files_and_folders() {
+        let project =
+            Project::new(&["t/25-dns/dns_a_test.sh", "t/25-dns/b_test.sh", "t/[x]_test.sh"]);
+        assert_eq!(project.names(&["t/*/dns_*"]).unwrap(), ["t/25-dns/dns_a_test.sh"]);
+        assert_eq!(project.names(&["t/2*"]).unwrap().len(), 2);
+        assert_eq!(project.names(&["t/[x]_test.sh"]).unwrap(), ["t/[x]_test.sh"]);
+        let error = project.names(&["t/*/dhcp_*"]).unwrap_err();
+        assert_eq!(error.to_string(), "no test matches `t/*/dhcp_*`");
     }
 }

@@ -1,10 +1,11 @@
-//! Settings in a test's first comments: `# orca: timeout=120s memory=1G cpus=2 retries=1`.
+//! Settings in a test's first comments: `# orca: timeout=120s memory=1G tags=slow,net exclusive`.
 //!
 //! Only comment lines at the top of the file count, so nothing in a test's body is taken for a setting. Unknown keys are errors: a
-//! misspelt timeout that is silently ignored is worse than none.
+//! misspelt timeout that is silently ignored is worse than none. A value with spaces stands in double quotes.
 
 use crate::cli::suggest::nearest;
 use crate::cli::value;
+use crate::day::Day;
 use crate::error::{Error, Result};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -15,10 +16,23 @@ use std::time::Duration;
 /// How much of a file is looked at, in bytes.
 const HEAD_BYTES: u64 = 4096;
 const MARK: &str = "orca:";
-const KEYS: [&str; 4] = ["timeout", "memory", "cpus", "retries"];
+const KEYS: [&str; 10] = [
+    "timeout",
+    "memory",
+    "cpus",
+    "retries",
+    "tags",
+    "exclusive",
+    "net",
+    "requires",
+    "flaky",
+    "until",
+];
+/// What `requires=` knows: `kvm` is hardware virtualisation of any kind, `vm` a machine of its own, the others are the guest's kind.
+pub const NEEDS: [&str; 4] = ["kvm", "vm", "x86_64", "aarch64"];
 
 /// What a test asks for; what it does not say is the run's default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Header {
     /// How long it may run, not scaled.
     pub timeout: Option<Duration>,
@@ -28,6 +42,25 @@ pub struct Header {
     pub cpus: Option<u32>,
     /// How often it may be tried again.
     pub retries: Option<u32>,
+    /// Words to choose it by, as written.
+    pub tags: Vec<String>,
+    /// Whether no other test may run at the same time.
+    pub exclusive: bool,
+    /// Whether its machine has a network card.
+    pub net: Option<bool>,
+    /// What it cannot do without, out of [`NEEDS`].
+    pub requires: Vec<&'static str>,
+    /// Why, and until when, its bad results do not count.
+    pub quarantine: Option<Quarantine>,
+}
+
+/// A test's bad results do not count for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantine {
+    /// Why.
+    pub reason: String,
+    /// The last day of it, in UTC.
+    pub until: Day,
 }
 
 impl Header {
@@ -40,49 +73,139 @@ impl Header {
         File::open(path)
             .and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head))
             .map_err(|e| Error::io("read", Path::new(name), &e))?;
+        if !head.windows(MARK.len()).any(|bytes| bytes == MARK.as_bytes()) {
+            return Ok(Header::default());
+        }
         Header::parse(&String::from_utf8_lossy(&head), name)
     }
 
     fn parse(text: &str, name: &str) -> Result<Header> {
-        let mut header = Header::default();
+        let mut draft = Draft::default();
         let comments =
             text.lines().take_while(|line| line.trim().is_empty() || line.starts_with('#'));
         for (number, line) in (1..).zip(comments) {
             let Some(settings) = line.trim_start_matches('#').trim().strip_prefix(MARK) else {
                 continue;
             };
-            for setting in settings.split_ascii_whitespace() {
-                header.set(setting).map_err(|error| {
-                    let located = Error::new(format!("`{name}` line {number}: {error}"));
-                    match error.next_step() {
-                        Some(hint) => located.hint(hint),
-                        None => located,
-                    }
-                })?;
-            }
+            let set = |setting: String| draft.set(&setting, number);
+            split(settings)
+                .and_then(|settings| settings.into_iter().try_for_each(set))
+                .map_err(|error| located(&error, name, number))?;
         }
-        Ok(header)
+        draft.finish().map_err(|(error, number)| located(&error, name, number))
     }
+}
 
-    fn set(&mut self, setting: &str) -> Result<()> {
+fn located(error: &Error, name: &str, number: usize) -> Error {
+    let located = Error::new(format!("`{name}` line {number}: {error}"));
+    match error.next_step() {
+        Some(hint) => located.hint(hint),
+        None => located,
+    }
+}
+
+/// The settings of a line, without their quotes.
+fn split(line: &str) -> Result<Vec<String>> {
+    let (mut found, mut word, mut quoted) = (Vec::new(), String::new(), false);
+    for c in line.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            c if c.is_ascii_whitespace() && !quoted => found.push(std::mem::take(&mut word)),
+            c => word.push(c),
+        }
+    }
+    if quoted {
+        return Err(
+            Error::new("a quote is not closed").hint("a value with spaces stands between two `\"`")
+        );
+    }
+    found.push(word);
+    found.retain(|word| !word.is_empty());
+    Ok(found)
+}
+
+/// A header that is being read: the two halves of a quarantine may come in any order, each with its line.
+#[derive(Default)]
+struct Draft {
+    header: Header,
+    flaky: Option<(String, usize)>,
+    until: Option<(Day, usize)>,
+}
+
+impl Draft {
+    fn set(&mut self, setting: &str, number: usize) -> Result<()> {
         let (key, text) = setting.split_once('=').unwrap_or((setting, ""));
         let value = OsStr::new(text);
+        let header = &mut self.header;
         let form = |form: String| Error::new(format!("`{key}` takes {form}, not `{text}`"));
         match key {
-            "timeout" => self.timeout = Some(value::duration(value).map_err(form)?),
-            "memory" => self.memory_mib = Some(value::memory_mib(value).map_err(form)?),
-            "cpus" => self.cpus = Some(value::number(value, 1, 64).map_err(form)? as u32),
-            "retries" => self.retries = Some(value::number(value, 0, 100).map_err(form)? as u32),
-            _ => {
-                let hint = match nearest(key, KEYS) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("the keys are {}", KEYS.join(", ")),
-                };
-                return Err(Error::new(format!("unknown key `{key}`")).hint(hint));
+            "timeout" => header.timeout = Some(value::duration(value).map_err(form)?),
+            "memory" => header.memory_mib = Some(value::memory_mib(value).map_err(form)?),
+            "cpus" => header.cpus = Some(value::number(value, 1, 64).map_err(form)? as u32),
+            "retries" => header.retries = Some(value::number(value, 0, 100).map_err(form)? as u32),
+            "tags" => header.tags.extend(words(text).map_err(form)?),
+            "exclusive" if setting == key => header.exclusive = true,
+            "exclusive" => return Err(form("no value".to_owned())),
+            "net" => {
+                let ways = [("none", false), ("user", true)];
+                header.net = Some(value::choice(value, &ways).map_err(form)?);
             }
+            "requires" => {
+                for word in words(text).map_err(form)? {
+                    header.requires.push(need(&word)?);
+                }
+            }
+            "flaky" if text.is_empty() => return Err(form("a reason in quotes".to_owned())),
+            "flaky" => self.flaky = Some((text.to_owned(), number)),
+            "until" => {
+                let day =
+                    Day::parse(text).ok_or_else(|| form("a day such as 2027-01-31".to_owned()))?;
+                self.until = Some((day, number));
+            }
+            _ => return Err(unknown("key", key, &KEYS)),
         }
         Ok(())
     }
+
+    fn finish(mut self) -> Result<Header, (Error, usize)> {
+        self.header.quarantine = match (self.flaky, self.until) {
+            (Some((reason, _)), Some((until, _))) => Some(Quarantine { reason, until }),
+            (Some((_, number)), None) => {
+                let error = Error::new("`flaky` needs an end");
+                return Err((error.hint("say until when, such as until=2027-01-31"), number));
+            }
+            (None, Some((_, number))) => {
+                let error = Error::new("`until` belongs to `flaky`");
+                return Err((error.hint("say why as well, such as flaky=\"a race\""), number));
+            }
+            (None, None) => None,
+        };
+        Ok(self.header)
+    }
+}
+
+/// Words between commas.
+fn words(text: &str) -> value::Parsed<Vec<String>> {
+    let plain = |word: &str| {
+        let fits = |c: char| c.is_alphanumeric() || "-_.:/".contains(c);
+        !word.is_empty() && word.chars().all(fits)
+    };
+    let words: Vec<String> = text.split(',').map(str::to_owned).collect();
+    let good = words.iter().all(|word| plain(word));
+    good.then_some(words).ok_or_else(|| "words with commas between them, such as a,b".to_owned())
+}
+
+fn need(word: &str) -> Result<&'static str> {
+    let known = NEEDS.into_iter().find(|need| *need == word);
+    known.ok_or_else(|| unknown("requirement", word, &NEEDS))
+}
+
+fn unknown(what: &str, word: &str, known: &[&str]) -> Error {
+    let hint = match nearest(word, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("the {what}s are {}", known.join(", ")),
+    };
+    Error::new(format!("unknown {what} `{word}`")).hint(hint)
 }
 
 #[cfg(test)]
@@ -97,8 +220,8 @@ mod tests {
     #[test]
     fn headers() {
         let plain = Header::default();
-        check("", Ok(plain));
-        check("#!/bin/sh\n# about orca: nothing\nset -eu\n# orca: cpus=2\n", Ok(plain));
+        check("", Ok(plain.clone()));
+        check("#!/bin/sh\n# about orca: nothing\nset -eu\n# orca: cpus=2\n", Ok(plain.clone()));
         check(
             "#!/bin/sh\n\n# what it tests\n# orca: memory=1G cpus=2\n#orca: timeout=5m retries=1\n",
             Ok(Header {
@@ -106,6 +229,7 @@ mod tests {
                 memory_mib: Some(1024),
                 cpus: Some(2),
                 retries: Some(1),
+                ..plain
             }),
         );
         check(
@@ -116,5 +240,48 @@ mod tests {
         );
         check("#!/bin/sh\n# orca: timout=1s", Err("`x` line 2: unknown key `timout`"));
         check("# orca: cpus", Err("`x` line 1: `cpus` takes a number from 1 to 64, not ``"));
+    }
+
+    #[test]
+    fn words_switches_and_quarantine() {
+        let text = "# orca: tags=slow,net exclusive net=user\n# orca: requires=kvm tags=dns\n\
+                    # orca: until=2027-01-31 flaky=\"two races\"\n";
+        let quarantine =
+            Quarantine { reason: "two races".to_owned(), until: Day::parse("2027-01-31").unwrap() };
+        check(
+            text,
+            Ok(Header {
+                tags: ["slow", "net", "dns"].map(str::to_owned).to_vec(),
+                exclusive: true,
+                net: Some(true),
+                requires: vec!["kvm"],
+                quarantine: Some(quarantine),
+                ..Header::default()
+            }),
+        );
+    }
+
+    #[test]
+    fn every_mistake_has_its_line() {
+        let check = |line: &str, why: &str, hint: Option<&str>| {
+            let error = Header::parse(&format!("#!/bin/sh\n# orca: {line}\n"), "x").unwrap_err();
+            assert_eq!(error.to_string(), format!("`x` line 2: {why}"));
+            assert_eq!(error.next_step(), hint, "{line}");
+        };
+        let words = "words with commas between them, such as a,b";
+        check("tags=", &format!("`tags` takes {words}, not ``"), None);
+        check("tags=a,,b", &format!("`tags` takes {words}, not `a,,b`"), None);
+        check("exclusive=yes", "`exclusive` takes no value, not `yes`", None);
+        check("exclusiv", "unknown key `exclusiv`", Some("did you mean `exclusive`?"));
+        check("net=tap", "`net` takes one of none, user, not `tap`", None);
+        check("requires=kvn", "unknown requirement `kvn`", Some("did you mean `kvm`?"));
+        let end = "say until when, such as until=2027-01-31";
+        check("flaky=\"a race\"", "`flaky` needs an end", Some(end));
+        let why = "say why as well, such as flaky=\"a race\"";
+        check("until=2027-01-31", "`until` belongs to `flaky`", Some(why));
+        let day = "`until` takes a day such as 2027-01-31, not `2027-02-30`";
+        check("flaky=x until=2027-02-30", day, None);
+        let quote = "a value with spaces stands between two `\"`";
+        check("flaky=\"a race until=2027-01-31", "a quote is not closed", Some(quote));
     }
 }

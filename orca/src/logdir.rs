@@ -1,5 +1,6 @@
 //! The folder that a run leaves behind: logs, TAP, consoles, artifacts. `latest` beside it names the newest.
 
+use crate::day::Day;
 use crate::error::{Error, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,7 +34,7 @@ pub fn create(given: Option<&Path>, state: &Path, root: &Path) -> Result<PathBuf
 }
 
 /// The folder's name, with a few digits that tell projects of the same name apart.
-fn project_name(root: &Path) -> String {
+pub fn project_name(root: &Path) -> String {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
     root.hash(&mut hasher);
@@ -63,21 +64,8 @@ fn prune(project: &Path) {
 /// `20261123-223015`, in UTC.
 pub fn timestamp(at: SystemTime) -> String {
     let seconds = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let (year, month, day) = civil(seconds / 86_400);
     let (h, m, s) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}{month:02}{day:02}-{h:02}{m:02}{s:02}")
-}
-
-/// Year, month and day of a day counted from 1970-01-01, by counting eras of 400 years that begin in March.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+    format!("{}-{h:02}{m:02}{s:02}", Day::of(at).compact())
 }
 
 #[cfg(test)]

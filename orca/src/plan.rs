@@ -1,8 +1,11 @@
 //! What will run, in which order, under which limits: the answer to "what would you do?" before anything is done.
 
+use crate::day::Day;
 use crate::discover::Test;
 use crate::error::Result;
 use crate::header::Header;
+use crate::history::History;
+use std::cmp::Reverse;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,17 +16,27 @@ pub struct Planned {
     pub test: Test,
     /// How long it may run, scaled for the accelerator.
     pub timeout: Duration,
+    /// How long it is expected to run, from history.
+    pub expected: Option<Duration>,
     /// How often it may be tried again after a failure.
     pub retries: u32,
     /// Memory of its machine in MiB.
     pub memory_mib: u32,
     /// Virtual CPUs of its machine.
     pub cpus: u32,
+    /// Whether its machine has a network card.
+    pub net: bool,
+    /// Whether no other test may run at the same time.
+    pub exclusive: bool,
+    /// Why its bad results do not count.
+    pub quarantined: Option<String>,
+    /// Why it is not run at all.
+    pub skipped: Option<String>,
 }
 
-/// What a test gets that does not ask for anything.
-#[derive(Clone, Copy, Debug)]
-pub struct Defaults {
+/// What a test gets that does not ask for anything, and what there is to be had.
+#[derive(Clone, Debug)]
+pub struct Defaults<'a> {
     /// How long it may run, not scaled.
     pub timeout: Duration,
     /// What timeouts are multiplied by.
@@ -34,6 +47,14 @@ pub struct Defaults {
     pub memory_mib: u32,
     /// Virtual CPUs of its machine.
     pub cpus: u32,
+    /// Whether its machine has a network card.
+    pub net: bool,
+    /// What machines have, of what a test can require.
+    pub has: &'a [&'static str],
+    /// What a quarantine's end is compared with.
+    pub today: Day,
+    /// Whether a failure is what is looked for: nothing is tried again, no quarantine counts.
+    pub hunting: bool,
 }
 
 /// The run's tests, in order.
@@ -41,24 +62,184 @@ pub struct Defaults {
 pub struct Plan {
     /// A `TestId` is an index into this.
     pub tests: Vec<Planned>,
+    /// What the user should know before the run.
+    pub warnings: Vec<String>,
 }
 
 impl Plan {
-    /// Plans every test, reading its header below `root`.
+    /// Plans every test, reading its header below `root`: in the order of `history`, or in that of a `seed`.
     ///
     /// # Errors
     /// A header that is wrong, or a test that cannot be read.
-    pub fn new(root: &Path, tests: Vec<Test>, defaults: Defaults) -> Result<Plan> {
-        let plan = |test: Test| {
+    pub fn new(
+        root: &Path,
+        tests: Vec<Test>,
+        defaults: &Defaults<'_>,
+        history: &History,
+        seed: Option<u64>,
+    ) -> Result<Plan> {
+        let mut plan = Plan::default();
+        for test in tests {
             let header = Header::read(&root.join(&test.path), &test.display())?;
-            Ok(Planned {
-                timeout: header.timeout.unwrap_or(defaults.timeout).mul_f64(defaults.factor),
-                retries: header.retries.unwrap_or(defaults.retries),
-                memory_mib: header.memory_mib.unwrap_or(defaults.memory_mib),
-                cpus: header.cpus.unwrap_or(defaults.cpus),
-                test,
-            })
+            plan.add(test, &header, defaults, history);
+        }
+        match seed {
+            Some(seed) => shuffle(&mut plan.tests, seed),
+            None => arrange(&mut plan.tests, history),
+        }
+        Ok(plan)
+    }
+
+    fn add(&mut self, test: Test, header: &Header, defaults: &Defaults<'_>, history: &History) {
+        let name = test.display();
+        let mut quarantined = None;
+        if let Some(quarantine) = &header.quarantine {
+            let (reason, until) = (&quarantine.reason, quarantine.until);
+            if until < defaults.today {
+                self.warnings.push(format!(
+                    "{name}: its quarantine ({reason}) ended on {until}; its failures count again"
+                ));
+            } else if !defaults.hunting {
+                quarantined = Some(format!("{reason}, until {until}"));
+            }
+        }
+        let lacking = header.requires.iter().find(|need| !defaults.has.contains(need));
+        let retries = header.retries.unwrap_or(defaults.retries);
+        self.tests.push(Planned {
+            timeout: header.timeout.unwrap_or(defaults.timeout).mul_f64(defaults.factor),
+            expected: history.expected(&name),
+            retries: if defaults.hunting { 0 } else { retries },
+            memory_mib: header.memory_mib.unwrap_or(defaults.memory_mib),
+            cpus: header.cpus.unwrap_or(defaults.cpus),
+            net: header.net.unwrap_or(defaults.net),
+            exclusive: header.exclusive,
+            quarantined,
+            skipped: lacking.map(|need| format!("requires {need}, which is not to be had here")),
+            test,
+        });
+    }
+}
+
+/// What was bad last time first, since that is what the user waits for; then what is unknown and might be long; then the longest
+/// first, so that the last machines to work end together. Otherwise by path.
+fn arrange(tests: &mut [Planned], history: &History) {
+    tests.sort_by_cached_key(|planned| {
+        let outstanding = history.is_outstanding(&planned.test.display());
+        (!outstanding, planned.expected.is_some(), Reverse(planned.expected))
+    });
+}
+
+/// Fisher and Yates, from the order of the paths, so that a seed always means the same order of the same tests.
+fn shuffle(tests: &mut [Planned], seed: u64) {
+    let mut state = seed;
+    for last in (1..tests.len()).rev() {
+        tests.swap(last, (random(&mut state) % (last as u64 + 1)) as usize);
+    }
+}
+
+/// SplitMix64: small, and the same everywhere.
+fn random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn defaults(today: &str) -> Defaults<'static> {
+        Defaults {
+            timeout: Duration::from_secs(10),
+            factor: 3.0,
+            retries: 2,
+            memory_mib: 512,
+            cpus: 1,
+            net: false,
+            has: &["vm", "x86_64"],
+            today: Day::parse(today).unwrap(),
+            hunting: false,
+        }
+    }
+
+    /// A plan of tests with these headers, called a, b, c … in their order, after a history of these lines.
+    fn plan(
+        headers: &[&str],
+        history: &str,
+        seed: Option<u64>,
+        change: impl Fn(&mut Defaults<'_>),
+    ) -> Plan {
+        let root = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-plan-XXXXXX")).unwrap();
+        let mut tests = Vec::new();
+        for (name, header) in ('a'..).zip(headers) {
+            std::fs::write(root.join(name.to_string()), format!("# orca: {header}\n")).unwrap();
+            tests.push(Test { path: name.to_string().into() });
+        }
+        let journal = root.join("history");
+        std::fs::File::create(&journal).unwrap().write_all(history.as_bytes()).unwrap();
+        let (history, warning) = History::load(&journal);
+        assert_eq!(warning, None);
+        let mut defaults = defaults("2027-01-31");
+        change(&mut defaults);
+        let plan = Plan::new(&root, tests, &defaults, &history, seed).unwrap();
+        std::fs::remove_dir_all(&root).unwrap();
+        plan
+    }
+
+    fn order(plan: &Plan) -> String {
+        plan.tests.iter().map(|planned| planned.test.display()).collect()
+    }
+
+    #[test]
+    fn failed_first_then_unknown_then_longest() {
+        let history = "\
+{\"run\":\"1\",\"planned\":[\"a\",\"b\",\"c\",\"e\",\"f\"]}
+{\"run\":\"1\",\"test\":\"a\",\"bad\":false,\"seconds\":1}
+{\"run\":\"1\",\"test\":\"b\",\"bad\":false,\"seconds\":9}
+{\"run\":\"1\",\"test\":\"c\",\"bad\":true,\"seconds\":2}
+{\"run\":\"1\",\"test\":\"e\",\"bad\":false,\"seconds\":9}
+";
+        let planned = plan(&[""; 6], history, None, |_| ());
+        assert_eq!(order(&planned), "fcdbea");
+        assert_eq!(planned.tests[3].expected, Some(Duration::from_secs(9)));
+        assert_eq!(order(&plan(&[""; 6], "", None, |_| ())), "abcdef");
+    }
+
+    #[test]
+    fn a_seed_is_an_order() {
+        let shuffled = |seed| order(&plan(&[""; 8], "", Some(seed), |_| ()));
+        assert_eq!(shuffled(1), shuffled(1));
+        assert_ne!(shuffled(1), shuffled(2));
+        let mut letters: Vec<char> = shuffled(1).chars().collect();
+        letters.sort_unstable();
+        assert_eq!(String::from_iter(letters), "abcdefgh");
+    }
+
+    #[test]
+    fn quarantine_lasts_through_its_last_day() {
+        let header = ["flaky=\"a race\" until=2027-01-31"];
+        let on = |day: &str, hunting: bool| {
+            let day = Day::parse(day).unwrap();
+            let plan = plan(&header, "", None, |d| (d.today, d.hunting) = (day, hunting));
+            (plan.tests[0].quarantined.clone(), plan.warnings)
         };
-        Ok(Plan { tests: tests.into_iter().map(plan).collect::<Result<_>>()? })
+        let why = Some("a race, until 2027-01-31".to_owned());
+        assert_eq!(on("2027-01-31", false), (why, Vec::new()));
+        assert_eq!(on("2027-01-31", true), (None, Vec::new()));
+        let over = "a: its quarantine (a race) ended on 2027-01-31; its failures count again";
+        assert_eq!(on("2027-02-01", false), (None, vec![over.to_owned()]));
+    }
+
+    #[test]
+    fn headers_and_what_there_is() {
+        let plan = plan(&["requires=vm,kvm net=user exclusive", "requires=vm"], "", None, |_| ());
+        let [a, b] = &plan.tests[..] else { panic!("{plan:?}") };
+        assert_eq!(a.skipped.as_deref(), Some("requires kvm, which is not to be had here"));
+        assert!(a.net && a.exclusive && a.retries == 2);
+        assert_eq!((b.skipped.as_deref(), b.net, b.exclusive), (None, false, false));
+        assert_eq!(b.timeout, Duration::from_secs(30));
     }
 }

@@ -39,6 +39,8 @@ pub struct Lab<M> {
     pub log_dir: PathBuf,
     /// What timeouts are multiplied by.
     pub factor: f64,
+    /// What the machines have, of what tests can require (see [`crate::header::NEEDS`]).
+    pub has: Vec<&'static str>,
     /// The machines in words.
     pub description: String,
     /// What the user should know before the run.
@@ -53,8 +55,8 @@ pub fn lab(config: &Config) -> Result<Lab<Arc<dyn Maker>>> {
     if config.raw.local == Some(true) {
         return local(config);
     }
-    let Lab { maker, run_dir, log_dir, factor, description, warnings } = vms(config)?;
-    Ok(Lab { maker: Arc::new(maker), run_dir, log_dir, factor, description, warnings })
+    let Lab { maker, run_dir, log_dir, factor, has, description, warnings } = vms(config)?;
+    Ok(Lab { maker: Arc::new(maker), run_dir, log_dir, factor, has, description, warnings })
 }
 
 fn local(config: &Config) -> Result<Lab<Arc<dyn Maker>>> {
@@ -76,6 +78,7 @@ fn local(config: &Config) -> Result<Lab<Arc<dyn Maker>>> {
         run_dir: RunDir::create()?,
         log_dir: logdir::create(config.raw.log_dir.as_deref(), &config.state, &config.root)?,
         factor,
+        has: vec![Arch::HOST.name()],
         description: "this host itself, unprotected".to_owned(),
         warnings: Vec::new(),
     })
@@ -118,7 +121,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
         cpus: config.cpus,
         share: config.root.clone(),
         share_writable: share == Share::Rw,
-        net: raw.net.unwrap_or(false),
+        net: config.net,
         append: raw.append.clone().unwrap_or_default(),
     };
     let description = format!("{arch}, {}, {} MiB", choice.accel.name(), config.memory_mib);
@@ -142,11 +145,13 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
         .fallback
         .map(|why| format!("no hardware virtualisation: {why}; emulating, which is slower"));
     let warnings = warnings.into_iter().collect();
+    let hardware = choice.accel.is_hardware().then_some("kvm");
     Ok(Lab {
         maker: VmMaker::new(blueprint, store),
         run_dir,
         log_dir,
         factor,
+        has: ["vm", arch.name()].into_iter().chain(hardware).collect(),
         description,
         warnings,
     })

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 9] = [
     &[
         "error", "cancel", "rundir", "logdir", "sys", "nursery", "tty", "quote", "signals",
-        "trouble", "mutate",
+        "trouble", "mutate", "day",
     ],
     &["event", "tally", "exit", "history"],
-    &["cli", "config", "discover", "header", "plan"],
+    &["cli", "config", "discover", "header", "plan", "expr", "glob", "shard", "changed", "choose"],
     &["qemu", "guest"],
     &["machine"],
     &["pod", "report"],
@@ -24,8 +24,8 @@ const LAYERS: [&[&str]; 9] = [
 
 /// What a module may name although the layers would forbid it, or may not although they would allow it.
 const QEMU_KNOWS: [&str; 6] = ["error", "sys", "nursery", "quote", "qemu", "exit"];
-const REPORT_KNOWS: [&str; 8] =
-    ["error", "event", "tally", "trouble", "tty", "quote", "report", "sys"];
+const REPORT_KNOWS: [&str; 9] =
+    ["error", "event", "tally", "trouble", "tty", "quote", "report", "sys", "history"];
 
 /// The one upward edge: the values of two flags are QEMU's own words.
 const EXCEPTIONS: [(&str, &str); 1] = [("cli", "qemu")];

@@ -172,8 +172,14 @@ fn a_test_gets_the_machine_that_its_header_asks_for() {
     let check = "echo 1..1; kib=$(awk '/MemTotal/ { print $2 }' /proc/meminfo); [ $(nproc) = 2 ] && [ $kib -gt 600000 ] || printf 'not '; echo ok 1";
     lab.test("big", &format!("#!/bin/sh\n# orca: memory=768M cpus=2\n{check}"));
     lab.test("usual", &format!("#!/bin/sh\n{}", check.replace("|| printf", "&& printf")));
-    lab.orca(&["test", "-j1"]).exits(0).says("2 passed");
-    lab.orca(&["test", "-j1", "--reuse"]).exits(0).says("2 passed");
+    let card =
+        "echo 1..1; modprobe virtio_net; [ -e /sys/class/net/eth0 ] || printf 'not '; echo ok 1";
+    lab.test("card", &format!("#!/bin/sh\n# orca: net=user\n{card}"));
+    lab.test("none", &format!("#!/bin/sh\n{}", card.replace("||", "&&")));
+    let foreign = if cfg!(target_arch = "aarch64") { "x86_64" } else { "aarch64" };
+    lab.test("foreign", &format!("#!/bin/sh\n# orca: requires={foreign}\nexit 1"));
+    lab.orca(&["test", "-j1"]).exits(0).says("4 passed, 1 skipped");
+    lab.orca(&["test", "-j1", "--reuse"]).exits(0).says("4 passed, 1 skipped");
 }
 
 #[test]

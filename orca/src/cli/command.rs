@@ -48,6 +48,8 @@ configuration or host error, 3 a test has no verdict because its machine was in 
         examples: &[
             ("orca test", "everything"),
             ("orca test -j2 t/30-firewall", "one folder, two machines"),
+            ("orca test --failed", "what is not good yet"),
+            ("orca test -k 'dns and not slow'", "by name or tag"),
             ("orca test --project-root ../other", "another project's tests"),
         ],
     },
@@ -70,8 +72,12 @@ On the serial console (--console) Ctrl-] ends the machine.",
         name: "list",
         usage: "[options] [PATH…]",
         help: "show which tests would run",
-        doc: "Prints the path of every test that `orca test` with the same arguments would run, one a line, and runs nothing.",
-        examples: &[("orca list t/30-firewall", "the tests of one folder")],
+        doc: "Prints the path of every test that `orca test` with the same arguments would run, one a line, sorted, and runs nothing. \
+With -v also how long each is expected to take and what its header asks for; with --format json that is an object a line.",
+        examples: &[
+            ("orca list t/30-firewall", "the tests of one folder"),
+            ("orca list -v --shard 1/3", "the first third, with times"),
+        ],
     },
     Row {
         command: Command::Template,
@@ -87,8 +93,9 @@ options ask for, so that the next run finds it.",
         command: Command::Clean,
         name: "clean",
         usage: "",
-        help: "remove all templates and the logs of runs",
-        doc: "Removes everything that orca keeps between runs: templates, the logs of runs, and which accelerator works.",
+        help: "remove all templates, logs and histories",
+        doc: "Removes everything that orca keeps between runs: templates, the logs of runs, how tests ended and how long they took, and \
+which accelerator works.",
         examples: &[],
     },
     Row {

@@ -3,8 +3,10 @@
 use super::command::Command::{self, List, Run, Template, Test};
 use super::raw::{Color, Format, Raw};
 use super::value::{self, Parsed};
+use crate::expr::Expr;
 use crate::qemu::accel::Accel;
 use crate::qemu::arch::Arch;
+use crate::shard::Shard;
 use agent::wire::Share;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -71,6 +73,7 @@ impl Flag {
 
 const VMS: &[Command] = &[Test, Run, Template];
 const TESTS: &[Command] = &[Test];
+const CHOOSERS: &[Command] = &[Test, List];
 const ALL: &[Command] = &[Test, Run, List, Template];
 
 /// Every flag, in the order of `--help` within its group.
@@ -84,6 +87,93 @@ pub const FLAGS: &[Flag] = &[
         help: "the project, whose tests are in DIR/t",
         doc: "It is mounted in every machine. By default the nearest folder, from the current one upwards, that has a `t`.",
         set: |raw, v| put(&mut raw.project_root, Ok(v.into())),
+    },
+    Flag {
+        long: "filter",
+        short: Some('k'),
+        value: Some("EXPR"),
+        group: Group::Choosing,
+        on: CHOOSERS,
+        help: "only tests whose path or tags match EXPR",
+        doc: "Words joined by `and`, `or`, `not` and parentheses, such as -k 'dns and not (slow or ipv6)'. A word matches a test whose \
+path or one of whose tags contains it, in any case. Given several times, all have to match.",
+        set: |raw, v| expression(&mut raw.filter, v),
+    },
+    Flag {
+        long: "tag",
+        short: None,
+        value: Some("TAG[,TAG…]"),
+        group: Group::Choosing,
+        on: CHOOSERS,
+        help: "only tests that have one of these tags",
+        doc: "The whole tag, as in `# orca: tags=slow,net` in a test's first comments. May be given several times.",
+        set: |raw, v| {
+            let text = value::text(v)?;
+            let words = text.split(',').map(str::trim).filter(|tag| !tag.is_empty());
+            let before = raw.tag.len();
+            raw.tag.extend(words.map(str::to_owned));
+            if raw.tag.len() > before {
+                Ok(())
+            } else {
+                Err("tags with commas between them".into())
+            }
+        },
+    },
+    Flag {
+        long: "not",
+        short: None,
+        value: Some("EXPR"),
+        group: Group::Choosing,
+        on: CHOOSERS,
+        help: "leave out tests whose path or tags match EXPR",
+        doc: "EXPR is what -k takes: `--not slow` leaves out what has `slow` in its path or a tag. Given several times, each leaves out \
+more.",
+        set: |raw, v| expression(&mut raw.not, v),
+    },
+    Flag {
+        long: "failed",
+        short: None,
+        value: None,
+        group: Group::Choosing,
+        on: CHOOSERS,
+        help: "only tests that failed or did not run last time",
+        doc: "For each test the last run that planned it counts: whether the test failed in it, had no verdict, or was left out because \
+the run was interrupted, cut short or killed. Flaky tests have passed; what is in quarantine has not failed.",
+        set: |raw, _| switch(&mut raw.failed),
+    },
+    Flag {
+        long: "changed",
+        short: None,
+        value: Some("[REV]"),
+        group: Group::Choosing,
+        on: CHOOSERS,
+        help: "only tests touched since REV (the last commit)",
+        doc: "As git has it, files that are new and not ignored included. REV is a branch, tag or commit; what was changed there since \
+this branch left it does not count. A test is touched when it, or a file that it sources, directly or not, has changed.",
+        set: |raw, v| put(&mut raw.changed, value::text(v)),
+    },
+    Flag {
+        long: "shard",
+        short: None,
+        value: Some("I/N"),
+        group: Group::Choosing,
+        on: CHOOSERS,
+        help: "only part I of N, parts of equal length",
+        doc: "For N machines that share the work. The parts are made from the tests' names and the times they took, so machines with the \
+same tests and the same history (see --history) agree on them; a test of which nothing is known counts as a usual one. The other \
+choosing flags come first. A run of a shard leaves the known times as they are, so that the shards after it are cut alike.",
+        set: |raw, v| put(&mut raw.shard, Shard::parse(&v.to_string_lossy())),
+    },
+    Flag {
+        long: "history",
+        short: None,
+        value: Some("FILE"),
+        group: Group::Choosing,
+        on: CHOOSERS,
+        help: "keep the history of tests in FILE",
+        doc: "How tests ended and how long they took: for --failed, --shard, the order of tests and the time that is left. By default a \
+file per project in the user's state folder. A file that is not there yet is made.",
+        set: |raw, v| put(&mut raw.history, Ok(v.into())),
     },
     Flag {
         long: "jobs",
@@ -148,6 +238,52 @@ The time is meant for hardware virtualisation and is multiplied by --timeout-fac
             let n = if v.is_empty() { Ok(1) } else { value::number(v, 1, 1_000_000) };
             put(&mut raw.fail_fast, n.map(|n| n as usize))
         },
+    },
+    Flag {
+        long: "bail",
+        short: None,
+        value: Some("WHAT"),
+        group: Group::Running,
+        on: TESTS,
+        help: "what a `Bail out!` ends: run, test",
+        doc: "run (the default, as TAP has it): the test fails, those that run are cut, no more are taken. test: only the test that says \
+it.",
+        set: |raw, v| put(&mut raw.bail, value::choice(v, &[("run", true), ("test", false)])),
+    },
+    Flag {
+        long: "shuffle",
+        short: None,
+        value: Some("[SEED]"),
+        group: Group::Running,
+        on: TESTS,
+        help: "run the tests in a random order",
+        doc: "The seed is printed, and gives the same order of the same tests again. By default what failed last time comes first, then \
+what is new, then the longest. Exclusive tests come last in any case.",
+        set: |raw, v| {
+            let seed = || value::number(v, 0, u64::MAX).map(Some);
+            put(&mut raw.shuffle, if v.is_empty() { Ok(None) } else { seed() })
+        },
+    },
+    Flag {
+        long: "repeat",
+        short: None,
+        value: Some("N"),
+        group: Group::Running,
+        on: TESTS,
+        help: "run every test N times",
+        doc: "One round after the other, as many at once as there are machines; every verdict counts. The logs of a test's later rounds \
+are in NAME.round-2 and so on.",
+        set: |raw, v| put(&mut raw.repeat, value::number(v, 1, 1_000_000).map(|n| n as u32)),
+    },
+    Flag {
+        long: "until-fail",
+        short: None,
+        value: None,
+        group: Group::Running,
+        on: TESTS,
+        help: "repeat the tests until one fails",
+        doc: "At most as often as --repeat says. Neither retries nor quarantine hide a failure from it. Ctrl-C ends it.",
+        set: |raw, _| switch(&mut raw.until_fail),
     },
     Flag {
         long: "fail-on-warn",
@@ -412,7 +548,7 @@ For trying out a test that needs no VM.",
         short: Some('v'),
         value: None,
         group: Group::Output,
-        on: TESTS,
+        on: CHOOSERS,
         help: "say more: where each test's time went, skips, notes",
         doc: "Twice: every point of every test.",
         set: |raw, _| {
@@ -448,7 +584,7 @@ For trying out a test that needs no VM.",
         short: None,
         value: Some("FORM"),
         group: Group::Output,
-        on: TESTS,
+        on: CHOOSERS,
         help: "the report on standard output: human, json",
         doc: "json: one object per event and line, as things happen; ARCHITECTURE.md has the table.",
         set: |raw, v| {
@@ -513,6 +649,13 @@ fn set_env(raw: &mut Raw, value: &OsStr) -> Parsed<()> {
         None => std::env::var_os(name).ok_or("a variable that is set here, or NAME=VALUE")?,
     };
     raw.env.push((name.to_owned(), value));
+    Ok(())
+}
+
+fn expression(slot: &mut Vec<Expr>, value: &OsStr) -> Parsed<()> {
+    let text = value::text(value)?;
+    let form = |why| format!("words with `and`, `or`, `not` and parentheses ({why})");
+    slot.push(Expr::parse(&text).map_err(form)?);
     Ok(())
 }
 

@@ -1,7 +1,9 @@
 //! What the user asked for, as typed: nothing is looked up, nothing is acted on, every field may be absent.
 
+use crate::expr::Expr;
 use crate::qemu::accel::Accel;
 use crate::qemu::arch::Arch;
+use crate::shard::Shard;
 use agent::wire::Share;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,7 +15,9 @@ pub struct Raw {
     pub accel: Option<Accel>,
     pub append: Option<String>,
     pub arch: Option<Arch>,
+    pub bail: Option<bool>,
     pub boot_timeout: Option<Duration>,
+    pub changed: Option<String>,
     pub cold: bool,
     pub color: Option<Color>,
     pub console: bool,
@@ -22,7 +26,10 @@ pub struct Raw {
     pub env: Vec<(String, OsString)>,
     pub fail_fast: Option<usize>,
     pub fail_on_warn: bool,
+    pub failed: bool,
+    pub filter: Vec<Expr>,
     pub format: Option<Format>,
+    pub history: Option<PathBuf>,
     pub init: Option<bool>,
     pub initrd: Option<PathBuf>,
     pub jobs: Option<usize>,
@@ -34,18 +41,25 @@ pub struct Raw {
     pub memory_mib: Option<u32>,
     pub modules: Option<PathBuf>,
     pub net: Option<bool>,
+    pub not: Vec<Expr>,
     pub print_command: bool,
     pub project_root: Option<PathBuf>,
     pub qemu: Option<PathBuf>,
     pub quiet: bool,
+    pub repeat: Option<u32>,
     pub retries: Option<u32>,
     pub reuse: bool,
     pub rootfs: Option<PathBuf>,
+    pub shard: Option<Shard>,
     pub share: Option<Share>,
+    /// The seed; `Some(None)` where one is to be made up.
+    pub shuffle: Option<Option<u64>>,
     pub silence: Option<Duration>,
     pub socket: Option<String>,
+    pub tag: Vec<String>,
     pub timeout: Option<Duration>,
     pub timeout_factor: Option<f64>,
+    pub until_fail: bool,
     pub verbose: u8,
     /// Paths, or whatever the command takes.
     pub words: Vec<OsString>,

@@ -1,11 +1,11 @@
 //! The run's decisions: a function from state and input to actions, without threads, clocks or machines.
 
+use super::agenda::{Agenda, Entry, next_attempt};
 use crate::cancel::Level;
-use crate::event::{Attempt, Event, Outcome};
+use crate::event::{Attempt, Event, Outcome, TestId};
 use crate::pod::Job;
 use crate::tally::Tally;
 use crate::trouble::Kind;
-use std::collections::VecDeque;
 
 /// Boots that may fail in a row before the run ends: the fourth machine would not fare better.
 const BOOT_FAILURES_MAX: u32 = 3;
@@ -39,17 +39,21 @@ pub(super) enum Action {
 pub struct Limits {
     /// How many failures end the run.
     pub fail_fast: Option<usize>,
+    /// Whether the run only waits for a failure: the first ends it, unless `fail_fast` says more.
+    pub until_fail: bool,
+    /// Whether a test that bails out ends the run.
+    pub bail: bool,
 }
 
 /// Where the run stands.
 #[derive(Debug)]
 pub struct State {
-    /// The first attempt at each test, in plan order.
-    jobs: Vec<Job>,
-    /// Attempts that no worker has been given yet.
-    waiting: VecDeque<Job>,
+    agenda: Agenda,
     workers: usize,
-    done: Vec<bool>,
+    /// Attempts that workers have been given: test, round, attempt.
+    given: Vec<(TestId, u32, u32)>,
+    /// Which tests have a result.
+    answered: Vec<bool>,
     running: usize,
     tally: Tally,
     limits: Limits,
@@ -59,15 +63,22 @@ pub struct State {
 }
 
 impl State {
-    /// A run of `jobs`, none of them begun, by `workers` workers. Each worker is given a job when it has finished one, so that
-    /// nothing starts after a decision to stop.
-    pub fn new(jobs: Vec<Job>, limits: Limits, workers: usize) -> State {
-        let done = vec![false; jobs.len()];
+    /// A run of `entries`, none of them begun, `rounds` times (`None`: without an end) by `workers` workers. Each worker is given a
+    /// job when it has finished one, so that nothing starts after a decision to stop.
+    pub fn new(
+        entries: Vec<Entry>,
+        rounds: Option<u32>,
+        mut limits: Limits,
+        workers: usize,
+    ) -> State {
+        if limits.until_fail {
+            limits.fail_fast.get_or_insert(1);
+        }
         State {
-            waiting: jobs.iter().cloned().collect(),
-            jobs,
+            answered: vec![false; entries.len()],
+            agenda: Agenda::new(entries, rounds),
             workers,
-            done,
+            given: Vec::new(),
             running: 0,
             tally: Tally::default(),
             limits,
@@ -84,11 +95,18 @@ impl State {
 
     /// What to do first.
     pub(super) fn begin(&mut self) -> Vec<Action> {
-        let first = self.workers.min(self.waiting.len());
-        let mut actions: Vec<Action> = self.waiting.drain(..first).map(Action::Submit).collect();
-        if actions.is_empty() {
-            actions.push(Action::Close);
+        let mut actions = Vec::new();
+        for entry in self.agenda.entries() {
+            if let Some(why) = &entry.skipped {
+                let outcome = Outcome::Skipped(why.clone());
+                let event =
+                    Event::TestFinished(Box::new(Attempt { outcome, ..not_run(&entry.job) }));
+                self.tally.take(&event);
+                self.answered[entry.job.test] = true;
+                actions.push(Action::Report(event));
+            }
         }
+        actions.extend(self.go_on());
         actions
     }
 
@@ -108,18 +126,35 @@ impl State {
         }
     }
 
-    /// What is left to tell once every worker has ended: the tests that have no result.
+    /// What is left to tell once every worker has ended: the tests that have no result, and the attempts that got no answer.
     pub(super) fn end(&mut self) -> Vec<Action> {
-        let rest: Vec<&Job> = self
-            .jobs
-            .iter()
-            .zip(&self.done)
-            .filter(|(_, done)| !**done)
-            .map(|(job, _)| job)
-            .collect();
-        rest.into_iter()
-            .map(|job| Action::Report(Event::TestFinished(Box::new(not_run(job)))))
-            .collect()
+        let mut rest: Vec<Attempt> = self.agenda.waiting_again().map(not_run).collect();
+        let entries = self.agenda.entries();
+        for (test, round, attempt) in self.given.drain(..) {
+            self.answered[test] = true;
+            rest.push(Attempt { round, attempt, ..not_run(&entries[test].job) });
+        }
+        for attempt in &rest {
+            self.answered[attempt.test] = true;
+        }
+        let unanswered = entries.iter().filter(|entry| !self.answered[entry.job.test]);
+        rest.extend(unanswered.map(|entry| not_run(&entry.job)));
+        let told = |attempt| Action::Report(Event::TestFinished(Box::new(attempt)));
+        rest.into_iter().map(told).collect()
+    }
+
+    /// Gives work to whoever is free; closes the queue when there will never be any.
+    fn go_on(&mut self) -> Vec<Action> {
+        let mut actions = Vec::new();
+        while self.level.is_none() && self.given.len() < self.workers {
+            let Some(job) = self.agenda.take(self.given.iter().map(|given| given.0)) else { break };
+            self.given.push((job.test, job.round, job.attempt));
+            actions.push(Action::Submit(job));
+        }
+        if self.agenda.is_empty() && self.given.is_empty() {
+            actions.push(Action::Close);
+        }
+        actions
     }
 
     fn interrupted(&mut self, signal: i32) -> Vec<Action> {
@@ -145,34 +180,61 @@ impl State {
         } else {
             self.running = self.running.saturating_sub(1);
         }
-        let hopeless = self.boot_failures >= BOOT_FAILURES_MAX;
-        attempt.retried = self.level.is_none() && !hopeless && self.may_retry(&attempt);
-        let test = attempt.test;
-        let again = attempt.retried.then(|| self.next_attempt(&attempt));
+        let (test, round) = (attempt.test, attempt.round);
+        let answered = (test, round, attempt.attempt);
+        if let Some(at) = self.given.iter().position(|given| *given == answered) {
+            self.given.swap_remove(at);
+        }
+        let bail = attempt.suite.bail.as_ref().filter(|_| self.limits.bail && counts(&attempt));
+        let bail = bail.map(|reason| {
+            let colon = if reason.is_empty() { "" } else { ": " };
+            format!("{} bailed out{colon}{reason}", attempt.path)
+        });
+        attempt.retried = self.level.is_none()
+            && !self.is_hopeless()
+            && bail.is_none()
+            && self.may_retry(&attempt);
+        if attempt.retried {
+            let first = &self.agenda.entries()[test].job;
+            self.agenda.put_back(next_attempt(first, round, attempt.attempt));
+        } else {
+            self.answered[test] = true;
+        }
         let event = Event::TestFinished(Box::new(attempt));
         self.tally.take(&event);
         let mut actions = vec![Action::Report(event)];
-        match again {
-            Some(job) => self.waiting.push_front(job),
-            None => self.done[test] = true,
+        actions.extend(self.limit(round, bail));
+        actions.extend(self.go_on());
+        actions
+    }
+
+    /// Whether no machine boots.
+    fn is_hopeless(&self) -> bool {
+        self.boot_failures >= BOOT_FAILURES_MAX
+    }
+
+    /// Whether the run has to stop after a result in `round`, by a test that bailed out if `bail` says so.
+    fn limit(&mut self, round: u32, bail: Option<String>) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if let Some(why) = bail {
+            actions.extend(self.raise(Level::Cut, &why));
         }
-        if hopeless {
+        if self.is_hopeless() {
             let why = format!("{BOOT_FAILURES_MAX} machines in a row failed to boot");
             actions.extend(self.raise(Level::Drain, &why));
         }
         if self.limits.fail_fast.is_some_and(|limit| self.tally.bad() >= limit) {
-            actions.extend(self.raise(Level::Drain, "as many failures as --fail-fast allows"));
-        }
-        if self.done.iter().all(|done| *done) {
-            actions.push(Action::Close);
-        } else if self.level.is_none() {
-            actions.extend(self.waiting.pop_front().map(Action::Submit));
+            let why = match self.limits.until_fail {
+                true => format!("a failure in round {round}"),
+                false => "as many failures as --fail-fast allows".to_owned(),
+            };
+            actions.extend(self.raise(Level::Drain, &why));
         }
         actions
     }
 
     fn may_retry(&self, attempt: &Attempt) -> bool {
-        let retries = self.jobs[attempt.test].retries;
+        let retries = self.agenda.entries()[attempt.test].job.retries;
         let allowed = match &attempt.outcome {
             Outcome::Passed | Outcome::Skipped(_) | Outcome::NotRun => 0,
             Outcome::Failed | Outcome::TimedOut { .. } => retries,
@@ -180,14 +242,12 @@ impl State {
         };
         attempt.attempt <= allowed
     }
+}
 
-    fn next_attempt(&self, attempt: &Attempt) -> Job {
-        let mut job = self.jobs[attempt.test].clone();
-        job.attempt = attempt.attempt + 1;
-        let name = job.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        job.dir.set_file_name(format!("{name}.attempt-{}", job.attempt));
-        job
-    }
+/// Whether a bad result of it counts.
+fn counts(attempt: &Attempt) -> bool {
+    let bad = matches!(attempt.outcome, Outcome::Failed | Outcome::TimedOut { .. });
+    bad && attempt.quarantined.is_none()
 }
 
 fn is_boot_failure(attempt: &Attempt) -> bool {
@@ -229,7 +289,17 @@ mod tests {
     }
 
     fn state(tests: usize, limits: Limits) -> State {
-        State::new((0..tests).map(job).collect(), limits, 2)
+        rounds(&vec![false; tests], Some(1), limits)
+    }
+
+    /// A run of tests of which some are exclusive.
+    fn rounds(exclusive: &[bool], rounds: Option<u32>, limits: Limits) -> State {
+        let entry = |(test, exclusive): (usize, &bool)| Entry {
+            job: job(test),
+            exclusive: *exclusive,
+            skipped: None,
+        };
+        State::new(exclusive.iter().enumerate().map(entry).collect(), rounds, limits, 2)
     }
 
     fn finished(test: usize, attempt: u32, outcome: Outcome) -> Input {
@@ -274,14 +344,14 @@ mod tests {
         assert_eq!(line(&plain.step(lost())), "retried, submit 0.2");
         let again = finished(0, 2, trouble(Kind::Lost));
         assert_eq!(line(&plain.step(again)), "error, close");
-        let mut twice = state(1, Limits::default());
-        twice.jobs[0].retries = 1;
+        let retries = Job { retries: 1, ..job(0) };
+        let entry = Entry { job: retries, exclusive: false, skipped: None };
+        let mut twice = State::new(vec![entry], Some(1), Limits::default(), 2);
         twice.begin();
         let failed = finished(0, 1, Outcome::Failed);
         assert_eq!(line(&twice.step(failed)), "retried, submit 0.2");
         let passed = finished(0, 2, Outcome::Passed);
         assert_eq!(line(&twice.step(passed)), "pass, close");
-        assert!(twice.jobs[0].dir.ends_with("0_test.sh"));
     }
 
     #[test]
@@ -300,7 +370,7 @@ mod tests {
 
     #[test]
     fn enough_failures_end_the_run_and_a_signal_still_cuts() {
-        let mut state = state(3, Limits { fail_fast: Some(1) });
+        let mut state = state(3, Limits { fail_fast: Some(1), ..Limits::default() });
         state.begin();
         let cancelled = "cancelled: as many failures as --fail-fast allows";
         assert_eq!(
@@ -337,5 +407,86 @@ mod tests {
             last.ends_with("raise Drain, cancelled: 3 machines in a row failed to boot"),
             "{last}"
         );
+    }
+
+    fn in_round(round: u32, test: usize, outcome: Outcome) -> Input {
+        match finished(test, 1, outcome) {
+            Input::Event(Event::TestFinished(attempt)) => {
+                Input::Event(Event::TestFinished(Box::new(Attempt { round, ..*attempt })))
+            }
+            other => other,
+        }
+    }
+
+    #[test]
+    fn an_exclusive_test_has_the_run_to_itself() {
+        let mut state = rounds(&[true, false, false], Some(1), Limits::default());
+        assert_eq!(line(&state.begin()), "submit 1.1, submit 2.1");
+        let lost = finished(1, 1, trouble(Kind::Lost));
+        assert_eq!(line(&state.step(lost)), "retried, submit 1.2");
+        assert_eq!(line(&state.step(finished(2, 1, Outcome::Passed))), "pass");
+        assert_eq!(line(&state.step(finished(1, 2, Outcome::Passed))), "pass, submit 0.1");
+        assert_eq!(line(&state.step(finished(0, 1, Outcome::Passed))), "pass, close");
+        assert_eq!(line(&state.end()), "");
+    }
+
+    #[test]
+    fn what_cannot_run_here_is_told_at_once() {
+        let entry = |test, skipped| Entry { job: job(test), exclusive: false, skipped };
+        let entries = vec![entry(0, Some("no kvm".to_owned())), entry(1, None)];
+        let mut state = State::new(entries, Some(2), Limits::default(), 2);
+        assert_eq!(line(&state.begin()), "skip, submit 1.1, submit 1.1");
+        let entries = vec![entry(0, Some("no kvm".to_owned()))];
+        let mut nothing = State::new(entries, None, Limits::default(), 0);
+        assert_eq!(line(&nothing.begin()), "skip, close");
+        assert_eq!(line(&nothing.end()), "");
+    }
+
+    #[test]
+    fn rounds_go_on_until_a_failure() {
+        let limits = Limits { until_fail: true, ..Limits::default() };
+        let mut state = rounds(&[false], None, limits);
+        assert_eq!(line(&state.begin()), "submit 0.1, submit 0.1");
+        let passed = in_round(1, 0, Outcome::Passed);
+        assert_eq!(line(&state.step(passed)), "pass, submit 0.1");
+        let failed = in_round(3, 0, Outcome::Failed);
+        let why = "raise Drain, cancelled: a failure in round 3";
+        assert_eq!(line(&state.step(failed)), format!("fail, {why}"));
+        assert_eq!(line(&state.step(in_round(2, 0, Outcome::Passed))), "pass");
+        assert_eq!(line(&state.end()), "");
+    }
+
+    #[test]
+    fn an_interrupted_round_leaves_no_test_without_a_result() {
+        let mut state = rounds(&[false, false, false], Some(9), Limits::default());
+        state.begin();
+        state.step(finished(0, 1, Outcome::Passed));
+        state.step(Input::Signal(2));
+        assert_eq!(line(&state.step(finished(1, 1, Outcome::NotRun))), "not run");
+        assert_eq!(line(&state.end()), "not run", "2 was given to a worker and never answered");
+        let mut early = rounds(&[false, false, false], Some(9), Limits::default());
+        early.step(Input::Signal(2));
+        assert_eq!(line(&early.end()), "not run, not run, not run");
+    }
+
+    #[test]
+    fn a_test_that_bails_out_ends_the_run_if_it_may() {
+        let bailed = |quarantined: Option<String>| match finished(0, 1, Outcome::Failed) {
+            Input::Event(Event::TestFinished(mut attempt)) => {
+                attempt.suite.bail = Some("no disk".into());
+                attempt.quarantined = quarantined;
+                Input::Event(Event::TestFinished(attempt))
+            }
+            other => other,
+        };
+        let check = |bail: bool, quarantined: Option<String>, expected: &str| {
+            let mut state = state(4, Limits { bail, ..Limits::default() });
+            state.begin();
+            assert_eq!(line(&state.step(bailed(quarantined))), expected);
+        };
+        let cut = "fail, raise Cut, cancelled: t/0_test.sh bailed out: no disk";
+        check(true, None, cut);
+        check(true, Some("a race".into()), "fail, submit 2.1");
+        check(false, None, "fail, submit 2.1");
     }
 }

@@ -164,8 +164,8 @@ impl VmMaker {
     }
 
     fn spec(&self, shape: Shape) -> Spec {
-        let Shape { memory_mib, cpus } = shape;
-        Spec { memory_mib, cpus, ..self.blueprint.spec.clone() }
+        let Shape { memory_mib, cpus, net } = shape;
+        Spec { memory_mib, cpus, net, ..self.blueprint.spec.clone() }
     }
 
     fn sources(&self) -> std::sync::MutexGuard<'_, HashMap<Shape, Source>> {
@@ -237,9 +237,10 @@ fn describe(spec: &Spec) -> String {
         None if spec.host_root => "this host's root".to_owned(),
         None => "no disk".to_owned(),
     };
-    let Spec { arch, accel, memory_mib, cpus, .. } = spec;
+    let Spec { arch, accel, memory_mib, cpus, net, .. } = spec;
     let plural = if *cpus == 1 { "" } else { "s" };
-    format!("{arch} {}, {memory_mib} MiB, {cpus} CPU{plural}, {root}", accel.name())
+    let card = if *net { ", network card" } else { "" };
+    format!("{arch} {}, {memory_mib} MiB, {cpus} CPU{plural}{card}, {root}", accel.name())
 }
 
 impl Maker for VmMaker {

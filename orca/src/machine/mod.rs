@@ -17,13 +17,15 @@ use crate::trouble::Trouble;
 use agent::wire::Ended;
 use std::time::Duration;
 
-/// The size of a machine.
+/// What a machine has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Shape {
     /// Memory in MiB.
     pub memory_mib: u32,
     /// Virtual CPUs.
     pub cpus: u32,
+    /// Whether it has a network card.
+    pub net: bool,
 }
 
 /// One test to run, as a machine sees it.

@@ -13,6 +13,9 @@ use crossbeam::channel::{Receiver, Sender, select};
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Rounds of a repeated run whose good results leave logs; of the later ones only the bad do, or a long hunt would fill the disk.
+const ROUNDS_KEPT: u32 = 100;
+
 /// What becomes of a machine after a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
@@ -130,6 +133,11 @@ impl Worker {
             Err(trouble) if trouble.kind == Kind::Killed => Outcome::NotRun,
             Err(trouble) => Outcome::Errored(trouble),
         };
+        let kept = job.round <= ROUNDS_KEPT || !outcome.is_good();
+        if !kept {
+            // What cannot be removed stays, as all else would.
+            let _ = std::fs::remove_dir_all(&job.dir);
+        }
         Attempt {
             test: job.test,
             path: job.path.clone(),
@@ -142,7 +150,7 @@ impl Worker {
             outcome,
             suite: recorded.suite,
             timing,
-            dir: Some(job.dir.clone()),
+            dir: kept.then(|| job.dir.clone()),
             stderr_tail: recorded.stderr_tail,
             kernel: recorded.kernel,
             notes: recorded.notes,

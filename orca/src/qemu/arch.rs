@@ -69,6 +69,14 @@ impl Arch {
         self == Arch::HOST
     }
 
+    /// As it is typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Arch::X86_64 => "x86_64",
+            Arch::Aarch64 => "aarch64",
+        }
+    }
+
     /// Its row of the table.
     pub fn row(self) -> &'static Row {
         match self {
@@ -80,9 +88,6 @@ impl Arch {
 
 impl fmt::Display for Arch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Arch::X86_64 => "x86_64",
-            Arch::Aarch64 => "aarch64",
-        })
+        f.write_str(self.name())
     }
 }

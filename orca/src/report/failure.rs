@@ -53,6 +53,9 @@ impl Block {
             text.push_str(&format!(" on {}", attempt.machine));
         }
         text.push_str(&format!(" after {}", seconds(attempt.timing.test)));
+        if attempt.round > 1 {
+            text.push_str(&format!(", round {}", attempt.round));
+        }
         if attempt.attempt > 1 {
             text.push_str(&format!(", attempt {}", attempt.attempt));
         }

@@ -6,6 +6,7 @@ use super::live::{Live, seconds};
 use super::paint::{Paint, safe};
 use crate::event::{Attempt, Event, Outcome, Start};
 use crate::tally::Tally;
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,6 +35,10 @@ pub struct Human {
     drawn: usize,
     tally: Tally,
     failures: Vec<(String, &'static str)>,
+    /// How often each test has had a result, and a bad one.
+    rounds: BTreeMap<String, (usize, usize)>,
+    /// Whether there was a second round.
+    repeated: bool,
     log_dir: PathBuf,
 }
 
@@ -50,6 +55,8 @@ impl Human {
             drawn: 0,
             tally: Tally::default(),
             failures: Vec::new(),
+            rounds: BTreeMap::new(),
+            repeated: false,
             log_dir: PathBuf::new(),
         }
     }
@@ -97,6 +104,9 @@ impl Human {
             );
             self.say(&text);
         }
+        if let Some(seed) = start.seed {
+            self.say(&format!("shuffled; the same order again: --shuffle={seed}\n"));
+        }
     }
 
     fn finished(&mut self, attempt: &Attempt) {
@@ -106,8 +116,18 @@ impl Human {
         if !quiet || bad {
             text.push_str(&self.line(attempt));
         }
-        if bad && !attempt.retried {
+        self.repeated |= attempt.round > 1;
+        if !attempt.retried {
+            let (results, bad_ones) = self.rounds.entry(attempt.path.clone()).or_default();
+            *results += usize::from(attempt.outcome != Outcome::NotRun);
+            *bad_ones += usize::from(bad);
+        }
+        let counts = attempt.quarantined.is_none();
+        // Of what is in quarantine a line that says why is enough for most.
+        if bad && !attempt.retried && (counts || self.volume >= Volume::Verbose) {
             text.push_str(&failure::block(attempt, self.paint));
+        }
+        if bad && !attempt.retried && counts {
             self.failures.push((safe(&attempt.path), attempt.outcome.word()));
         }
         if !text.is_empty() {
@@ -118,17 +138,21 @@ impl Human {
     fn line(&self, attempt: &Attempt) -> String {
         let word = match &attempt.outcome {
             Outcome::Passed if attempt.is_flaky() => "FLAKY".to_owned(),
+            outcome if in_quarantine(attempt, outcome) => "QUARANTINE".to_owned(),
             outcome => outcome.word().to_uppercase(),
         };
         let word = format!("{word:<7}");
         let word = match &attempt.outcome {
             Outcome::Passed if !attempt.is_flaky() => self.paint.good(&word),
             Outcome::Passed | Outcome::Skipped(_) | Outcome::NotRun => self.paint.warn(&word),
-            _ if attempt.retried => self.paint.warn(&word),
+            _ if attempt.retried || attempt.quarantined.is_some() => self.paint.warn(&word),
             _ => self.paint.bad(&word),
         };
         let time = seconds(attempt.timing.test);
-        let mut out = format!("{word} {time:>7}  {}{}\n", safe(&attempt.path), detail(attempt));
+        let (path, detail) = (safe(&attempt.path), detail(attempt));
+        let round =
+            if attempt.round > 1 { format!("  round {}", attempt.round) } else { String::new() };
+        let mut out = format!("{word} {time:>7}  {path}{detail}{round}\n");
         if self.volume >= Volume::Verbose {
             out.push_str(&self.paint.faint(&timing(attempt)));
             for note in attempt.notes.iter().filter(|_| attempt.outcome.is_good()) {
@@ -142,7 +166,12 @@ impl Human {
         self.live = None;
         let mut text = self.erase();
         let tally = &self.tally;
-        if self.failures.len() > 1 {
+        if self.repeated {
+            for (path, (results, bad)) in self.rounds.iter().filter(|(_, (_, bad))| *bad > 0) {
+                let line = format!("{}: bad in {bad} of {results} rounds\n", safe(path));
+                text.push_str(&self.paint.bad(&line));
+            }
+        } else if self.failures.len() > 1 {
             text.push('\n');
             for (path, word) in &self.failures {
                 text.push_str(&format!(
@@ -156,6 +185,7 @@ impl Human {
             (tally.failed, "failed"),
             (tally.timed_out, "timed out"),
             (tally.errored, "without a verdict"),
+            (tally.quarantined, "in quarantine"),
             (tally.skipped, "skipped"),
             (tally.not_run, "not run"),
             (tally.flaky, "flaky"),
@@ -165,9 +195,16 @@ impl Human {
             }
         }
         let files = tally.files();
+        let what = match self.repeated {
+            true => format!(
+                "{files} runs of {} test file{}",
+                self.rounds.len(),
+                plural(self.rounds.len())
+            ),
+            false => format!("{files} test file{}", plural(files)),
+        };
         let line = format!(
-            "{files} test file{}, {} check{} in {}: {}",
-            plural(files),
+            "{what}, {} check{} in {}: {}",
             tally.points,
             plural(tally.points as usize),
             seconds(took),
@@ -218,10 +255,20 @@ impl Reporter for Human {
     }
 }
 
+/// Whether a bad result does not count.
+fn in_quarantine(attempt: &Attempt, outcome: &Outcome) -> bool {
+    attempt.quarantined.is_some() && !outcome.is_good() && *outcome != Outcome::NotRun
+}
+
 /// What stands behind the path: how many checks, why not.
 fn detail(attempt: &Attempt) -> String {
     let suite = &attempt.suite;
     let (_, failed, skipped) = suite.summary();
+    if let Some(why) =
+        attempt.quarantined.as_ref().filter(|_| in_quarantine(attempt, &attempt.outcome))
+    {
+        return format!("  ({}: {})", attempt.outcome.word(), safe(why));
+    }
     match &attempt.outcome {
         Outcome::Passed => {
             let mut out = format!("  ({} check{}", suite.run, plural(suite.run as usize));

@@ -1,0 +1,126 @@
+//! From all tests to those that were asked for: by path, name, tag, last result, change and share of the work.
+
+use crate::changed;
+use crate::cli::raw::Raw;
+use crate::cli::suggest::nearest;
+use crate::config::Config;
+use crate::discover::{Test, discover};
+use crate::error::{Error, Result};
+use crate::header::Header;
+use crate::history::History;
+use std::path::Path;
+
+/// What is left.
+#[derive(Debug)]
+pub enum Chosen {
+    /// At least one test, in the order of their paths.
+    Tests(Vec<Test>),
+    /// None, and why.
+    Nothing(Error),
+}
+
+/// Whether [`choose`] looks into the history.
+pub fn wants_history(raw: &Raw) -> bool {
+    raw.failed || raw.shard.is_some()
+}
+
+/// Chooses. Everything has to agree: each further flag leaves fewer.
+///
+/// # Errors
+/// As discovery, headers and git have them.
+pub fn choose(config: &Config, history: &History) -> Result<Chosen> {
+    let raw = &config.raw;
+    let mut tests = discover(&config.root, &config.paths())?;
+    if tests.is_empty() {
+        let error = Error::new(format!("no tests in `{}`", config.root.display()));
+        return Ok(Chosen::Nothing(error.hint("a test is called t/…/NAME_test.sh")));
+    }
+    if raw.failed {
+        let before = tests.len();
+        tests.retain(|test| history.is_outstanding(&test.display()));
+        if tests.is_empty() {
+            return Ok(Chosen::Nothing(nothing_failed(history, before)));
+        }
+    }
+    if let Some(rev) = &raw.changed {
+        tests = changed::touched(&config.root, rev, tests)?;
+        if tests.is_empty() {
+            let since = if rev.is_empty() { "the last commit" } else { rev };
+            let error = Error::new(format!("no test is touched by what changed since {since}"));
+            return Ok(Chosen::Nothing(error.hint("leave --changed out to run them all")));
+        }
+    }
+    if !(raw.filter.is_empty() && raw.tag.is_empty() && raw.not.is_empty()) {
+        let before = tests.len();
+        let mut tags = Vec::new();
+        tests = by_name_and_tag(&config.root, raw, tests, &mut tags)?;
+        if tests.is_empty() {
+            return Ok(Chosen::Nothing(nothing_matches(raw, before, tags)));
+        }
+    }
+    if let Some(shard) = raw.shard {
+        let timed = |test: &Test| (test.display(), history.expected(&test.display()));
+        let mine = shard.pick(&tests.iter().map(timed).collect::<Vec<_>>());
+        let before = tests.len();
+        tests = tests.into_iter().zip(mine).filter_map(|(t, mine)| mine.then_some(t)).collect();
+        if tests.is_empty() {
+            let (number, of) = (shard.number, shard.of);
+            let error = format!("shard {number}/{of} has none of the {}", count(before));
+            return Ok(Chosen::Nothing(Error::new(error).hint("use fewer shards")));
+        }
+    }
+    Ok(Chosen::Tests(tests))
+}
+
+/// Reads the head of every test, so this comes after what is cheaper. `tags` collects those that there are.
+fn by_name_and_tag(
+    root: &Path,
+    raw: &Raw,
+    tests: Vec<Test>,
+    tags: &mut Vec<String>,
+) -> Result<Vec<Test>> {
+    let mut kept = Vec::new();
+    for test in tests {
+        let path = test.display();
+        let header = Header::read(&root.join(&test.path), &path)?;
+        let tagged = raw.tag.is_empty() || raw.tag.iter().any(|tag| header.tags.contains(tag));
+        if tagged
+            && raw.filter.iter().all(|expr| expr.matches(&path, &header.tags))
+            && !raw.not.iter().any(|expr| expr.matches(&path, &header.tags))
+        {
+            kept.push(test);
+        }
+        tags.extend(header.tags);
+    }
+    Ok(kept)
+}
+
+fn nothing_failed(history: &History, tests: usize) -> Error {
+    if history.is_empty() {
+        let error = Error::new("--failed: nothing is known of earlier runs");
+        return error
+            .hint("run `orca test` first; another machine's history is named with --history");
+    }
+    let error = format!("--failed: none of the {} failed or was left out last time", count(tests));
+    Error::new(error).hint("leave --failed out to run them all")
+}
+
+fn nothing_matches(raw: &Raw, tests: usize, mut tags: Vec<String>) -> Error {
+    let error =
+        Error::new(format!("none of the {} is what -k, --tag and --not ask for", count(tests)));
+    tags.sort();
+    tags.dedup();
+    let unknown = raw.tag.iter().find(|tag| !tags.contains(tag));
+    match unknown.map(|tag| (tag, nearest(tag, tags.iter().map(String::as_str)))) {
+        Some((_, Some(near))) => error.hint(format!("did you mean `--tag {near}`?")),
+        Some((tag, None)) if tags.is_empty() => error.hint(format!(
+            "no test has a tag; `# orca: tags={tag}` in its first comments gives it one"
+        )),
+        Some((_, None)) => error.hint(format!("the tags are {}", tags.join(", "))),
+        None => error.hint("`orca list -v` shows all tests with their tags"),
+    }
+}
+
+fn count(tests: usize) -> String {
+    format!("{tests} test{}", if tests == 1 { "" } else { "s" })
+}

@@ -1,0 +1,207 @@
+//! Whose turn it is: rounds of tests, attempts that are made again, and tests that run alone.
+//!
+//! Pure, as [`super::step`] is. Exclusive tests come behind all others, so that the machines have to wait for each other once; only
+//! a run without an end, which would never come to them, takes them at the end of every round.
+
+use crate::event::TestId;
+use crate::pod::Job;
+use std::collections::VecDeque;
+
+/// A test of the run.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The first attempt in its first round.
+    pub job: Job,
+    /// Whether no other test may run at the same time.
+    pub exclusive: bool,
+    /// Why it is not run at all.
+    pub skipped: Option<String>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Agenda {
+    entries: Vec<Entry>,
+    /// Those that run beside others, and those that run alone.
+    lists: [Vec<TestId>; 2],
+    /// How many rounds; `None` without an end.
+    rounds: Option<u32>,
+    /// Attempts to be made again, which come before anything new.
+    again: VecDeque<Job>,
+    /// What comes next of what is new.
+    next: Option<Place>,
+}
+
+/// A place in the rounds.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    list: usize,
+    round: u32,
+    index: usize,
+}
+
+impl Agenda {
+    /// An agenda of `entries`, each of them `rounds` times.
+    pub(super) fn new(entries: Vec<Entry>, rounds: Option<u32>) -> Agenda {
+        let list = |exclusive: bool| {
+            let mine =
+                |(_, entry): &(_, &Entry)| entry.exclusive == exclusive && entry.skipped.is_none();
+            entries.iter().enumerate().filter(mine).map(|(id, _)| id).collect::<Vec<TestId>>()
+        };
+        let lists = [list(false), list(true)];
+        let any = lists.iter().any(|list| !list.is_empty()) && rounds != Some(0);
+        let first = Place { list: usize::from(lists[0].is_empty()), round: 1, index: 0 };
+        Agenda { entries, lists, rounds, again: VecDeque::new(), next: any.then_some(first) }
+    }
+
+    /// Every test, in plan order.
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Whether nothing is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.again.is_empty() && self.next.is_none()
+    }
+
+    /// Puts an attempt before everything else.
+    pub(super) fn put_back(&mut self, job: Job) {
+        self.again.push_front(job);
+    }
+
+    /// Attempts that were to be made again.
+    pub(super) fn waiting_again(&self) -> impl Iterator<Item = &Job> {
+        self.again.iter()
+    }
+
+    /// The next attempt, beside `running` ones: their tests. `None` where nothing is left or the next has to wait.
+    pub(super) fn take(&mut self, running: impl IntoIterator<Item = TestId>) -> Option<Job> {
+        let alone = |test: TestId| self.entries[test].exclusive;
+        let test = match (self.again.front(), self.next) {
+            (Some(job), _) => job.test,
+            (None, Some(place)) => self.lists[place.list][place.index],
+            (None, None) => return None,
+        };
+        if running.into_iter().any(|other| alone(other) || alone(test)) {
+            return None;
+        }
+        self.again.pop_front().or_else(|| {
+            let place = self.next?;
+            self.next = self.after(place);
+            Some(round(&self.entries[test].job, place.round))
+        })
+    }
+
+    fn after(&self, place: Place) -> Option<Place> {
+        let Place { list, round, index } = place;
+        if index + 1 < self.lists[list].len() {
+            return Some(Place { index: index + 1, ..place });
+        }
+        let other = 1 - list;
+        let next = match self.rounds {
+            Some(rounds) if round < rounds => Place { list, round: round + 1, index: 0 },
+            Some(_) if list == 0 => Place { list: other, round: 1, index: 0 },
+            Some(_) => return None,
+            None if list == 0 && !self.lists[other].is_empty() => {
+                Place { list: other, round, index: 0 }
+            }
+            None => {
+                Place { list: usize::from(self.lists[0].is_empty()), round: round + 1, index: 0 }
+            }
+        };
+        (!self.lists[next.list].is_empty()).then_some(next)
+    }
+}
+
+/// The first attempt of a round.
+fn round(job: &Job, round: u32) -> Job {
+    let mut job = job.clone();
+    if round > 1 {
+        job.round = round;
+        rename(&mut job, &format!("round-{round}"));
+    }
+    job
+}
+
+/// The attempt after `attempt` in the round of it.
+pub(super) fn next_attempt(first: &Job, round_now: u32, attempt: u32) -> Job {
+    let mut job = round(first, round_now);
+    job.attempt = attempt + 1;
+    let suffix = format!("attempt-{}", job.attempt);
+    rename(&mut job, &suffix);
+    job
+}
+
+fn rename(job: &mut Job, suffix: &str) {
+    let name = job.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    job.dir.set_file_name(format!("{name}.{suffix}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Order;
+
+    /// Tests by letter: capitals run alone, `-` is skipped.
+    fn agenda(tests: &str, rounds: Option<u32>) -> Agenda {
+        let entry = |(test, letter): (usize, char)| Entry {
+            job: Job {
+                test,
+                path: letter.to_string(),
+                round: 1,
+                attempt: 1,
+                retries: 0,
+                quarantined: None,
+                order: Order::default(),
+                dir: format!("/logs/{letter}").into(),
+            },
+            exclusive: letter.is_uppercase(),
+            skipped: (letter == '-').then(String::new),
+        };
+        Agenda::new(tests.chars().enumerate().map(entry).collect(), rounds)
+    }
+
+    fn walk(agenda: &mut Agenda, count: usize) -> String {
+        let jobs = std::iter::from_fn(|| agenda.take([])).take(count);
+        jobs.map(|job| format!("{}{}", job.path, job.round)).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn rounds_follow_each_other_and_the_exclusive_follow_all() {
+        let check = |tests: &str, rounds: Option<u32>, expected: &str| {
+            let mut agenda = agenda(tests, rounds);
+            assert_eq!(walk(&mut agenda, 9), expected, "{tests}");
+            assert_eq!(agenda.is_empty(), rounds.is_some());
+        };
+        check("abc", Some(1), "a1 b1 c1");
+        check("aBc", Some(2), "a1 c1 a2 c2 B1 B2");
+        check("AB", Some(2), "A1 B1 A2 B2");
+        check("a-", Some(2), "a1 a2");
+        check("aBc", None, "a1 c1 B1 a2 c2 B2 a3 c3 B3");
+        check("A", None, "A1 A2 A3 A4 A5 A6 A7 A8 A9");
+        assert!(agenda("--", None).is_empty() && agenda("", Some(3)).is_empty());
+    }
+
+    #[test]
+    fn the_exclusive_wait_for_everybody_and_everybody_for_them() {
+        let mut agenda = agenda("aBc", Some(1));
+        assert_eq!(agenda.take([]).unwrap().path, "a");
+        assert_eq!(agenda.take([0]).unwrap().path, "c");
+        assert!(agenda.take([0, 2]).is_none() && agenda.take([2]).is_none());
+        agenda.put_back(agenda.entries()[0].job.clone());
+        assert_eq!(agenda.take([2]).unwrap().path, "a", "another attempt need not wait");
+        assert_eq!(agenda.take([]).unwrap().path, "B");
+        agenda.put_back(agenda.entries()[0].job.clone());
+        assert!(agenda.take([1]).is_none(), "nothing runs beside B");
+    }
+
+    #[test]
+    fn every_attempt_has_a_folder_of_its_own() {
+        let first = &agenda("a", None).entries[0].job;
+        let check = |job: Job, dir: &str| assert_eq!(job.dir.to_str(), Some(dir));
+        check(round(first, 1), "/logs/a");
+        check(round(first, 3), "/logs/a.round-3");
+        check(next_attempt(first, 1, 1), "/logs/a.attempt-2");
+        check(next_attempt(first, 3, 2), "/logs/a.round-3.attempt-3");
+    }
+}

@@ -1,0 +1,180 @@
+//! The history with real files, and runs that are only told of.
+
+use super::*;
+use crate::event::Start;
+
+/// A history file in a folder of its own.
+struct Store(PathBuf);
+
+impl Store {
+    fn new() -> Store {
+        Store(nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-history-XXXXXX")).unwrap())
+    }
+
+    fn path(&self) -> PathBuf {
+        path(&self.0, "project")
+    }
+
+    fn load(&self) -> History {
+        let (history, warning) = History::load(&self.path());
+        assert_eq!(warning, None);
+        history
+    }
+
+    /// A run of these tests with these results; what has none did not run.
+    fn run(&self, name: &str, tests: &[(&str, Option<bool>, u64)]) -> Journal {
+        let history = History::load(&self.path()).0;
+        let mut journal = Journal::open(&self.path(), &history, name, true).unwrap();
+        journal.take(&Event::Started(start(tests.iter().map(|test| test.0.to_owned()).collect())));
+        for (test, good, seconds) in tests {
+            if let Some(good) = good {
+                let outcome = if *good { Outcome::Passed } else { Outcome::Failed };
+                journal.take(&finished(test, outcome, *seconds));
+            }
+        }
+        journal
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+fn start(tests: Vec<String>) -> Start {
+    let expected = vec![None; tests.len()];
+    let (machine, log_dir) = (String::new(), PathBuf::new());
+    Start { tests, expected, seed: None, workers: 1, machine, log_dir }
+}
+
+fn finished(test: &str, outcome: Outcome, seconds: u64) -> Event {
+    let mut attempt = Attempt {
+        test: 0,
+        path: test.to_owned(),
+        round: 1,
+        attempt: 1,
+        quarantined: None,
+        retried: false,
+        worker: 0,
+        machine: "vm1".to_owned(),
+        outcome,
+        suite: tap::Collector::default().finish(tap::ExitStatus::Code(0)),
+        timing: Default::default(),
+        dir: None,
+        stderr_tail: String::new(),
+        notes: Vec::new(),
+        kernel: Default::default(),
+    };
+    attempt.timing.test = Duration::from_secs(seconds);
+    Event::TestFinished(Box::new(attempt))
+}
+
+fn outstanding(history: &History) -> Vec<&str> {
+    let mut tests: Vec<&str> =
+        history.tests.keys().map(String::as_str).filter(|t| history.is_outstanding(t)).collect();
+    tests.sort_unstable();
+    tests
+}
+
+#[test]
+fn what_failed_or_never_ended_is_outstanding() {
+    let store = Store::new();
+    assert!(store.load().is_empty());
+    store.run("1", &[("a", Some(true), 1), ("b", Some(false), 1), ("c", None, 0)]);
+    assert_eq!(outstanding(&store.load()), ["b", "c"]);
+    store.run("2", &[("b", Some(true), 1)]);
+    assert_eq!(outstanding(&store.load()), ["c"], "a run of some leaves the others as they were");
+    store.run("3", &[("c", Some(true), 1), ("c", Some(false), 1), ("c", Some(true), 1)]);
+    assert_eq!(outstanding(&store.load()), ["c"], "one bad round is enough");
+    store.run("4", &[("a", None, 0), ("c", Some(true), 1)]);
+    assert_eq!(outstanding(&store.load()), ["a"], "planned, and cut by a crash");
+}
+
+#[test]
+fn cut_tests_have_no_result_and_quarantine_is_no_failure() {
+    let store = Store::new();
+    let mut journal = store.run("1", &[("a", None, 0), ("b", None, 0)]);
+    journal.take(&finished("a", Outcome::NotRun, 1));
+    if let Event::TestFinished(mut attempt) = finished("b", Outcome::Failed, 1) {
+        attempt.quarantined = Some("a race".into());
+        journal.take(&Event::TestFinished(attempt));
+    }
+    assert_eq!(outstanding(&store.load()), ["a"]);
+}
+
+#[test]
+fn a_test_is_expected_to_take_what_it_lately_took() {
+    let store = Store::new();
+    for (run, seconds) in [100, 2, 9, 3, 4, 5].iter().enumerate() {
+        store.run(&run.to_string(), &[("a", Some(true), *seconds)]);
+    }
+    store.run("9", &[("a", Some(false), 0), ("b", Some(false), 7)]);
+    let history = store.load();
+    assert_eq!(history.expected("a"), Some(Duration::from_secs(4)), "the median of 2 9 3 4 5");
+    assert_eq!(history.expected("b"), Some(Duration::from_secs(7)));
+    assert_eq!(history.expected("c"), None);
+    let mut journal = Journal::open(&store.path(), &history, "10", false).unwrap();
+    journal.take(&finished("a", Outcome::Passed, 1000));
+    assert_eq!(store.load().expected("a"), Some(Duration::from_secs(4)), "without times");
+}
+
+#[test]
+fn damage_costs_its_line_and_is_cleared_away() {
+    let store = Store::new();
+    drop(store.run("1", &[("a", Some(true), 3), ("b", Some(false), 1)]));
+    let mut bytes = fs::read(store.path()).unwrap();
+    bytes.extend_from_slice(b"\xff\xfe\0{\n{}\n[1]\n{\"test\":3}\n{\"run\":\"2\",\"test\":\"a");
+    fs::write(store.path(), &bytes).unwrap();
+    let (history, warning) = History::load(&store.path());
+    assert!(warning.unwrap().contains("5 damaged lines"));
+    assert_eq!(outstanding(&history), ["b"]);
+    store.run("3", &[("b", Some(true), 1)]);
+    let history = store.load();
+    assert!(outstanding(&history).is_empty());
+    assert_eq!(history.expected("a"), Some(Duration::from_secs(3)));
+    assert_eq!(fs::read(store.path().with_extension("damaged")).unwrap(), bytes);
+}
+
+#[test]
+fn a_line_that_was_cut_does_not_swallow_the_next() {
+    let store = Store::new();
+    let writing = store.run("1", &[("a", Some(true), 3)]);
+    let mut file = OpenOptions::new().append(true).open(store.path()).unwrap();
+    file.write_all(b"{\"run\":\"1\",\"te").unwrap();
+    store.run("2", &[("a", Some(false), 1)]);
+    let (history, warning) = History::load(&store.path());
+    assert!(warning.is_some(), "while somebody writes, nothing is replaced");
+    assert_eq!(outstanding(&history), ["a"]);
+    drop(writing);
+}
+
+#[test]
+fn the_file_stays_small_and_a_writer_is_never_cut_off() {
+    let store = Store::new();
+    let tests: Vec<(String, u64)> = (0..1100).map(|n| (format!("t{n}"), n)).collect();
+    let all: Vec<(&str, Option<bool>, u64)> =
+        tests.iter().map(|(test, n)| (test.as_str(), Some(n % 2 == 0), *n)).collect();
+    let mut first = store.run("1", &all);
+    store.run("2", &all);
+    let lines = || fs::read_to_string(store.path()).unwrap().lines().count();
+    assert_eq!(lines(), 2 * 1101, "the first run may still write");
+    first.take(&finished("t1", Outcome::Passed, 1));
+    drop(first);
+    let before = store.load();
+    drop(Journal::open(&store.path(), &before, "3", true).unwrap());
+    assert_eq!(lines(), 1100);
+    let after = store.load();
+    assert_eq!(outstanding(&before), outstanding(&after));
+    assert_eq!(before.expected("t1098"), after.expected("t1098"));
+}
+
+#[test]
+fn something_else_is_told_from_a_history() {
+    let store = Store::new();
+    fs::create_dir_all(store.path().parent().unwrap()).unwrap();
+    fs::write(store.path(), "[package]\nname = \"x\"\n").unwrap();
+    let (history, _) = History::load(&store.path());
+    assert!(history.is_foreign());
+    assert!(!History::default().is_foreign());
+}

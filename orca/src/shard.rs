@@ -1,0 +1,127 @@
+//! One of several machines takes its part of the tests, without asking the others.
+//!
+//! The parts are made from the names and the expected times alone: longest first, each to the part that has least so far. So every
+//! machine that has the same tests and the same history comes to the same parts, in whatever order it found the tests.
+
+use crate::cli::value::Parsed;
+use std::cmp::Reverse;
+use std::time::Duration;
+
+/// The most parts.
+const PARTS_MAX: usize = 1000;
+/// What a test is taken to last where nothing is known of any.
+const UNKNOWN: Duration = Duration::from_secs(1);
+
+/// Which part, of how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// From 1.
+    pub number: usize,
+    /// At least `number`.
+    pub of: usize,
+}
+
+impl Shard {
+    /// `2/3`.
+    pub fn parse(text: &str) -> Parsed<Shard> {
+        let parse = || {
+            let (number, of) = text.split_once('/')?;
+            let (number, of) = (number.parse().ok()?, of.parse().ok()?);
+            ((1..=of).contains(&number) && of <= PARTS_MAX).then_some(Shard { number, of })
+        };
+        parse().ok_or_else(|| format!("I/N such as 1/3, with I from 1 to N, N up to {PARTS_MAX}"))
+    }
+
+    /// Which of `tests`, each with the time it is expected to take, are in this part; in their order.
+    pub fn pick(self, tests: &[(String, Option<Duration>)]) -> Vec<bool> {
+        let usual = median(tests);
+        let mut order: Vec<(Reverse<Duration>, &str, usize)> = tests
+            .iter()
+            .enumerate()
+            .map(|(at, (name, time))| (Reverse(time.unwrap_or(usual)), name.as_str(), at))
+            .collect();
+        order.sort_unstable();
+        let mut loads = vec![(Duration::ZERO, 0_usize); self.of];
+        let mut mine = vec![false; tests.len()];
+        for (Reverse(time), _, at) in order {
+            let part = (0..self.of).min_by_key(|&part| (loads[part], part)).unwrap_or_default();
+            loads[part].0 += time;
+            loads[part].1 += 1;
+            mine[at] = part + 1 == self.number;
+        }
+        mine
+    }
+}
+
+/// Of the times that are known.
+fn median(tests: &[(String, Option<Duration>)]) -> Duration {
+    let mut known: Vec<Duration> = tests.iter().filter_map(|(_, time)| *time).collect();
+    known.sort_unstable();
+    known.get(known.len() / 2).copied().unwrap_or(UNKNOWN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tests(seconds: &[u64]) -> Vec<(String, Option<Duration>)> {
+        let test = |(at, seconds): (usize, &u64)| {
+            (format!("t/{at:03}"), (*seconds > 0).then(|| Duration::from_secs(*seconds)))
+        };
+        seconds.iter().enumerate().map(test).collect()
+    }
+
+    fn parts(tests: &[(String, Option<Duration>)], of: usize) -> Vec<Vec<String>> {
+        let part = |number| {
+            let mine = Shard { number, of }.pick(tests);
+            let kept = tests.iter().zip(mine).filter(|(_, mine)| *mine);
+            let mut names: Vec<String> = kept.map(|((name, _), _)| name.clone()).collect();
+            names.sort();
+            names
+        };
+        (1..=of).map(part).collect()
+    }
+
+    #[test]
+    fn every_test_is_in_one_part_and_the_parts_are_even() {
+        let skewed: Vec<u64> = (0..60).map(|n| if n % 20 == 0 { 90 } else { n % 7 }).collect();
+        let tests = tests(&skewed);
+        let parts = parts(&tests, 3);
+        let mut all: Vec<String> = parts.concat();
+        all.sort();
+        assert_eq!(all, tests.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
+        let time = |name: &String| {
+            tests.iter().find(|(test, _)| test == name).and_then(|(_, t)| *t).unwrap_or_default()
+        };
+        let loads: Vec<f64> = parts
+            .iter()
+            .map(|part| part.iter().map(time).sum::<Duration>().as_secs_f64())
+            .collect();
+        let (least, most) =
+            (loads.iter().copied().fold(f64::MAX, f64::min), loads[0].max(loads[1]).max(loads[2]));
+        assert!(most <= least * 1.2, "{loads:?}");
+    }
+
+    #[test]
+    fn the_order_in_which_tests_were_found_does_not_matter() {
+        let mut tests = tests(&[5, 0, 3, 3, 0, 9, 1, 1, 1]);
+        let before = parts(&tests, 4);
+        tests.reverse();
+        assert_eq!(parts(&tests, 4), before);
+    }
+
+    #[test]
+    fn without_a_history_parts_have_as_many_tests() {
+        let sizes: Vec<usize> = parts(&tests(&[0; 8]), 3).iter().map(Vec::len).collect();
+        assert_eq!(sizes, [3, 3, 2]);
+        assert_eq!(parts(&tests(&[0]), 2)[1].len(), 0);
+    }
+
+    #[test]
+    fn forms() {
+        assert_eq!(Shard::parse("2/3"), Ok(Shard { number: 2, of: 3 }));
+        for bad in ["", "1", "0/3", "4/3", "1/0", "a/b", "1/2/3", "1/9999", "-1/2"] {
+            assert!(Shard::parse(bad).is_err(), "{bad}");
+        }
+    }
+}
