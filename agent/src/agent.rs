@@ -1,14 +1,14 @@
 //! What all requests share: where the project is, who reaps, what may be changed in this machine.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::exec::{Env, PATH};
+use crate::exec::{Env, PATH, Remains};
 use crate::reaper::{Reaper, adopt_orphans};
 use crate::tree;
 use crate::wire::Share;
@@ -28,6 +28,8 @@ pub(crate) struct Agent {
     pub(crate) cgroups: Option<PathBuf>,
     /// How the project is mounted, as far as this process did it.
     pub(crate) share: Mutex<Share>,
+    /// What the last test left that was told to.
+    remains: Mutex<Option<Remains>>,
 }
 
 impl Agent {
@@ -51,7 +53,23 @@ impl Agent {
             reaper: Reaper::start()?,
             cgroups,
             share: Mutex::new(Share::None),
+            remains: Mutex::default(),
         })
+    }
+
+    /// Keeps `remains` and ends what was kept before.
+    pub(crate) fn keep(&self, remains: Option<Remains>) {
+        let before = std::mem::replace(&mut *self.remains(), remains);
+        drop(before); // not under the lock: killing takes its time
+    }
+
+    /// The variables of the test whose remains are here.
+    pub(crate) fn test_variables(&self) -> Vec<(&'static str, OsString)> {
+        self.remains().as_ref().map(|remains| remains.variables().into()).unwrap_or_default()
+    }
+
+    fn remains(&self) -> MutexGuard<'_, Option<Remains>> {
+        self.remains.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where a command runs that is no test: in the project, if there is one.

@@ -1,6 +1,6 @@
 //! Runs what a request asks for, and everything that comes of it: `EXEC`, `TEST` and `SHELL`.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::agent::Agent;
-use crate::pump::{Orders, Outcome, Running, pump};
+use crate::pump::{Kept, Orders, Outcome, Running, pump};
 use crate::reaper::Spawned;
 use crate::reply::{Reply, error_line};
 use crate::scratch::Scratch;
@@ -21,6 +21,29 @@ use crate::wire::{self, Ended, Kind, Request};
 
 /// Where commands are looked for, unless the agent itself was told otherwise.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The variable that asks for [`Remains`].
+const KEEP: &[u8] = b"ORCA_KEEP";
+
+/// What a test left behind that was told to.
+pub(crate) struct Remains {
+    /// Before `scratch`: processes may hold files there.
+    #[expect(dead_code, reason = "held for its drop")]
+    tree: Kept,
+    test: Vec<u8>,
+    scratch: Scratch,
+}
+
+impl Remains {
+    /// The variables that the test had of its own.
+    pub(crate) fn variables(&self) -> [(&'static str, OsString); 3] {
+        [
+            ("ORCA_TEST", OsStr::from_bytes(&self.test).to_owned()),
+            ("ORCA_ARTIFACTS", self.scratch.artifacts().into()),
+            ("TMPDIR", self.scratch.tmp().into()),
+        ]
+    }
+}
 
 /// The environment of a request, on top of the agent's own.
 pub(crate) type Env = [(Vec<u8>, Vec<u8>)];
@@ -78,6 +101,7 @@ fn test(
         Ok(script) => script,
         Err(why) => return Ok(error_line(&format!("{why}: {shown}"))),
     };
+    agent.keep(None); // what the test before this one left
     let scratch = match Scratch::make() {
         Ok(scratch) => scratch,
         Err(e) => return Ok(error_line(&format!("cannot make a folder for {shown}: {e}"))),
@@ -89,6 +113,7 @@ fn test(
     agent.environment(&mut command, env);
     let name = wire::marker_name(path);
     reply.line(&wire::test_start_line(&name))?;
+    let mut kept = None;
     let ended = match start(agent, &mut command, reply, false) {
         Err(e) => {
             // As a shell says it: the file is there, what its first line names is not.
@@ -97,17 +122,25 @@ fn test(
             let exit = if e.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
             Ended { exit, ..Ended::default() }
         }
-        Ok(running) => {
+        Ok(mut running) => {
+            running.keep = is_to_stay(env);
             let outcome = pump(running, orders, reply);
             name_left(&outcome, reply)?;
+            kept = outcome.kept;
             outcome.ended
         }
     };
     if reply.is_framed() {
         scratch.send_artifacts(reply)?;
     }
-    drop(scratch);
+    agent.keep(kept.map(|tree| Remains { tree, test: path.to_vec(), scratch }));
     Ok(ended.test_line(&name))
+}
+
+/// Whether the host wants to look at what the test leaves: its processes live on and its folders stay,
+/// until the next test or until the host leaves.
+fn is_to_stay(env: &Env) -> bool {
+    env.iter().any(|(name, value)| name == KEEP && value == b"1")
 }
 
 /// The script that `path` names, which must lie in the project, symlinks followed.
@@ -150,7 +183,7 @@ fn start(agent: &Agent, command: &mut Command, reply: &Reply, input: bool) -> io
     command.stdout(output).stdin(if input { Stdio::piped() } else { Stdio::null() });
     let (mut spawned, tree) = spawn(agent, command, false)?;
     let input = spawned.child.stdin.take().map(OwnedFd::from);
-    Ok(Running { tree, end: spawned.end, outputs, input, terminal: false })
+    Ok(Running { tree, end: spawned.end, outputs, input, terminal: false, keep: false })
 }
 
 /// Spawns `command` in a session and a tree of its own; with `terminal`, its standard input becomes

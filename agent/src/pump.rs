@@ -94,6 +94,8 @@ pub(crate) struct Running {
     pub(crate) input: Option<OwnedFd>,
     /// Whether input and output are a terminal.
     pub(crate) terminal: bool,
+    /// Whether whatever still runs at its end stays alive, with its pipes open.
+    pub(crate) keep: bool,
 }
 
 /// How it ended, and who had to be killed after it.
@@ -101,6 +103,22 @@ pub(crate) struct Outcome {
     pub(crate) ended: Ended,
     /// Process id and name of the first [`NAMED_MAX`] of them.
     pub(crate) left: Vec<String>,
+    /// What was told to stay alive.
+    pub(crate) kept: Option<Kept>,
+}
+
+/// A tree that outlives its request. Dropping it kills what is left of it.
+pub(crate) struct Kept {
+    tree: Tree,
+    /// The agent's ends of its pipes: a process that finds nobody reading dies of it.
+    _outputs: Vec<(Kind, OwnedFd)>,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // One that hangs in the kernel is given up, as everywhere.
+        _ = self.tree.end(Instant::now() + KILL_WAIT);
+    }
 }
 
 struct Pump<'a> {
@@ -116,6 +134,8 @@ struct Pump<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Running,
+    /// Cancelled, and to be left as it is.
+    LetGo,
     Cancelled { kill_at: Instant },
     Killed { give_up_at: Instant },
 }
@@ -160,6 +180,7 @@ impl Pump<'_> {
                 return self.finish(true);
             }
             match self.stage {
+                Stage::LetGo => return self.finish(false),
                 Stage::Cancelled { kill_at } if Instant::now() >= kill_at => self.kill(),
                 Stage::Killed { give_up_at } if Instant::now() >= give_up_at => {
                     return self.finish(false);
@@ -179,7 +200,7 @@ impl Pump<'_> {
         let outputs = self.run.outputs.iter();
         fds.extend(outputs.map(|(_, fd)| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
         let timeout = match self.stage {
-            Stage::Running => PollTimeout::NONE,
+            Stage::Running | Stage::LetGo => PollTimeout::NONE,
             Stage::Cancelled { kill_at: at } | Stage::Killed { give_up_at: at } => {
                 PollTimeout::try_from(at.saturating_duration_since(Instant::now()))
                     .unwrap_or(PollTimeout::ZERO)
@@ -221,7 +242,9 @@ impl Pump<'_> {
                 self.kill();
             }
             Ok(count) if bytes[..count].contains(&b'C') => {
-                if self.stage == Stage::Running {
+                if self.run.keep {
+                    self.stage = Stage::LetGo;
+                } else if self.stage == Stage::Running {
                     self.run.tree.signal(Signal::SIGTERM);
                     self.stage = Stage::Cancelled { kill_at: Instant::now() + CANCEL_GRACE };
                 }
@@ -291,6 +314,9 @@ impl Pump<'_> {
 
     /// Kills what is left, reads what is in the pipes, and takes the status if there is one.
     fn finish(mut self, has_ended: bool) -> Outcome {
+        if self.run.keep && !matches!(self.stage, Stage::Killed { .. }) {
+            return self.keep(has_ended);
+        }
         // What a KILL to the whole tree is still taking down was not left behind by anybody.
         let killed = matches!(self.stage, Stage::Killed { .. });
         let mut left = if killed { Vec::new() } else { self.run.tree.pids() };
@@ -300,6 +326,21 @@ impl Pump<'_> {
         if !self.run.tree.end(Instant::now() + KILL_WAIT) {
             left = self.run.tree.pids();
         }
+        self.drain();
+        let ended = if has_ended { self.run.end.wait() } else { GIVEN_UP };
+        Outcome { ended: Ended { left: left.len() as u32, ..ended }, left: named, kept: None }
+    }
+
+    /// Lets everything live that does. Nothing of it is named as left behind: it is there on purpose.
+    fn keep(mut self, has_ended: bool) -> Outcome {
+        self.drain();
+        let Running { tree, end, outputs, .. } = self.run;
+        let ended = if has_ended { end.wait() } else { LET_GO };
+        Outcome { ended, left: Vec::new(), kept: Some(Kept { tree, _outputs: outputs }) }
+    }
+
+    /// Reads what is in the pipes already.
+    fn drain(&mut self) {
         for at in 0..self.run.outputs.len() {
             let mut drained = 0;
             while let Some(count @ 1..) = self.forward(at)
@@ -308,12 +349,12 @@ impl Pump<'_> {
                 drained += count;
             }
         }
-        let ended = if has_ended { self.run.end.wait() } else { GIVEN_UP };
-        Outcome { ended: Ended { left: left.len() as u32, ..ended }, left: named }
     }
 }
 
 /// What is said of a process that not even KILL could end.
 const GIVEN_UP: Ended = Ended { exit: 137, signal: Some(9), left: 0 };
+/// What is said of a process that was cancelled and left running.
+const LET_GO: Ended = Ended { exit: 143, signal: Some(15), left: 0 };
 /// What ^D sends.
 const END_OF_INPUT: u8 = 4;

@@ -30,6 +30,12 @@ pub(crate) enum Over {
 
 /// Serves one host until it leaves. Nothing that it started outlives this.
 pub(crate) fn session(agent: &Arc<Agent>, input: Input, out: Arc<Out>) -> Over {
+    let over = serve(agent, input, out);
+    agent.keep(None);
+    over
+}
+
+fn serve(agent: &Arc<Agent>, input: Input, out: Arc<Out>) -> Over {
     let mut session = Session { agent, input, out: out.clone() };
     loop {
         if out.send(format!("{HELLO}\n").as_bytes()).is_err() {
