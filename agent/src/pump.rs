@@ -136,8 +136,12 @@ enum Stage {
     Running,
     /// Cancelled, and to be left as it is.
     LetGo,
-    Cancelled { kill_at: Instant },
-    Killed { give_up_at: Instant },
+    Cancelled {
+        kill_at: Instant,
+    },
+    Killed {
+        give_up_at: Instant,
+    },
 }
 
 /// Which descriptors of a round were ready.

@@ -1,17 +1,18 @@
 //! `orca test`: discover, plan, run, report.
 
 use crate::cancel;
-use crate::cli::raw::Format;
+use crate::cli::raw::{Artifacts, Format};
 use crate::conductor::{self, Conductor, Ended, Limits, State};
 use crate::config::Config;
 use crate::discover::discover;
 use crate::error::{Error, Result, plain};
 use crate::event::{Event, Start};
 use crate::exit;
+use crate::keep::{Keeper, Wish};
 use crate::machine::stock::Stock;
 use crate::machine::{Maker, Order, Shape};
 use crate::plan::{Defaults, Plan, Planned};
-use crate::pod::{Job, Pod, Policy};
+use crate::pod::{After, Job, Pod, Policy};
 use crate::report::Reporter;
 use crate::report::human::{Human, Volume};
 use crate::report::json::Json;
@@ -20,6 +21,7 @@ use crate::report::paint::Paint;
 use crate::report::plain;
 use crate::setup::{self, Lab};
 use crate::signals;
+use crate::tty;
 use crossbeam::channel::unbounded;
 use std::ffi::OsString;
 use std::fs::File;
@@ -27,11 +29,15 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::Arc;
 
+/// The run's own report, in its folder.
+const RESULTS: &str = "results.json";
+
 /// Runs the tests that `config` names and returns the exit status.
 ///
 /// # Errors
 /// Whatever keeps a run from beginning.
 pub fn run(config: &Config) -> Result<u8> {
+    let wish = wish(config)?;
     let tests = discover(&config.root, &config.paths())?;
     if tests.is_empty() {
         let error = Error::new(format!("no tests in `{}`", config.root.display()));
@@ -49,7 +55,7 @@ pub fn run(config: &Config) -> Result<u8> {
     let plan = Plan::new(&config.root, tests, defaults)?;
     let workers = config.jobs.min(plan.tests.len());
     check_socket(config, workers)?;
-    let ended = conduct(config, &plan, &lab, workers)?;
+    let ended = conduct(config, &plan, &lab, workers, wish)?;
     drop(lab);
     match ended.signal {
         Some(signal) => signals::die_of(signal),
@@ -62,8 +68,9 @@ fn conduct(
     plan: &Plan,
     lab: &Lab<Arc<dyn Maker>>,
     workers: usize,
+    wish: Option<Wish>,
 ) -> Result<Ended> {
-    let mut reporters = reporters(config)?;
+    let mut reporters = reporters(config, &lab.log_dir)?;
     let signals = signals::listen()?;
     let (canceller, cancel) = cancel::channel();
     let (jobs, queue) = unbounded();
@@ -76,7 +83,14 @@ fn conduct(
             Arc::new(Stock::new(Arc::clone(&lab.maker), usual, workers, demand, &cancel))
         }
     };
-    let pod = Pod::start(workers, &maker, policy, &queue, &cancel)
+    let (failed, held) = unbounded();
+    let after = After {
+        failed: wish.map(|_| failed),
+        artifacts: config.raw.artifacts == Some(Artifacts::All),
+    };
+    let env = crate::cmd_run::environment(config);
+    let keeper = wish.map(|wish| Keeper::new(wish, held, lab.run_dir.path(), env));
+    let pod = Pod::start(workers, &maker, policy, &after, &queue, &cancel)
         .map_err(|e| Error::new(format!("cannot start the workers: {}", plain(&e))))?;
     drop((queue, maker));
     let limits = Limits { fail_fast: config.raw.fail_fast };
@@ -93,12 +107,33 @@ fn conduct(
         let event = Event::Warning(warning.clone());
         reporters.iter_mut().for_each(|reporter| reporter.event(&event, &Default::default()));
     }
+    let reporters = &mut reporters;
     let conductor =
-        Conductor { jobs, pod, canceller, cancel, signals: &signals, reporters: &mut reporters };
+        Conductor { jobs, pod, canceller, cancel, signals: &signals, reporters, keeper };
     Ok(conductor::run(conductor, state, start))
 }
 
-fn reporters(config: &Config) -> Result<Vec<Box<dyn Reporter>>> {
+/// What is to become of the machines of failed tests.
+fn wish(config: &Config) -> Result<Option<Wish>> {
+    match (config.raw.shell_on_fail, config.raw.keep) {
+        (true, Some(_)) => {
+            let error = Error::new("--shell-on-fail and --keep do not go together");
+            Err(error.hint("the one gives a shell during the run, the other after it"))
+        }
+        (true, None) if !tty::is_mine() => {
+            let error = Error::new("--shell-on-fail needs a terminal");
+            Err(error.hint("--keep keeps the machines for `orca shell` from elsewhere"))
+        }
+        (true, None) if config.raw.format.unwrap_or_default() != Format::Human => {
+            let error = Error::new("--shell-on-fail needs --format human");
+            Err(error.hint("--json FILE writes that report beside it"))
+        }
+        (true, None) => Ok(Some(Wish::Shell)),
+        (false, keep) => Ok(keep.map(Wish::Keep)),
+    }
+}
+
+fn reporters(config: &Config, log_dir: &Path) -> Result<Vec<Box<dyn Reporter>>> {
     let create = |path: &Path| {
         File::create(path).map_err(|e| Error::io("write", path, &e).hint("name a writable file"))
     };
@@ -109,6 +144,7 @@ fn reporters(config: &Config) -> Result<Vec<Box<dyn Reporter>>> {
         }
         Format::Json => found.push(Box::new(Json::new(plain::Out))),
     }
+    found.push(Box::new(Json::new(create(&log_dir.join(RESULTS))?)));
     if let Some(path) = &config.raw.json {
         found.push(Box::new(Json::new(create(path)?)));
     }
@@ -124,6 +160,9 @@ fn make_jobs(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Job
     let mut env: Vec<(Vec<u8>, Vec<u8>)> =
         config.raw.env.iter().map(|(name, value)| own(name, value.clone())).collect();
     env.push(own("ORCA_TIMEOUT_FACTOR", lab.factor.to_string().into()));
+    if config.raw.shell_on_fail || config.raw.keep.is_some() {
+        env.push(own("ORCA_KEEP", "1".into())); // the agent and lib.sh clear nothing away then
+    }
     let job = |(test, planned): (usize, &Planned)| Job {
         test,
         path: planned.test.display(),

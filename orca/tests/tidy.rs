@@ -10,15 +10,27 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 9] = [
     &[
         "error", "cancel", "rundir", "logdir", "sys", "nursery", "tty", "quote", "signals",
-        "trouble",
+        "trouble", "watcher",
     ],
     &["event", "tally", "exit", "history"],
-    &["cli", "config", "discover", "header", "plan"],
-    &["qemu", "guest"],
+    &["cli", "config", "discover", "header", "plan", "touch"],
+    &["qemu", "guest", "switchboard"],
     &["machine"],
     &["pod", "report"],
-    &["conductor"],
-    &["setup", "session", "cmd_test", "cmd_run", "cmd_list", "cmd_template", "image"],
+    &["conductor", "session", "keep"],
+    &[
+        "setup",
+        "cmd_test",
+        "cmd_run",
+        "cmd_list",
+        "cmd_template",
+        "cmd_shell",
+        "cmd_config",
+        "cmd_doctor",
+        "cmd_watch",
+        "cmd_print",
+        "image",
+    ],
     &["main"],
 ];
 

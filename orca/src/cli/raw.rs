@@ -13,6 +13,7 @@ pub struct Raw {
     pub accel: Option<Accel>,
     pub append: Option<String>,
     pub arch: Option<Arch>,
+    pub artifacts: Option<Artifacts>,
     pub boot_timeout: Option<Duration>,
     pub cold: bool,
     pub color: Option<Color>,
@@ -22,10 +23,12 @@ pub struct Raw {
     pub env: Vec<(String, OsString)>,
     pub fail_fast: Option<usize>,
     pub format: Option<Format>,
+    pub gdb: bool,
     pub initrd: Option<PathBuf>,
     pub jobs: Option<usize>,
     pub json: Option<PathBuf>,
     pub junit: Option<PathBuf>,
+    pub keep: Option<usize>,
     pub kernel: Option<PathBuf>,
     pub local: Option<bool>,
     pub log_dir: Option<PathBuf>,
@@ -39,8 +42,10 @@ pub struct Raw {
     pub reuse: bool,
     pub rootfs: Option<PathBuf>,
     pub share: Option<Share>,
+    pub shell_on_fail: bool,
     pub silence: Option<Duration>,
     pub socket: Option<String>,
+    pub test: Option<PathBuf>,
     pub timeout: Option<Duration>,
     pub timeout_factor: Option<f64>,
     pub verbose: u8,
@@ -48,6 +53,40 @@ pub struct Raw {
     pub words: Vec<OsString>,
     /// What stood behind `--`.
     pub rest: Option<Vec<OsString>>,
+    /// What was said, in order: the last of a flag counts.
+    pub given: Vec<Given>,
+}
+
+/// One setting as it was given.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// The flag's long name.
+    pub flag: &'static str,
+    /// Its value; empty for a switch, or where it was left out.
+    pub value: OsString,
+    /// By what.
+    pub source: Source,
+}
+
+/// Where a setting comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The line of the project's `.orcarc`, from 1.
+    Rc(usize),
+    /// This variable of the environment.
+    Variable(String),
+    /// The command line.
+    Line,
+}
+
+/// Which tests' artifacts stay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Artifacts {
+    /// Those of tests that did not pass.
+    #[default]
+    Failed,
+    /// Everybody's.
+    All,
 }
 
 /// When to use colour.
