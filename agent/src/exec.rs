@@ -76,6 +76,7 @@ fn exec(
 ) -> io::Result<String> {
     let mut command = Command::new("/bin/sh");
     command.arg("-c").arg(OsStr::from_bytes(line)).current_dir(agent.folder());
+    command.envs(agent.test_variables());
     agent.environment(&mut command, env);
     let input = reply.is_framed();
     match start(agent, &mut command, reply, input) {

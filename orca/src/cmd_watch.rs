@@ -82,8 +82,11 @@ impl Watch<'_> {
     fn counts(&self, path: &Path) -> bool {
         let raw = &self.config.raw;
         let tests_write = raw.local == Some(true) || raw.share == Some(Share::Rw);
+        if tests_write && self.child.is_some() {
+            return false;
+        }
         let full = self.config.root.join(path);
-        !(tests_write && self.child.is_some()) && !self.own.iter().any(|own| full.starts_with(own))
+        !self.own.iter().any(|own| full.starts_with(own))
     }
 
     /// Begins a run of what `changed` touches, and of what the run that this cuts was about.

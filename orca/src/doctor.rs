@@ -249,7 +249,7 @@ fn folder(what: &'static str, dir: &Path, more: &str) -> Finding {
             return Finding::bad(what, &error.hint(hint));
         }
     }
-    let free = statvfs(there).map(|fs| fs.blocks_available() * fs.fragment_size() >> 20);
+    let free = statvfs(there).map(|fs| (fs.blocks_available() * fs.fragment_size()) >> 20);
     let text = format!("{}{more}", dir.display());
     match free {
         Ok(mib) if mib < SPACE_MIN_MIB => Finding::fair(

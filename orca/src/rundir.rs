@@ -54,9 +54,7 @@ impl Drop for RunDir {
 /// The sockets of machines that can be called, in folders of runs of this user that are alive, sorted.
 pub fn doors() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut bases = vec![base_dir(), PathBuf::from("/tmp")];
-    bases.dedup();
-    for dir in bases.iter().flat_map(|base| own_folders(base)) {
+    for dir in own_folders(&base_dir()) {
         if abandoned(&dir) {
             continue;
         }

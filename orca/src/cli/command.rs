@@ -100,7 +100,8 @@ The machine is untouched by your leaving.",
         help: "run tests again whenever a file of the project changes",
         doc: "Takes what `orca test` takes, and waits for files to change: a test file runs itself, a file that tests name (a helper, \
 data) runs those, and any other file of the project runs all of the given tests. What git ignores and what begins with a dot does not \
-count. A run that is on when something changes is cut, and what it had not finished runs again with the rest. Ctrl-C ends.",
+count. A run that is on when something changes is cut and begins again, with what has been touched since. With --share rw and \
+--machine local, where tests write to the project themselves, changes during a run do not count. Ctrl-C ends.",
         examples: &[("orca watch t/30-firewall", "while writing a firewall test")],
     },
     Row {
