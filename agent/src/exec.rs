@@ -79,7 +79,7 @@ fn exec(
     command.envs(agent.test_variables());
     agent.environment(&mut command, env);
     let input = reply.is_framed();
-    match start(agent, &mut command, reply, input) {
+    match start(agent, &mut command, reply, input, false) {
         Err(e) => Ok(error_line(&format!("cannot run /bin/sh: {e}"))),
         Ok(running) => {
             reply.line(wire::EXEC_START)?;
@@ -115,7 +115,7 @@ fn test(
     let name = wire::marker_name(path);
     reply.line(&wire::test_start_line(&name))?;
     let mut kept = None;
-    let ended = match start(agent, &mut command, reply, false) {
+    let ended = match start(agent, &mut command, reply, false, is_to_stay(env)) {
         Err(e) => {
             // As a shell says it: the file is there, what its first line names is not.
             let why = format!("agent: cannot run {shown}: {e}\n");
@@ -123,8 +123,7 @@ fn test(
             let exit = if e.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
             Ended { exit, ..Ended::default() }
         }
-        Ok(mut running) => {
-            running.keep = is_to_stay(env);
+        Ok(running) => {
             let outcome = pump(running, orders, reply);
             name_left(&outcome, reply)?;
             kept = outcome.kept;
@@ -171,7 +170,13 @@ fn interpreter(script: &Path) -> Command {
 }
 
 /// Starts `command` in a tree of its own, with pipes: two in frames, one for both outputs in text.
-fn start(agent: &Agent, command: &mut Command, reply: &Reply, input: bool) -> io::Result<Running> {
+fn start(
+    agent: &Agent,
+    command: &mut Command,
+    reply: &Reply,
+    input: bool,
+    keep: bool,
+) -> io::Result<Running> {
     let (from_output, output) = io::pipe()?;
     let mut outputs = vec![(Kind::Stdout, OwnedFd::from(from_output))];
     if reply.is_framed() {
@@ -182,9 +187,9 @@ fn start(agent: &Agent, command: &mut Command, reply: &Reply, input: bool) -> io
         command.stderr(output.try_clone()?);
     }
     command.stdout(output).stdin(if input { Stdio::piped() } else { Stdio::null() });
-    let (mut spawned, tree) = spawn(agent, command, false)?;
+    let (mut spawned, tree) = spawn(agent, command, false, keep)?;
     let input = spawned.child.stdin.take().map(OwnedFd::from);
-    Ok(Running { tree, end: spawned.end, outputs, input, terminal: false, keep: false })
+    Ok(Running { tree, end: spawned.end, outputs, input, terminal: false, keep })
 }
 
 /// Spawns `command` in a session and a tree of its own; with `terminal`, its standard input becomes
@@ -193,6 +198,7 @@ pub(crate) fn spawn(
     agent: &Agent,
     command: &mut Command,
     terminal: bool,
+    keep: bool,
 ) -> io::Result<(Spawned, Tree)> {
     let mut tree = Tree::new(agent.cgroups.as_deref());
     if let Some((name, value)) = tree.mark() {
@@ -204,7 +210,8 @@ pub(crate) fn spawn(
             cgroup: tree.procs(),
             terminal,
             oom_score: agent.oom_score,
-            dies_with_parent: !agent.is_pid_1,
+            // What is kept outlives the thread that spawns it, which "parent" means here.
+            dies_with_parent: !agent.is_pid_1 && !keep,
         },
     );
     let spawned = agent.reaper.spawn(command);

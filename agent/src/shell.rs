@@ -49,7 +49,7 @@ fn start(agent: &Agent, path: &str, env: &Env) -> io::Result<Running> {
     command.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave);
     command.env("TERM", TERM).env("SHELL", path).envs(agent.test_variables());
     agent.environment(&mut command, env);
-    let (spawned, tree) = exec::spawn(agent, &mut command, true)?;
+    let (spawned, tree) = exec::spawn(agent, &mut command, true, false)?;
     let output = master.try_clone()?;
     Ok(Running {
         tree,

@@ -42,11 +42,19 @@ pub struct Keeper {
     dropped: usize,
 }
 
-/// A machine with its door open. Fields in the order of their ends.
+/// A machine with its door open.
 struct Kept {
     board: Switchboard,
     machine: Box<dyn Machine>,
     test: String,
+}
+
+impl Kept {
+    /// Ends the machine in good order, so that its agent ends what the test left.
+    fn end(self) {
+        drop(self.board); // nobody else reads the answers from now on
+        self.machine.stop();
+    }
 }
 
 /// A shell that is open.
@@ -55,9 +63,20 @@ struct Shell {
     done: Receiver<Infallible>,
     signals: Sender<i32>,
     thread: Option<JoinHandle<()>>,
-    _kept: Kept,
+    kept: Kept,
     /// Lets the worker go on when it is dropped.
-    _release: Sender<Infallible>,
+    release: Sender<Infallible>,
+}
+
+impl Shell {
+    fn end(self) {
+        if let Some(thread) = self.thread {
+            // One that panicked has put the terminal back on its way.
+            let _ = thread.join();
+        }
+        self.kept.end();
+        drop(self.release);
+    }
 }
 
 impl Keeper {
@@ -100,12 +119,10 @@ impl Keeper {
 
     /// Closes the shell that has ended and opens the next, if one waits.
     pub fn next(&mut self) {
-        if let Some(shell) = &mut self.shell {
-            if !is_closed(&shell.done) {
-                return;
-            }
-            join(shell);
-            self.shell = None;
+        match self.shell.take_if(|shell| is_closed(&shell.done)) {
+            Some(shell) => shell.end(),
+            None if self.shell.is_some() => return,
+            None => {}
         }
         while self.shell.is_none() {
             let Some(held) = self.waiting.pop_front() else { return };
@@ -124,8 +141,8 @@ impl Keeper {
     /// The end of the run: no shell is left, and what waits for one is given up.
     pub fn finish(&mut self) {
         self.waiting.clear();
-        if let Some(mut shell) = self.shell.take() {
-            join(&mut shell);
+        if let Some(shell) = self.shell.take() {
+            shell.end();
         }
     }
 
@@ -147,7 +164,7 @@ impl Keeper {
         plain::err(text.as_bytes());
         // Any signal, or their source being gone, ends it.
         let _ = signals.recv();
-        self.kept.clear();
+        self.kept.drain(..).for_each(Kept::end);
     }
 
     fn start(&self, held: Held) -> Option<Shell> {
@@ -171,7 +188,7 @@ impl Keeper {
             }
         };
         let thread = std::thread::Builder::new().name("shell".into()).spawn(body).ok();
-        Some(Shell { done, signals, thread, _kept: kept, _release: release })
+        Some(Shell { done, signals, thread, kept, release })
     }
 }
 
@@ -207,11 +224,4 @@ pub fn open_door(
 
 fn is_closed(done: &Receiver<Infallible>) -> bool {
     matches!(done.try_recv(), Err(crossbeam::channel::TryRecvError::Disconnected))
-}
-
-fn join(shell: &mut Shell) {
-    if let Some(thread) = shell.thread.take() {
-        // One that panicked has put the terminal back on its way.
-        let _ = thread.join();
-    }
 }

@@ -26,6 +26,7 @@ const LAYERS: [&[&str]; 9] = [
         "cmd_template",
         "cmd_shell",
         "cmd_config",
+        "doctor",
         "cmd_doctor",
         "cmd_watch",
         "cmd_print",

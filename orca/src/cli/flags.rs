@@ -424,7 +424,7 @@ ORCA_KEEP=1 is set there, so what fails is not cleared away.",
         value: None,
         group: Group::Debugging,
         on: &[Run],
-        help: "wait for a debugger before the kernel's first instruction",
+        help: "wait for a debugger before the first instruction",
         doc: "QEMU serves gdb's protocol on a socket in the run's private folder; orca prints the line that attaches to it. The machine is \
 booted, not copied, with `nokaslr`, and given all the time in the world.",
         set: |raw, _| switch(&mut raw.gdb),

@@ -273,8 +273,8 @@ mod tests {
             "`orca list --help` shows all options",
         );
         refused(
-            &["list", "--jobs"],
-            "orca list has no option `--jobs`",
+            &["list", "--retries"],
+            "orca list has no option `--retries`",
             "it belongs to `orca test`",
         );
         let error = run(&["test", "-j0"], &[], &[]).unwrap_err();

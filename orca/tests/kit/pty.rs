@@ -70,11 +70,6 @@ impl Terminal {
     pub fn end(&mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
-
-    /// The command's process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
 }
 
 impl Drop for Terminal {
