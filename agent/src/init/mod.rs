@@ -132,7 +132,7 @@ fn console_shell(agent: &Agent) {
         command.arg("-l").current_dir(agent.folder()).env("TERM", "vt220");
         command.stdin(console.try_clone()?).stdout(console.try_clone()?).stderr(console);
         agent.environment(&mut command, &[]);
-        exec::spawn(agent, &mut command, true)
+        exec::spawn(agent, &mut command, true, false)
     });
     match started {
         Ok((shell, _tree)) => {

@@ -526,7 +526,7 @@ case.",
         group: Group::Output,
         on: TESTS,
         help: "whose artifacts stay in the run's folder: failed, all",
-        doc: "What a test leaves in $ORCA_ARTIFACTS arrives beside its logs: at most 1000 files and 64 MiB a test, 1 GiB a run. failed (the \
+        doc: "What a test leaves in $ORCA_ARTIFACTS arrives beside its logs: at most 1000 files and 64 MiB a test. failed (the \
 default): those of tests that passed are dropped. Folders of old runs go once there are more than 20 of a project, or 4 GiB.",
         set: |raw, v| {
             let whose = [("failed", Artifacts::Failed), ("all", Artifacts::All)];
