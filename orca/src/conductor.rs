@@ -85,11 +85,15 @@ pub fn run(conductor: Conductor<'_>, mut state: State, start: Start) -> Ended {
                 continue;
             }
         };
-        let ended = matches!(input, Input::Event(Event::TestFinished(_)));
+        let ended = match &input {
+            Input::Event(Event::TestFinished(attempt)) => Some(attempt.machine.clone()),
+            _ => None,
+        };
         for action in state.step(input) {
             desk.act(action, &mut canceller);
         }
-        if ended {
+        if let Some(machine) = ended {
+            desk.keeper.iter_mut().for_each(|keeper| keeper.told(&machine));
             desk.attend();
         }
     }
@@ -120,13 +124,16 @@ impl Desk<'_> {
     /// Looks after the machines of failed tests, whose shell has the terminal for as long as it is open.
     fn attend(&mut self) {
         let Some(keeper) = &mut self.keeper else { return };
-        keeper.take_in();
-        if keeper.is_busy() && self.put_off.is_none() {
-            self.reporters.iter_mut().for_each(|reporter| reporter.pause());
-            self.put_off = Some(Vec::new());
+        keeper.close();
+        if keeper.has_shell() {
+            return;
         }
+        self.resume(); // a person reads of the failure first
+        let Some(keeper) = self.keeper.as_mut().filter(|keeper| keeper.has_more()) else { return };
+        self.reporters.iter_mut().for_each(|reporter| reporter.pause());
+        self.put_off = Some(Vec::new());
         keeper.next();
-        if !keeper.is_busy() {
+        if !keeper.has_shell() {
             self.resume();
         }
     }

@@ -34,6 +34,8 @@ pub struct Keeper {
     held: Receiver<Held>,
     run_dir: PathBuf,
     env: Env,
+    /// Handed over by workers who have not yet told of their test's end.
+    untold: Vec<Held>,
     /// Machines that wait for their shell.
     waiting: VecDeque<Held>,
     shell: Option<Shell>,
@@ -87,6 +89,7 @@ impl Keeper {
             held,
             run_dir: run_dir.to_owned(),
             env,
+            untold: Vec::new(),
             waiting: VecDeque::new(),
             shell: None,
             kept: Vec::new(),
@@ -94,36 +97,49 @@ impl Keeper {
         }
     }
 
-    /// Takes in what workers have handed over. Call it after the end of a test has been told, so that a person has read of it.
-    pub fn take_in(&mut self) {
-        for held in self.held.try_iter() {
-            match self.wish {
-                Wish::Shell => self.waiting.push_back(held),
-                Wish::Keep(most) if self.kept.len() < most => {
-                    self.kept.extend(open(&self.run_dir, held.machine, held.test));
-                }
-                Wish::Keep(_) => self.dropped += 1,
+    /// A test has ended on `machine` and a person has been told of it: what its worker has handed over is due.
+    pub fn told(&mut self, machine: &str) {
+        self.untold.extend(self.held.try_iter());
+        let Some(at) = self.untold.iter().position(|held| held.machine.name() == machine) else {
+            return;
+        };
+        let held = self.untold.swap_remove(at);
+        match self.wish {
+            Wish::Shell => self.waiting.push_back(held),
+            Wish::Keep(most) if self.kept.len() < most => {
+                self.kept.extend(open(&self.run_dir, held.machine, held.test));
+            }
+            Wish::Keep(_) => {
+                self.dropped += 1;
+                held.machine.stop();
             }
         }
     }
 
-    /// Whether a shell is open or waits to be.
-    pub fn is_busy(&self) -> bool {
-        self.shell.is_some() || !self.waiting.is_empty()
+    /// Whether a shell is open.
+    pub fn has_shell(&self) -> bool {
+        self.shell.is_some()
     }
 
-    /// Ready (closed) when the open shell has ended; then [`Keeper::next`] is due.
+    /// Whether a machine waits for its shell.
+    pub fn has_more(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Ready (closed) when the open shell has ended; then [`Keeper::close`] is due.
     pub fn done(&self) -> Receiver<Infallible> {
         self.shell.as_ref().map_or_else(never, |shell| shell.done.clone())
     }
 
-    /// Closes the shell that has ended and opens the next, if one waits.
-    pub fn next(&mut self) {
-        match self.shell.take_if(|shell| is_closed(&shell.done)) {
-            Some(shell) => shell.end(),
-            None if self.shell.is_some() => return,
-            None => {}
+    /// Puts away the shell, if it has ended, and its machine.
+    pub fn close(&mut self) {
+        if let Some(shell) = self.shell.take_if(|shell| is_closed(&shell.done)) {
+            shell.end();
         }
+    }
+
+    /// Opens a shell in the next machine that waits for one.
+    pub fn next(&mut self) {
         while self.shell.is_none() {
             let Some(held) = self.waiting.pop_front() else { return };
             self.shell = self.start(held);
@@ -140,7 +156,8 @@ impl Keeper {
 
     /// The end of the run: no shell is left, and what waits for one is given up.
     pub fn finish(&mut self) {
-        self.waiting.clear();
+        let left = self.waiting.drain(..).chain(self.untold.drain(..));
+        left.for_each(|held| held.machine.stop());
         if let Some(shell) = self.shell.take() {
             shell.end();
         }
@@ -148,7 +165,6 @@ impl Keeper {
 
     /// Says what is kept and waits for a signal; returns at once where nothing is.
     pub fn wait(&mut self, signals: &Receiver<i32>) {
-        self.take_in();
         if self.kept.is_empty() {
             return;
         }
@@ -164,7 +180,6 @@ impl Keeper {
         plain::err(text.as_bytes());
         // Any signal, or their source being gone, ends it.
         let _ = signals.recv();
-        self.kept.drain(..).for_each(Kept::end);
     }
 
     fn start(&self, held: Held) -> Option<Shell> {
@@ -189,6 +204,14 @@ impl Keeper {
         };
         let thread = std::thread::Builder::new().name("shell".into()).spawn(body).ok();
         Some(Shell { done, signals, thread, kept, release })
+    }
+}
+
+impl Drop for Keeper {
+    /// An interrupted run keeps nothing.
+    fn drop(&mut self) {
+        self.finish();
+        self.kept.drain(..).for_each(Kept::end);
     }
 }
 
