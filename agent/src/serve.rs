@@ -184,6 +184,7 @@ impl Session<'_> {
         };
         running.lock().clear();
         workers.into_iter().for_each(join);
+        self.agent.keep(None); // before BYE, after which a host may end this process
         if let Stop::Exit(id) = stop {
             // It is over either way.
             _ = Reply::frames(self.out.clone(), id).line(BYE);

@@ -93,6 +93,10 @@ impl Worker {
         let (keep, released) = match self.hand_over(&attempt, machine) {
             Ok(released) => (None, Some(released)),
             Err(machine) if reusable => (Some((job.order.shape, machine)), None),
+            Err(machine) if self.after.failed.is_some() => {
+                machine.stop(); // its agent still has what it was told to keep
+                (None, None)
+            }
             Err(machine) => {
                 drop(machine);
                 (None, None)
