@@ -233,7 +233,8 @@ fn open_files(jobs: usize) -> Finding {
 fn templates(cache: &Path) -> String {
     let entries = Store::new(cache).list();
     let mib: u64 = entries.iter().map(|entry| entry.bytes >> 20).sum();
-    format!(", {} templates of {mib} MiB", entries.len())
+    let plural = if entries.len() == 1 { "" } else { "s" };
+    format!(", {} template{plural} of {mib} MiB", entries.len())
 }
 
 /// Whether files can be made in `dir`, and for how many there is room. Nothing stays there that was not there.
