@@ -237,15 +237,21 @@ lib_exit() {
     lib_got=$?
     trap - EXIT
     trap '' HUP INT TERM
-    for lib_pid in $lib_pids; do stop "$lib_pid"; done
-    eval "$lib_at_exit"
-    rm -rf "$T"
+    if [ "${ORCA_KEEP:-}" = 1 ] && ! lib_is_good; then
+        diag "kept as it was, \$T is $T" # orca's --shell-on-fail and --keep: somebody wants to look
+    else
+        for lib_pid in $lib_pids; do stop "$lib_pid"; done
+        eval "$lib_at_exit"
+        rm -rf "$T"
+    fi
     [ "$lib_got" -eq 0 ] || exit "$lib_got"
     [ "$lib_run" = "${lib_plan:-none}" ] || diag "planned ${lib_plan:-no} points, ran $lib_run"
     [ "$lib_failed" -eq 0 ] || diag "$lib_failed of $lib_run points failed"
-    [ "$lib_run" = "${lib_plan:-none}" ] && [ "$lib_failed" -eq 0 ]
+    lib_is_good
     exit $?
 }
+
+lib_is_good() { [ "$lib_got" -eq 0 ] && [ "$lib_run" = "${lib_plan:-none}" ] && [ "$lib_failed" -eq 0 ]; }
 trap lib_exit EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT

@@ -1,17 +1,17 @@
 //! What all requests share: where the project is, who reaps, what may be changed in this machine.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::cmdline::CommandLine;
 use crate::crew::Crew;
-use crate::exec::{Env, PATH};
+use crate::exec::{Env, PATH, Remains};
 use crate::init::root;
 use crate::reaper::{Reaper, adopt_orphans};
 use crate::share::Mounted;
@@ -37,6 +37,8 @@ pub(crate) struct Agent {
     pub(crate) spare: Mutex<Option<Spare>>,
     /// Whether the root is still to be entered, when the machine is let go.
     pub(crate) rootless: AtomicBool,
+    /// What the last test left that was told to.
+    remains: Mutex<Option<Remains>>,
 }
 
 impl Agent {
@@ -63,7 +65,23 @@ impl Agent {
             share: Mutex::new(Mounted::NOTHING),
             spare: Mutex::new(None),
             rootless: AtomicBool::new(is_pid_1 && root::waits(&CommandLine::of_this_boot())),
+            remains: Mutex::default(),
         })
+    }
+
+    /// Keeps `remains` and ends what was kept before.
+    pub(crate) fn keep(&self, remains: Option<Remains>) {
+        let before = std::mem::replace(&mut *self.remains(), remains);
+        drop(before); // not under the lock: killing takes its time
+    }
+
+    /// The variables of the test whose remains are here.
+    pub(crate) fn test_variables(&self) -> Vec<(&'static str, OsString)> {
+        self.remains().as_ref().map(|remains| remains.variables().into()).unwrap_or_default()
+    }
+
+    fn remains(&self) -> MutexGuard<'_, Option<Remains>> {
+        self.remains.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where a command runs that is no test: in the project, if there is one.

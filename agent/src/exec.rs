@@ -1,6 +1,6 @@
 //! Runs what a request asks for, and everything that comes of it: `EXEC`, `TEST` and `SHELL`.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use crate::agent::Agent;
 use crate::kernel::KernelLog;
-use crate::pump::{Orders, Outcome, Running, pump};
+use crate::pump::{Kept, Orders, Outcome, Running, pump};
 use crate::reaper::Spawned;
 use crate::reply::{Reply, error_line};
 use crate::scratch::Scratch;
@@ -28,6 +28,29 @@ pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 pub(crate) const CANNOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
+/// The variable that asks for [`Remains`].
+const KEEP: &[u8] = b"ORCA_KEEP";
+
+/// What a test left behind that was told to.
+pub(crate) struct Remains {
+    /// Before `scratch`: processes may hold files there.
+    #[expect(dead_code, reason = "held for its drop")]
+    tree: Kept,
+    test: Vec<u8>,
+    scratch: Scratch,
+}
+
+impl Remains {
+    /// The variables that the test had of its own.
+    pub(crate) fn variables(&self) -> [(&'static str, OsString); 3] {
+        [
+            ("ORCA_TEST", OsStr::from_bytes(&self.test).to_owned()),
+            ("ORCA_ARTIFACTS", self.scratch.artifacts().into()),
+            ("TMPDIR", self.scratch.tmp().into()),
+        ]
+    }
+}
+
 /// The environment of a request, on top of the agent's own.
 pub(crate) type Env = [(Vec<u8>, Vec<u8>)];
 
@@ -39,8 +62,8 @@ pub(crate) struct Done {
 
 impl Done {
     /// It ran, in `tree`.
-    pub(crate) fn new(line: String, tree: Tree) -> Done {
-        Done { line, _leavings: (Some(tree), None) }
+    pub(crate) fn new(line: String, tree: Option<Tree>) -> Done {
+        Done { line, _leavings: (tree, None) }
     }
 
     /// The last line, with everything cleared away before it is sent: a person may look.
@@ -81,6 +104,7 @@ fn exec(
 ) -> io::Result<Done> {
     let mut command = Command::new("/bin/sh");
     command.arg("-c").arg(OsStr::from_bytes(line)).current_dir(agent.folder());
+    command.envs(agent.test_variables());
     agent.environment(&mut command, env);
     let framed = reply.is_framed();
     match start(agent, &mut command, framed, framed) {
@@ -106,6 +130,7 @@ fn test(
         Ok(script) => script,
         Err(why) => return Ok(Done::refused(&format!("{why}: {shown}"))),
     };
+    agent.keep(None); // what the test before this one left
     let mut command = interpreter(&script);
     command.current_dir(&agent.project).env("ORCA_TEST", OsStr::from_bytes(path));
     let framed = reply.is_framed();
@@ -117,23 +142,27 @@ fn test(
     };
     let name = wire::marker_name(path);
     reply.line(&wire::test_start_line(&name))?;
-    let (ended, tree) = match started {
+    let keep = is_to_stay(env);
+    let (ended, tree, kept) = match started {
         Err(e) => {
             let mut why = Vec::new();
             let exit = say_why(&mut why, &shown, &e).into();
             reply.output(Kind::Stderr, &why)?;
-            (Ended { exit, ..Ended::default() }, None)
+            (Ended { exit, ..Ended::default() }, None, None)
         }
         Ok(running) => {
-            let outcome = pump(Running { kernel, ..running }, orders, reply);
+            let outcome = pump(Running { kernel, keep, ..running }, orders, reply);
             name_left(&outcome, reply)?;
-            (outcome.ended, Some(outcome.tree))
+            (outcome.ended, outcome.tree, outcome.kept)
         }
     };
     if framed {
         scratch.send_artifacts(reply)?;
     }
-    Ok(Done { line: ended.test_line(&name), _leavings: (tree, Some(scratch)) })
+    let line = ended.test_line(&name);
+    let Some(tree) = kept else { return Ok(Done { line, _leavings: (tree, Some(scratch)) }) };
+    agent.keep(Some(Remains { tree, test: path.to_vec(), scratch }));
+    Ok(Done { line, _leavings: (None, None) })
 }
 
 /// Starts `command` with `env` and folders of its own: as the spare, if there is one.
@@ -184,6 +213,12 @@ pub(crate) fn say_why(to: &mut impl Write, shown: &str, why: &io::Error) -> u8 {
     if why.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { CANNOT_RUN }
 }
 
+/// Whether the host wants to look at what the test leaves: its processes live on and its folders stay,
+/// until the next test or until the host leaves.
+fn is_to_stay(env: &Env) -> bool {
+    env.iter().any(|(name, value)| name == KEEP && value == b"1")
+}
+
 /// The script that `path` names, which must lie in the project, symlinks followed.
 fn find_test(project: &Path, path: &[u8]) -> Result<PathBuf, &'static str> {
     let script = project.join(OsStr::from_bytes(path));
@@ -229,7 +264,15 @@ pub(crate) fn start(
     command.stdout(output).stdin(if input { Stdio::piped() } else { Stdio::null() });
     let (mut spawned, tree) = spawn(agent, command, false)?;
     let input = spawned.child.stdin.take().map(OwnedFd::from);
-    Ok(Running { tree, end: spawned.end, outputs, input, terminal: false, kernel: None })
+    Ok(Running {
+        tree,
+        end: spawned.end,
+        outputs,
+        input,
+        terminal: false,
+        kernel: None,
+        keep: false,
+    })
 }
 
 /// Spawns `command` in a session and a tree of its own; with `terminal`, its standard input becomes
@@ -249,6 +292,7 @@ pub(crate) fn spawn(
             cgroup: tree.procs(),
             terminal,
             oom_score: agent.oom_score,
+            // "Parent" means the thread that spawns it, which waits for other requests when this one is over.
             dies_with_parent: !agent.is_pid_1,
         },
     );

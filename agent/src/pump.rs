@@ -100,6 +100,8 @@ pub(crate) struct Running {
     pub(crate) terminal: bool,
     /// What the kernel says meanwhile, if that is of interest.
     pub(crate) kernel: Option<KernelLog>,
+    /// Whether whatever still runs at its end stays alive, with its pipes open.
+    pub(crate) keep: bool,
 }
 
 /// How it ended, and who had to be killed after it.
@@ -107,8 +109,24 @@ pub(crate) struct Outcome {
     pub(crate) ended: Ended,
     /// Process id and name of the first [`NAMED_MAX`] of them.
     pub(crate) left: Vec<String>,
-    /// Empty, and to be cleared away when there is time.
-    pub(crate) tree: Tree,
+    /// Empty, and to be cleared away when there is time; unless it was kept.
+    pub(crate) tree: Option<Tree>,
+    /// What was told to stay alive.
+    pub(crate) kept: Option<Kept>,
+}
+
+/// A tree that outlives its request. Dropping it kills what is left of it.
+pub(crate) struct Kept {
+    tree: Tree,
+    /// The agent's ends of its pipes: a process that finds nobody reading dies of it.
+    _outputs: Vec<(Kind, OwnedFd)>,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // One that hangs in the kernel is given up, as everywhere.
+        _ = self.tree.end(Instant::now() + KILL_WAIT);
+    }
 }
 
 struct Pump<'a> {
@@ -124,8 +142,14 @@ struct Pump<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Running,
-    Cancelled { kill_at: Instant },
-    Killed { give_up_at: Instant },
+    /// Cancelled, and to be left as it is.
+    LetGo,
+    Cancelled {
+        kill_at: Instant,
+    },
+    Killed {
+        give_up_at: Instant,
+    },
 }
 
 /// Which descriptors of a round were ready.
@@ -172,6 +196,7 @@ impl Pump<'_> {
                 return self.finish(true);
             }
             match self.stage {
+                Stage::LetGo => return self.finish(false),
                 Stage::Cancelled { kill_at } if Instant::now() >= kill_at => self.kill(),
                 Stage::Killed { give_up_at } if Instant::now() >= give_up_at => {
                     return self.finish(false);
@@ -193,7 +218,7 @@ impl Pump<'_> {
         let outputs = self.run.outputs.iter();
         fds.extend(outputs.map(|(_, fd)| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
         let timeout = match self.stage {
-            Stage::Running => PollTimeout::NONE,
+            Stage::Running | Stage::LetGo => PollTimeout::NONE,
             Stage::Cancelled { kill_at: at } | Stage::Killed { give_up_at: at } => {
                 PollTimeout::try_from(at.saturating_duration_since(Instant::now()))
                     .unwrap_or(PollTimeout::ZERO)
@@ -244,7 +269,9 @@ impl Pump<'_> {
                 self.kill();
             }
             Ok(count) if bytes[..count].contains(&b'C') => {
-                if self.stage == Stage::Running {
+                if self.run.keep {
+                    self.stage = Stage::LetGo;
+                } else if self.stage == Stage::Running {
                     self.run.tree.signal(Signal::SIGTERM);
                     self.stage = Stage::Cancelled { kill_at: Instant::now() + CANCEL_GRACE };
                 }
@@ -314,6 +341,9 @@ impl Pump<'_> {
 
     /// Kills what is left, reads what is in the pipes, and takes the status if there is one.
     fn finish(mut self, has_ended: bool) -> Outcome {
+        if self.run.keep && !matches!(self.stage, Stage::Killed { .. }) {
+            return self.keep(has_ended);
+        }
         // What a KILL to the whole tree is still taking down was not left behind by anybody.
         let killed = matches!(self.stage, Stage::Killed { .. });
         let empty = !self.run.tree.is_populated();
@@ -324,6 +354,23 @@ impl Pump<'_> {
         if !empty && !self.run.tree.end(Instant::now() + KILL_WAIT) {
             left = self.run.tree.pids();
         }
+        self.drain();
+        let ended = if has_ended { self.run.end.wait() } else { GIVEN_UP };
+        let ended = Ended { left: left.len() as u32, ..ended };
+        Outcome { ended, left: named, tree: Some(self.run.tree), kept: None }
+    }
+
+    /// Lets everything live that does. Nothing of it is named as left behind: it is there on purpose.
+    fn keep(mut self, has_ended: bool) -> Outcome {
+        self.drain();
+        let Running { tree, end, outputs, .. } = self.run;
+        let ended = if has_ended { end.wait() } else { LET_GO };
+        let kept = Some(Kept { tree, _outputs: outputs });
+        Outcome { ended, left: Vec::new(), tree: None, kept }
+    }
+
+    /// Reads what is in the pipes already.
+    fn drain(&mut self) {
         for at in 0..self.run.outputs.len() {
             let mut drained = 0;
             while let Some(count @ 1..) = self.forward(at)
@@ -333,13 +380,12 @@ impl Pump<'_> {
             }
         }
         self.tell_of_kernel(KERNEL_DRAIN_MAX);
-        let ended = if has_ended { self.run.end.wait() } else { GIVEN_UP };
-        let ended = Ended { left: left.len() as u32, ..ended };
-        Outcome { ended, left: named, tree: self.run.tree }
     }
 }
 
 /// What is said of a process that not even KILL could end.
 const GIVEN_UP: Ended = Ended { exit: 137, signal: Some(9), left: 0 };
+/// What is said of a process that was cancelled and left running.
+const LET_GO: Ended = Ended { exit: 143, signal: Some(15), left: 0 };
 /// What ^D sends.
 const END_OF_INPUT: u8 = 4;

@@ -32,6 +32,12 @@ pub(crate) enum Over {
 
 /// Serves one host until it leaves. Nothing that it started outlives this.
 pub(crate) fn session(agent: &Arc<Agent>, input: Input, out: Arc<Out>) -> Over {
+    let over = serve(agent, input, out);
+    agent.keep(None);
+    over
+}
+
+fn serve(agent: &Arc<Agent>, input: Input, out: Arc<Out>) -> Over {
     let mut session = Session { agent, input, out: out.clone() };
     loop {
         if out.send(format!("{HELLO}\n").as_bytes()).is_err() {
@@ -187,6 +193,7 @@ impl Session<'_> {
         drop(working);
         // Ends when the last request has dropped its end.
         _ = idle.recv();
+        self.agent.keep(None); // before BYE, after which a host may end this process
         if let Stop::Exit(id) = stop {
             // It is over either way.
             _ = Reply::frames(self.out.clone(), id).line(BYE);

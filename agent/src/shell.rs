@@ -47,7 +47,7 @@ fn start(agent: &Agent, path: &str, env: &Env) -> io::Result<Running> {
     let mut command = Command::new(path);
     command.arg("-l").current_dir(agent.folder());
     command.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave);
-    command.env("TERM", TERM).env("SHELL", path);
+    command.env("TERM", TERM).env("SHELL", path).envs(agent.test_variables());
     agent.environment(&mut command, env);
     let (spawned, tree) = exec::spawn(agent, &mut command, true)?;
     let output = master.try_clone()?;
@@ -58,6 +58,7 @@ fn start(agent: &Agent, path: &str, env: &Env) -> io::Result<Running> {
         input: Some(master),
         terminal: true,
         kernel: None,
+        keep: false,
     })
 }
 

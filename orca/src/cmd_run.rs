@@ -2,19 +2,30 @@
 
 use crate::cancel::{self, Cancel, Canceller, Level};
 use crate::config::Config;
+use crate::discover::{Test, discover};
 use crate::error::{Error, Result};
-use crate::machine::Machine;
-use crate::machine::Shape;
+use crate::header::Header;
+use crate::keep;
 use crate::machine::maker::VmMaker;
 use crate::machine::vm::Vm;
+use crate::machine::{Machine, Shape};
+use crate::quote::shell_word;
 use crate::report::plain;
-use crate::session::{self, End};
-use crate::setup;
+use crate::session::{self, End, Env};
+use crate::setup::{self, Lab};
 use crate::trouble::Trouble;
 use crate::{exit, signals};
 use crossbeam::channel::{Receiver, bounded, select};
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Where a test that is run by hand leaves its artifacts, in the machine.
+const ARTIFACTS: &str = "/tmp/artifacts";
+/// How long the machine may take to make that.
+const PREPARE_LIMIT: Duration = Duration::from_secs(20);
 
 /// Boots a machine, does what was asked in it, and returns the exit status of that.
 ///
@@ -31,6 +42,10 @@ pub fn run(config: &Config) -> Result<u8> {
         let append = config.raw.append.get_or_insert_default();
         *append = format!("{words} {append}").trim_end().to_owned();
     }
+    let by_hand = match config.raw.test.clone() {
+        Some(path) => Some(ByHand::prepare(&path, &mut config)?),
+        None => None,
+    };
     let lab = setup::vms(&config)?;
     if config.raw.print_command {
         plain::out(format!("{}\n", lab.maker.command_line()).as_bytes());
@@ -44,7 +59,10 @@ pub fn run(config: &Config) -> Result<u8> {
     let ended = if config.raw.console {
         session::console(&lab.maker, &signals)
     } else {
-        in_machine(&config, &lab.maker, canceller, &cancel, &signals)
+        if let Some(socket) = lab.maker.gdb_socket() {
+            plain::err(attach(&config, &socket).as_bytes());
+        }
+        in_machine(&config, &lab, by_hand.as_ref(), canceller, &cancel, &signals)
     };
     drop(lab);
     match ended {
@@ -60,13 +78,14 @@ pub fn run(config: &Config) -> Result<u8> {
 
 fn in_machine(
     config: &Config,
-    maker: &VmMaker,
+    lab: &Lab<VmMaker>,
+    by_hand: Option<&ByHand>,
     canceller: Canceller,
     cancel: &Cancel,
     signals: &Receiver<i32>,
 ) -> Result<End, Trouble> {
     let shape = Shape { memory_mib: config.memory_mib, cpus: config.cpus, net: config.net };
-    let mut vm = match boot(maker, shape, canceller, cancel, signals) {
+    let mut vm = match boot(&lab.maker, shape, canceller, cancel, signals) {
         Ok(vm) => vm,
         Err((_, Some(signal))) => return Ok(End::Signal(signal)),
         Err((trouble, None)) => return Err(trouble),
@@ -75,7 +94,7 @@ fn in_machine(
         Some(words) if !words.is_empty() => {
             session::command(vm.guest(), words, environment(config), signals)
         }
-        _ => session::shell(vm.guest(), environment(config), signals),
+        _ => shell(config, lab, by_hand, &mut vm, signals),
     };
     match ended {
         Ok(ended) => {
@@ -120,7 +139,97 @@ fn boot(
     })
 }
 
-fn environment(config: &Config) -> Vec<(Vec<u8>, Vec<u8>)> {
+/// A shell behind a switchboard, so that `orca shell` can give more of them.
+fn shell(
+    config: &Config,
+    lab: &Lab<VmMaker>,
+    by_hand: Option<&ByHand>,
+    vm: &mut Vm,
+    signals: &Receiver<i32>,
+) -> Result<End, String> {
+    let mut env = environment(config);
+    let mut about = "orca run".to_owned();
+    if let Some(test) = by_hand {
+        vm.guest()
+            .exec(&format!("mkdir -p {ARTIFACTS}"), Instant::now() + PREPARE_LIMIT)
+            .map_err(|e| crate::error::plain(&e))?;
+        env.extend(test.environment(lab.factor));
+        about = format!("orca run --test {}", test.test.display());
+        plain::err(format!("orca: the test is yours to run: {}\n", test.line).as_bytes());
+    }
+    let Some((inbox, writer)) = vm.ends() else { return Err("it has no agent".to_owned()) };
+    let name = vm.name().to_owned();
+    let board = keep::open_door(lab.run_dir.path(), &name, &about, inbox, writer)
+        .map_err(|e| crate::error::plain(&e))?;
+    let mut guest = session::call(board.path())?;
+    session::shell(&mut guest, env, signals)
+}
+
+/// What a person types to attach.
+fn attach(config: &Config, socket: &Path) -> String {
+    let elf = config
+        .raw
+        .kernels
+        .items()
+        .first()
+        .cloned()
+        .unwrap_or_else(|| config.image_file(&["vmlinux"]));
+    let (elf, socket) =
+        (shell_word(elf.as_os_str().as_bytes()), shell_word(socket.as_os_str().as_bytes()));
+    format!(
+        "orca: the machine waits for a debugger, in another terminal:\n  \
+         gdb {elf} -ex 'target remote {socket}'\norca: `continue` there lets it boot\n"
+    )
+}
+
+/// A test that a person runs himself.
+struct ByHand {
+    test: Test,
+    /// What he types.
+    line: String,
+}
+
+impl ByHand {
+    /// Finds the test at `path` and gives `config` the machine that its header asks for.
+    fn prepare(path: &Path, config: &mut Config) -> Result<ByHand> {
+        let found = discover(&config.root, &[path.to_owned()])?;
+        let [test] = &found[..] else {
+            let error = Error::new(format!("`{}` is {} tests", path.display(), found.len()));
+            return Err(error.hint("--test takes one test"));
+        };
+        if config.raw.rest.is_some() {
+            return Err(Error::new("--test gives a shell, and takes no command")
+                .hint("leave out --test, or what stands behind `--`"));
+        }
+        let file = config.root.join(&test.path);
+        let header = Header::read(&file, &test.display())?;
+        config.memory_mib = header.memory_mib.unwrap_or(config.memory_mib);
+        config.cpus = header.cpus.unwrap_or(config.cpus);
+        let word = shell_word(test.path.as_os_str().as_bytes());
+        let line = if is_program(&file) { format!("./{word}") } else { format!("sh {word}") };
+        Ok(ByHand { test: test.clone(), line })
+    }
+
+    fn environment(&self, factor: f64) -> Env {
+        let own = |name: &str, value: &[u8]| (name.as_bytes().to_vec(), value.to_vec());
+        vec![
+            own("ORCA_TEST", self.test.path.as_os_str().as_bytes()),
+            own("ORCA_TIMEOUT_FACTOR", factor.to_string().as_bytes()),
+            own("ORCA_ARTIFACTS", ARTIFACTS.as_bytes()),
+            own("ORCA_KEEP", b"1"),
+        ]
+    }
+}
+
+/// As the agent has it: executable, and with a first line that says what runs it.
+fn is_program(file: &Path) -> bool {
+    let executable =
+        std::fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & 0o111 != 0);
+    executable && std::fs::read(file).is_ok_and(|text| text.starts_with(b"#!"))
+}
+
+/// The variables of a person's shell or command: `--env`, and the kind of his terminal.
+pub fn environment(config: &Config) -> Env {
     let own =
         |(name, value): &(String, OsString)| (name.as_bytes().to_vec(), value.clone().into_vec());
     let mut env: Vec<_> = config.raw.env.iter().map(own).collect();

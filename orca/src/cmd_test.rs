@@ -2,7 +2,7 @@
 
 use crate::cancel;
 use crate::choose::{Chosen, choose};
-use crate::cli::raw::Format;
+use crate::cli::raw::{Artifacts, Format};
 use crate::conductor::{self, Conductor, Ended, Entry, Limits, State};
 use crate::config::Config;
 use crate::day::Day;
@@ -10,11 +10,12 @@ use crate::error::{Error, Result, plain};
 use crate::event::{Event, Start};
 use crate::exit;
 use crate::history::{History, Journal};
+use crate::keep::{Keeper, Wish};
 use crate::logdir;
 use crate::machine::stock::Stock;
 use crate::machine::{Maker, Order, Shape};
 use crate::plan::{Defaults, Plan, Planned};
-use crate::pod::{Job, Pod, Policy};
+use crate::pod::{After, Job, Pod, Policy};
 use crate::report::Reporter;
 use crate::report::human::{Human, Volume};
 use crate::report::json::Json;
@@ -24,6 +25,7 @@ use crate::report::plain;
 use crate::report::record::Record;
 use crate::setup::{self, Lab};
 use crate::signals;
+use crate::tty;
 use crossbeam::channel::unbounded;
 use std::ffi::OsString;
 use std::fs::File;
@@ -32,11 +34,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// The run's own report, in its folder.
+const RESULTS: &str = "results.json";
+
 /// Runs the tests that `config` names and returns the exit status.
 ///
 /// # Errors
 /// Whatever keeps a run from beginning.
 pub fn run(config: &Config) -> Result<u8> {
+    let wish = wish(config)?;
     let path = config.history_path();
     let (history, damage) = History::load(&path);
     if config.raw.history.is_some() && history.is_foreign() {
@@ -67,7 +73,7 @@ pub fn run(config: &Config) -> Result<u8> {
     plan.warnings.extend(damage);
     let workers = config.jobs.min(at_once(config, &plan));
     check_socket(config, workers)?;
-    let ended = conduct(config, &plan, &lab, &history, (workers, seed))?;
+    let ended = conduct(config, &plan, &lab, &history, (workers, seed, wish))?;
     drop(lab);
     match ended.signal {
         Some(signal) => signals::die_of(signal),
@@ -110,13 +116,13 @@ fn conduct(
     plan: &Plan,
     lab: &Lab<Arc<dyn Maker>>,
     history: &History,
-    (workers, seed): (usize, Option<u64>),
+    (workers, seed, wish): (usize, Option<u64>, Option<Wish>),
 ) -> Result<Ended> {
     let mut warnings: Vec<&str> =
         lab.warnings.iter().chain(&plan.warnings).map(String::as_str).collect();
     let journal = journal(config, history).map_err(|error| format!("no history is kept: {error}"));
     warnings.extend(journal.as_ref().err().map(String::as_str));
-    let mut reporters = reporters(config)?;
+    let mut reporters = reporters(config, &lab.log_dir)?;
     let signals = signals::listen()?;
     let (canceller, cancel) = cancel::channel();
     let (jobs, queue) = unbounded();
@@ -131,7 +137,14 @@ fn conduct(
             Arc::new(Stock::new(Arc::clone(&lab.maker), usual, workers, demand, &cancel))
         }
     };
-    let pod = Pod::start(workers, &maker, policy, &queue, &cancel)
+    let (failed, held) = unbounded();
+    let after = After {
+        failed: wish.map(|_| failed),
+        artifacts: config.raw.artifacts == Some(Artifacts::All),
+    };
+    let env = crate::cmd_run::environment(config);
+    let keeper = wish.map(|wish| Keeper::new(wish, held, lab.run_dir.path(), env));
+    let pod = Pod::start(workers, &maker, policy, &after, &queue, &cancel)
         .map_err(|e| Error::new(format!("cannot start the workers: {}", plain(&e))))?;
     drop((queue, maker));
     let limits = Limits {
@@ -155,8 +168,9 @@ fn conduct(
     if let Ok(journal) = journal {
         reporters.insert(0, Box::new(Record(journal)));
     }
+    let reporters = &mut reporters;
     let conductor =
-        Conductor { jobs, pod, canceller, cancel, signals: &signals, reporters: &mut reporters };
+        Conductor { jobs, pod, canceller, cancel, signals: &signals, reporters, keeper };
     Ok(conductor::run(conductor, state, start))
 }
 
@@ -166,7 +180,27 @@ fn journal(config: &Config, history: &History) -> Result<Journal> {
     Journal::open(&config.history_path(), history, &run, config.raw.shard.is_none())
 }
 
-fn reporters(config: &Config) -> Result<Vec<Box<dyn Reporter>>> {
+/// What is to become of the machines of failed tests.
+fn wish(config: &Config) -> Result<Option<Wish>> {
+    match (config.raw.shell_on_fail, config.raw.keep) {
+        (true, Some(_)) => {
+            let error = Error::new("--shell-on-fail and --keep do not go together");
+            Err(error.hint("the one gives a shell during the run, the other after it"))
+        }
+        (true, None) if !tty::is_mine() => {
+            let error = Error::new("--shell-on-fail needs a terminal");
+            Err(error.hint("--keep keeps the machines for `orca shell` from elsewhere"))
+        }
+        (true, None) if config.raw.format.unwrap_or_default() != Format::Human => {
+            let error = Error::new("--shell-on-fail needs --format human");
+            Err(error.hint("--json FILE writes that report beside it"))
+        }
+        (true, None) => Ok(Some(Wish::Shell)),
+        (false, keep) => Ok(keep.map(Wish::Keep)),
+    }
+}
+
+fn reporters(config: &Config, log_dir: &Path) -> Result<Vec<Box<dyn Reporter>>> {
     let create = |path: &Path| {
         File::create(path).map_err(|e| Error::io("write", path, &e).hint("name a writable file"))
     };
@@ -177,6 +211,7 @@ fn reporters(config: &Config) -> Result<Vec<Box<dyn Reporter>>> {
         }
         Format::Json => found.push(Box::new(Json::new(plain::Out))),
     }
+    found.push(Box::new(Json::new(create(&log_dir.join(RESULTS))?)));
     if let Some(path) = &config.raw.json {
         found.push(Box::new(Json::new(create(path)?)));
     }
@@ -192,6 +227,9 @@ fn entries(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Entry
     let mut env: Vec<(Vec<u8>, Vec<u8>)> =
         config.raw.env.iter().map(|(name, value)| own(name, value.clone())).collect();
     env.push(own("ORCA_TIMEOUT_FACTOR", lab.factor.to_string().into()));
+    if config.raw.shell_on_fail || config.raw.keep.is_some() {
+        env.push(own("ORCA_KEEP", "1".into())); // the agent and lib.sh clear nothing away then
+    }
     let job = |(test, planned): (usize, &Planned)| Job {
         test,
         path: planned.test.display(),

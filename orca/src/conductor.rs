@@ -11,6 +11,7 @@ pub use step::{Limits, State};
 
 use crate::cancel::{Cancel, Canceller};
 use crate::event::{Event, Start};
+use crate::keep::Keeper;
 use crate::pod::{Job, Pod};
 use crate::report::Reporter;
 use crate::tally::Tally;
@@ -44,47 +45,70 @@ pub struct Conductor<'a> {
     pub signals: &'a Receiver<i32>,
     /// Told everything, in order.
     pub reporters: &'a mut [Box<dyn Reporter>],
+    /// Has the machines of failed tests, where somebody wants them.
+    pub keeper: Option<Keeper>,
 }
 
 /// Runs everything that `state` plans. Returns when every worker and every machine is gone.
 pub fn run(conductor: Conductor<'_>, mut state: State, start: Start) -> Ended {
-    let Conductor { jobs, pod, mut canceller, cancel, signals, reporters } = conductor;
+    let Conductor { jobs, pod, mut canceller, cancel, signals: all, reporters, keeper } = conductor;
     let began = Instant::now();
-    let mut desk = Desk { jobs: Some(jobs), tally: Tally::default(), reporters };
+    let mut desk =
+        Desk { jobs: Some(jobs), tally: Tally::default(), reporters, keeper, put_off: None };
     desk.tell(Event::Started(start));
     for action in state.begin() {
         desk.act(action, &mut canceller);
     }
     let ticks = if desk.reporters.iter().any(|r| r.is_live()) { tick(TICK) } else { never() };
-    let mut signals = signals.clone();
+    let mut signals = all.clone();
     loop {
+        let shell = desk.keeper.as_ref().map_or_else(never, Keeper::done);
         let input = select! {
             recv(pod.events()) -> event => match event {
                 Ok(event) => Input::Event(event),
                 Err(_) => break,
             },
             recv(signals) -> signal => match signal {
-                Ok(signal) => Input::Signal(signal),
+                Ok(signal) => {
+                    desk.keeper.iter().for_each(|keeper| keeper.signal(signal));
+                    Input::Signal(signal)
+                }
                 Err(_) => {
                     signals = never();
                     continue;
                 }
             },
             recv(ticks) -> _ => {
-                desk.reporters.iter_mut().for_each(|reporter| reporter.tick());
+                desk.tick();
                 continue;
             }
+            recv(shell) -> _ => {
+                desk.attend();
+                continue;
+            }
+        };
+        let ended = match &input {
+            Input::Event(Event::TestFinished(attempt)) => Some(attempt.machine.clone()),
+            _ => None,
         };
         for action in state.step(input) {
             desk.act(action, &mut canceller);
         }
+        if let Some(machine) = ended {
+            desk.keeper.iter_mut().for_each(|keeper| keeper.told(&machine));
+            desk.attend();
+        }
     }
     pod.join();
+    desk.leave();
     for action in state.end() {
         desk.act(action, &mut canceller);
     }
     drop(cancel); // the workers' view outlives the workers
     desk.tell(Event::Finished { took: began.elapsed() });
+    if let Some(keeper) = desk.keeper.as_mut().filter(|_| state.signal().is_none()) {
+        keeper.wait(all);
+    }
     Ended { tally: desk.tally, signal: state.signal() }
 }
 
@@ -93,9 +117,49 @@ struct Desk<'a> {
     jobs: Option<Sender<Job>>,
     tally: Tally,
     reporters: &'a mut [Box<dyn Reporter>],
+    keeper: Option<Keeper>,
+    /// What has happened while the terminal was a shell's.
+    put_off: Option<Vec<Event>>,
 }
 
 impl Desk<'_> {
+    /// Looks after the machines of failed tests, whose shell has the terminal for as long as it is open.
+    fn attend(&mut self) {
+        let Some(keeper) = &mut self.keeper else { return };
+        keeper.close();
+        if keeper.has_shell() {
+            return;
+        }
+        self.resume(); // a person reads of the failure first
+        let Some(keeper) = self.keeper.as_mut().filter(|keeper| keeper.has_more()) else { return };
+        self.reporters.iter_mut().for_each(|reporter| reporter.pause());
+        self.put_off = Some(Vec::new());
+        keeper.next();
+        if !keeper.has_shell() {
+            self.resume();
+        }
+    }
+
+    /// No shell is open from now on.
+    fn leave(&mut self) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.finish();
+        }
+        self.resume();
+    }
+
+    fn resume(&mut self) {
+        for event in self.put_off.take().into_iter().flatten() {
+            self.tell(event);
+        }
+    }
+
+    fn tick(&mut self) {
+        if self.put_off.is_none() {
+            self.reporters.iter_mut().for_each(|reporter| reporter.tick());
+        }
+    }
+
     fn act(&mut self, action: Action, canceller: &mut Canceller) {
         match action {
             Action::Submit(job) => {
@@ -111,6 +175,12 @@ impl Desk<'_> {
     }
 
     fn tell(&mut self, event: Event) {
+        if let Some(later) = &mut self.put_off {
+            if !matches!(event, Event::TestProgress { .. }) {
+                later.push(event);
+            }
+            return;
+        }
         self.tally.take(&event);
         for reporter in self.reporters.iter_mut() {
             reporter.event(&event, &self.tally);

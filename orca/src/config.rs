@@ -115,11 +115,12 @@ impl Config {
     }
 }
 
-/// The settings in the project's `.orcarc`: one argument a line; blank lines and lines that begin with `#` do not count.
+/// The settings in the project's `.orcarc`, each with its line, from 1: one argument a line; blank lines and lines that begin with
+/// `#` do not count.
 ///
 /// # Errors
 /// A file that is there and cannot be read, or a project that is not there.
-pub fn rc_settings(raw: &Raw) -> Result<Vec<OsString>> {
+pub fn rc_settings(raw: &Raw) -> Result<Vec<(usize, OsString)>> {
     let Ok(root) = project_root(raw.project_root.as_deref()) else {
         return Ok(Vec::new()); // said again, and better, where the project matters
     };
@@ -129,9 +130,9 @@ pub fn rc_settings(raw: &Raw) -> Result<Vec<OsString>> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) => return Err(Error::io("read", &path, &e)),
     };
-    let lines = bytes.split(|&b| b == b'\n').map(<[u8]>::trim_ascii);
-    let settings = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#"));
-    Ok(settings.map(|line| OsString::from_vec(line.to_vec())).collect())
+    let lines = (1..).zip(bytes.split(|&b| b == b'\n').map(<[u8]>::trim_ascii));
+    let settings = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with(b"#"));
+    Ok(settings.map(|(number, line)| (number, OsString::from_vec(line.to_vec()))).collect())
 }
 
 fn project_root(given: Option<&Path>) -> Result<PathBuf> {
@@ -157,9 +158,14 @@ fn project_root(given: Option<&Path>) -> Result<PathBuf> {
 fn default_jobs(memory_mib: u32, cpus: u32) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let by_cores = cores / cpus.max(1) as usize;
-    let each = u64::from(memory_mib) + OVERHEAD_MIB;
+    let each = machine_mib(memory_mib);
     let by_memory = crate::sys::available_mib().map_or(usize::MAX, |mib| (mib / each) as usize);
     by_cores.min(by_memory).max(1)
+}
+
+/// What a machine with this much memory needs of the host at most, in MiB.
+pub fn machine_mib(memory_mib: u32) -> u64 {
+    u64::from(memory_mib) + OVERHEAD_MIB
 }
 
 /// `$VARIABLE/orca`, or `~/<fallback>/orca`, the home being the password file's where `$HOME` is not set; without any, a folder

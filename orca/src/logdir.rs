@@ -8,6 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Runs of one project that are kept; older ones are removed.
 const KEPT_RUNS: usize = 20;
+/// What the kept runs of one project may hold together, in bytes.
+const KEPT_BYTES: u64 = 4 << 30;
 const LATEST: &str = "latest";
 
 /// Makes the folder for a run of the project at `root`, below `state`, or `given` itself.
@@ -55,10 +57,25 @@ fn prune(project: &Path) {
     let mut runs: Vec<PathBuf> =
         entries.flatten().filter(is_run).map(|entry| entry.path()).collect();
     runs.sort();
-    for old in runs.iter().rev().skip(KEPT_RUNS) {
-        // What cannot be removed now is tried again by the next run.
-        let _ = fs::remove_dir_all(old);
+    let mut total = 0;
+    for (newer, run) in runs.iter().rev().enumerate() {
+        total += size(run);
+        // The newest is the run that begins now.
+        if newer >= KEPT_RUNS || (newer > 0 && total > KEPT_BYTES) {
+            // What cannot be removed now is tried again by the next run.
+            let _ = fs::remove_dir_all(run);
+        }
     }
+}
+
+/// What the files below `dir` hold, in bytes.
+fn size(dir: &Path) -> u64 {
+    let each = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => size(&entry.path()),
+        Ok(meta) => meta.len(),
+        Err(_) => 0,
+    };
+    fs::read_dir(dir).into_iter().flatten().flatten().map(each).sum()
 }
 
 /// `20261123-223015`, in UTC.
@@ -99,6 +116,21 @@ mod tests {
             fs::canonicalize(project.join(LATEST)).unwrap(),
             fs::canonicalize(&dir).unwrap()
         );
+        fs::remove_dir_all(&state).unwrap();
+    }
+
+    #[test]
+    fn old_runs_go_when_all_of_them_hold_too_much() {
+        let state = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-logdir-XXXXXX")).unwrap();
+        let project = state.join("runs");
+        for (name, bytes) in [("1", 10), ("2", KEPT_BYTES), ("3", KEPT_BYTES - 5), ("4", 5)] {
+            fs::create_dir_all(project.join(name).join("t")).unwrap();
+            let file = fs::File::create(project.join(name).join("t/hole")).unwrap();
+            file.set_len(bytes).unwrap();
+        }
+        prune(&project);
+        let left = ["1", "2", "3", "4"].map(|name| project.join(name).exists());
+        assert_eq!(left, [false, false, true, true]);
         fs::remove_dir_all(&state).unwrap();
     }
 }

@@ -5,14 +5,20 @@ mod cancel;
 mod changed;
 mod choose;
 mod cli;
+mod cmd_config;
+mod cmd_doctor;
 mod cmd_list;
+mod cmd_print;
 mod cmd_run;
+mod cmd_shell;
 mod cmd_template;
 mod cmd_test;
+mod cmd_watch;
 mod conductor;
 mod config;
 mod day;
 mod discover;
+mod doctor;
 mod error;
 mod event;
 mod exit;
@@ -22,6 +28,7 @@ mod guest;
 mod header;
 mod history;
 mod image;
+mod keep;
 mod logdir;
 mod machine;
 #[cfg(test)]
@@ -37,10 +44,13 @@ mod session;
 mod setup;
 mod shard;
 mod signals;
+mod switchboard;
 mod sys;
 mod tally;
+mod touch;
 mod trouble;
 mod tty;
+mod watcher;
 
 use cli::command::Command;
 use cli::parse::{self, Parsed};
@@ -89,7 +99,7 @@ fn toolbox(mut args: Vec<OsString>) -> u8 {
     match first.as_str() {
         "-h" | "--help" | "help" => print(TOOLBOX_HELP),
         "-V" | "--version" => print(&format!("toolbox {VERSION}\n")),
-        program if PROGRAMS.contains(&program) => return run_program(program, args),
+        program if PROGRAMS.contains(&program) => run_program(program, args),
         other => {
             let what = if other.starts_with('-') { "option" } else { "program" };
             let error = Error::new(format!("unknown {what} `{}`", other.escape_debug()));
@@ -98,10 +108,9 @@ fn toolbox(mut args: Vec<OsString>) -> u8 {
                 |near| format!("did you mean `toolbox {near}`?"),
             );
             plain::error("toolbox", &error.hint(hint));
-            return exit::USAGE;
+            exit::USAGE
         }
     }
-    exit::GOOD
 }
 
 fn run_program(name: &str, args: Vec<OsString>) -> u8 {
@@ -117,26 +126,44 @@ fn run_program(name: &str, args: Vec<OsString>) -> u8 {
 
 fn orca(args: Vec<OsString>) -> Result<u8> {
     let variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-    match parse::parse(args, &variables, config::rc_settings)? {
-        Parsed::Version => print(&format!("orca {VERSION}\n")),
-        Parsed::Help(None, _) => print(&cli::help::overview()),
-        Parsed::Help(Some(command), long) => print(&cli::help::command(command, long)),
-        Parsed::Pass(args) => image::run(args)?,
-        Parsed::Do(command, raw) => {
-            let config = Config::new(*raw)?;
-            return match command {
-                Command::Test => cmd_test::run(&config),
-                Command::Run => cmd_run::run(&config),
-                Command::List => cmd_list::run(&config),
-                Command::Template => cmd_template::run(&config),
-                Command::Clean => cmd_template::clean(&config),
-                Command::Image => Ok(exit::USAGE), // has a grammar of its own, see `Parsed::Pass`
-            };
+    let parsed = parse::parse(args.clone(), &variables, config::rc_settings);
+    match (parsed, args.first()) {
+        (Err(complaint), Some(first)) if first == Command::Doctor.row().name => {
+            // Settings that cannot be used are one of the things it looks for; a wrong command line is not.
+            let parsed = parse::parse(args, &[], |_| Ok(Vec::new()))?;
+            obey(parsed, Some(&complaint))
         }
+        (parsed, _) => obey(parsed?, None),
     }
-    Ok(exit::GOOD)
 }
 
-fn print(text: &str) {
+fn obey(parsed: Parsed, complaint: Option<&Error>) -> Result<u8> {
+    let (command, raw) = match parsed {
+        Parsed::Do(command, raw) => (command, *raw),
+        Parsed::Version => return Ok(print(&format!("orca {VERSION}\n"))),
+        Parsed::Help(None, _) => return Ok(print(&cli::help::overview())),
+        Parsed::Help(Some(command), long) => return Ok(print(&cli::help::command(command, long))),
+        Parsed::Pass(args) => return image::run(args).map(|()| exit::GOOD),
+    };
+    let config = match command {
+        Command::Completions => return cmd_print::completions(&raw.words),
+        Command::Man => return Ok(cmd_print::man(VERSION)),
+        Command::Doctor => return Ok(cmd_doctor::run(&raw, complaint, VERSION)),
+        _ => Config::new(raw)?,
+    };
+    match command {
+        Command::Run => cmd_run::run(&config),
+        Command::List => cmd_list::run(&config),
+        Command::Template => cmd_template::run(&config),
+        Command::Clean => cmd_template::clean(&config),
+        Command::Shell => cmd_shell::run(&config),
+        Command::Watch => cmd_watch::run(&config),
+        Command::Config => cmd_config::run(&config),
+        _ => cmd_test::run(&config), // the others have been done
+    }
+}
+
+fn print(text: &str) -> u8 {
     plain::out(text.as_bytes());
+    exit::GOOD
 }

@@ -13,6 +13,8 @@ use std::process::Command;
 
 const PREFIX: &str = "orca-";
 const LOCK: &str = "lock";
+/// How the names of sockets end behind which machines can be called (see `switchboard`).
+pub const DOOR: &str = "shell";
 /// Room that a socket's own name needs behind the folder's, in bytes, out of `sun_path`'s 108.
 const SOCKET_PATH_MAX: usize = 107 - 32;
 
@@ -51,6 +53,20 @@ impl Drop for RunDir {
     }
 }
 
+/// The sockets of machines that can be called, in folders of runs of this user that are alive, sorted.
+pub fn doors() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for dir in own_folders(&base_dir()) {
+        if abandoned(&dir) {
+            continue;
+        }
+        let entries = fs::read_dir(&dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        found.extend(entries.filter(|path| path.extension().is_some_and(|e| e == DOOR)));
+    }
+    found.sort();
+    found
+}
+
 /// Locks first and names the file afterwards, so that no sweep ever finds it free.
 fn take_lock(dir: &Path) -> Result<Flock<File>> {
     let (new, path) = (dir.join("lock.new"), dir.join(LOCK));
@@ -69,18 +85,23 @@ fn base_dir() -> PathBuf {
 
 /// Removes folders of ours whose run is dead. What cannot be looked at or removed is left for its owner.
 fn sweep(base: &Path) {
-    let Ok(entries) = fs::read_dir(base) else { return };
-    let me = nix::unistd::geteuid().as_raw();
-    for entry in entries.flatten() {
-        let named = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
-        let mine = || entry.metadata().is_ok_and(|m| m.is_dir() && m.uid() == me);
-        if named && mine() && abandoned(&entry.path()) {
-            if cfg!(not(target_os = "linux")) {
-                end_machines(&entry.path());
-            }
-            remove(&entry.path());
+    for dir in own_folders(base).iter().filter(|dir| abandoned(dir)) {
+        if cfg!(not(target_os = "linux")) {
+            end_machines(dir);
         }
+        remove(dir);
     }
+}
+
+/// Folders in `base` that are named as a run's and belong to this user.
+fn own_folders(base: &Path) -> Vec<PathBuf> {
+    let me = nix::unistd::geteuid().as_raw();
+    let ours = |entry: &fs::DirEntry| {
+        entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX))
+            && entry.metadata().is_ok_and(|m| m.is_dir() && m.uid() == me)
+    };
+    let entries = fs::read_dir(base).into_iter().flatten().flatten();
+    entries.filter(ours).map(|entry| entry.path()).collect()
 }
 
 fn abandoned(dir: &Path) -> bool {

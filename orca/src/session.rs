@@ -15,7 +15,12 @@ use signal_hook::iterator::Signals;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
+/// How long another orca may take to answer.
+const CALL_LIMIT: Duration = Duration::from_secs(20);
 /// Ends the serial console: Ctrl-], as telnet has it.
 const ESCAPE: u8 = 0x1d;
 
@@ -46,6 +51,15 @@ pub fn command(
     let id = guest.send(&request).map_err(gone)?;
     let _input = forward_input(id, guest.writer()).map_err(gone)?;
     converse(guest, id, signals, never(), || {})
+}
+
+/// Calls the machine behind the switchboard at `path`.
+///
+/// # Errors
+/// Why nobody answers.
+pub fn call(path: &Path) -> Result<Guest, String> {
+    let stream = UnixStream::connect(path).map_err(gone)?;
+    Guest::connect(stream, Instant::now() + CALL_LIMIT, &never()).map_err(gone)
 }
 
 /// Gives the user a shell: the terminal raw, the window's size kept up to date.

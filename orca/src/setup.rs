@@ -29,6 +29,9 @@ const HUNG: Duration = Duration::from_secs(20);
 /// How long a cut test may take to end, with hardware virtualisation: the agent's grace of 2 s, and its clearing up.
 const CUT: Duration = Duration::from_secs(10);
 
+/// How long a machine that waits for a debugger may take to boot.
+const DEBUGGED: Duration = Duration::from_secs(86_400);
+
 /// What a run works in.
 pub struct Lab<M> {
     /// Makes the machines.
@@ -122,7 +125,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
         share: config.root.clone(),
         share_writable: share == Share::Rw,
         net: config.net,
-        append: raw.append.clone().unwrap_or_default(),
+        append: if raw.gdb { with_debugger(raw) } else { raw.append.clone().unwrap_or_default() },
     };
     let description = format!("{arch}, {}, {} MiB", choice.accel.name(), config.memory_mib);
     let blueprint = Blueprint {
@@ -131,7 +134,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
         share,
         run_dir: run_dir.path().to_owned(),
         log_dir: log_dir.clone(),
-        boot_limit: config.boot_timeout.mul_f64(factor),
+        boot_limit: if raw.gdb { DEBUGGED } else { config.boot_timeout.mul_f64(factor) },
         bounds: bounds(factor),
         socket: raw.socket.clone(),
         tee: match (raw.console, raw.debug) {
@@ -139,8 +142,9 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
             (false, true) => Some(passthrough::console),
             (false, false) => None,
         },
+        gdb: raw.gdb,
     };
-    let store = (!raw.cold).then(|| Store::new(&config.cache));
+    let store = (!raw.cold && !raw.gdb).then(|| Store::new(&config.cache));
     let warnings = choice
         .fallback
         .map(|why| format!("no hardware virtualisation: {why}; emulating, which is slower"));
@@ -155,6 +159,11 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
         description,
         warnings,
     })
+}
+
+/// A debugger finds symbols where the linker put them only without address randomisation.
+fn with_debugger(raw: &crate::cli::raw::Raw) -> String {
+    format!("nokaslr {}", raw.append.as_deref().unwrap_or_default()).trim_end().to_owned()
 }
 
 fn bounds(factor: f64) -> Bounds {
@@ -173,7 +182,10 @@ fn accelerator(wanted: Option<Accel>, arch: Arch, program: &Path, cache: &Path) 
 }
 
 /// The emulator, as an absolute path.
-fn find_program(given: Option<&Path>, arch: Arch) -> Result<PathBuf> {
+///
+/// # Errors
+/// None in PATH, or one that is not executable.
+pub fn find_program(given: Option<&Path>, arch: Arch) -> Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     let row = arch.row();
     let name = given.unwrap_or(Path::new(row.program));

@@ -15,6 +15,12 @@ pub fn output() -> io::Stdout {
     io::stdout()
 }
 
+/// Whether input comes from a terminal and output goes to one.
+pub fn is_mine() -> bool {
+    use std::io::IsTerminal;
+    io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
 /// Raw mode of standard input; dropping it puts the terminal back as it was.
 #[derive(Debug)]
 pub struct RawMode {

@@ -10,15 +10,32 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 9] = [
     &[
         "error", "cancel", "rundir", "logdir", "sys", "nursery", "tty", "quote", "signals",
-        "trouble", "mutate", "day",
+        "trouble", "mutate", "day", "watcher",
     ],
     &["event", "tally", "exit", "history"],
-    &["cli", "config", "discover", "header", "plan", "expr", "glob", "shard", "changed", "choose"],
-    &["qemu", "guest"],
+    &[
+        "cli", "config", "discover", "header", "plan", "expr", "glob", "shard", "changed",
+        "choose", "touch",
+    ],
+    &["qemu", "guest", "switchboard"],
     &["machine"],
     &["pod", "report"],
-    &["conductor"],
-    &["boot", "setup", "session", "cmd_test", "cmd_run", "cmd_list", "cmd_template", "image"],
+    &["conductor", "session", "keep"],
+    &[
+        "boot",
+        "setup",
+        "cmd_test",
+        "cmd_run",
+        "cmd_list",
+        "cmd_template",
+        "cmd_shell",
+        "cmd_config",
+        "doctor",
+        "cmd_doctor",
+        "cmd_watch",
+        "cmd_print",
+        "image",
+    ],
     &["main"],
 ];
 

@@ -15,6 +15,18 @@ pub enum Command {
     Clean,
     /// Build parts of a guest image.
     Image,
+    /// A shell in a machine of an orca that runs.
+    Shell,
+    /// Run tests again as files change.
+    Watch,
+    /// Look whether this host has what orca needs.
+    Doctor,
+    /// Show the settings and where each comes from.
+    Config,
+    /// Completions for a shell.
+    Completions,
+    /// The manual page.
+    Man,
 }
 
 /// What is said about a command.
@@ -35,7 +47,7 @@ pub struct Row {
 }
 
 /// Every command, in the order of `--help`.
-pub const COMMANDS: [Row; 6] = [
+pub const COMMANDS: [Row; 12] = [
     Row {
         command: Command::Test,
         name: "test",
@@ -50,6 +62,7 @@ configuration or host error, 3 a test has no verdict because its machine was in 
             ("orca test -j2 t/30-firewall", "one folder, two machines"),
             ("orca test --failed", "what is not good yet"),
             ("orca test -k 'dns and not slow'", "by name or tag"),
+            ("orca test --shell-on-fail t/x_test.sh", "look around where it failed"),
             ("orca test --project-root ../other", "another project's tests"),
         ],
     },
@@ -60,12 +73,38 @@ configuration or host error, 3 a test has no verdict because its machine was in 
         help: "a shell, or one command, in a fresh VM",
         doc: "Boots one virtual machine with the project mounted at /mnt/glacic. Without a command it gives you a shell in it; \
 with one it runs that, passes its input and output through, and exits with its status. The machine is gone afterwards. \
-On the serial console (--console) Ctrl-] ends the machine.",
+On the serial console (--console) Ctrl-] ends the machine. While it runs, `orca shell` gives more shells in it.",
         examples: &[
             ("orca run", "look around"),
             ("orca run -- uname -a", "one command"),
+            ("orca run --test t/x_test.sh", "stop where that test would begin"),
             ("orca run --console", "watch it boot, shell on the serial console"),
         ],
+    },
+    Row {
+        command: Command::Shell,
+        name: "shell",
+        usage: "[VM] [-- CMD [ARG…]]",
+        help: "a shell in a machine that is kept, or that `orca run` has",
+        doc: "Connects to a machine of another orca of yours on this host: one that `orca test --keep` keeps or `--shell-on-fail` \
+has open, or the one of `orca run`. Where there is one it needs no name; where there are several it lists them. A machine that \
+two runs have under the same name is called RUN/VM, as the list has it. With a command it runs that and exits with its status. \
+The machine is untouched by your leaving.",
+        examples: &[
+            ("orca shell", "in the only one, or the list"),
+            ("orca shell vm3 -- nft list ruleset", "one command"),
+        ],
+    },
+    Row {
+        command: Command::Watch,
+        name: "watch",
+        usage: "[options] [PATH…]",
+        help: "run tests again whenever a file of the project changes",
+        doc: "Takes what `orca test` takes, and waits for files to change: a test file runs itself, a file that tests name (a helper, \
+data) runs those, and any other file of the project runs all of the given tests. What git ignores and what begins with a dot does not \
+count. A run that is on when something changes is cut and begins again, with what has been touched since. With --share rw and \
+--machine local, where tests write to the project themselves, changes during a run do not count. Ctrl-C ends.",
+        examples: &[("orca watch t/30-firewall", "while writing a firewall test")],
     },
     Row {
         command: Command::List,
@@ -99,6 +138,41 @@ which accelerator works.",
         examples: &[],
     },
     Row {
+        command: Command::Doctor,
+        name: "doctor",
+        usage: "[options]",
+        help: "check this host: QEMU, accelerator, image, folders, limits",
+        doc: "Looks at everything that a run needs and changes nothing that lasts: a line each, and what to do about those that are not \
+in order. It tries the accelerator instead of believing that /dev/kvm means one.\n\nExit status: 0 when tests can run, 2 when not.",
+        examples: &[("orca doctor", "first thing on a new host")],
+    },
+    Row {
+        command: Command::Config,
+        name: "config",
+        usage: "[options]",
+        help: "show the settings, and where each comes from",
+        doc: "Prints what every option of `orca test` is set to: by the command line, by an ORCA_* variable, by which line of the \
+project's .orcarc, or by default. `orca config --format json` prints it for programs.",
+        examples: &[("orca config -j4", "what -j4 would change")],
+    },
+    Row {
+        command: Command::Completions,
+        name: "completions",
+        usage: "bash|zsh|fish",
+        help: "print completions for a shell",
+        doc: "Prints a script for the shell that is named. For bash: `orca completions bash >~/.local/share/bash-completion/completions/orca`; \
+for zsh a file `_orca` in a folder of $fpath; for fish `~/.config/fish/completions/orca.fish`.",
+        examples: &[("eval \"$(orca completions bash)\"", "in this shell, now")],
+    },
+    Row {
+        command: Command::Man,
+        name: "man",
+        usage: "",
+        help: "print the manual page",
+        doc: "Prints the manual page in the language of `man`: every command and every option.",
+        examples: &[("orca man | man -l -", "read it")],
+    },
+    Row {
         command: Command::Image,
         name: "image",
         usage: "initramfs|vmlinux …",
@@ -114,6 +188,19 @@ impl Command {
     pub fn row(self) -> &'static Row {
         // The table has every command: a test says so.
         COMMANDS.iter().find(|row| row.command == self).unwrap_or(&COMMANDS[0])
+    }
+
+    /// The command whose options it takes.
+    pub fn grammar(self) -> Command {
+        match self {
+            Command::Watch | Command::Config => Command::Test,
+            own => own,
+        }
+    }
+
+    /// Whether `--` begins a command for the guest.
+    pub fn takes_command(self) -> bool {
+        matches!(self, Command::Run | Command::Shell)
     }
 
     /// The command called `name`.

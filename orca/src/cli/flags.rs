@@ -1,7 +1,7 @@
 //! The table of flags: one definition each, from which parsing, `--help`, the environment and `.orcarc` all derive.
 
-use super::command::Command::{self, List, Run, Template, Test};
-use super::raw::{Color, Format, Raw};
+use super::command::Command::{self, Doctor, List, Run, Shell, Template, Test};
+use super::raw::{Artifacts, Color, Format, Raw};
 use super::value::{self, Parsed};
 use crate::expr::Expr;
 use crate::qemu::accel::Accel;
@@ -20,13 +20,16 @@ pub enum Group {
     Running,
     /// What they run in.
     Machine,
+    /// Looking into it.
+    Debugging,
     /// What is printed and written.
     Output,
 }
 
 impl Group {
     /// Every group, in the order of `--help`.
-    pub const ALL: [Group; 4] = [Group::Choosing, Group::Running, Group::Machine, Group::Output];
+    pub const ALL: [Group; 5] =
+        [Group::Choosing, Group::Running, Group::Machine, Group::Debugging, Group::Output];
 
     /// Its heading.
     pub fn title(self) -> &'static str {
@@ -34,6 +37,7 @@ impl Group {
             Group::Choosing => "Choosing",
             Group::Running => "Running",
             Group::Machine => "Machines",
+            Group::Debugging => "Debugging",
             Group::Output => "Output",
         }
     }
@@ -65,16 +69,35 @@ impl Flag {
         self.value.is_some_and(|value| value.starts_with('['))
     }
 
+    /// Whether `command` takes it.
+    pub fn is_on(&self, command: Command) -> bool {
+        self.on.contains(&command.grammar())
+    }
+
+    /// The words it takes, where it takes one of a few; its setter knows them and nobody else.
+    pub fn choices(&self) -> Vec<String> {
+        let refusal = match self.value {
+            Some(_) => (self.set)(&mut Raw::default(), OsStr::new("\u{1}")).err(),
+            None => None,
+        };
+        let words = refusal.as_deref().and_then(|form| form.strip_prefix("one of "));
+        words.map(|words| words.split(", ").map(str::to_owned).collect()).unwrap_or_default()
+    }
+
     /// The environment variable that sets it.
     pub fn variable(&self) -> String {
         format!("ORCA_{}", self.long.replace('-', "_").to_uppercase())
     }
 }
 
+/// Machines that `--keep` keeps unless it is told how many.
+const KEPT: usize = 4;
+
 const VMS: &[Command] = &[Test, Run, Template];
+const HOST: &[Command] = &[Test, Run, Template, Doctor];
 const TESTS: &[Command] = &[Test];
 const CHOOSERS: &[Command] = &[Test, List];
-const ALL: &[Command] = &[Test, Run, List, Template];
+const ALL: &[Command] = &[Test, Run, List, Template, Doctor];
 
 /// Every flag, in the order of `--help` within its group.
 pub const FLAGS: &[Flag] = &[
@@ -180,7 +203,7 @@ file per project in the user's state folder. A file that is not there yet is mad
         short: Some('j'),
         value: Some("N"),
         group: Group::Running,
-        on: TESTS,
+        on: &[Test, Doctor],
         help: "run N machines at once",
         doc: "By default as many as there are cores, fewer where memory is short or there are fewer tests.",
         set: |raw, v| put(&mut raw.jobs, value::number(v, 1, 256).map(|n| n as usize)),
@@ -322,7 +345,7 @@ With this a worker's tests share a machine and see what the ones before them did
         short: None,
         value: Some("NAME[=VALUE]"),
         group: Group::Running,
-        on: VMS,
+        on: &[Test, Run, Template, Shell],
         help: "set a variable for tests and commands",
         doc: "Without a value the host's is passed. It travels over the agent's connection, never on a command line. May be given \
 several times.",
@@ -333,7 +356,7 @@ several times.",
         short: None,
         value: Some("FILE"),
         group: Group::Machine,
-        on: VMS,
+        on: HOST,
         help: "the kernel (build/vmlinux or build/vmlinuz)",
         doc: "A bzImage, a vmlinux, an arm64 Image, or the folder that a kernel was built in. For one that has no initramfs beside \
 it an initramfs is made, and kept in the cache folder. An x86_64 kernel is unpacked where it can be entered without a BIOS, which halves the \
@@ -370,7 +393,7 @@ one of them, which the image must have been built with. Tests begin when they ar
         short: None,
         value: Some("FILE"),
         group: Group::Machine,
-        on: VMS,
+        on: HOST,
         help: "the initramfs, whose /init is the agent",
         doc: "By default build/initramfs.",
         set: |raw, v| put(&mut raw.initrd, Ok(v.into())),
@@ -380,7 +403,7 @@ one of them, which the image must have been built with. Tests begin when they ar
         short: None,
         value: Some("ROOT"),
         group: Group::Machine,
-        on: VMS,
+        on: HOST,
         help: "the root: an image, a folder or a tar archive",
         doc: "An ext4 or qcow2 image, by default build/rootfs.ext4; a folder, or a tar archive such as `docker export` writes, of which an \
 image is made and kept in the cache folder until it changes. None of them is ever written to: every machine writes to a qcow2 overlay of its \
@@ -393,9 +416,10 @@ the machine in its initramfs.",
         short: Some('m'),
         value: Some("SIZE"),
         group: Group::Machine,
-        on: VMS,
+        on: HOST,
         help: "memory of each machine (512M)",
-        doc: "",
+        doc: "With a unit (512M, 2G) or in MiB. A test can ask for more in its header. Copies of a template share what they do not change, so \
+many machines need much less than the sum.",
         set: |raw, v| put(&mut raw.memory_mib, value::memory_mib(v)),
     },
     Flag {
@@ -403,9 +427,9 @@ the machine in its initramfs.",
         short: None,
         value: Some("N"),
         group: Group::Machine,
-        on: VMS,
+        on: HOST,
         help: "virtual CPUs of each machine (1)",
-        doc: "",
+        doc: "A test can ask for more in its header. With more than one, fewer machines run at once by default.",
         set: |raw, v| put(&mut raw.cpus, value::number(v, 1, 64).map(|n| n as u32)),
     },
     Flag {
@@ -436,7 +460,7 @@ the machine in its initramfs.",
         short: None,
         value: Some("HOW"),
         group: Group::Machine,
-        on: VMS,
+        on: HOST,
         help: "auto, kvm, hvf, tcg",
         doc: "auto (the default) uses hardware virtualisation where a small guest proves that it works, else emulation (tcg).",
         set: |raw, v| {
@@ -450,7 +474,7 @@ the machine in its initramfs.",
         short: None,
         value: Some("ARCH"),
         group: Group::Machine,
-        on: VMS,
+        on: HOST,
         help: "the guest's architecture: x86_64, aarch64",
         doc: "By default the host's. A foreign one is emulated and needs an image of its own: build/ARCH is where \
               scripts/build-image.sh --arch puts it.",
@@ -468,7 +492,7 @@ the machine in its initramfs.",
         group: Group::Machine,
         on: VMS,
         help: "more words for the kernel command line",
-        doc: "",
+        doc: "Behind those that orca gives. A template is made for each set of words.",
         set: |raw, v| put(&mut raw.append, value::text(v)),
     },
     Flag {
@@ -476,9 +500,9 @@ the machine in its initramfs.",
         short: None,
         value: Some("FILE"),
         group: Group::Machine,
-        on: VMS,
+        on: HOST,
         help: "the emulator (qemu-system-ARCH from PATH)",
-        doc: "",
+        doc: "A name is looked for in PATH. Version 7.2 or newer.",
         set: |raw, v| put(&mut raw.qemu, Ok(v.into())),
     },
     Flag {
@@ -517,7 +541,7 @@ For trying out a test that needs no VM.",
         long: "console",
         short: None,
         value: None,
-        group: Group::Machine,
+        group: Group::Debugging,
         on: &[Run],
         help: "the serial console instead of a shell",
         doc: "Shows the boot from the kernel's first line and gives a shell on the console; Ctrl-] ends the machine.",
@@ -527,20 +551,70 @@ For trying out a test that needs no VM.",
         long: "print-command",
         short: None,
         value: None,
-        group: Group::Machine,
+        group: Group::Debugging,
         on: &[Run],
         help: "print QEMU's command line and stop",
-        doc: "",
+        doc: "As a shell would take it, for a cold boot of the next machine. The one of each machine that runs is in the run's folder, in \
+vmN.command.",
         set: |raw, _| switch(&mut raw.print_command),
+    },
+    Flag {
+        long: "shell-on-fail",
+        short: None,
+        value: None,
+        group: Group::Debugging,
+        on: TESTS,
+        help: "a shell in the machine of each test that fails",
+        doc: "The test's processes, namespaces, firewall rules, mounts and $TMPDIR are as it left them, and one that ran into its \
+timeout is still there. Other machines go on meanwhile; what they have to say is said when you leave the shell, and the run goes on \
+then. Needs a terminal.",
+        set: |raw, _| switch(&mut raw.shell_on_fail),
+    },
+    Flag {
+        long: "keep",
+        short: None,
+        value: Some("[N]"),
+        group: Group::Debugging,
+        on: TESTS,
+        help: "keep the machines of the first N failed tests (4)",
+        doc: "They are left as the test left them, also while the run goes on. At its end orca names them and waits: `orca shell VM` in \
+another terminal gives you a shell in one, Ctrl-C ends them all. None outlives this orca.",
+        set: |raw, v| {
+            let n = if v.is_empty() { Ok(KEPT as u64) } else { value::number(v, 1, 64) };
+            put(&mut raw.keep, n.map(|n| n as usize))
+        },
+    },
+    Flag {
+        long: "test",
+        short: None,
+        value: Some("PATH"),
+        group: Group::Debugging,
+        on: &[Run],
+        help: "a machine as this test would get it, and stop there",
+        doc: "Its header's memory and CPUs, its variables, and a shell in which the line that orca prints runs the test by hand. \
+ORCA_KEEP=1 is set there, so what fails is not cleared away.",
+        set: |raw, v| put(&mut raw.test, Ok(v.into())),
+    },
+    Flag {
+        long: "gdb",
+        short: None,
+        value: None,
+        group: Group::Debugging,
+        on: &[Run],
+        help: "wait for a debugger before the first instruction",
+        doc: "QEMU serves gdb's protocol on a socket in the run's private folder; orca prints the line that attaches to it. The machine is \
+booted, not copied, with `nokaslr`, and given all the time in the world.",
+        set: |raw, _| switch(&mut raw.gdb),
     },
     Flag {
         long: "debug",
         short: None,
         value: None,
-        group: Group::Output,
+        group: Group::Debugging,
         on: VMS,
         help: "pass the machines' consoles through to stderr",
-        doc: "",
+        doc: "Each line begins with the machine's name, and lines of several machines never mix. The consoles are in the run's folder in any \
+case.",
         set: |raw, _| switch(&mut raw.debug),
     },
     Flag {
@@ -563,7 +637,7 @@ For trying out a test that needs no VM.",
         group: Group::Output,
         on: TESTS,
         help: "print failures and the summary only",
-        doc: "",
+        doc: "And warnings. The folder of the run has the rest.",
         set: |raw, _| switch(&mut raw.quiet),
     },
     Flag {
@@ -599,7 +673,7 @@ For trying out a test that needs no VM.",
         group: Group::Output,
         on: TESTS,
         help: "write the json report to FILE as well",
-        doc: "",
+        doc: "The same lines as --format json. The folder of the run always has them, in results.json.",
         set: |raw, v| put(&mut raw.json, Ok(v.into())),
     },
     Flag {
@@ -621,6 +695,20 @@ For trying out a test that needs no VM.",
         help: "keep logs and artifacts in DIR",
         doc: "By default in a folder per run below the user's state folder; the link `latest` beside them names the newest.",
         set: |raw, v| put(&mut raw.log_dir, Ok(v.into())),
+    },
+    Flag {
+        long: "artifacts",
+        short: None,
+        value: Some("WHOSE"),
+        group: Group::Output,
+        on: TESTS,
+        help: "whose artifacts stay in the run's folder: failed, all",
+        doc: "What a test leaves in $ORCA_ARTIFACTS arrives beside its logs: at most 1000 files and 64 MiB a test. failed (the \
+default): those of tests that passed are dropped. Folders of old runs go once there are more than 20 of a project, or 4 GiB.",
+        set: |raw, v| {
+            let whose = [("failed", Artifacts::Failed), ("all", Artifacts::All)];
+            put(&mut raw.artifacts, value::choice(v, &whose))
+        },
     },
 ];
 
@@ -661,12 +749,12 @@ fn expression(slot: &mut Vec<Expr>, value: &OsStr) -> Parsed<()> {
 
 /// The flag called `long`, if `command` takes it.
 pub fn find(command: Command, long: &str) -> Option<&'static Flag> {
-    FLAGS.iter().find(|flag| flag.long == long && flag.on.contains(&command))
+    FLAGS.iter().find(|flag| flag.long == long && flag.is_on(command))
 }
 
 /// The flag with the letter `short`, if `command` takes it.
 pub fn find_short(command: Command, short: char) -> Option<&'static Flag> {
-    FLAGS.iter().find(|flag| flag.short == Some(short) && flag.on.contains(&command))
+    FLAGS.iter().find(|flag| flag.short == Some(short) && flag.is_on(command))
 }
 
 #[cfg(test)]
@@ -683,7 +771,7 @@ mod tests {
             assert!(!["help", "version"].contains(&flag.long));
             assert!(!flag.help.is_empty() && flag.help.len() <= 56, "--{}", flag.long);
             assert!(!flag.help.ends_with('.'), "--{}", flag.long);
-            assert!(flag.doc.is_empty() || flag.doc.ends_with('.'), "--{}", flag.long);
+            assert!(flag.doc.ends_with('.'), "--{} has no paragraph", flag.long);
             assert!(!flag.on.is_empty(), "--{}", flag.long);
         }
     }

@@ -11,19 +11,16 @@ const GUTTER: usize = 28;
 /// `orca --help`: fits a screen.
 pub fn overview() -> String {
     let mut out = String::from(
-        "orca runs shell tests that need a kernel of their own, each in a VM nobody has touched.\n\n\
-         usage: orca COMMAND [options] [arguments]\n\ncommands:\n",
+        "orca runs shell tests that need a kernel of their own, each in a fresh VM.\n\n\
+         usage: orca COMMAND [options] [arguments]\n\n",
     );
     for row in &COMMANDS {
-        beside(&mut out, &format!("  {}", row.name), row.help);
-    }
-    out.push_str("\nexamples:\n");
-    for (example, meaning) in COMMANDS.iter().flat_map(|row| row.examples).take(5) {
-        out.push_str(&format!("  {example:<40} {meaning}\n"));
+        out.push_str(&format!("  {:12}{}\n", row.name, row.help));
     }
     out.push_str(
         "\nEvery option can stand in the environment (ORCA_JOBS=2 for --jobs 2) and in the\n\
-         project's .orcarc (--jobs=2, one a line). `orca COMMAND --help` explains each.\n",
+         project's .orcarc (--jobs=2, one a line). `orca COMMAND --help` explains each,\n\
+         `orca man` all of them.\n",
     );
     out
 }
@@ -40,7 +37,7 @@ pub fn command(command: Command, long: bool) -> String {
         }
     }
     for group in Group::ALL {
-        let mine = |flag: &&Flag| flag.group == group && flag.on.contains(&command);
+        let mine = |flag: &&Flag| flag.group == group && flag.is_on(command);
         let flags: Vec<&Flag> = FLAGS.iter().filter(mine).collect();
         if !flags.is_empty() {
             out.push_str(&format!("\n{}:\n", group.title()));
@@ -77,12 +74,12 @@ fn describe(out: &mut String, flag: &Flag, long: bool) {
     }
     out.push_str(&name);
     out.push('\n');
-    let mut text = sentence(flag.help);
-    if !flag.doc.is_empty() {
-        text.push(' ');
-        text.push_str(flag.doc);
-    }
-    wrap(out, &text, 10);
+    wrap(out, &paragraph(flag), 10);
+}
+
+/// All that is said about a flag.
+pub(super) fn paragraph(flag: &Flag) -> String {
+    format!("{} {}", sentence(flag.help), flag.doc)
 }
 
 fn sentence(fragment: &str) -> String {
@@ -128,14 +125,14 @@ mod tests {
     fn the_overview_fits_a_screen() {
         let text = overview();
         assert!(text.lines().count() <= 24, "{} lines", text.lines().count());
-        assert!(text.lines().all(|line| line.chars().count() <= 90), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
     }
 
     #[test]
     fn every_flag_of_a_command_is_in_both_of_its_helps() {
         for row in &COMMANDS {
             let (short, long) = (command(row.command, false), command(row.command, true));
-            for flag in FLAGS.iter().filter(|flag| flag.on.contains(&row.command)) {
+            for flag in FLAGS.iter().filter(|flag| flag.is_on(row.command)) {
                 let name = format!("--{}", flag.long);
                 assert!(short.contains(&name) && long.contains(&name), "{} {name}", row.name);
             }

@@ -4,7 +4,7 @@
 
 use super::command::{COMMANDS, Command};
 use super::flags::{self, FLAGS, Flag};
-use super::raw::Raw;
+use super::raw::{Given, Raw, Source};
 use super::suggest::nearest;
 use crate::error::{Error, Result};
 use lexopt::{Arg, Parser};
@@ -31,7 +31,7 @@ pub enum Parsed {
 pub fn parse(
     args: impl IntoIterator<Item = OsString>,
     variables: &[(OsString, OsString)],
-    rc: impl FnOnce(&Raw) -> Result<Vec<OsString>>,
+    rc: impl FnOnce(&Raw) -> Result<Vec<(usize, OsString)>>,
 ) -> Result<Parsed> {
     let mut args = args.into_iter();
     let Some(first) = args.next() else { return Ok(Parsed::Help(None, false)) };
@@ -47,11 +47,14 @@ pub fn parse(
     if command == Command::Image {
         return Ok(Parsed::Pass(rest));
     }
-    let mut typed = Raw::default();
-    apply_environment(command, variables, &mut typed)?;
-    if let Some(help) = apply(command, &rest, &mut typed)? {
+    // Help first: it must not depend on what the environment says.
+    if let Some(help) = apply(command, &rest, Source::Line, &mut Raw::default())? {
         return Ok(help);
     }
+    let mut typed = Raw::default();
+    apply_environment(command, variables, &mut typed)?;
+    typed.kernels.next_source();
+    apply(command, &rest, Source::Line, &mut typed)?;
     let settings = rc(&typed)?;
     if settings.is_empty() {
         return Ok(Parsed::Do(command, Box::new(typed)));
@@ -59,8 +62,10 @@ pub fn parse(
     // Once more from the beginning, so that what was typed overrides what is written down.
     let mut raw = Raw::default();
     apply_rc(command, settings, &mut raw)?;
+    raw.kernels.next_source();
     apply_environment(command, variables, &mut raw)?;
-    apply(command, &rest, &mut raw)?;
+    raw.kernels.next_source();
+    apply(command, &rest, Source::Line, &mut raw)?;
     Ok(Parsed::Do(command, Box::new(raw)))
 }
 
@@ -81,10 +86,14 @@ fn unknown_command(name: &str) -> Error {
 }
 
 /// Applies arguments to `raw`; help or version asked for on the way end it.
-fn apply(command: Command, args: &[OsString], raw: &mut Raw) -> Result<Option<Parsed>> {
-    raw.kernels.next_source();
+fn apply(
+    command: Command,
+    args: &[OsString],
+    source: Source,
+    raw: &mut Raw,
+) -> Result<Option<Parsed>> {
     // lexopt swallows a `--` silently; what stands behind it is kept apart here.
-    let cut = if command == Command::Run { args.iter().position(|arg| arg == "--") } else { None };
+    let cut = if command.takes_command() { args.iter().position(|arg| arg == "--") } else { None };
     let (args, rest) = args.split_at(cut.unwrap_or(args.len()));
     if cut.is_some() {
         raw.rest = Some(rest[1..].to_vec());
@@ -106,7 +115,7 @@ fn apply(command: Command, args: &[OsString], raw: &mut Raw) -> Result<Option<Pa
             }
         };
         let value = take_value(flag, &mut parser)?;
-        set(flag, &value, &format!("--{}", flag.long), raw)?;
+        set(flag, &value, source.clone(), raw)?;
     }
     Ok(None)
 }
@@ -124,18 +133,25 @@ fn take_value(flag: &Flag, parser: &mut Parser) -> Result<OsString> {
     })
 }
 
-fn set(flag: &Flag, value: &OsStr, name: &str, raw: &mut Raw) -> Result<()> {
+fn set(flag: &'static Flag, value: &OsStr, source: Source, raw: &mut Raw) -> Result<()> {
     (flag.set)(raw, value).map_err(|form| {
+        let name = match &source {
+            Source::Line => format!("--{}", flag.long),
+            Source::Variable(name) => name.clone(),
+            Source::Rc(line) => format!("`.orcarc` line {line}: --{}", flag.long),
+        };
         let shown = value.to_string_lossy();
         Error::new(format!("{name} takes {form}, not `{}`", shown.escape_debug()))
-    })
+    })?;
+    raw.given.push(Given { flag: flag.long, value: value.to_owned(), source });
+    Ok(())
 }
 
 fn unknown_flag(command: Command, name: &str) -> Error {
     let dashes = if name.chars().count() == 1 { "-" } else { "--" };
     let orca = command.row().name;
     let error = Error::new(format!("orca {orca} has no option `{dashes}{}`", name.escape_debug()));
-    let mine = FLAGS.iter().filter(|flag| flag.on.contains(&command)).map(|flag| flag.long);
+    let mine = FLAGS.iter().filter(|flag| flag.is_on(command)).map(|flag| flag.long);
     let elsewhere = FLAGS.iter().find(|flag| flag.long == name);
     match (elsewhere, nearest(name, mine.chain(["help", "version"]))) {
         (Some(flag), _) => {
@@ -153,24 +169,22 @@ fn apply_environment(
     variables: &[(OsString, OsString)],
     raw: &mut Raw,
 ) -> Result<()> {
-    raw.kernels.next_source();
-    for flag in FLAGS.iter().filter(|flag| flag.on.contains(&command)) {
+    for flag in FLAGS.iter().filter(|flag| flag.is_on(command)) {
         let name = flag.variable();
         let found = variables.iter().find(|(variable, _)| *variable == *name);
         let Some((_, value)) = found.filter(|(_, value)| !value.is_empty()) else { continue };
         let on = flag.value.is_some() || ["1", "true", "yes"].iter().any(|yes| value == yes);
         if on {
             let value = if flag.value.is_some() { value.as_os_str() } else { OsStr::new("") };
-            set(flag, value, &name, raw)?;
+            set(flag, value, Source::Variable(name), raw)?;
         }
     }
     Ok(())
 }
 
 /// Applies the settings of `.orcarc`; those of other commands are skipped, unknown ones are errors.
-fn apply_rc(command: Command, settings: Vec<OsString>, raw: &mut Raw) -> Result<()> {
-    let mut mine = Vec::new();
-    for setting in settings {
+fn apply_rc(command: Command, settings: Vec<(usize, OsString)>, raw: &mut Raw) -> Result<()> {
+    for (line, setting) in settings {
         let text = setting.to_string_lossy().into_owned();
         let name = text.strip_prefix("--").map(|rest| rest.split('=').next().unwrap_or(rest));
         let known = name.is_some_and(|name| FLAGS.iter().any(|flag| flag.long == name));
@@ -180,13 +194,14 @@ fn apply_rc(command: Command, settings: Vec<OsString>, raw: &mut Raw) -> Result<
                 || "write one `--option=value` a line".to_owned(),
                 |near| format!("did you mean `--{near}`?"),
             );
-            return Err(Error::new(format!("`.orcarc`: unknown setting `{text}`")).hint(hint));
+            let error = Error::new(format!("`.orcarc` line {line}: unknown setting `{text}`"));
+            return Err(error.hint(hint));
         }
         if name.is_some_and(|name| flags::find(command, name).is_some()) {
-            mine.push(setting);
+            apply(command, &[setting], Source::Rc(line), raw)?;
         }
     }
-    apply(command, &mine, raw).map(|_| ())
+    Ok(())
 }
 
 fn lower(text: &str) -> String {
@@ -201,7 +216,7 @@ mod tests {
     fn run(args: &[&str], variables: &[(&str, &str)], rc: &[&str]) -> Result<Parsed> {
         let variables: Vec<(OsString, OsString)> =
             variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
-        let rc: Vec<OsString> = rc.iter().map(OsString::from).collect();
+        let rc = (1..).zip(rc.iter().map(OsString::from)).collect();
         parse(args.iter().map(OsString::from), &variables, |_| Ok(rc))
     }
 
@@ -233,6 +248,21 @@ mod tests {
     }
 
     #[test]
+    fn it_is_known_where_a_setting_comes_from() {
+        let raw = raw(&["test", "-j4"], &[("ORCA_JOBS", "3")], &["--jobs=2", "--quiet"]);
+        let given: Vec<_> =
+            raw.given.iter().map(|g| (g.flag, g.value.to_str().unwrap(), &g.source)).collect();
+        let variable = Source::Variable("ORCA_JOBS".into());
+        let expected = [
+            ("jobs", "2", &Source::Rc(1)),
+            ("quiet", "", &Source::Rc(2)),
+            ("jobs", "3", &variable),
+            ("jobs", "4", &Source::Line),
+        ];
+        assert_eq!(given, expected);
+    }
+
+    #[test]
     fn words_and_what_stands_behind_two_dashes() {
         assert_eq!(raw(&["test", "-j2", "t/a", "t/b"], &[], &[]).words, ["t/a", "t/b"]);
         let run = raw(&["run", "--debug", "--", "sh", "-c", "exit 7"], &[], &[]);
@@ -251,8 +281,8 @@ mod tests {
             "`orca list --help` shows all options",
         );
         refused(
-            &["list", "--jobs"],
-            "orca list has no option `--jobs`",
+            &["list", "--retries"],
+            "orca list has no option `--retries`",
             "it belongs to `orca test`",
         );
         let error = run(&["test", "-j0"], &[], &[]).unwrap_err();
@@ -262,7 +292,7 @@ mod tests {
         let error = run(&["test"], &[("ORCA_JOBS", "many")], &[]).unwrap_err();
         assert_eq!(error.to_string(), "ORCA_JOBS takes a number from 1 to 256, not `many`");
         let error = run(&["test"], &[], &["--jbos=2"]).unwrap_err();
-        assert_eq!(error.to_string(), "`.orcarc`: unknown setting `--jbos=2`");
+        assert_eq!(error.to_string(), "`.orcarc` line 1: unknown setting `--jbos=2`");
     }
 
     #[test]
@@ -270,6 +300,12 @@ mod tests {
         let broken = |_: &Raw| Err(Error::new("broken"));
         let args = ["test", "--help"].map(OsString::from);
         assert!(matches!(parse(args, &[], broken), Ok(Parsed::Help(Some(Command::Test), true))));
+        let variables = [("ORCA_JOBS".into(), "many".into())];
+        let args = ["test", "-h"].map(OsString::from);
+        assert!(matches!(
+            parse(args, &variables, broken),
+            Ok(Parsed::Help(Some(Command::Test), false))
+        ));
         assert!(matches!(run(&[], &[], &[]), Ok(Parsed::Help(None, false))));
         assert!(matches!(
             run(&["help", "run"], &[], &[]),

@@ -15,6 +15,7 @@ pub struct Raw {
     pub accel: Option<Accel>,
     pub append: Option<String>,
     pub arch: Option<Arch>,
+    pub artifacts: Option<Artifacts>,
     pub bail: Option<bool>,
     pub boot_timeout: Option<Duration>,
     pub changed: Option<String>,
@@ -29,12 +30,14 @@ pub struct Raw {
     pub failed: bool,
     pub filter: Vec<Expr>,
     pub format: Option<Format>,
+    pub gdb: bool,
     pub history: Option<PathBuf>,
     pub init: Option<bool>,
     pub initrd: Option<PathBuf>,
     pub jobs: Option<usize>,
     pub json: Option<PathBuf>,
     pub junit: Option<PathBuf>,
+    pub keep: Option<usize>,
     pub kernels: List<PathBuf>,
     pub local: Option<bool>,
     pub log_dir: Option<PathBuf>,
@@ -52,11 +55,13 @@ pub struct Raw {
     pub rootfs: Option<PathBuf>,
     pub shard: Option<Shard>,
     pub share: Option<Share>,
+    pub shell_on_fail: bool,
     /// The seed; `Some(None)` where one is to be made up.
     pub shuffle: Option<Option<u64>>,
     pub silence: Option<Duration>,
     pub socket: Option<String>,
     pub tag: Vec<String>,
+    pub test: Option<PathBuf>,
     pub timeout: Option<Duration>,
     pub timeout_factor: Option<f64>,
     pub until_fail: bool,
@@ -65,6 +70,40 @@ pub struct Raw {
     pub words: Vec<OsString>,
     /// What stood behind `--`.
     pub rest: Option<Vec<OsString>>,
+    /// What was said, in order: the last of a flag counts.
+    pub given: Vec<Given>,
+}
+
+/// One setting as it was given.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// The flag's long name.
+    pub flag: &'static str,
+    /// Its value; empty for a switch, or where it was left out.
+    pub value: OsString,
+    /// By what.
+    pub source: Source,
+}
+
+/// Where a setting comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The line of the project's `.orcarc`, from 1.
+    Rc(usize),
+    /// This variable of the environment.
+    Variable(String),
+    /// The command line.
+    Line,
+}
+
+/// Which tests' artifacts stay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Artifacts {
+    /// Those of tests that did not pass.
+    #[default]
+    Failed,
+    /// Everybody's.
+    All,
 }
 
 /// The values of a flag that may be given several times. Those of one source take the place of those of the sources before it.

@@ -44,6 +44,8 @@ pub struct Blueprint {
     pub socket: Option<String>,
     /// Where the named machine's console goes as well, with `--debug`.
     pub tee: Option<fn(&str) -> Tee>,
+    /// Whether machines wait for a debugger, which then lets them go.
+    pub gdb: bool,
 }
 
 /// What tells one machine from another before it starts.
@@ -67,7 +69,8 @@ impl Blueprint {
             Some(template) => PathBuf::from(template.replace("{id}", &id.to_string())),
             None => self.run_dir.join(format!("vm{id}.sock")),
         };
-        Slot { socket, overlay: disk, memory }
+        let gdb = self.gdb.then(|| self.run_dir.join(format!("vm{id}.gdb")));
+        Slot { socket, overlay: disk, memory, gdb }
     }
 
     /// Starts QEMU, paused or waiting for its state, with every channel connected.
@@ -77,6 +80,9 @@ impl Blueprint {
         let arguments = argv::argv(one.spec, &slot);
         let stderr = self.log_dir.join(format!("{}.qemu.log", one.name));
         let program = &one.spec.program;
+        let line = format!("{}\n", argv::display(program, &arguments));
+        // For a person to read; a machine starts without it as well.
+        let _ = std::fs::write(self.log_dir.join(format!("{}.command", one.name)), line);
         let (process, pipes) = Process::start(program, &arguments, &stderr)
             .map_err(|e| boot(format!("cannot start `{}`: {}", program.display(), plain(&e))))?;
         let log = self.log_dir.join(format!("{}.console.log", one.name));
@@ -172,7 +178,9 @@ impl Started {
 
     /// Lets the guest go and waits for its agent.
     pub(super) fn greet(&mut self, deadline: Instant, cancel: &Cancel) -> io::Result<Guest> {
-        self.qmp.execute("cont", Value::Null, Instant::now() + QEMU_LIMIT)?;
+        if self.parts.slot.gdb.is_none() {
+            self.qmp.execute("cont", Value::Null, Instant::now() + QEMU_LIMIT)?;
+        }
         // Only now: a copy that wakes with its host connected already is not told of it.
         let link = UnixStream::connect(&self.parts.slot.socket)?;
         let guest = Guest::connect(link, deadline, cancel.on(Level::Cut))?;

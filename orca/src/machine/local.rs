@@ -7,10 +7,11 @@ use super::drive::{self, Bounds};
 use super::{Machine, Maker, Order, Phase, Ran, Shape, Sink, Tell};
 use crate::cancel::{Cancel, Level};
 use crate::error::plain;
-use crate::guest::Guest;
+use crate::guest::{Guest, Writer};
 use crate::nursery;
 use crate::trouble::{Kind, Trouble};
-use agent::wire::Command as Ask;
+use agent::wire::{Command as Ask, Frame};
+use crossbeam::channel::Receiver;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -100,6 +101,10 @@ impl Machine for Local {
 
     fn phases(&self) -> &[Phase] {
         &[]
+    }
+
+    fn ends(&self) -> Option<(Receiver<Frame>, Writer)> {
+        Some((self.guest.inbox().clone(), self.guest.writer()))
     }
 
     fn stop(mut self: Box<Self>) {

@@ -78,6 +78,12 @@ impl VmMaker {
         }
     }
 
+    /// Where a debugger attaches to the next machine.
+    pub fn gdb_socket(&self) -> Option<PathBuf> {
+        let id = self.made.load(Ordering::Relaxed) + 1;
+        self.blueprint.slot(id, Memory::Anonymous, None).gdb
+    }
+
     /// QEMU's command line for a cold boot of the next machine, as a person would type it.
     pub fn command_line(&self) -> String {
         let blueprint = &self.blueprint;

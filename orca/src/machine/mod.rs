@@ -13,8 +13,10 @@ pub mod stock;
 pub mod vm;
 
 use crate::cancel::Cancel;
+use crate::guest::Writer;
 use crate::trouble::Trouble;
-use agent::wire::Ended;
+use agent::wire::{Ended, Frame};
+use crossbeam::channel::Receiver;
 use std::time::Duration;
 
 /// What a machine has.
@@ -97,6 +99,11 @@ pub trait Machine: Send {
 
     /// How long after its start it had come how far.
     fn phases(&self) -> &[Phase];
+
+    /// Both ends of the connection to its agent, for a person, when no test runs; `None` where nobody could talk to it.
+    fn ends(&self) -> Option<(Receiver<Frame>, Writer)> {
+        None
+    }
 
     /// Ends it in good order: `EXIT`, `BYE`, gone. Dropping it instead ends it without ceremony.
     fn stop(self: Box<Self>);

@@ -5,10 +5,11 @@ use super::blueprint::Started;
 use super::drive::{self, Bounds, Fault};
 use super::{Machine, Order, Phase, Ran, Sink};
 use crate::cancel::Cancel;
-use crate::guest::Guest;
+use crate::guest::{Guest, Writer};
 use crate::qemu::console::{self, Console};
 use crate::trouble::{Kind, Trouble};
-use agent::wire::Command;
+use agent::wire::{Command, Frame};
+use crossbeam::channel::Receiver;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -67,6 +68,10 @@ impl Machine for Vm {
 
     fn phases(&self) -> &[Phase] {
         &self.started.phases
+    }
+
+    fn ends(&self) -> Option<(Receiver<Frame>, Writer)> {
+        Some((self.guest.inbox().clone(), self.guest.writer()))
     }
 
     fn stop(mut self: Box<Self>) {

@@ -10,8 +10,9 @@ pub use worker::Policy;
 
 use crate::cancel::Cancel;
 use crate::event::{Event, TestId};
-use crate::machine::{Maker, Order};
+use crate::machine::{Machine, Maker, Order};
 use crossbeam::channel::{Receiver, Sender, bounded};
+use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,6 +42,25 @@ pub struct Job {
     pub dir: PathBuf,
 }
 
+/// What becomes of what a test leaves.
+#[derive(Clone, Default)]
+pub struct After {
+    /// Where the machine of a test that did not pass goes, instead of being ended.
+    pub failed: Option<Sender<Held>>,
+    /// Whether the artifacts of tests that passed stay.
+    pub artifacts: bool,
+}
+
+/// A machine that is handed over, no test running in it. It comes before the `TestFinished` of its test.
+pub struct Held {
+    /// The test's path, for people.
+    pub test: String,
+    /// The machine, as the test left it.
+    pub machine: Box<dyn Machine>,
+    /// The worker goes on when this is dropped.
+    pub release: Sender<Infallible>,
+}
+
 /// The workers.
 #[derive(Debug)]
 pub struct Pod {
@@ -57,11 +77,25 @@ impl Pod {
         size: usize,
         maker: &Arc<dyn Maker>,
         policy: Policy,
+        after: &After,
         jobs: &Receiver<Job>,
         cancel: &Cancel,
     ) -> io::Result<Pod> {
         let (sender, events) = bounded(EVENT_QUEUE);
-        let start = |number| spawn(number, maker, policy, jobs, cancel, &sender);
+        let start = |number| {
+            let worker = worker::Worker {
+                number,
+                maker: Arc::clone(maker),
+                policy,
+                after: after.clone(),
+                jobs: jobs.clone(),
+                cancel: cancel.clone(),
+                events: sender.clone(),
+            };
+            std::thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || worker.work())
+        };
         let workers = (0..size).map(start).collect::<io::Result<_>>()?;
         Ok(Pod { workers, events })
     }
@@ -79,25 +113,6 @@ impl Pod {
             let _ = worker.join();
         }
     }
-}
-
-fn spawn(
-    number: usize,
-    maker: &Arc<dyn Maker>,
-    policy: Policy,
-    jobs: &Receiver<Job>,
-    cancel: &Cancel,
-    events: &Sender<Event>,
-) -> io::Result<JoinHandle<()>> {
-    let worker = worker::Worker {
-        number,
-        maker: Arc::clone(maker),
-        policy,
-        jobs: jobs.clone(),
-        cancel: cancel.clone(),
-        events: events.clone(),
-    };
-    std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || worker.work())
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ impl Rig {
         let maker: Arc<dyn Maker> = fake.clone();
         let (canceller, cancel) = cancel::channel();
         let (jobs, queue) = unbounded();
-        let pod = Pod::start(size, &maker, policy, &queue, &cancel).unwrap();
+        let pod = Pod::start(size, &maker, policy, &After::default(), &queue, &cancel).unwrap();
         let dir = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-pod-XXXXXX")).unwrap();
         Rig { fake, canceller, jobs: Some(jobs), pod, dir }
     }

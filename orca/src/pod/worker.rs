@@ -3,15 +3,16 @@
 //! It owns its machine by value: whoever ends the worker ends the machine. Nothing here can fail in a way that ends the worker
 //! early; every job taken gets exactly one `TestFinished`.
 
-use super::Job;
 use super::recorder::Recorder;
+use super::{After, Held, Job};
 use crate::cancel::{Cancel, Level};
 use crate::event::{Attempt, Event, Outcome, Timing};
 use crate::machine::{Cut, Machine, Maker, Ran, Shape};
 use crate::trouble::{Kind, Trouble};
-use crossbeam::channel::{Receiver, Sender, select};
+use crossbeam::channel::{Receiver, Sender, bounded, select};
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Rounds of a repeated run whose good results leave logs; of the later ones only the bad do, or a long hunt would fill the disk.
 const ROUNDS_KEPT: u32 = 100;
@@ -33,6 +34,7 @@ pub(super) struct Worker {
     pub(super) number: usize,
     pub(super) maker: Arc<dyn Maker>,
     pub(super) policy: Policy,
+    pub(super) after: After,
     pub(super) jobs: Receiver<Job>,
     pub(super) cancel: Cancel,
     pub(super) events: Sender<Event>,
@@ -86,18 +88,47 @@ impl Worker {
         let result = machine.run(&job.order, &self.cancel, &mut recorder);
         let test = started.elapsed();
         let name = machine.name().to_owned();
+        let reusable =
+            self.policy == Policy::Reuse && matches!(&result, Ok(ran) if ran.cut.is_none());
+        let first = recorder.first_output().map(|at| at.duration_since(started));
+        let timing = Timing { ready, test, first, teardown: Duration::ZERO };
+        let mut attempt = self.attempt(job, name, result, recorder, timing);
         let stopped = Instant::now();
-        let keep = match (&result, self.policy) {
-            (Ok(ran), Policy::Reuse) if ran.cut.is_none() => Some((job.order.shape, machine)),
-            _ => {
+        let (keep, released) = match self.hand_over(&attempt, machine) {
+            Ok(released) => (None, Some(released)),
+            Err(machine) if reusable => (Some((job.order.shape, machine)), None),
+            Err(machine) if self.after.failed.is_some() => {
+                machine.stop(); // its agent still has what it was told to keep
+                (None, None)
+            }
+            Err(machine) => {
                 drop(machine);
-                None
+                (None, None)
             }
         };
-        let first = recorder.first_output().map(|at| at.duration_since(started));
-        let timing = Timing { ready, test, first, teardown: stopped.elapsed() };
-        self.tell(Event::TestFinished(Box::new(self.attempt(job, name, result, recorder, timing))));
+        attempt.timing.teardown = stopped.elapsed();
+        self.tell(Event::TestFinished(Box::new(attempt)));
+        if let Some(released) = released {
+            select! {
+                recv(released) -> _ => {}
+                recv(self.cancel.on(Level::Cut)) -> _ => {}
+            }
+        }
         keep
+    }
+
+    /// Gives the machine of a test that did not pass to whoever asked for such, and returns what tells when to go on; gives it back
+    /// where nobody did, or where there is nothing to look into.
+    fn hand_over(
+        &self,
+        attempt: &Attempt,
+        machine: Box<dyn Machine>,
+    ) -> Result<Receiver<Infallible>, Box<dyn Machine>> {
+        let bad = matches!(attempt.outcome, Outcome::Failed | Outcome::TimedOut { .. });
+        let Some(failed) = self.after.failed.as_ref().filter(|_| bad) else { return Err(machine) };
+        let (release, released) = bounded(0);
+        let held = Held { test: attempt.path.clone(), machine, release };
+        failed.send(held).map(|()| released).map_err(|unsent| unsent.0.machine)
     }
 
     fn make(&self, shape: Shape) -> Result<Box<dyn Machine>, Trouble> {
@@ -137,6 +168,9 @@ impl Worker {
         if !kept {
             // What cannot be removed stays, as all else would.
             let _ = std::fs::remove_dir_all(&job.dir);
+        } else if outcome.is_good() && !self.after.artifacts {
+            // What stays is pruned with the run.
+            let _ = std::fs::remove_dir_all(job.dir.join("artifacts"));
         }
         Attempt {
             test: job.test,

@@ -51,6 +51,8 @@ pub struct Slot {
     pub overlay: Option<PathBuf>,
     /// Where the guest's memory lives.
     pub memory: Memory,
+    /// Where gdb attaches.
+    pub gdb: Option<PathBuf>,
 }
 
 /// Where the guest's memory lives.
@@ -74,6 +76,9 @@ pub fn argv(spec: &Spec, slot: &Slot) -> Vec<OsString> {
     share(&mut args, spec);
     ports(&mut args, slot);
     net(&mut args, spec);
+    if let Some(path) = &slot.gdb {
+        args.pair("-gdb", option_with_path("unix:", path, ",server=on,wait=off"));
+    }
     control(&mut args);
     args.0
 }
@@ -284,7 +289,17 @@ mod tests {
     }
 
     fn slot(memory: Memory) -> Slot {
-        Slot { socket: "/r/vm1.sock".into(), overlay: Some("/r/vm1.qcow2".into()), memory }
+        let overlay = Some("/r/vm1.qcow2".into());
+        Slot { socket: "/r/vm1.sock".into(), overlay, memory, gdb: None }
+    }
+
+    #[test]
+    fn a_debugger_gets_a_socket_and_nobody_else() {
+        let mut slot = slot(Memory::Anonymous);
+        assert!(!argv(&spec(), &slot).contains(&"-gdb".into()));
+        slot.gdb = Some("/r/vm1.gdb".into());
+        let args = argv(&spec(), &slot);
+        assert!(args.contains(&"unix:/r/vm1.gdb,server=on,wait=off".into()), "{args:?}");
     }
 
     fn line(spec: &Spec, memory: Memory) -> String {

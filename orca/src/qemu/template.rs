@@ -247,6 +247,7 @@ pub fn key(spec: &Spec, settle: &str) -> io::Result<String> {
         socket: nowhere.clone(),
         overlay: Some(nowhere.clone()),
         memory: Memory::Template(nowhere),
+        gdb: None,
     };
     argv(&neutral, &slot).hash(&mut hasher);
     if spec.accel.is_hardware() {

@@ -221,6 +221,11 @@ impl Human {
 }
 
 impl Reporter for Human {
+    fn pause(&mut self) {
+        let text = self.erase();
+        self.write(&text);
+    }
+
     fn event(&mut self, event: &Event, tally: &Tally) {
         self.tally.clone_from(tally);
         if let Some(live) = &mut self.live {

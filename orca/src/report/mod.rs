@@ -21,6 +21,9 @@ pub trait Reporter {
     /// Called about ten times a second if [`Reporter::is_live`].
     fn tick(&mut self) {}
 
+    /// Takes what is redrawn off the screen, which is somebody else's until the next event or tick.
+    fn pause(&mut self) {}
+
     /// Whether [`Reporter::tick`] is wanted.
     fn is_live(&self) -> bool {
         false

@@ -1,0 +1,266 @@
+//! Completions for bash, zsh and fish, built from the tables: commands, options, and the words that an option takes.
+
+use super::command::{COMMANDS, Command, Row};
+use super::flags::{FLAGS, Flag};
+
+/// The shells there are completions for.
+pub const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
+
+/// What completes a value.
+enum Value {
+    /// The option takes none, or one that is left out as often as not.
+    None,
+    /// One of these words.
+    Words(Vec<String>),
+    /// A file.
+    File,
+    /// A folder.
+    Folder,
+    /// Something that only its user knows.
+    Free,
+}
+
+/// The script for `shell`; `None` for one that is not in [`SHELLS`].
+pub fn script(shell: &str) -> Option<String> {
+    match shell {
+        "bash" => Some(bash()),
+        "zsh" => Some(zsh()),
+        "fish" => Some(fish()),
+        _ => None,
+    }
+}
+
+fn value(flag: &Flag) -> Value {
+    let words = flag.choices();
+    match flag.value {
+        _ if !words.is_empty() => Value::Words(words),
+        None => Value::None,
+        Some(_) if flag.is_optional() => Value::None,
+        Some("FILE" | "PATH") => Value::File,
+        Some("DIR") => Value::Folder,
+        Some(_) => Value::Free,
+    }
+}
+
+fn of(row: &Row) -> impl Iterator<Item = &'static Flag> {
+    let command = row.command;
+    FLAGS.iter().filter(move |flag| flag.is_on(command))
+}
+
+/// The words that stand behind a command instead of files.
+fn words(command: Command) -> Option<&'static str> {
+    match command {
+        Command::Completions => Some("bash zsh fish"),
+        Command::Template => Some("list build remove"),
+        Command::Image => Some("initramfs vmlinux"),
+        Command::Doctor | Command::Config | Command::Clean | Command::Man => Some(""),
+        _ => None,
+    }
+}
+
+fn names() -> String {
+    COMMANDS.iter().map(|row| row.name).collect::<Vec<_>>().join(" ")
+}
+
+fn bash() -> String {
+    let mut cases = String::new();
+    for row in &COMMANDS {
+        let long = of(row).map(|flag| format!("--{}", flag.long));
+        let options: Vec<String> = long.chain(["--help".to_owned()]).collect();
+        let what = match words(row.command) {
+            Some(words) => format!("words='{words}'"),
+            None => "words=; files=1".to_owned(),
+        };
+        cases.push_str(&format!(
+            "        {}) options='{}'; {what} ;;\n",
+            row.name,
+            options.join(" ")
+        ));
+    }
+    let mut values = String::new();
+    for flag in FLAGS {
+        let short = flag.short.map(|letter| format!("|-{letter}")).unwrap_or_default();
+        let reply = match value(flag) {
+            Value::None => continue,
+            Value::Words(words) => format!("compgen -W '{}' -- \"$cur\"", words.join(" ")),
+            Value::File => "compgen -f -- \"$cur\"".to_owned(),
+            Value::Folder => "compgen -d -- \"$cur\"".to_owned(),
+            Value::Free => ":".to_owned(),
+        };
+        values.push_str(&format!(
+            "        --{}{short}) mapfile -t COMPREPLY < <({reply}); return ;;\n",
+            flag.long
+        ));
+    }
+    format!(
+        "\
+# bash completions for orca, made by `orca completions bash`
+
+_orca() {{
+    local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}} options words files=
+    COMPREPLY=()
+    if [[ $COMP_CWORD -eq 1 ]]; then
+        mapfile -t COMPREPLY < <(compgen -W '{} help --help --version' -- \"$cur\")
+        return
+    fi
+    # bash takes `--flag=value` apart at the sign
+    if [[ $cur == '=' ]]; then
+        cur=
+    elif [[ $prev == '=' && $COMP_CWORD -gt 2 ]]; then
+        prev=${{COMP_WORDS[COMP_CWORD-2]}}
+    fi
+    case $prev in
+{values}    esac
+    case ${{COMP_WORDS[1]}} in
+{cases}        help) options=; words='{}' ;;
+        *) return ;;
+    esac
+    if [[ $cur == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W \"$options\" -- \"$cur\")
+    elif [[ -n $files ]]; then
+        mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")
+    else
+        mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$cur\")
+    fi
+}}
+
+complete -o filenames -F _orca orca glacic-orca
+",
+        names(),
+        names()
+    )
+}
+
+/// Text inside single quotes of zsh's `_arguments`, where brackets and colons mean something.
+fn zsh_text(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '\'' => out.push_str("'\\''"),
+            '[' | ']' | ':' | '\\' => {
+                out.push('\\');
+                out.push(c);
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn zsh() -> String {
+    let mut commands = String::new();
+    let mut cases = String::new();
+    for row in &COMMANDS {
+        commands.push_str(&format!("        '{}:{}'\n", row.name, zsh_text(row.help)));
+        cases.push_str(&format!("        {})\n            _arguments -s \\\n", row.name));
+        for flag in of(row) {
+            let (help, equals) = (zsh_text(flag.help), if flag.value.is_some() { "=" } else { "" });
+            let tail = match value(flag) {
+                Value::None => String::new(),
+                Value::Words(words) => format!(":{}:({})", flag.long, words.join(" ")),
+                Value::File => format!(":{}:_files", flag.long),
+                Value::Folder => format!(":{}:_files -/", flag.long),
+                Value::Free => format!(":{}: ", flag.long),
+            };
+            let equals = if flag.is_optional() { "=-" } else { equals };
+            let tail = if flag.is_optional() { format!("::{}: ", flag.long) } else { tail };
+            cases.push_str(&format!(
+                "                '*--{}{equals}[{help}]{tail}' \\\n",
+                flag.long
+            ));
+            if let Some(letter) = flag.short {
+                let plus = if flag.value.is_some() { "+" } else { "" };
+                cases.push_str(&format!("                '*-{letter}{plus}[{help}]{tail}' \\\n"));
+            }
+        }
+        let rest = match words(row.command) {
+            Some("") => "'(-)--help[explain the options]'".to_owned(),
+            Some(words) => format!("'(-)--help[explain the options]' '*:word:({words})'"),
+            None => "'(-)--help[explain the options]' '*:file:_files'".to_owned(),
+        };
+        cases.push_str(&format!("                {rest}\n            ;;\n"));
+    }
+    format!(
+        "\
+#compdef orca glacic-orca
+# zsh completions for orca, made by `orca completions zsh`
+
+_orca() {{
+    local -a commands
+    commands=(
+{commands}    )
+    if (( CURRENT == 2 )); then
+        _describe command commands
+        return
+    fi
+    local command=${{words[2]}}
+    shift words
+    (( CURRENT-- ))
+    case $command in
+{cases}    esac
+}}
+
+if [ \"$funcstack[1]\" = _orca ]; then _orca \"$@\"; else compdef _orca orca glacic-orca; fi
+"
+    )
+}
+
+/// Text inside single quotes of fish.
+fn fish_text(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\'', "\\'")
+}
+
+fn fish() -> String {
+    let mut out = String::from(
+        "# fish completions for orca, made by `orca completions fish`\n\n\
+         complete -c orca -f\n",
+    );
+    for row in &COMMANDS {
+        out.push_str(&format!(
+            "complete -c orca -n __fish_use_subcommand -a {} -d '{}'\n",
+            row.name,
+            fish_text(row.help)
+        ));
+        let here = format!("complete -c orca -n '__fish_seen_subcommand_from {}'", row.name);
+        match words(row.command) {
+            Some("") => {}
+            Some(words) => out.push_str(&format!("{here} -a '{words}'\n")),
+            None => out.push_str(&format!("{here} -F\n")),
+        }
+        for flag in of(row) {
+            let short = flag.short.map(|letter| format!(" -s {letter}")).unwrap_or_default();
+            let tail = match value(flag) {
+                Value::None => String::new(),
+                Value::Words(words) => format!(" -x -a '{}'", words.join(" ")),
+                Value::File => " -r -F".to_owned(),
+                Value::Folder => " -x -a '(__fish_complete_directories)'".to_owned(),
+                Value::Free => " -x".to_owned(),
+            };
+            let (long, help) = (flag.long, fish_text(flag.help));
+            out.push_str(&format!("{here} -l {long}{short}{tail} -d '{help}'\n"));
+        }
+        out.push_str(&format!("{here} -s h -l help -d 'explain the options'\n"));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flag_of_every_command_is_in_every_script() {
+        for shell in SHELLS {
+            let text = script(shell).unwrap();
+            for row in &COMMANDS {
+                assert!(text.contains(row.name), "{shell}: {}", row.name);
+            }
+            for flag in FLAGS {
+                let spelt = if shell == "fish" { "-l " } else { "--" };
+                assert!(text.contains(&format!("{spelt}{}", flag.long)), "{shell}: {}", flag.long);
+            }
+            assert!(text.contains("auto") && text.contains("tcg"), "{shell}: no words for --accel");
+        }
+        assert!(script("tcsh").is_none());
+    }
+}

@@ -1,0 +1,112 @@
+//! `orca doctor`: what [`doctor`] finds, as a line each, and a machine that is booted if all else is well.
+
+use crate::cancel;
+use crate::cli::raw::Raw;
+use crate::config::Config;
+use crate::doctor::{self, Finding, State};
+use crate::error::{Error, Result};
+use crate::exit;
+use crate::guest::Guest;
+use crate::machine::{Machine, Shape};
+use crate::report::{paint::safe, plain};
+use crate::setup;
+use agent::wire::{Command, Ended, Kind, Request};
+use crossbeam::channel::RecvTimeoutError;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// How long the agent may take to say its version.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// Examines the host and prints what it found. `complaint` is what is wrong with the settings, where they cannot be used.
+pub fn run(raw: &Raw, complaint: Option<&Error>, version: &str) -> u8 {
+    let found = doctor::examine(raw, complaint);
+    for finding in &found {
+        show(finding);
+    }
+    let mut bad = found.iter().filter(|finding| finding.state == State::Bad).count();
+    if bad == 0 {
+        let tried = match boot(raw, version) {
+            Ok(finding) => finding,
+            Err(error) => Finding::bad("machine", &error),
+        };
+        bad += usize::from(tried.state == State::Bad);
+        show(&tried);
+    }
+    let text = match bad {
+        0 => "\ntests can run here\n".to_owned(),
+        1 => "\none thing keeps tests from running here\n".to_owned(),
+        bad => format!("\n{bad} things keep tests from running here\n"),
+    };
+    plain::out(text.as_bytes());
+    if bad == 0 { exit::GOOD } else { exit::USAGE }
+}
+
+fn show(finding: &Finding) {
+    let word = match finding.state {
+        State::Good => "ok  ",
+        State::Fair => "note",
+        State::Bad => "BAD ",
+    };
+    let mut text = format!("{word} {:12} {}\n", finding.what, safe(&finding.text));
+    if let Some(advice) = &finding.advice {
+        text.push_str(&format!("{:18}-> {}\n", "", safe(advice)));
+    }
+    plain::out(text.as_bytes());
+}
+
+/// The proof: a machine, its agent, and the project mounted in it.
+fn boot(raw: &Raw, version: &str) -> Result<Finding> {
+    let config = Config::new(raw.clone())?;
+    let lab = setup::vms(&config)?;
+    let (_canceller, cancel) = cancel::channel();
+    let said = Mutex::new(Vec::new());
+    let tell = |text| said.lock().map(|mut said| said.push(text)).unwrap_or_default();
+    let shape = Shape { memory_mib: config.memory_mib, cpus: config.cpus, net: config.net };
+    let began = Instant::now();
+    let mut vm = lab.maker.boot(shape, &cancel, &tell).map_err(|trouble| {
+        Error::new(format!("{trouble}")).hint(format!("see the logs in {}", lab.log_dir.display()))
+    })?;
+    let took = began.elapsed().as_secs_f64();
+    let agent = ask_version(vm.guest())?;
+    Box::new(vm).stop();
+    drop(lab);
+    let text = format!("ready in {took:.1} s, its agent is {agent}");
+    let said = said.into_inner().unwrap_or_default();
+    Ok(match said.first() {
+        _ if agent != version => {
+            let advice = "build the image anew with scripts/build-image.sh";
+            Finding::fair("machine", format!("{text}, this orca is {version}"), advice)
+        }
+        Some(why) => Finding::fair("machine", text, why),
+        None => Finding::good("machine", text),
+    })
+}
+
+/// What the guest's process 1 says of itself.
+fn ask_version(guest: &mut Guest) -> Result<String> {
+    let gone = |why: &str| Error::new(format!("the agent did not say its version: {why}"));
+    let line = Command::Exec(b"exec /proc/1/exe --version".to_vec());
+    let id = guest.send(&Request::new(line)).map_err(|e| gone(&crate::error::plain(&e)))?;
+    let deadline = Instant::now() + ANSWER_LIMIT;
+    let mut said = Vec::new();
+    loop {
+        let frame = match guest.inbox().recv_deadline(deadline) {
+            Ok(frame) => frame,
+            Err(RecvTimeoutError::Timeout) => return Err(gone("it took too long")),
+            Err(RecvTimeoutError::Disconnected) => return Err(gone("it is gone")),
+        };
+        match frame.kind {
+            Kind::Stdout if said.len() < 100 => said.extend(frame.payload),
+            Kind::Reply if frame.id == id && is_end(&frame.payload) => {
+                let said = String::from_utf8_lossy(&said);
+                return Ok(said.trim().trim_start_matches("agent ").to_owned());
+            }
+            _ => {}
+        }
+    }
+}
+
+fn is_end(reply: &[u8]) -> bool {
+    Ended::parse(&String::from_utf8_lossy(reply)).is_some()
+}

@@ -1,0 +1,36 @@
+//! `orca completions` and `orca man`: what derives from the tables of commands and options.
+
+use crate::cli::completions::{SHELLS, script};
+use crate::cli::man;
+use crate::cli::suggest::nearest;
+use crate::error::{Error, Result};
+use crate::exit;
+use crate::report::plain;
+use std::ffi::OsString;
+
+/// Prints the completions for the shell that is named.
+///
+/// # Errors
+/// No shell, or one that there are none for.
+pub fn completions(words: &[OsString]) -> Result<u8> {
+    let names: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    let [name] = &names[..] else {
+        return Err(Error::new("`orca completions` takes the name of one shell")
+            .hint(format!("say one of {}", SHELLS.join(", "))));
+    };
+    let Some(text) = script(name) else {
+        let hint = match nearest(name, SHELLS) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there are some for {}", SHELLS.join(", ")),
+        };
+        return Err(Error::new(format!("no completions for `{name}`")).hint(hint));
+    };
+    plain::out(text.as_bytes());
+    Ok(exit::GOOD)
+}
+
+/// Prints the manual page.
+pub fn man(version: &str) -> u8 {
+    plain::out(man::page(version).as_bytes());
+    exit::GOOD
+}

@@ -1,0 +1,224 @@
+//! `orca watch`: `orca test` again and again, on what a changed file touches.
+//!
+//! Each run is a child of its own, so that it is exactly what `orca test` is. A change while one runs cuts it: what it would have said
+//! is out of date, and its tests run again together with what has been touched since.
+
+use crate::cli::raw::Source;
+use crate::config::Config;
+use crate::discover::{Test, discover};
+use crate::error::{Error, Result, plain as plain_io};
+use crate::report::plain;
+use crate::touch::touched;
+use crate::watcher::Watcher;
+use crate::{signals, sys};
+use agent::wire::Share;
+use crossbeam::channel::{Receiver, bounded, never, select};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use signal_hook::consts::SIGINT;
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// How long files must have been quiet: editors and checkouts touch several, one after the other.
+const QUIET: Duration = Duration::from_millis(150);
+/// The most tests that are named one by one on a run's command line.
+const NAMED_MAX: usize = 1000;
+
+/// Runs tests until a signal ends it.
+///
+/// # Errors
+/// A project without tests; a host without threads.
+pub fn run(config: &Config) -> Result<u8> {
+    let tests = discover(&config.root, &config.paths())?;
+    let fail = |e: std::io::Error| Error::new(format!("cannot watch: {}", plain_io(&e)));
+    let signals = signals::listen()?;
+    let watcher = Watcher::start(&config.root).map_err(fail)?;
+    let mut watch = Watch { config, own: own_files(config), due: tests, child: None };
+    watch.start()?;
+    let mut changed: Vec<PathBuf> = Vec::new();
+    loop {
+        let ended = watch.child.as_ref().map_or_else(never, |child| child.ended.clone());
+        let quiet = if changed.is_empty() { never() } else { crossbeam::channel::after(QUIET) };
+        select! {
+            recv(watcher.changes) -> path => match path {
+                Ok(path) if watch.counts(&path) => changed.push(path),
+                Ok(_) => {}
+                Err(_) => return Err(Error::new("cannot watch: the watcher has ended")),
+            },
+            recv(quiet) -> _ => watch.changed(std::mem::take(&mut changed))?,
+            recv(ended) -> _ => watch.ended(),
+            recv(signals) -> signal => {
+                let signal = signal.unwrap_or(SIGINT);
+                watch.end(signal, &signals);
+                signals::die_of(signal)
+            }
+        }
+    }
+}
+
+struct Watch<'a> {
+    config: &'a Config,
+    /// Files that runs write.
+    own: Vec<PathBuf>,
+    /// What the current run runs; when it has ended, nothing.
+    due: Vec<Test>,
+    child: Option<Child>,
+}
+
+/// A run.
+struct Child {
+    pid: Pid,
+    /// Closed when it has been waited for.
+    ended: Receiver<std::convert::Infallible>,
+}
+
+impl Watch<'_> {
+    /// Whether a change of this file is somebody's work, and not a run's.
+    fn counts(&self, path: &Path) -> bool {
+        let raw = &self.config.raw;
+        let tests_write = raw.local == Some(true) || raw.share == Some(Share::Rw);
+        if tests_write && self.child.is_some() {
+            return false;
+        }
+        let full = self.config.root.join(path);
+        !self.own.iter().any(|own| full.starts_with(own))
+    }
+
+    /// Begins a run of what `changed` touches, and of what the run that this cuts was about.
+    fn changed(&mut self, changed: Vec<PathBuf>) -> Result<()> {
+        let changed = not_ignored(&self.config.root, changed);
+        // A word that names nothing any more, in the middle of a rename, is no reason to end.
+        let Ok(tests) = discover(&self.config.root, &self.config.paths()) else { return Ok(()) };
+        let found = touched(&self.config.root, &tests, &changed);
+        if found.is_empty() {
+            return Ok(());
+        }
+        let what = match &changed[..] {
+            [one] => one.display().to_string(),
+            more => format!("{} files", more.len()),
+        };
+        if let Some(child) = self.child.take() {
+            // One that has ended meanwhile is as good.
+            let _ = kill(child.pid, Signal::SIGINT);
+            let _ = child.ended.recv();
+        }
+        let again = |test: &Test| self.due.contains(test) || found.contains(test);
+        self.due = tests.into_iter().filter(|test| again(test)).collect();
+        let count = self.due.len();
+        let plural = if count == 1 { "" } else { "s" };
+        plain::err(format!("\norca: {what} changed, {count} test{plural} to run\n").as_bytes());
+        self.start()
+    }
+
+    fn start(&mut self) -> Result<()> {
+        let fail = |e: std::io::Error| Error::new(format!("cannot run tests: {}", plain_io(&e)));
+        let mut command = Command::new(std::env::current_exe().map_err(fail)?);
+        command.arg0("orca").arg("test").args(options(self.config)).args(self.names()?);
+        sys::die_with_parent(&mut command); // this is the main thread, which lives as long as the process
+        let mut child = command.spawn().map_err(fail)?;
+        let pid = Pid::from_raw(child.id().cast_signed());
+        let (running, ended) = bounded(0);
+        let wait = move || {
+            let _running: crossbeam::channel::Sender<std::convert::Infallible> = running;
+            let _ = child.wait(); // its status is in what it has printed
+        };
+        std::thread::Builder::new().name("run".into()).spawn(wait).map_err(fail)?;
+        self.child = Some(Child { pid, ended });
+        Ok(())
+    }
+
+    fn names(&self) -> Result<Vec<OsString>> {
+        let all = discover(&self.config.root, &self.config.paths())?;
+        if self.due.len() == all.len() || self.due.len() > NAMED_MAX {
+            return Ok(self.config.raw.words.clone());
+        }
+        Ok(self.due.iter().map(|test| self.config.root.join(&test.path).into()).collect())
+    }
+
+    fn ended(&mut self) {
+        self.child = None;
+        self.due.clear();
+        plain::err(b"orca: waiting for changes; Ctrl-C ends\n");
+    }
+
+    /// Waits for the run to end. A Ctrl-C has reached it as well; any other signal, and a second one, is passed on as one.
+    fn end(&mut self, first: i32, signals: &Receiver<i32>) {
+        let Some(child) = self.child.take() else { return };
+        if first != SIGINT {
+            let _ = kill(child.pid, Signal::SIGINT);
+        }
+        loop {
+            select! {
+                recv(child.ended) -> _ => return,
+                recv(signals) -> _ => {
+                    let _ = kill(child.pid, Signal::SIGINT);
+                }
+            }
+        }
+    }
+}
+
+/// What was typed, but for the paths.
+fn options(config: &Config) -> Vec<OsString> {
+    let typed = config.raw.given.iter().filter(|given| given.source == Source::Line);
+    let spell = |given: &crate::cli::raw::Given| {
+        let mut option = OsString::from(format!("--{}", given.flag));
+        if !given.value.is_empty() {
+            option.push("=");
+            option.push(&given.value);
+        }
+        option
+    };
+    typed.map(spell).collect()
+}
+
+/// The files and folders that runs write to, where they may be in the project.
+fn own_files(config: &Config) -> Vec<PathBuf> {
+    let raw = &config.raw;
+    let named = [&raw.json, &raw.junit, &raw.log_dir].into_iter().flatten();
+    let full = named.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+    let dirs = [config.state.clone(), config.cache.clone()];
+    full.chain(dirs).map(|path| resolve(&path)).collect()
+}
+
+/// With links resolved, as far as it exists: the project's root is so.
+fn resolve(path: &Path) -> PathBuf {
+    match (path.parent(), path.file_name()) {
+        (Some(dir), Some(name)) => {
+            std::fs::canonicalize(path).unwrap_or_else(|_| resolve(dir).join(name))
+        }
+        _ => path.to_owned(),
+    }
+}
+
+/// Without what git ignores; everything where there is no git, or no repository.
+fn not_ignored(root: &Path, changed: Vec<PathBuf>) -> Vec<PathBuf> {
+    ignored(root, &changed).map_or(changed.clone(), |ignored| {
+        changed.into_iter().filter(|path| !ignored.contains(path)).collect()
+    })
+}
+
+fn ignored(root: &Path, changed: &[PathBuf]) -> Option<Vec<PathBuf>> {
+    let mut git = Command::new("git")
+        .args(["check-ignore", "-z", "--stdin"])
+        .current_dir(root)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let list: Vec<&[u8]> = changed.iter().map(|path| path.as_os_str().as_bytes()).collect();
+    let list = [list.join(&0), vec![0]].concat();
+    let mut input = git.stdin.take()?;
+    // Apart, so that neither end waits for the other.
+    let writer = std::thread::spawn(move || input.write_all(&list));
+    let out = git.wait_with_output().ok()?;
+    let _ = writer.join();
+    let paths = out.stdout.split(|&byte| byte == 0).filter(|path| !path.is_empty());
+    Some(paths.map(|path| PathBuf::from(OsStr::from_bytes(path))).collect())
+}

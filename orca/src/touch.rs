@@ -1,0 +1,169 @@
+//! Which tests a changed file touches.
+//!
+//! A test is touched by itself, and by every file below `t/` that it names: a helper that it sources, a program that it starts, data
+//! that it reads. "Names" is meant literally: the file's name stands in the text of the test, or in that of a file that the test names.
+//! That finds too much rather than too little, knows no shell grammar, and a comment `# uses table.csv` is all that a name put together
+//! at run time needs. Whatever nobody names may matter to anybody, and touches all.
+
+use crate::discover::{TEST_DIR, Test};
+use memchr::memmem;
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The most of a file that is searched for names, in bytes.
+const SEARCHED: usize = 1 << 20;
+
+/// Those of `tests` that a change of `changed` touches, in their order. Paths are relative to `root`.
+pub fn touched(root: &Path, tests: &[Test], changed: &[PathBuf]) -> Vec<Test> {
+    let known: HashSet<&Path> = tests.iter().map(|test| test.path.as_path()).collect();
+    let mut hit: HashSet<PathBuf> = HashSet::new();
+    let mut files: Option<Vec<(PathBuf, Vec<u8>)>> = None;
+    for path in changed {
+        if known.contains(path.as_path()) {
+            hit.insert(path.clone());
+            continue;
+        }
+        if is_test(path) {
+            continue; // one that is gone, or was not asked for
+        }
+        if !path.starts_with(TEST_DIR) {
+            return tests.to_vec();
+        }
+        let files = files.get_or_insert_with(|| texts(root));
+        let found = users(files, path);
+        if found.is_empty() {
+            return tests.to_vec();
+        }
+        hit.extend(found);
+    }
+    tests.iter().filter(|test| hit.contains(&test.path)).cloned().collect()
+}
+
+fn is_test(path: &Path) -> bool {
+    path.starts_with(TEST_DIR) && path.to_string_lossy().ends_with(crate::discover::TEST_SUFFIX)
+}
+
+/// Every test that names the file at `path`, or names one that does.
+fn users(files: &[(PathBuf, Vec<u8>)], path: &Path) -> HashSet<PathBuf> {
+    let mut seen = HashSet::from([path.to_owned()]);
+    let mut left = vec![path.to_owned()];
+    let mut found = HashSet::new();
+    while let Some(path) = left.pop() {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        for (user, text) in files {
+            if !names(text, name) || !seen.insert(user.clone()) {
+                continue;
+            }
+            if is_test(user) {
+                found.insert(user.clone()); // nobody sources a test
+            } else {
+                left.push(user.clone());
+            }
+        }
+    }
+    found
+}
+
+/// Whether `name` stands in `text` as a whole: `lib.sh` is not in `zlib.sh`, nor in `lib.sh.old`.
+fn names(text: &[u8], name: &[u8]) -> bool {
+    let inside = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
+    !name.is_empty()
+        && memmem::find_iter(text, name).any(|at| {
+            let before = text[..at].last().is_some_and(inside);
+            let rest = &text[at + name.len()..];
+            // A full stop may end a sentence.
+            let after = match rest {
+                [b'.', next, ..] => inside(next),
+                [next, ..] => *next != b'.' && inside(next),
+                [] => false,
+            };
+            !before && !after
+        })
+}
+
+/// Every file below `t/`, with the beginning of its text. What cannot be read names nothing.
+fn texts(root: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut left = vec![PathBuf::from(TEST_DIR)];
+    while let Some(dir) = left.pop() {
+        for entry in fs::read_dir(root.join(&dir)).into_iter().flatten().flatten() {
+            let path = dir.join(entry.file_name());
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => left.push(path),
+                Ok(_) => {
+                    let mut text = fs::read(root.join(&path)).unwrap_or_default();
+                    text.truncate(SEARCHED);
+                    found.push((path, text));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Project(PathBuf);
+
+    impl Drop for Project {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    fn project(files: &[(&str, &str)]) -> (Project, Vec<Test>) {
+        let root = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-touch-XXXXXX")).unwrap();
+        for (path, text) in files {
+            let full = root.join(path);
+            fs::create_dir_all(full.parent().unwrap()).unwrap();
+            fs::write(full, text).unwrap();
+        }
+        let tests = crate::discover::discover(&root, &[]).unwrap();
+        (Project(root), tests)
+    }
+
+    #[test]
+    fn a_file_touches_those_that_name_it() {
+        let (project, tests) = project(&[
+            ("t/lib.sh", ""),
+            ("t/zlib.sh", ""),
+            ("t/net.sh", ". \"${0%/*}/../lib.sh\""),
+            ("t/a/one_test.sh", ". \"${0%/*}/../net.sh\""),
+            ("t/a/two_test.sh", ". \"${0%/*}/../lib.sh\"\nread -r x <t/a/table.csv"),
+            ("t/a/table.csv", ""),
+            ("t/a/orphan.txt", ""),
+            ("t/b/three_test.sh", ". ../zlib.sh # not lib.sh.old"),
+            ("src/main.c", ""),
+        ]);
+        let check = |changed: &[&str], expected: &[&str]| {
+            let changed: Vec<PathBuf> = changed.iter().map(PathBuf::from).collect();
+            let got: Vec<String> =
+                touched(&project.0, &tests, &changed).iter().map(Test::display).collect();
+            assert_eq!(got, expected, "{changed:?}");
+        };
+        let all = ["t/a/one_test.sh", "t/a/two_test.sh", "t/b/three_test.sh"];
+        check(&["t/a/one_test.sh"], &all[..1]);
+        check(&["t/net.sh"], &all[..1]);
+        check(&["t/lib.sh"], &all[..2]);
+        check(&["t/zlib.sh"], &all[2..]);
+        check(&["t/a/table.csv", "t/b/three_test.sh"], &all[1..]);
+        check(&["t/a/gone_test.sh"], &[]);
+        check(&["t/a/orphan.txt"], &all);
+        check(&["src/main.c"], &all);
+        check(&[], &[]);
+    }
+
+    #[test]
+    fn a_circle_ends() {
+        let (project, tests) = project(&[
+            ("t/a.sh", ". t/b.sh"),
+            ("t/b.sh", ". t/a.sh"),
+            ("t/x_test.sh", "sh t/a.sh."),
+        ]);
+        assert_eq!(touched(&project.0, &tests, &["t/b.sh".into()]), tests);
+    }
+}

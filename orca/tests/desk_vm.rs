@@ -1,0 +1,142 @@
+//! Looking into real machines. Built with `--features vm`; needs the image in `build/`.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
+
+#[expect(dead_code, reason = "the table of verdicts is for other tests")]
+mod kit;
+#[path = "kit/pty.rs"]
+mod pty;
+
+use kit::{Project, Ran};
+use pty::Terminal;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+fn project() -> Project {
+    let project = Project::new();
+    let t = Path::new(env!("CARGO_MANIFEST_DIR")).join("../t");
+    for name in ["lib.sh", "net.sh"] {
+        project.file(&format!("t/{name}"), &fs::read_to_string(t.join(name)).unwrap());
+    }
+    fs::create_dir(project.root().join("tmp")).unwrap();
+    project
+}
+
+fn command(project: &Project, args: &[&str]) -> Command {
+    let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("../build");
+    let mut command = project.command(args);
+    command
+        .env("ORCA_KERNEL", build.join("vmlinux"))
+        .env("ORCA_INITRD", build.join("initramfs"))
+        .env("ORCA_ROOTFS", build.join("rootfs.ext4"))
+        .env("TMPDIR", project.root().join("tmp"))
+        .stdin(Stdio::null());
+    command
+}
+
+fn leftovers(project: &Project) -> usize {
+    fs::read_dir(project.root().join("tmp")).unwrap().count()
+}
+
+/// A firewall that drops what it should let through, with everything that lib.sh and net.sh would clear away.
+const FIREWALL: &str = r#"#!/bin/sh
+# orca: memory=640M
+. "${0%/*}/net.sh"
+skip_unless_net nft
+plan 1
+ns_add server
+echo 'table inet fw { chain in { type filter hook input priority 0; tcp dport 80 counter drop; }; }' >"$T/rules"
+must in_ns server nft -f "$T/rules"
+start sleeper sleep 1000
+echo "$pid" >"$T/pid"
+ok 'web traffic passes' false
+"#;
+
+#[test]
+fn the_rules_that_failed_are_still_there_to_look_at() {
+    let project = project();
+    project.test("fw", FIREWALL).test("good", "echo 1..1; echo ok 1");
+    let mut terminal = Terminal::start(command(&project, &["test", "-j1", "--shell-on-fail"]));
+    terminal.expect("not ok 1 - web traffic passes").expect("as t/fw_test.sh left it");
+    terminal.types("ns=$(ip netns list | cut -d' ' -f1); ip netns exec $ns nft list ruleset");
+    terminal.expect("tcp dport 80 counter packets 0 bytes 0 drop");
+    terminal.types("cat $TMPDIR/orca-test.*/rules | head -c 13; kill -0 $(cat $TMPDIR/*/pid) && echo ' is-'\"alive\"");
+    terminal.expect("table inet fw").expect("is-alive");
+    terminal.types("exit").expect("1 passed, 1 failed");
+    assert_eq!(terminal.end().code(), Some(1));
+    assert_eq!(leftovers(&project), 0);
+}
+
+#[test]
+fn a_test_can_be_run_by_hand_and_others_can_look() {
+    let project = project();
+    project.test("fw", FIREWALL);
+    let mut terminal = Terminal::start(command(&project, &["run", "--test", "t/fw_test.sh"]));
+    terminal.expect("sh t/fw_test.sh").expect("# ");
+    terminal
+        .types("sh $ORCA_TEST")
+        .expect("not ok 1 - web traffic passes")
+        .expect("kept as it was");
+    let look = "awk '/MemTotal/ { print ($2 > 530000) }' /proc/meminfo; ip netns list | wc -l; cat /tmp/orca-test.*/pid | wc -l";
+    let ran = Ran::from(command(&project, &["shell", "--", "sh", "-c", look]).output().unwrap());
+    ran.exits(0);
+    assert_eq!(ran.out, "1\n1\n1\n");
+    terminal.types("exit 5");
+    assert_eq!(terminal.end().code(), Some(5));
+    assert_eq!(leftovers(&project), 0);
+}
+
+/// One packet of gdb's protocol there, one back.
+fn gdb(stream: &mut UnixStream, packet: &str) -> String {
+    let sum = packet.bytes().fold(0_u8, u8::wrapping_add);
+    stream.write_all(format!("+${packet}#{sum:02x}").as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    let mut byte = [0];
+    while answer.len() < 3 || answer[answer.len() - 3] != b'#' {
+        stream.read_exact(&mut byte).unwrap();
+        answer.push(byte[0]);
+    }
+    String::from_utf8_lossy(&answer).trim_start_matches(['+', '$']).to_owned()
+}
+
+#[test]
+fn a_machine_waits_for_its_debugger_and_its_command_line_is_kept() {
+    let project = project();
+    let mut child =
+        command(&project, &["run", "--gdb", "--log-dir", "logs", "--", "cat", "/proc/cmdline"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let line = said.find(|line| line.contains("target remote")).unwrap();
+    let socket = line.split("target remote ").nth(1).unwrap().trim_end_matches('\'');
+    let socket = PathBuf::from(socket);
+    let mut stream = loop {
+        match UnixStream::connect(&socket) {
+            Ok(stream) => break stream,
+            Err(_) => std::thread::sleep(Duration::from_millis(10)), // QEMU tells nobody that it listens
+        }
+    };
+    let stopped = gdb(&mut stream, "?");
+    assert!(stopped.starts_with('T') || stopped.starts_with('S'), "{stopped}");
+    stream.write_all(b"+$c#63").unwrap();
+    let ran = Ran::from(child.wait_with_output().unwrap());
+    ran.exits(0).says("nokaslr");
+    let kept = fs::read_to_string(project.root().join("logs/vm1.command")).unwrap();
+    assert!(kept.contains("-gdb unix:") && kept.contains("qemu-system"), "{kept}");
+    assert_eq!(leftovers(&project), 0);
+}
+
+#[test]
+fn the_doctor_tries_a_machine() {
+    let project = project();
+    project.test("good", "echo 1..1; echo ok 1");
+    let ran = Ran::from(command(&project, &["doctor"]).output().unwrap());
+    ran.exits(0).says("its agent is 0.").says("tests can run here").never_says("BAD");
+    assert_eq!(leftovers(&project), 0);
+}
