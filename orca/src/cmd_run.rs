@@ -11,7 +11,7 @@ use crate::report::plain;
 use crate::session::{self, End};
 use crate::setup;
 use crate::trouble::Trouble;
-use crate::{exit, signals};
+use crate::{exit, host, signals};
 use crossbeam::channel::{Receiver, bounded, select};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -31,7 +31,9 @@ pub fn run(config: &Config) -> Result<u8> {
         let append = config.raw.append.get_or_insert_default();
         *append = format!("{words} {append}").trim_end().to_owned();
     }
+    host::open_files(1, host::Kind::Virtual)?;
     let lab = setup::vms(&config)?;
+    host::room_for_disks(lab.run_dir.path(), 1)?;
     if config.raw.print_command {
         plain::out(format!("{}\n", lab.maker.command_line()).as_bytes());
         return Ok(exit::GOOD);

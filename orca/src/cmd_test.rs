@@ -2,12 +2,14 @@
 
 use crate::cancel;
 use crate::cli::raw::Format;
+use crate::clock;
 use crate::conductor::{self, Conductor, Ended, Limits, State};
 use crate::config::Config;
 use crate::discover::discover;
 use crate::error::{Error, Result, plain};
 use crate::event::{Event, Start};
 use crate::exit;
+use crate::host;
 use crate::machine::stock::Stock;
 use crate::machine::{Maker, Order, Shape};
 use crate::plan::{Defaults, Plan, Planned};
@@ -18,11 +20,11 @@ use crate::report::json::Json;
 use crate::report::junit::Junit;
 use crate::report::paint::Paint;
 use crate::report::plain;
+use crate::report::saved::{Fault, Saved};
 use crate::setup::{self, Lab};
 use crate::signals;
 use crossbeam::channel::unbounded;
 use std::ffi::OsString;
-use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -38,7 +40,14 @@ pub fn run(config: &Config) -> Result<u8> {
         plain::error("orca", &error.hint("a test is called t/…/NAME_test.sh"));
         return Ok(exit::NOTHING);
     }
+    let workers = config.jobs.min(tests.len());
+    let local = config.raw.local == Some(true);
+    host::open_files(workers, if local { host::Kind::Local } else { host::Kind::Virtual })?;
+    clock::keep();
     let lab = setup::lab(config)?;
+    if !local {
+        host::room_for_disks(lab.run_dir.path(), workers)?;
+    }
     let defaults = Defaults {
         timeout: config.timeout,
         factor: lab.factor,
@@ -47,13 +56,16 @@ pub fn run(config: &Config) -> Result<u8> {
         cpus: config.cpus,
     };
     let plan = Plan::new(&config.root, tests, defaults)?;
-    let workers = config.jobs.min(plan.tests.len());
     check_socket(config, workers)?;
-    let ended = conduct(config, &plan, &lab, workers)?;
+    let (reporters, faults) = reporters(config)?;
+    let ended = conduct(config, &plan, &lab, workers, reporters)?;
     drop(lab);
-    match ended.signal {
-        Some(signal) => signals::die_of(signal),
-        None => Ok(exit::status(&ended.tally)),
+    let faults: Vec<&Error> = faults.iter().filter_map(|fault| fault.get()).collect();
+    faults.iter().for_each(|error| plain::error("orca", error));
+    match (ended.signal, exit::status(&ended.tally)) {
+        (Some(signal), _) => signals::die_of(signal),
+        (None, exit::GOOD) if !faults.is_empty() => Ok(exit::USAGE), // whoever wanted the report has none
+        (None, status) => Ok(status),
     }
 }
 
@@ -62,8 +74,8 @@ fn conduct(
     plan: &Plan,
     lab: &Lab<Arc<dyn Maker>>,
     workers: usize,
+    mut reporters: Vec<Box<dyn Reporter>>,
 ) -> Result<Ended> {
-    let mut reporters = reporters(config)?;
     let signals = signals::listen()?;
     let (canceller, cancel) = cancel::channel();
     let (jobs, queue) = unbounded();
@@ -98,11 +110,13 @@ fn conduct(
     Ok(conductor::run(conductor, state, start))
 }
 
-fn reporters(config: &Config) -> Result<Vec<Box<dyn Reporter>>> {
-    let create = |path: &Path| {
-        File::create(path).map_err(|e| Error::io("write", path, &e).hint("name a writable file"))
-    };
+/// Reporters, and what may come to be wrong with those that write files.
+type Reports = (Vec<Box<dyn Reporter>>, Vec<Fault>);
+
+/// The reports that were asked for.
+fn reporters(config: &Config) -> Result<Reports> {
     let mut found: Vec<Box<dyn Reporter>> = Vec::new();
+    let mut faults = Vec::new();
     match config.raw.format.unwrap_or_default() {
         Format::Human => {
             found.push(Box::new(Human::new(Paint { on: config.colors() }, volume(config))));
@@ -110,13 +124,16 @@ fn reporters(config: &Config) -> Result<Vec<Box<dyn Reporter>>> {
         Format::Json => found.push(Box::new(Json::new(plain::Out))),
     }
     if let Some(path) = &config.raw.json {
-        found.push(Box::new(Json::new(create(path)?)));
+        let (file, fault) = Saved::create(path)?;
+        found.push(Box::new(Json::new(file)));
+        faults.push(fault);
     }
     if let Some(path) = &config.raw.junit {
-        let report = Junit::new(create(path)?).map_err(|e| Error::io("write", path, &e))?;
-        found.push(Box::new(report));
+        let (file, fault) = Saved::create(path)?;
+        found.push(Box::new(Junit::new(file).map_err(|e| Error::io("write", path, &e))?));
+        faults.push(fault);
     }
-    Ok(found)
+    Ok((found, faults))
 }
 
 fn make_jobs(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Job> {

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod cli;
+mod clock;
 mod cmd_list;
 mod cmd_run;
 mod cmd_template;
@@ -14,6 +15,7 @@ mod event;
 mod exit;
 mod guest;
 mod header;
+mod host;
 mod image;
 mod logdir;
 mod machine;

@@ -16,6 +16,7 @@ use crate::qemu::argv::Spec;
 use crate::qemu::files;
 use crate::qemu::overlay::Overlays;
 use crate::qemu::template::Store;
+use crate::qemu::version;
 use crate::report::passthrough;
 use crate::rundir::RunDir;
 use agent::wire::Share;
@@ -87,6 +88,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
     let program = find_program(raw.qemu.as_deref(), arch)?;
     let kernel = raw.kernel.clone().unwrap_or_else(|| config.image_file(arch.row().kernels));
     let initrd = raw.initrd.clone().unwrap_or_else(|| config.image_file(&["initramfs"]));
+    version::check(&program, &config.cache)?;
     files::check_kernel(&kernel, arch)?;
     files::check_initrd(&initrd)?;
     let rootfs = rootfs(config)?;

@@ -15,3 +15,5 @@ pub mod process;
 pub mod qmp;
 pub mod sum;
 pub mod template;
+pub mod version;
+pub mod whole;

@@ -8,6 +8,7 @@ mod live;
 pub mod paint;
 pub mod passthrough;
 pub mod plain;
+pub mod saved;
 
 use crate::event::Event;
 use crate::tally::Tally;
