@@ -208,7 +208,7 @@ fn tests_that_may_not_be_read_are_named() {
     {
         let path = project.root().join(closed);
         let before = fs::metadata(&path).unwrap().permissions();
-        fs::set_permissions(&path, Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o0)).unwrap();
         let mut command = project.command(&["test", "--machine", "local", "--log-dir", "logs"]);
         let ran = Ran::from(without_root(&mut command).output().unwrap());
         fs::set_permissions(&path, before).unwrap();

@@ -166,8 +166,9 @@ fn secrets_travel_over_the_wire_and_the_run_is_private() {
     let ran = finish(child);
     ran.exits(0).never_says("-secret");
     assert!(!ran.err.contains("-secret"), "{}", ran.err);
-    let grep = Command::new("grep").args(["-rl", "e[a-z]*-secret", "logs", "r.json", "r.xml"]);
-    let grep = { grep }.current_dir(lab.root()).output().unwrap();
+    let mut grep = Command::new("grep");
+    grep.args(["-rl", "e[a-z]*-secret", "logs", "r.json", "r.xml"]).current_dir(lab.root());
+    let grep = grep.output().unwrap();
     assert_eq!(String::from_utf8_lossy(&grep.stdout), "");
 }
 
@@ -184,7 +185,7 @@ fn two_runs_in_one_project_and_a_kill_do_not_touch_each_other() {
     third.kill().unwrap();
     assert_eq!(third.wait().unwrap().signal(), Some(9));
     for child in [first, second] {
-        finish(child).exits(0).says("2 passed").never_says("warning");
+        finish(child).exits(0).says("2 passed").never_says("no template").never_says("again");
     }
     lab.orca(&["test", "t/b_test.sh"]).exits(0); // and sweeps what the killed one left
     lab.is_clean();
@@ -204,7 +205,12 @@ fn an_image_replaced_under_a_run_changes_the_next_one() {
     lab.project
         .test("a", "echo 1..1; echo waiting >&2; sleep 4; cat /usr/bin/* >/dev/null; echo ok 1");
     lab.project.test("b", GOOD).test("c", GOOD);
-    let child = lab.start(&["test", "-j1", "--log-dir", "logs"]);
+    let orca = |args: &[&str]| {
+        let mut command = lab.command(args);
+        command.env("XDG_CACHE_HOME", lab.root().join("cache")).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let child = orca(&["test", "-j1", "--log-dir", "logs"]);
     lab.wait_for("logs", "a", "waiting");
     // As scripts/build-image.sh does it: beside the old one, then renamed over it.
     for name in ["vmlinux", "initramfs", "rootfs.ext4"] {
@@ -212,9 +218,9 @@ fn an_image_replaced_under_a_run_changes_the_next_one() {
         fs::rename(lab.image.join("new"), lab.image.join(name)).unwrap();
     }
     finish(child).exits(0).says("3 passed");
-    lab.orca(&["test"]).exits(0).says("3 passed");
+    finish(orca(&["test"])).exits(0).says("3 passed");
     fs::write(lab.image.join("vmlinux"), "half").unwrap();
-    lab.orca(&["test"]).exits(2).complains("is no kernel that QEMU can start");
+    finish(orca(&["test"])).exits(2).complains("is no kernel that QEMU can start");
     lab.is_clean();
 }
 
