@@ -2,6 +2,7 @@
 //! or grows. Built with `--features vm`; `SOAK_TESTS` (40 by default) and `SOAK_SEED` in the environment, see `scripts/soak.sh`.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
+#![expect(clippy::print_stderr, reason = "what was measured is for whoever runs the soak")]
 
 #[expect(dead_code, reason = "the table of verdicts is for others")]
 mod kit;
