@@ -204,7 +204,8 @@ impl Started {
 
     /// Ends a machine that did not get as far as it should, and says why.
     pub(super) fn boot_trouble(&mut self, error: &io::Error, limit: Duration) -> Trouble {
-        let paused = self.paused_by_host();
+        let timed_out = error.kind() == io::ErrorKind::TimedOut;
+        let paused = if timed_out { self.paused_by_host() } else { None };
         let said = self.parts.end();
         let console = self.parts.console.tail();
         if error.kind() == io::ErrorKind::Interrupted {
@@ -215,7 +216,7 @@ impl Started {
             };
         }
         let detail = match (error.kind(), console::death(&console), said) {
-            (io::ErrorKind::TimedOut, ..) if paused.is_some() => paused.unwrap_or_default(),
+            _ if paused.is_some() => paused.unwrap_or_default(),
             (_, Some(death), _) => death.to_owned(),
             (io::ErrorKind::UnexpectedEof, None, Some(said)) => format!("QEMU ended: {said}"),
             (io::ErrorKind::UnexpectedEof, None, None) => {
