@@ -116,16 +116,13 @@ fn an_enemy_in_the_guest_reads_and_writes_nothing_outside() {
          mkdir $at/d; ln -s /etc/passwd $at/t/link; mknod $at/t/node c 1 3; mv $at/t/inside $at/t/moved; done 2>/dev/null\n\
          grep -q 'as it was' $lower/t/inside || printf 'not '; echo ok 2 - the share is as it was\n";
     lab.project.test("enemy", &format!("echo 1..2\n{read}{write}"));
+    // The agent has the port open, and a port is open once: nobody else in the guest can write to it, by any name.
     lab.project.test(
         "port",
-        "echo 1..1; echo ok 1; head -c 100000 /dev/urandom >/dev/virtio-ports/glacic.agent; cat /proc/1/fd/* | head -c 1 >/dev/null; \
-         for fd in /proc/1/fd/*; do case $(readlink $fd) in /dev/vport*) head -c 100000 /dev/urandom >$fd;; esac; done; sleep 100",
+        "echo 1..1; for at in /dev/vport*p1 /dev/virtio-ports/* /proc/1/fd/*; do\n\
+         case $(readlink -f $at) in /dev/vport*) echo garbage >$at && printf 'not ';; esac; done; echo ok 1 - belongs to the agent alone",
     );
-    let ran = lab.orca(&["test", "-j2", "--timeout", "20s"]);
-    let enemy = ran.out.lines().find(|line| line.contains("enemy_test.sh")).unwrap();
-    assert!(enemy.starts_with("PASS") && enemy.contains("2 checks"), "{}", ran.out);
-    let port = ran.out.lines().find(|line| line.contains("port_test.sh")).unwrap();
-    assert!(!port.starts_with("PASS") && !port.starts_with("FLAKY"), "{}", ran.out);
+    lab.orca(&["test", "-j2", "--timeout", "20s"]).exits(0).says("2 test files, 3 checks");
     let mut names: Vec<_> =
         fs::read_dir(lab.root().join("t")).unwrap().map(|e| e.unwrap().file_name()).collect();
     names.sort();
