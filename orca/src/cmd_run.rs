@@ -14,7 +14,7 @@ use crate::report::plain;
 use crate::session::{self, End, Env};
 use crate::setup::{self, Lab};
 use crate::trouble::Trouble;
-use crate::{exit, signals};
+use crate::{exit, host, signals};
 use crossbeam::channel::{Receiver, bounded, select};
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -46,7 +46,9 @@ pub fn run(config: &Config) -> Result<u8> {
         Some(path) => Some(ByHand::prepare(&path, &mut config)?),
         None => None,
     };
+    host::open_files(1, host::Kind::Virtual)?;
     let lab = setup::vms(&config)?;
+    host::room_for_disks(lab.run_dir.path(), 1)?;
     if config.raw.print_command {
         plain::out(format!("{}\n", lab.maker.command_line()).as_bytes());
         return Ok(exit::GOOD);

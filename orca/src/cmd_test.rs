@@ -3,6 +3,7 @@
 use crate::cancel;
 use crate::choose::{Chosen, choose};
 use crate::cli::raw::{Artifacts, Format};
+use crate::clock;
 use crate::conductor::{self, Conductor, Ended, Entry, Limits, State};
 use crate::config::Config;
 use crate::day::Day;
@@ -10,6 +11,7 @@ use crate::error::{Error, Result, plain};
 use crate::event::{Event, Start};
 use crate::exit;
 use crate::history::{History, Journal};
+use crate::host;
 use crate::keep::{Keeper, Wish};
 use crate::logdir;
 use crate::machine::stock::Stock;
@@ -23,12 +25,12 @@ use crate::report::junit::Junit;
 use crate::report::paint::Paint;
 use crate::report::plain;
 use crate::report::record::Record;
+use crate::report::saved::{Fault, Saved};
 use crate::setup::{self, Lab};
 use crate::signals;
 use crate::tty;
 use crossbeam::channel::unbounded;
 use std::ffi::OsString;
-use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -56,6 +58,10 @@ pub fn run(config: &Config) -> Result<u8> {
             return Ok(exit::NOTHING);
         }
     };
+    let local = config.raw.local == Some(true);
+    let kind = if local { host::Kind::Local } else { host::Kind::Virtual };
+    host::open_files(config.jobs.min(tests.len()), kind)?;
+    clock::keep();
     let lab = setup::lab(config)?;
     let defaults = Defaults {
         timeout: config.timeout,
@@ -72,12 +78,19 @@ pub fn run(config: &Config) -> Result<u8> {
     let mut plan = Plan::new(&config.root, tests, &defaults, &history, seed)?;
     plan.warnings.extend(damage);
     let workers = config.jobs.min(at_once(config, &plan));
+    if !local {
+        host::room_for_disks(lab.run_dir.path(), workers)?;
+    }
     check_socket(config, workers)?;
-    let ended = conduct(config, &plan, &lab, &history, (workers, seed, wish))?;
+    let (reporters, faults) = reporters(config, &lab.log_dir)?;
+    let ended = conduct(config, &plan, &lab, &history, (workers, seed, wish), reporters)?;
     drop(lab);
-    match ended.signal {
-        Some(signal) => signals::die_of(signal),
-        None => Ok(exit::status(&ended.tally)),
+    let faults: Vec<&Error> = faults.iter().filter_map(|fault| fault.get()).collect();
+    faults.iter().for_each(|error| plain::error("orca", error));
+    match (ended.signal, exit::status(&ended.tally)) {
+        (Some(signal), _) => signals::die_of(signal),
+        (None, exit::GOOD) if !faults.is_empty() => Ok(exit::USAGE), // whoever wanted the report has none
+        (None, status) => Ok(status),
     }
 }
 
@@ -117,12 +130,12 @@ fn conduct(
     lab: &Lab<Arc<dyn Maker>>,
     history: &History,
     (workers, seed, wish): (usize, Option<u64>, Option<Wish>),
+    mut reporters: Vec<Box<dyn Reporter>>,
 ) -> Result<Ended> {
     let mut warnings: Vec<&str> =
         lab.warnings.iter().chain(&plan.warnings).map(String::as_str).collect();
     let journal = journal(config, history).map_err(|error| format!("no history is kept: {error}"));
     warnings.extend(journal.as_ref().err().map(String::as_str));
-    let mut reporters = reporters(config, &lab.log_dir)?;
     let signals = signals::listen()?;
     let (canceller, cancel) = cancel::channel();
     let (jobs, queue) = unbounded();
@@ -200,26 +213,34 @@ fn wish(config: &Config) -> Result<Option<Wish>> {
     }
 }
 
-fn reporters(config: &Config, log_dir: &Path) -> Result<Vec<Box<dyn Reporter>>> {
-    let create = |path: &Path| {
-        File::create(path).map_err(|e| Error::io("write", path, &e).hint("name a writable file"))
-    };
+/// Reporters, and what may come to be wrong with those that write files.
+type Reports = (Vec<Box<dyn Reporter>>, Vec<Fault>);
+
+/// The reports that were asked for.
+fn reporters(config: &Config, log_dir: &Path) -> Result<Reports> {
     let mut found: Vec<Box<dyn Reporter>> = Vec::new();
+    let mut faults = Vec::new();
     match config.raw.format.unwrap_or_default() {
         Format::Human => {
             found.push(Box::new(Human::new(Paint { on: config.colors() }, volume(config))));
         }
         Format::Json => found.push(Box::new(Json::new(plain::Out))),
     }
-    found.push(Box::new(Json::new(create(&log_dir.join(RESULTS))?)));
+    // The run's own is there for later; a run that cannot keep it is as good.
+    if let Ok((file, _)) = Saved::create(&log_dir.join(RESULTS)) {
+        found.push(Box::new(Json::new(file)));
+    }
     if let Some(path) = &config.raw.json {
-        found.push(Box::new(Json::new(create(path)?)));
+        let (file, fault) = Saved::create(path)?;
+        found.push(Box::new(Json::new(file)));
+        faults.push(fault);
     }
     if let Some(path) = &config.raw.junit {
-        let report = Junit::new(create(path)?).map_err(|e| Error::io("write", path, &e))?;
-        found.push(Box::new(report));
+        let (file, fault) = Saved::create(path)?;
+        found.push(Box::new(Junit::new(file).map_err(|e| Error::io("write", path, &e))?));
+        faults.push(fault);
     }
-    Ok(found)
+    Ok((found, faults))
 }
 
 fn entries(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Entry> {

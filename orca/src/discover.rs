@@ -5,6 +5,7 @@
 use crate::cli::suggest;
 use crate::error::{Error, Result};
 use crate::glob;
+use crate::quote;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -23,9 +24,9 @@ pub struct Test {
 }
 
 impl Test {
-    /// The path as text for people; what is not UTF-8 is replaced.
+    /// The path as text for people; bytes that are not UTF-8 become `\xNN`, which [`discover`] takes back.
     pub fn display(&self) -> String {
-        self.path.display().to_string()
+        quote::text(self.path.as_os_str().as_bytes())
     }
 }
 
@@ -38,13 +39,7 @@ impl Test {
 pub fn discover(root: &Path, wanted: &[PathBuf]) -> Result<Vec<Test>> {
     let mut found = Vec::new();
     if wanted.is_empty() {
-        let dir = root.join(TEST_DIR);
-        if !dir.is_dir() {
-            let hint = format!(
-                "put tests in `{TEST_DIR}/NAME{TEST_SUFFIX}`, or name another project with --project-root"
-            );
-            return Err(Error::new(format!("there is no `{}`", dir.display())).hint(hint));
-        }
+        check_test_dir(&root.join(TEST_DIR))?;
         walk(root, Path::new(TEST_DIR), &mut found)?;
     }
     for path in wanted {
@@ -55,8 +50,12 @@ pub fn discover(root: &Path, wanted: &[PathBuf]) -> Result<Vec<Test>> {
         let inside = locate(root, path)?;
         if root.join(&inside).is_dir() {
             walk(root, &inside, &mut found)?;
-        } else {
+        } else if is_test_file(root, &inside) {
             found.push(Test { path: inside });
+        } else {
+            let error =
+                format!("`{}` is no test: not a regular file of the project", path.display());
+            return Err(Error::new(error).hint("`orca list` shows all tests"));
         }
     }
     found.sort();
@@ -64,9 +63,25 @@ pub fn discover(root: &Path, wanted: &[PathBuf]) -> Result<Vec<Test>> {
     Ok(found)
 }
 
+fn check_test_dir(dir: &Path) -> Result<()> {
+    let error = match fs::metadata(dir) {
+        Ok(meta) if meta.is_dir() => return Ok(()),
+        Ok(_) => Error::new(format!("`{}` is not a folder", dir.display())),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Error::new(format!("there is no `{}`", dir.display()))
+        }
+        Err(e) => Error::io("read", dir, &e),
+    };
+    Err(error.hint(format!(
+        "put tests in `{TEST_DIR}/NAME{TEST_SUFFIX}`, or name another project with --project-root"
+    )))
+}
+
 fn walk(root: &Path, dir: &Path, found: &mut Vec<Test>) -> Result<()> {
     let full = root.join(dir);
-    let unreadable = |e: std::io::Error| Error::io("read", &full, &e);
+    let unreadable = |e: std::io::Error| {
+        Error::io("read", &full, &e).hint("make it readable, or name the tests that are")
+    };
     for entry in fs::read_dir(&full).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
         let kind = entry.file_type().map_err(unreadable)?;
@@ -109,8 +124,17 @@ fn is_test_file(root: &Path, path: &Path) -> bool {
     fs::canonicalize(root.join(path)).is_ok_and(inside)
 }
 
-/// Turns what the user typed into a path relative to the root.
+/// Turns what the user typed into a path relative to the root. A path that is not there may be one that was copied from a report.
 fn locate(root: &Path, path: &Path) -> Result<PathBuf> {
+    let raw = quote::bytes(path.as_os_str().as_bytes());
+    let raw = Path::new(OsStr::from_bytes(&raw));
+    match locate_as_typed(root, path) {
+        Err(error) if raw != path => locate_as_typed(root, raw).map_err(|_| error),
+        located => located,
+    }
+}
+
+fn locate_as_typed(root: &Path, path: &Path) -> Result<PathBuf> {
     let candidates = candidates(root, path);
     for candidate in &candidates {
         let parent = candidate.parent().and_then(|dir| fs::canonicalize(dir).ok());

@@ -3,6 +3,7 @@
 //! One thread reads; it ends when its peer closes, and its channel disconnecting is how the loss of a guest is seen. Reads have no
 //! timeouts: waiting, with deadlines, happens on the channel.
 
+use crate::clock;
 use agent::wire::{self, Command, Ended, Frame, Kind, Request};
 use crossbeam::channel::{Receiver, Sender, bounded, select};
 use std::convert::Infallible;
@@ -142,7 +143,7 @@ impl Guest {
     }
 
     fn receive(&mut self, deadline: Instant) -> io::Result<Frame> {
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(clock::now());
         let late = || io::Error::new(io::ErrorKind::TimedOut, "the agent did not answer in time");
         // A peer that says something all the time keeps the inbox ready, and the default would never come.
         if left.is_zero() {

@@ -70,9 +70,12 @@ impl Header {
     /// A file that cannot be read, or a setting that is wrong, with its line.
     pub fn read(path: &Path, name: &str) -> Result<Header> {
         let mut head = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head))
-            .map_err(|e| Error::io("read", Path::new(name), &e))?;
+        File::open(path).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head)).map_err(
+            |e| {
+                let hint = "make it readable, or name the tests that are";
+                Error::io("read", Path::new(name), &e).hint(hint)
+            },
+        )?;
         if !head.windows(MARK.len()).any(|bytes| bytes == MARK.as_bytes()) {
             return Ok(Header::default());
         }

@@ -1,4 +1,4 @@
-//! Words as a POSIX shell reads them.
+//! Words as a POSIX shell reads them, and any bytes as text that says which they are.
 
 /// One word, quoted for a POSIX shell where it needs to be.
 pub fn shell_word(word: &[u8]) -> String {
@@ -11,6 +11,54 @@ pub fn shell_word(word: &[u8]) -> String {
     }
 }
 
+/// `bytes` as text: UTF-8 as it is, every other byte as `\xNN`. Two names that differ stay different, which a replacement character
+/// would not do; [`bytes`] is the way back.
+pub fn text(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        out.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|byte| out.push_str(&format!("\\x{byte:02x}")));
+    }
+    out
+}
+
+/// `text` on one line: control characters as `\xNN` too, so that it can be shown, copied and pasted.
+pub fn line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            let mut buffer = [0; 4];
+            c.encode_utf8(&mut buffer)
+                .bytes()
+                .for_each(|byte| out.push_str(&format!("\\x{byte:02x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// The bytes that [`text`] and [`line`] made `\xNN` of, and all others as they are.
+pub fn bytes(shown: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(shown.len());
+    let mut rest = shown;
+    while let Some((&first, behind)) = rest.split_first() {
+        let digits = rest.get(2..4).filter(|_| rest.starts_with(b"\\x"));
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                rest = &rest[4..];
+            }
+            None => {
+                out.push(first);
+                rest = behind;
+            }
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -20,5 +68,23 @@ mod tests {
         assert_eq!(shell_word(b"plain-1.0"), "plain-1.0");
         assert_eq!(shell_word(b""), "''");
         assert_eq!(shell_word(b"it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn any_bytes_become_text_and_come_back() {
+        for name in [
+            &b"plain"[..],
+            b"\xff",
+            b"a\xfe\xffb",
+            "é\n\x1b[2J\u{85}".as_bytes(),
+            b"t/\\x",
+            b"\\xzz",
+        ] {
+            let shown = line(&text(name));
+            assert!(!shown.chars().any(char::is_control), "{shown:?}");
+            assert_eq!(bytes(shown.as_bytes()), name, "{shown:?}");
+        }
+        assert_eq!(text("é\n".as_bytes()), "é\n");
+        assert_ne!(text(b"\xff"), text(b"\xfe"));
     }
 }

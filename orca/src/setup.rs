@@ -16,6 +16,7 @@ use crate::qemu::arch::Arch;
 use crate::qemu::argv::Spec;
 use crate::qemu::overlay::Overlays;
 use crate::qemu::template::Store;
+use crate::qemu::version;
 use crate::report::passthrough;
 use crate::rundir::RunDir;
 use agent::wire::Share;
@@ -95,6 +96,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
     let raw = &config.raw;
     let arch = raw.arch.unwrap_or(Arch::HOST);
     let program = find_program(raw.qemu.as_deref(), arch)?;
+    version::check(&program, &config.cache)?;
     let (kernels, root) = boot::find(config, arch)?;
     let kernel = boot::only_one(kernels)?;
     let choice = accelerator(raw.accel, arch, &program, &config.cache)?;

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 /// The layers of this crate, lowest first. A module may name those of its own layer and below.
 const LAYERS: [&[&str]; 9] = [
     &[
-        "error", "cancel", "rundir", "logdir", "sys", "nursery", "tty", "quote", "signals",
-        "trouble", "mutate", "day", "watcher",
+        "error", "cancel", "clock", "host", "rundir", "logdir", "sys", "nursery", "tty", "quote",
+        "signals", "trouble", "mutate", "day", "watcher",
     ],
     &["event", "tally", "exit", "history"],
     &[

@@ -14,13 +14,18 @@ use crate::qemu::qmp::Qmp;
 use crate::trouble::{Kind, Trouble};
 use agent::wire::{Command, LACKS, Resume, Share};
 use serde_json::Value;
+use signal_hook::consts::{SIGBUS, SIGKILL};
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long QEMU itself may take to start or to answer on QMP, whatever the guest does.
 pub(super) const QEMU_LIMIT: Duration = Duration::from_secs(30);
+/// How long QEMU may take to say whether it has paused the machine.
+const ASK_LIMIT: Duration = Duration::from_secs(2);
 /// Fresh entropy for each guest, in bytes.
 const SEED_BYTES: usize = 64;
 
@@ -123,6 +128,15 @@ pub(super) fn boot(detail: String) -> Trouble {
     Trouble { kind: Kind::Boot, detail, console: "<empty>".to_owned() }
 }
 
+/// The signal that QEMU died of, if it was not ours.
+fn death_of_qemu(status: ExitStatus) -> Option<String> {
+    match status.signal()? {
+        SIGKILL => None,
+        SIGBUS => Some("it died of SIGBUS: no room for the file with its memory".to_owned()),
+        signal => Some(format!("it died of signal {signal}")),
+    }
+}
+
 /// What of a machine has to be ended and cleared away; dropping it does both.
 pub(super) struct Parts {
     process: Process,
@@ -134,9 +148,9 @@ impl Parts {
     /// Ends QEMU, completes the console, and returns what QEMU said on its stderr.
     pub(super) fn end(&mut self) -> Option<String> {
         // A process that cannot be reaped is the kernel's affair.
-        let _ = self.process.kill();
+        let status = self.process.kill().ok();
         self.console.join();
-        self.process.stderr_tail()
+        self.process.stderr_tail().or_else(|| status.and_then(death_of_qemu))
     }
 
     /// Waits for QEMU to end by itself, which it does after `quit`.
@@ -188,8 +202,19 @@ impl Started {
         Ok(guest)
     }
 
+    /// What keeps a silent machine from going on, where that is the host: QEMU pauses a machine whose disk it cannot write.
+    pub(super) fn paused_by_host(&mut self) -> Option<String> {
+        let status = self.qmp.execute("query-status", Value::Null, Instant::now() + ASK_LIMIT);
+        (status.ok()?["status"] == "io-error").then(|| {
+            let disk = self.parts.slot.overlay.as_deref().unwrap_or(Path::new("its disk"));
+            format!("the host cannot write `{}`: no room on its disk?", disk.display())
+        })
+    }
+
     /// Ends a machine that did not get as far as it should, and says why.
     pub(super) fn boot_trouble(&mut self, error: &io::Error, limit: Duration) -> Trouble {
+        let timed_out = error.kind() == io::ErrorKind::TimedOut;
+        let paused = if timed_out { self.paused_by_host() } else { None };
         let said = self.parts.end();
         let console = self.parts.console.tail();
         if error.kind() == io::ErrorKind::Interrupted {
@@ -200,6 +225,7 @@ impl Started {
             };
         }
         let detail = match (error.kind(), console::death(&console), said) {
+            _ if paused.is_some() => paused.unwrap_or_default(),
             (_, Some(death), _) => death.to_owned(),
             (io::ErrorKind::UnexpectedEof, None, Some(said)) => format!("QEMU ended: {said}"),
             (io::ErrorKind::UnexpectedEof, None, None) => {

@@ -5,6 +5,7 @@
 
 use super::{Cut, Order, Ran, Sink};
 use crate::cancel::{Cancel, Level};
+use crate::clock;
 use crate::guest::Guest;
 use crate::trouble::Kind;
 use agent::wire::{self, Command, Ended, Frame, Request};
@@ -66,7 +67,7 @@ pub fn drive(
 ) -> Result<Ran, Fault> {
     let request = Request { command: Command::Test(order.path.clone()), env: order.env.clone() };
     let id = guest.send(&request)?;
-    let now = Instant::now();
+    let now = clock::now();
     let mut run = Run {
         id,
         cut: None,
@@ -83,7 +84,7 @@ pub fn drive(
     let mut panicked = panicked.clone();
     loop {
         // Looked at first: a flood keeps the inbox ready, and `select!` would never come to its default.
-        if Instant::now() >= run.wake() {
+        if clock::now() >= run.wake() {
             run.tick(guest)?;
         }
         let wake = run.wake();
@@ -107,7 +108,7 @@ pub fn drive(
             recv(cancel.on(Level::Kill)) -> _ => {
                 return Err(Fault::new(Kind::Killed, "the run was told to end at once"));
             }
-            default(wake.saturating_duration_since(Instant::now())) => run.tick(guest)?,
+            default(wake.saturating_duration_since(clock::now())) => run.tick(guest)?,
         }
     }
 }
@@ -144,7 +145,7 @@ impl Run {
     }
 
     fn tick(&mut self, guest: &mut Guest) -> Result<(), Fault> {
-        let now = Instant::now();
+        let now = clock::now();
         if self.cut_by.is_some_and(|at| now >= at) {
             let detail = "the test was told to end and neither it nor the agent did";
             return Err(Fault::new(Kind::Hung, detail));
@@ -175,7 +176,7 @@ impl Run {
     fn cut(&mut self, guest: &mut Guest, why: Cut) -> Result<(), Fault> {
         if self.cut.is_none() {
             self.cut = Some(why);
-            self.cut_by = Some(Instant::now() + self.bounds.cut);
+            self.cut_by = Some(clock::now() + self.bounds.cut);
             guest.send(&Request::new(Command::Cancel(self.id)))?;
         }
         Ok(())
@@ -183,7 +184,7 @@ impl Run {
 
     /// Uses one frame; the test's end if this was it.
     fn take(&mut self, frame: &Frame, sink: &mut dyn Sink) -> Result<Option<Ended>, Fault> {
-        self.heard = Instant::now();
+        self.heard = clock::now();
         self.pinged = None;
         self.patience = self.bounds.hung;
         if frame.id != self.id {

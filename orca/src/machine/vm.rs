@@ -35,7 +35,10 @@ impl Vm {
     }
 
     /// Turns a fault of the connection into trouble, once the console has said its last.
-    pub fn trouble(&mut self, fault: Fault) -> Trouble {
+    pub fn trouble(&mut self, mut fault: Fault) -> Trouble {
+        if fault.kind == Kind::Hung {
+            fault.detail = self.started.paused_by_host().unwrap_or(fault.detail);
+        }
         let found = (fault.kind == Kind::Hung).then(|| autopsy(&mut self.started));
         if fault.kind != Kind::Refused {
             self.started.parts.end();

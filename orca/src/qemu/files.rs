@@ -2,6 +2,7 @@
 
 use super::arch::Arch;
 use super::decompress::Format;
+use super::whole;
 use crate::error::{Error, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -34,7 +35,10 @@ pub fn check_kernel(path: &Path, arch: Arch) -> Result<()> {
         None
     };
     match found {
-        Some(found) if found == arch => Ok(()),
+        Some(found) if found == arch => {
+            let (len, needed) = lengths(path)?;
+            if len < needed { Err(cut_off(path, len, needed)) } else { Ok(()) }
+        }
         Some(found) => {
             Err(Error::new(format!("`{}` is a kernel for {found}, not {arch}", path.display()))
                 .hint("name the right one with --kernel, or the guest's architecture with --arch"))
@@ -61,6 +65,10 @@ pub fn check_initrd(path: &Path) -> Result<()> {
     ];
     let head = head(path, 16)?;
     if MAGIC.iter().any(|magic| head.starts_with(magic)) {
+        let breaks_off = File::open(path).and_then(|file| whole::initrd_breaks_off(&file));
+        if breaks_off.map_err(|e| unreadable(path, &e))? {
+            return Err(Error::new(format!("`{}` is cut off", path.display())).hint(BUILD));
+        }
         return Ok(());
     }
     Err(Error::new(format!("`{}` is no initramfs", path.display())).hint(BUILD))
@@ -90,16 +98,26 @@ pub fn rootfs_format(path: &Path) -> Result<&'static str> {
     // The superblock's block count and block size against the file's own size.
     let blocks = u64::from(word(0x404).unwrap_or(0));
     let block_size = 1024u64 << word(0x418).unwrap_or(0).min(6);
-    let len = std::fs::metadata(path).map_err(|e| Error::io("read", path, &e))?.len();
+    let len = std::fs::metadata(path).map_err(|e| unreadable(path, &e))?.len();
     if len < blocks * block_size {
-        return Err(Error::new(format!(
-            "`{}` is cut off: {len} bytes of {}",
-            path.display(),
-            blocks * block_size
-        ))
-        .hint(BUILD));
+        return Err(cut_off(path, len, blocks * block_size));
     }
     Ok("raw")
+}
+
+/// How long a kernel is, and how long it must be.
+fn lengths(path: &Path) -> Result<(u64, u64)> {
+    let lengths =
+        File::open(path).and_then(|file| Ok((file.metadata()?.len(), whole::kernel_len(&file)?)));
+    lengths.map_err(|e| unreadable(path, &e))
+}
+
+fn cut_off(path: &Path, len: u64, needed: u64) -> Error {
+    Error::new(format!("`{}` is cut off: {len} bytes of {needed}", path.display())).hint(BUILD)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+    Error::io("read", path, error).hint(BUILD)
 }
 
 fn head(path: &Path, len: usize) -> Result<Vec<u8>> {
@@ -110,7 +128,7 @@ fn head(path: &Path, len: usize) -> Result<Vec<u8>> {
         bytes.truncate(n);
         std::io::Result::Ok(bytes)
     };
-    let bytes = read(path).map_err(|e| Error::io("read", path, &e).hint(BUILD))?;
+    let bytes = read(path).map_err(|e| unreadable(path, &e))?;
     if bytes.is_empty() {
         return Err(Error::new(format!("`{}` is empty", path.display())).hint(BUILD));
     }
@@ -147,7 +165,7 @@ mod tests {
 
     #[test]
     fn kernels_are_told_apart() {
-        let bz = Temp::new("bz", &with(0x202, b"HdrS", 1024));
+        let bz = Temp::new("bz", &with(0x202, b"HdrS", 4096));
         assert_eq!(check_kernel(&bz.0, Arch::X86_64), Ok(()));
         let wrong = check_kernel(&bz.0, Arch::Aarch64).unwrap_err().to_string();
         assert!(wrong.ends_with("is a kernel for x86_64, not aarch64"), "{wrong}");
@@ -172,8 +190,10 @@ mod tests {
         assert_eq!(rootfs_format(&whole.0), Ok("raw"));
         let cut = Temp::new("cut", &ext[..3000]);
         assert!(rootfs_format(&cut.0).unwrap_err().to_string().contains("is cut off"));
-        let initrd = Temp::new("cpio", b"070701...");
+        let initrd = Temp::new("gz", b"\x1f\x8b...");
         assert_eq!(check_initrd(&initrd.0), Ok(()));
+        let broken = Temp::new("cpio", b"070701...");
+        assert!(check_initrd(&broken.0).unwrap_err().to_string().ends_with("is cut off"));
         assert!(rootfs_format(&initrd.0).is_err() && check_initrd(&whole.0).is_err());
     }
 }

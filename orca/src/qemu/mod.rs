@@ -19,4 +19,6 @@ pub mod process;
 pub mod qmp;
 pub mod sum;
 pub mod template;
+pub mod version;
 pub mod wants;
+pub mod whole;

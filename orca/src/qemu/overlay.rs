@@ -54,12 +54,16 @@ fn create_blank(backing: &Path, format: &str, path: &Path) -> Result<()> {
         .stdin(Stdio::null())
         .output()
         .map_err(|e| {
-            Error::new(format!("cannot run `qemu-img`: {}", plain(&e)))
-                .hint("install qemu-utils (Debian, Ubuntu) or qemu-img (Fedora, Alpine)")
+            let error = Error::new(format!("cannot run `qemu-img`: {}", plain(&e)));
+            if e.kind() != std::io::ErrorKind::NotFound {
+                return error;
+            }
+            error.hint("install qemu-utils (Debian, Ubuntu) or qemu-img (Fedora, Alpine)")
         })?;
     if output.status.success() {
         return Ok(());
     }
-    let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(Error::new(format!("cannot make an overlay of `{}`: {why}", backing.display())))
+    let why = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
+    let error = Error::new(format!("cannot make an overlay of `{}`: {why}", backing.display()));
+    Err(error.hint(format!("see that `{}` can be written to and has room", path.display())))
 }

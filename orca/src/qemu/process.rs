@@ -59,8 +59,9 @@ impl Process {
     pub fn stderr_tail(&self) -> Option<String> {
         let bytes = std::fs::read(&self.stderr).ok()?;
         let tail = &bytes[bytes.len().saturating_sub(STDERR_TAIL)..];
-        let text = String::from_utf8_lossy(tail).trim().to_owned();
-        (!text.is_empty()).then_some(text)
+        let text = String::from_utf8_lossy(tail);
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+        (!lines.is_empty()).then(|| lines.join("; "))
     }
 
     /// Kills it if it still runs, and reaps it.

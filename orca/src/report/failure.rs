@@ -3,7 +3,8 @@
 use super::live::seconds;
 use super::paint::{Paint, safe, safe_lines};
 use crate::event::{Attempt, Outcome};
-use crate::quote::shell_word;
+use crate::quote::{self, shell_word};
+use std::os::unix::ffi::OsStrExt;
 
 /// Failing checks shown; the log has all.
 const POINTS_SHOWN: usize = 20;
@@ -27,9 +28,10 @@ pub(super) fn block(attempt: &Attempt, paint: Paint) -> String {
     }
     out.notes(attempt);
     if let Some(dir) = &attempt.dir {
-        out.line(&format!("log:   {}", dir.join("output.log").display()));
+        let log = quote::text(dir.join("output.log").as_os_str().as_bytes());
+        out.line(&format!("log:   {}", quote::line(&log)));
     }
-    let path = shell_word(attempt.path.as_bytes());
+    let path = shell_word(quote::line(&attempt.path).as_bytes());
     out.line(&format!("again: orca test {path}"));
     out.out
 }

@@ -5,10 +5,12 @@
 
 use super::Reporter;
 use crate::event::{Attempt, Event, Outcome};
+use crate::quote;
 use crate::tally::Tally;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 
 /// Of the format, see the module.
 const VERSION: u32 = 1;
@@ -145,7 +147,7 @@ fn finished(attempt: &Attempt) -> Value {
         "notes": attempt.notes,
         "kernel": attempt.kernel.lines,
         "console": console,
-        "dir": attempt.dir.as_ref().map(|dir| dir.to_string_lossy()),
+        "dir": attempt.dir.as_ref().map(|dir| quote::text(dir.as_os_str().as_bytes())),
     })
 }
 

@@ -9,6 +9,7 @@ pub mod paint;
 pub mod passthrough;
 pub mod plain;
 pub mod record;
+pub mod saved;
 
 use crate::event::Event;
 use crate::tally::Tally;

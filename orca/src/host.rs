@@ -1,0 +1,112 @@
+//! What a run needs of the host beside programs and images: open files, room on disks. Asked for before a machine is thought of, so
+//! that a limit is one message and not the odd behaviour of whatever meets it first.
+
+use crate::error::{Error, Result};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::statvfs::statvfs;
+use std::path::Path;
+
+/// Open files of orca itself with no machine. Measured: 13.
+const FILES_BASE: u64 = 24;
+/// Open files for each worker: two machines and the logs of one. Measured: 16.
+const FILES_PER_WORKER: u64 = 20;
+/// Open files of one QEMU, which inherits the limit. Measured: 86, and a few for what the guest holds open in the share.
+const FILES_QEMU: u64 = 128;
+/// What a machine's disk takes at its start, in bytes: 200 KB, and room for the first things a guest writes.
+const ROOM_PER_MACHINE: u64 = 2 << 20;
+
+/// What runs the tests, as far as limits care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// QEMU processes.
+    Virtual,
+    /// The agent alone.
+    Local,
+}
+
+/// Makes sure that `workers` workers may open as many files as they will, raising the soft limit if that helps.
+///
+/// # Errors
+/// A hard limit that is too low, with the number that is needed.
+pub fn open_files(workers: usize, kind: Kind) -> Result<()> {
+    let needed = files_needed(workers, kind);
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return Ok(()) };
+    if soft >= needed
+        || (hard >= needed && setrlimit(Resource::RLIMIT_NOFILE, needed, hard).is_ok())
+    {
+        return Ok(());
+    }
+    let plural = if workers == 1 { "" } else { "s" };
+    let limit = soft.max(hard);
+    let error = format!(
+        "{workers} worker{plural} need{} {needed} open files, and the limit is {limit}",
+        if workers == 1 { "s" } else { "" }
+    );
+    let hint = format!("raise it with `ulimit -n {needed}`");
+    let fewer = limit.saturating_sub(FILES_BASE) / FILES_PER_WORKER;
+    Err(Error::new(error).hint(if fewer > 0 && limit >= files_needed(1, kind) {
+        format!("{hint}, or run fewer with -j{fewer}")
+    } else {
+        hint
+    }))
+}
+
+fn files_needed(workers: usize, kind: Kind) -> u64 {
+    let own = FILES_BASE + FILES_PER_WORKER * workers as u64;
+    if kind == Kind::Virtual { own.max(FILES_QEMU) } else { own }
+}
+
+/// Makes sure that the disks of `workers` workers' machines fit into `dir`.
+///
+/// # Errors
+/// A filesystem that is full, or nearly.
+pub fn room_for_disks(dir: &Path, workers: usize) -> Result<()> {
+    let machines = 2 * workers as u64; // one that runs, one that is ready
+    let needed = machines * ROOM_PER_MACHINE;
+    match free_bytes(dir) {
+        Some(free) if free < needed => {
+            let (free, needed) = (free >> 10, needed >> 10);
+            let error = format!(
+                "`{}` has {free} KiB left, and the disks of {machines} machines need {needed}",
+                dir.display()
+            );
+            Err(Error::new(error)
+                .hint("make room there, or point TMPDIR at a folder that has some"))
+        }
+        _ => Ok(()), // a filesystem that does not tell is believed
+    }
+}
+
+/// What an ordinary user may still write to the filesystem of `dir`, in bytes.
+pub fn free_bytes(dir: &Path) -> Option<u64> {
+    let stat = statvfs(dir).ok()?;
+    let free = u128::from(stat.blocks_available()) * u128::from(stat.fragment_size());
+    Some(u64::try_from(free).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn qemu_needs_its_own_whatever_the_workers_need() {
+        assert_eq!(files_needed(1, Kind::Virtual), FILES_QEMU);
+        assert!(files_needed(64, Kind::Virtual) > FILES_QEMU);
+        assert!(files_needed(1, Kind::Local) < 64);
+    }
+
+    #[test]
+    fn more_than_any_system_allows_is_one_message() {
+        let error = open_files(usize::MAX >> 8, Kind::Virtual).unwrap_err();
+        assert!(error.to_string().contains("open files, and the limit is"), "{error}");
+        assert!(error.next_step().is_some_and(|hint| hint.contains("-j")), "{error:?}");
+        assert_eq!(open_files(1, Kind::Virtual), Ok(()));
+    }
+
+    #[test]
+    fn a_disk_without_room_is_told() {
+        let error = room_for_disks(Path::new("/"), usize::MAX >> 32).unwrap_err();
+        assert!(error.to_string().contains("KiB left"), "{error}");
+        assert_eq!(room_for_disks(Path::new("/nonexistent"), 1), Ok(()));
+    }
+}

@@ -1,0 +1,135 @@
+//! A report in a file: whole after every flush, whatever the disk says, and its first fault kept for the end of the run.
+//!
+//! What is written between two flushes goes to the file at once. If it does not fit, what it replaced is put back: a JSON report ends
+//! with a whole line, a JUnit report stays a document, and both lack what came after.
+
+use crate::error::{Error, Result, plain};
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+/// Why a report is not complete; empty while it is.
+pub type Fault = Arc<OnceLock<Error>>;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Saved {
+    file: File,
+    path: PathBuf,
+    /// Where the next flush writes.
+    at: u64,
+    pending: Vec<u8>,
+    fault: Fault,
+}
+
+impl Saved {
+    /// Replaces the file at `path`; its fault is told to whoever keeps the second value.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn create(path: &Path) -> Result<(Saved, Fault)> {
+        let file = File::options().read(true).write(true).create(true).truncate(true).open(path);
+        let file = file.map_err(|e| cannot_write(path, &e))?;
+        let fault = Fault::default();
+        let told = Arc::clone(&fault);
+        let (path, at, pending) = (path.to_owned(), 0, Vec::new());
+        Ok((Saved { file, path, at, pending, fault }, told))
+    }
+
+    fn put(&mut self) -> io::Result<()> {
+        let len = self.file.metadata()?.len();
+        let mut replaced =
+            vec![0; len.saturating_sub(self.at).min(self.pending.len() as u64) as usize];
+        // A pipe or a terminal has nothing to be put back, and no place to write at.
+        let regular = self.file.metadata()?.is_file();
+        if !regular {
+            return self.file.write_all(&self.pending);
+        }
+        self.file.read_exact_at(&mut replaced, self.at)?;
+        self.file.write_all_at(&self.pending, self.at).inspect_err(|_| {
+            // The room that this needs was there before. If it fails too, the first error is the one to tell.
+            let _ = self.file.set_len(len);
+            let _ = self.file.write_all_at(&replaced, self.at);
+        })
+    }
+}
+
+impl Write for Saved {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.pending.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let put = self.put();
+        self.at += self.pending.len() as u64;
+        self.pending.clear();
+        put.inspect_err(|e| {
+            // The first one is the cause of the others.
+            let _ = self.fault.set(cannot_write(&self.path, e));
+        })
+    }
+}
+
+impl Seek for Saved {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let meta = self.file.metadata()?;
+        if !meta.is_file() {
+            return Err(io::ErrorKind::NotSeekable.into());
+        }
+        let end = self.at.max(meta.len());
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+            SeekFrom::End(by) => end.checked_add_signed(by),
+        };
+        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> Error {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    let full = matches!(error.kind(), StorageFull | QuotaExceeded);
+    let hint = if full { "make room on its disk" } else { "name a writable file" };
+    Error::new(format!("cannot write `{}`: {}", path.display(), plain(error))).hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_flushed_is_there_and_what_is_replaced_is_gone() {
+        let dir = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-saved-XXXXXX")).unwrap();
+        let path = dir.join("report");
+        let (mut saved, fault) = Saved::create(&path).unwrap();
+        saved.write_all(b"<a></a>").unwrap();
+        saved.flush().unwrap();
+        saved.seek(SeekFrom::End(-4)).unwrap();
+        saved.write_all(b"<b/>").unwrap();
+        saved.write_all(b"</a>").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"<a></a>");
+        saved.flush().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"<a><b/></a>");
+        assert!(fault.get().is_none());
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_device_that_is_full_is_told_and_one_that_discards_is_not() {
+        let (mut full, fault) = Saved::create(Path::new("/dev/full")).unwrap();
+        full.write_all(b"x").unwrap();
+        assert!(full.flush().is_err());
+        let told = fault.get().unwrap();
+        assert_eq!(told.to_string(), "cannot write `/dev/full`: no space left on device");
+        let (mut null, fault) = Saved::create(Path::new("/dev/null")).unwrap();
+        null.write_all(b"x").unwrap();
+        null.flush().unwrap();
+        assert!(fault.get().is_none());
+        let error = Saved::create(Path::new("/nonexistent/report")).unwrap_err();
+        assert!(error.to_string().starts_with("cannot write `/nonexistent/report`"), "{error}");
+    }
+}

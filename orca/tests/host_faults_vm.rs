@@ -1,0 +1,242 @@
+//! Faults of the host, the project and the person that need real machines to be seen. Built with `--features vm`; needs the image in
+//! `build/`.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
+
+#[expect(dead_code, reason = "the table of verdicts is for others")]
+mod kit;
+
+use kit::{Project, Ran};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Anything that waits for a process waits at most this long.
+const PATIENCE: Duration = Duration::from_secs(120);
+const GOOD: &str = "echo 1..1; echo ok 1";
+
+fn build() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../build")
+}
+
+/// A project whose runs leave everything they leave in its own folders, with the image in `image`.
+struct Lab {
+    project: Project,
+    image: PathBuf,
+}
+
+impl Lab {
+    fn new() -> Lab {
+        let project = Project::new();
+        fs::create_dir(project.root().join("tmp")).unwrap();
+        Lab { project, image: build() }
+    }
+
+    fn root(&self) -> &Path {
+        self.project.root()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.project.command(args);
+        command
+            .env("ORCA_KERNEL", self.image.join("vmlinux"))
+            .env("ORCA_INITRD", self.image.join("initramfs"))
+            .env("ORCA_ROOTFS", self.image.join("rootfs.ext4"))
+            .env("TMPDIR", self.root().join("tmp"));
+        command
+    }
+
+    fn orca(&self, args: &[&str]) -> Ran {
+        Ran::from(self.command(args).stdin(Stdio::null()).output().unwrap())
+    }
+
+    fn start(&self, args: &[&str]) -> Child {
+        let mut command = self.command(args);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Waits until the log of `test` in the folder `logs` has `text`.
+    fn wait_for(&self, logs: &str, test: &str, text: &str) {
+        let log = self.root().join(format!("{logs}/t/{test}_test.sh/output.log"));
+        let deadline = Instant::now() + PATIENCE;
+        while !fs::read_to_string(&log).is_ok_and(|log| log.contains(text)) {
+            assert!(Instant::now() < deadline, "waited in vain for `{text}` of {test}");
+            std::thread::sleep(Duration::from_millis(10)); // a file of another process sends no event
+        }
+    }
+
+    /// Command lines of the QEMU processes that work for this project.
+    fn machines(&self) -> Vec<String> {
+        let root = self.root().to_string_lossy().into_owned();
+        let line = |pid: fs::DirEntry| fs::read(pid.path().join("cmdline")).unwrap_or_default();
+        let lines = fs::read_dir("/proc").unwrap().flatten().map(line);
+        let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+        lines
+            .filter(|line| line.starts_with("/usr/bin/qemu-system") && line.contains(&root))
+            .collect()
+    }
+
+    /// Nothing of a run is left: no machine, no socket, no overlay.
+    #[track_caller]
+    fn is_clean(&self) {
+        assert_eq!(self.machines(), Vec::<String>::new());
+        let left: Vec<_> = fs::read_dir(self.root().join("tmp")).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+fn finish(child: Child) -> Ran {
+    Ran::from(child.wait_with_output().unwrap())
+}
+
+#[test]
+fn an_enemy_in_the_guest_reads_and_writes_nothing_outside() {
+    let lab = Lab::new();
+    let outside = Project::new();
+    outside.file("secret", "HOST-SECRET\n");
+    let secret = outside.root().join("secret");
+    for (name, target) in
+        [("absolute", secret.clone()), ("root", "/".into()), ("up", "../..".into())]
+    {
+        symlink(target, lab.root().join("t").join(name)).unwrap();
+    }
+    lab.project.file("t/inside", "as it was\n");
+    // Every way to the share that a root of the guest has: the overlay, the mount below it, links, `..`, the share remounted.
+    let read = format!(
+        "set -u; secret={}; lower=/run/orca/share/lower\n\
+         for at in /mnt/glacic $lower; do for name in absolute root$secret up/..$secret ../../..$secret; do\n\
+         cat $at/t/$name 2>&1; done; done | grep HOST-SECRET && printf 'not '; echo ok 1 - reads nothing outside\n",
+        secret.display()
+    );
+    let write = "umount /mnt/glacic 2>/dev/null; mount -o remount,rw $lower 2>/dev/null\n\
+         for at in $lower; do echo x >$at/t/inside; echo x >$at/t/new; rm -f $at/t/inside; chmod 777 $at/t/inside\n\
+         mkdir $at/d; ln -s /etc/passwd $at/t/link; mknod $at/t/node c 1 3; mv $at/t/inside $at/t/moved; done 2>/dev/null\n\
+         grep -q 'as it was' $lower/t/inside || printf 'not '; echo ok 2 - the share is as it was\n";
+    lab.project.test("enemy", &format!("echo 1..2\n{read}{write}"));
+    // The agent has the port open, and a port is open once: nobody else in the guest can write to it, by any name.
+    lab.project.test(
+        "port",
+        "echo 1..1; for at in /dev/vport*p1 /dev/virtio-ports/* /proc/1/fd/*; do\n\
+         case $(readlink -f $at) in /dev/vport*) echo garbage >$at && printf 'not ';; esac; done; echo ok 1 - belongs to the agent alone",
+    );
+    lab.orca(&["test", "-j2", "--timeout", "20s"]).exits(0).says("2 test files, 3 checks");
+    let mut names: Vec<_> =
+        fs::read_dir(lab.root().join("t")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["absolute", "enemy_test.sh", "inside", "port_test.sh", "root", "up"]);
+    assert_eq!(fs::read(lab.root().join("t/inside")).unwrap(), b"as it was\n");
+    assert_eq!(fs::read(&secret).unwrap(), b"HOST-SECRET\n");
+    lab.is_clean();
+}
+
+#[test]
+fn secrets_travel_over_the_wire_and_the_run_is_private() {
+    let lab = Lab::new();
+    let body = "echo 1..1; echo waiting >&2; sleep 3; [ \"$TOKEN-$GIVEN\" = kept-secret-given-secret ] && echo ok 1";
+    lab.project.test("env", body);
+    let args = [
+        "test",
+        "--env",
+        "TOKEN",
+        "--env",
+        "GIVEN=given-secret",
+        "--log-dir",
+        "logs",
+        "--json",
+        "r.json",
+    ];
+    let mut command = lab.command(&[&args[..], &["--junit", "r.xml", "-vv"]].concat());
+    command.env("TOKEN", "kept-secret").stdin(Stdio::null());
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    lab.wait_for("logs", "env", "waiting");
+    let machines = lab.machines();
+    assert!(!machines.is_empty());
+    for line in machines {
+        assert!(!line.contains("-secret") && line.contains("-sandbox on,"), "{line}");
+        assert!(line.contains("readonly=on") && line.contains("-nic none"), "{line}");
+    }
+    let run = fs::read_dir(lab.root().join("tmp")).unwrap().next().unwrap().unwrap();
+    assert_eq!(run.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    let ran = finish(child);
+    ran.exits(0).never_says("-secret");
+    assert!(!ran.err.contains("-secret"), "{}", ran.err);
+    let mut grep = Command::new("grep");
+    grep.args(["-rl", "e[a-z]*-secret", "logs", "r.json", "r.xml"]).current_dir(lab.root());
+    let grep = grep.output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&grep.stdout), "");
+}
+
+#[test]
+fn two_runs_in_one_project_and_a_kill_do_not_touch_each_other() {
+    let lab = Lab::new();
+    lab.project.test("a", "echo 1..1; echo waiting >&2; sleep 4; echo ok 1").test("b", GOOD);
+    let first = lab.start(&["test", "--log-dir", "one"]);
+    let second = lab.start(&["test", "--log-dir", "two"]);
+    let mut third = lab.start(&["test", "--log-dir", "three", "-j1"]);
+    for logs in ["one", "two", "three"] {
+        lab.wait_for(logs, "a", "waiting");
+    }
+    third.kill().unwrap();
+    assert_eq!(third.wait().unwrap().signal(), Some(9));
+    for child in [first, second] {
+        finish(child).exits(0).says("2 passed").never_says("no template").never_says("again");
+    }
+    lab.orca(&["test", "t/b_test.sh"]).exits(0); // and sweeps what the killed one left
+    lab.is_clean();
+}
+
+#[test]
+fn an_image_replaced_under_a_run_changes_the_next_one() {
+    let mut lab = Lab::new();
+    lab.image = lab.root().join("image");
+    fs::create_dir(&lab.image).unwrap();
+    let link = |name: &str, to: &str| {
+        fs::copy(build().join(name), lab.image.join(to)).unwrap();
+    };
+    for name in ["vmlinux", "initramfs", "rootfs.ext4"] {
+        link(name, name);
+    }
+    lab.project
+        .test("a", "echo 1..1; echo waiting >&2; sleep 4; cat /usr/bin/* >/dev/null; echo ok 1");
+    lab.project.test("b", GOOD).test("c", GOOD);
+    let orca = |args: &[&str]| {
+        let mut command = lab.command(args);
+        command.env("XDG_CACHE_HOME", lab.root().join("cache")).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let child = orca(&["test", "-j1", "--log-dir", "logs"]);
+    lab.wait_for("logs", "a", "waiting");
+    // As scripts/build-image.sh does it: beside the old one, then renamed over it.
+    for name in ["vmlinux", "initramfs", "rootfs.ext4"] {
+        link(name, "new");
+        fs::rename(lab.image.join("new"), lab.image.join(name)).unwrap();
+    }
+    finish(child).exits(0).says("3 passed");
+    finish(orca(&["test"])).exits(0).says("3 passed");
+    fs::write(lab.image.join("vmlinux"), "half").unwrap();
+    finish(orca(&["test"])).exits(2).complains("is no kernel that QEMU can start");
+    lab.is_clean();
+}
+
+#[test]
+fn a_disk_that_fills_up_under_a_run_is_the_hosts_fault() {
+    let lab = Lab::new();
+    let small = lab.root().join("small");
+    fs::create_dir(&small).unwrap();
+    let mount = ["-t", "tmpfs", "-o", "size=12m", "none"];
+    if !Command::new("mount").args(mount).arg(&small).status().is_ok_and(|status| status.success())
+    {
+        return; // only root can mount; CI is
+    }
+    // As fast as hardware, so that what does not answer is found hung sooner.
+    let args = ["test", "-j1", "--timeout-factor", "0.5", "--boot-timeout", "300s"];
+    lab.project.test("fill", "echo 1..1; dd if=/dev/urandom of=/root/big bs=1M count=64 2>&1; sync; sleep 100; echo ok 1");
+    let ran = Ran::from(lab.command(&args).env("TMPDIR", &small).output().unwrap());
+    let umount = Command::new("umount").arg(&small).status().unwrap();
+    ran.exits(3).says("the host cannot write `").says("1 without a verdict");
+    assert!(umount.success());
+    lab.is_clean();
+}

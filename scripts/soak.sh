@@ -1,0 +1,22 @@
+#!/bin/sh
+# One run of many tests with faults drawn by a seed, in real VMs: each has exactly one verdict, the right one, and nothing is left.
+#
+# usage: scripts/soak.sh [N] [SEED]
+#
+#   N      how many tests (default 500); -j2 takes about a second for each without KVM
+#   SEED   which faults, a number (default: drawn and printed)
+#
+# What is checked stands in orca/tests/soak.rs. Builds what is missing.
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+scripts=$root/scripts
+. "$scripts/need.sh"
+
+case ${1:-} in -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+tests=${1:-500} seed=${2:-$(date +%s)}
+case $tests$seed in *[!0-9]*) die "\`$tests $seed\` are no numbers" "see $0 --help" ;; esac
+cd "$root"
+need qemu-system-x86_64 qemu-system-x86 qemu-img qemu-utils
+[ -e build/image.info ] || { scripts/build-toolbox.sh && scripts/build-image.sh; }
+say "$tests tests, seed $seed"
+SOAK_TESTS=$tests SOAK_SEED=$seed cargo test --quiet --locked -p orca --features vm --test soak -- --nocapture
