@@ -76,6 +76,7 @@ step_alpine() {
 step_arm() {
   (arch=aarch64 && . scripts/lib/target.sh && find_target && set_linker) ||
     { say "left out: nothing can be built for aarch64 here"; return 0; }
+  need qemu-system-x86_64 qemu-system-x86 qemu-system-aarch64 qemu-system-arm # one must not push the other out
   scripts/test.sh --base debian --arch aarch64 --retries 1 t/01-sanity t/30-firewall/filter_test.sh t/30-firewall/iptables_test.sh \
     t/40-network/veth_test.sh t/50-security/seccomp_test.sh
   cargo test --quiet --locked -p orca --features vm --test arm --bin toolbox -- aarch64
