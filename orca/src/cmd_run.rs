@@ -96,7 +96,7 @@ fn in_machine(
         Some(words) if !words.is_empty() => {
             session::command(vm.guest(), words, environment(config), signals)
         }
-        _ => shell(config, lab, by_hand, &mut vm, signals),
+        _ => shell(config, lab, by_hand, &vm, signals),
     };
     match ended {
         Ok(ended) => {
@@ -146,15 +146,12 @@ fn shell(
     config: &Config,
     lab: &Lab<VmMaker>,
     by_hand: Option<&ByHand>,
-    vm: &mut Vm,
+    vm: &Vm,
     signals: &Receiver<i32>,
 ) -> Result<End, String> {
     let mut env = environment(config);
     let mut about = "orca run".to_owned();
     if let Some(test) = by_hand {
-        vm.guest()
-            .exec(&format!("mkdir -p {ARTIFACTS}"), Instant::now() + PREPARE_LIMIT)
-            .map_err(|e| crate::error::plain(&e))?;
         env.extend(test.environment(lab.factor));
         about = format!("orca run --test {}", test.test.display());
         plain::err(format!("orca: the test is yours to run: {}\n", test.line).as_bytes());
@@ -164,6 +161,10 @@ fn shell(
     let board = keep::open_door(lab.run_dir.path(), &name, &about, inbox, writer)
         .map_err(|e| crate::error::plain(&e))?;
     let mut guest = session::call(board.path())?;
+    if by_hand.is_some() {
+        let made = guest.exec(&format!("mkdir -p {ARTIFACTS}"), Instant::now() + PREPARE_LIMIT);
+        made.map_err(|e| crate::error::plain(&e))?;
+    }
     session::shell(&mut guest, env, signals)
 }
 

@@ -45,7 +45,7 @@ fn leftovers(project: &Project) -> usize {
 /// A firewall that drops what it should let through, with everything that lib.sh and net.sh would clear away.
 const FIREWALL: &str = r#"#!/bin/sh
 # orca: memory=640M
-. "${0%/*}/net.sh"
+. "${0%/*}/../net.sh"
 skip_unless_net nft
 plan 1
 ns_add server
@@ -59,9 +59,9 @@ ok 'web traffic passes' false
 #[test]
 fn the_rules_that_failed_are_still_there_to_look_at() {
     let project = project();
-    project.test("fw", FIREWALL).test("good", "echo 1..1; echo ok 1");
+    project.test("fw/fw", FIREWALL).test("good", "echo 1..1; echo ok 1");
     let mut terminal = Terminal::start(command(&project, &["test", "-j1", "--shell-on-fail"]));
-    terminal.expect("not ok 1 - web traffic passes").expect("as t/fw_test.sh left it");
+    terminal.expect("not ok 1 - web traffic passes").expect("as t/fw/fw_test.sh left it");
     terminal.types("ns=$(ip netns list | cut -d' ' -f1); ip netns exec $ns nft list ruleset");
     terminal.expect("tcp dport 80 counter packets 0 bytes 0 drop");
     terminal.types("cat $TMPDIR/orca-test.*/rules | head -c 13; kill -0 $(cat $TMPDIR/*/pid) && echo ' is-'\"alive\"");
@@ -74,9 +74,9 @@ fn the_rules_that_failed_are_still_there_to_look_at() {
 #[test]
 fn a_test_can_be_run_by_hand_and_others_can_look() {
     let project = project();
-    project.test("fw", FIREWALL);
-    let mut terminal = Terminal::start(command(&project, &["run", "--test", "t/fw_test.sh"]));
-    terminal.expect("sh t/fw_test.sh").expect("# ");
+    project.test("fw/fw", FIREWALL);
+    let mut terminal = Terminal::start(command(&project, &["run", "--test", "t/fw/fw_test.sh"]));
+    terminal.expect("sh t/fw/fw_test.sh").expect("# ");
     terminal
         .types("sh $ORCA_TEST")
         .expect("not ok 1 - web traffic passes")
