@@ -6,7 +6,7 @@ use crate::conductor::{self, Conductor, Ended, Limits, State};
 use crate::config::Config;
 use crate::discover::discover;
 use crate::error::{Error, Result, plain};
-use crate::event::{Event, Start};
+use crate::event::{Event, Kernel, Start};
 use crate::exit;
 use crate::machine::stock::Stock;
 use crate::machine::{Maker, Order, Shape};
@@ -47,7 +47,7 @@ pub fn run(config: &Config) -> Result<u8> {
         cpus: config.cpus,
     };
     let plan = Plan::new(&config.root, tests, defaults)?;
-    let workers = config.jobs.min(plan.tests.len());
+    let workers = config.jobs.min(plan.tests.len() * lab.kernels.len().max(1));
     check_socket(config, workers)?;
     let ended = conduct(config, &plan, &lab, workers)?;
     drop(lab);
@@ -71,8 +71,8 @@ fn conduct(
     let maker: Arc<dyn Maker> = match policy {
         Policy::Reuse => Arc::clone(&lab.maker),
         Policy::Pristine => {
-            let usual = Shape { memory_mib: config.memory_mib, cpus: config.cpus };
-            let demand = plan.tests.iter().filter(|planned| shape(planned) == usual).count();
+            let usual = Shape { memory_mib: config.memory_mib, cpus: config.cpus, kernel: 0 };
+            let demand = plan.tests.iter().filter(|planned| shape(planned, 0) == usual).count();
             Arc::new(Stock::new(Arc::clone(&lab.maker), usual, workers, demand, &cancel))
         }
     };
@@ -80,15 +80,16 @@ fn conduct(
         .map_err(|e| Error::new(format!("cannot start the workers: {}", plain(&e))))?;
     drop((queue, maker));
     let limits = Limits { fail_fast: config.raw.fail_fast };
-    let state = State::new(make_jobs(config, plan, lab), limits, workers);
+    let jobs_to_do = make_jobs(config, plan, lab);
     let start = Start {
-        tests: plan.tests.iter().map(|planned| planned.test.display()).collect(),
-        expected: vec![None; plan.tests.len()],
+        tests: jobs_to_do.iter().map(|job| job.path.clone()).collect(),
+        expected: vec![None; jobs_to_do.len()],
         seed: None,
         workers,
         machine: lab.description.clone(),
         log_dir: lab.log_dir.clone(),
     };
+    let state = State::new(jobs_to_do, limits, workers);
     for warning in &lab.warnings {
         let event = Event::Warning(warning.clone());
         reporters.iter_mut().for_each(|reporter| reporter.event(&event, &Default::default()));
@@ -124,27 +125,43 @@ fn make_jobs(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Job
     let mut env: Vec<(Vec<u8>, Vec<u8>)> =
         config.raw.env.iter().map(|(name, value)| own(name, value.clone())).collect();
     env.push(own("ORCA_TIMEOUT_FACTOR", lab.factor.to_string().into()));
-    let job = |(test, planned): (usize, &Planned)| Job {
-        test,
-        path: planned.test.display(),
+    let job = |planned: &Planned, number: usize, kernel: Option<&Kernel>| Job {
+        test: 0,
+        path: match kernel {
+            Some(kernel) => kernel.name(&planned.test.display()),
+            None => planned.test.display(),
+        },
+        kernel: kernel.cloned(),
         round: 1,
         attempt: 1,
         retries: planned.retries,
         quarantined: None,
         order: Order {
-            shape: shape(planned),
+            shape: shape(planned, number),
             path: planned.test.path.as_os_str().as_bytes().to_vec(),
             env: env.clone(),
             timeout: planned.timeout,
             silence: config.silence.map(|silence| silence.mul_f64(lab.factor)),
         },
-        dir: lab.log_dir.join(&planned.test.path),
+        dir: match kernel {
+            Some(kernel) => lab.log_dir.join(&kernel.release).join(&planned.test.path),
+            None => lab.log_dir.join(&planned.test.path),
+        },
     };
-    plan.tests.iter().enumerate().map(job).collect()
+    let mut kernels: Vec<Option<&Kernel>> = lab.kernels.iter().map(Some).collect();
+    if kernels.is_empty() {
+        kernels.push(None);
+    }
+    // One kernel after the other: most machines of a kernel come from one template.
+    let all = kernels.into_iter().enumerate().flat_map(|(number, kernel)| {
+        plan.tests.iter().map(move |planned| (planned, number, kernel))
+    });
+    let jobs = all.map(|(planned, number, kernel)| job(planned, number, kernel));
+    jobs.enumerate().map(|(test, one)| Job { test, ..one }).collect()
 }
 
-fn shape(planned: &Planned) -> Shape {
-    Shape { memory_mib: planned.memory_mib, cpus: planned.cpus }
+fn shape(planned: &Planned, kernel: usize) -> Shape {
+    Shape { memory_mib: planned.memory_mib, cpus: planned.cpus, kernel }
 }
 
 fn volume(config: &Config) -> Volume {

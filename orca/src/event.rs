@@ -87,6 +87,22 @@ pub struct Start {
     pub log_dir: PathBuf,
 }
 
+/// One of several kernels that every test of a run runs on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// What people call it.
+    pub release: String,
+    /// As the user named it.
+    pub path: PathBuf,
+}
+
+impl Kernel {
+    /// A test's path on this kernel, for people and reports: `t/x_test.sh [6.1.0]`.
+    pub fn name(&self, path: &str) -> String {
+        format!("{path} [{}]", self.release)
+    }
+}
+
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -142,8 +158,10 @@ pub struct Timing {
 pub struct Attempt {
     /// Which test.
     pub test: TestId,
-    /// Its path, relative to the project.
+    /// Its path, relative to the project, and with several kernels the one it ran on ([`Kernel::name`]).
     pub path: String,
+    /// Which of several kernels it ran on.
+    pub kernel: Option<Kernel>,
     /// From 1: which repetition of the test this is.
     pub round: u32,
     /// From 1.

@@ -5,6 +5,7 @@
 use crate::boot::{self, Root};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::event::Kernel;
 use crate::logdir;
 use crate::machine::Maker;
 use crate::machine::blueprint::Blueprint;
@@ -41,6 +42,8 @@ pub struct Lab<M> {
     pub factor: f64,
     /// The machines in words.
     pub description: String,
+    /// The kernels that every test runs on, where there are several.
+    pub kernels: Vec<Kernel>,
     /// What the user should know before the run.
     pub warnings: Vec<String>,
 }
@@ -53,8 +56,9 @@ pub fn lab(config: &Config) -> Result<Lab<Arc<dyn Maker>>> {
     if config.raw.local == Some(true) {
         return local(config);
     }
-    let Lab { maker, run_dir, log_dir, factor, description, warnings } = vms(config)?;
-    Ok(Lab { maker: Arc::new(maker), run_dir, log_dir, factor, description, warnings })
+    let Lab { maker, run_dir, log_dir, factor, description, kernels, warnings } = vms(config)?;
+    let maker: Arc<dyn Maker> = Arc::new(maker);
+    Ok(Lab { maker, run_dir, log_dir, factor, description, kernels, warnings })
 }
 
 fn local(config: &Config) -> Result<Lab<Arc<dyn Maker>>> {
@@ -73,6 +77,7 @@ fn local(config: &Config) -> Result<Lab<Arc<dyn Maker>>> {
         log_dir: logdir::create(config.raw.log_dir.as_deref(), &config.state, &config.root)?,
         factor,
         description: "this host itself, unprotected".to_owned(),
+        kernels: Vec::new(),
         warnings: Vec::new(),
     })
 }
@@ -86,7 +91,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
     let arch = raw.arch.unwrap_or(Arch::HOST);
     let program = find_program(raw.qemu.as_deref(), arch)?;
     let (kernels, root) = boot::find(config, arch)?;
-    let kernel = boot::only_one(kernels)?;
+    let kernel = kernels[0].clone(); // there is one at least
     let choice = accelerator(raw.accel, arch, &program, &config.cache)?;
     let factor = raw.timeout_factor.unwrap_or_else(|| choice.accel.timeout_factor());
     let run_dir = RunDir::create()?;
@@ -121,6 +126,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
     let blueprint = Blueprint {
         overlays,
         spec,
+        kernels: kernels.clone(),
         share,
         run_dir: run_dir.path().to_owned(),
         log_dir: log_dir.clone(),
@@ -134,6 +140,10 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
         },
     };
     let store = (!raw.cold).then(|| Store::new(&config.cache));
+    let several = kernels.len() > 1;
+    let named = raw.kernels.items().iter().zip(kernels).filter(|_| several);
+    let kernels = named.map(|(path, boot)| Kernel { release: boot.release, path: path.clone() });
+    let kernels = kernels.collect();
     let warnings = choice
         .fallback
         .map(|why| format!("no hardware virtualisation: {why}; emulating, which is slower"));
@@ -144,6 +154,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
         log_dir,
         factor,
         description,
+        kernels,
         warnings,
     })
 }

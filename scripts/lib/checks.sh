@@ -54,7 +54,7 @@ step_serial() {
   diff build/check-orca.verdicts build/check-serial.verdicts || die "the serial runner and orca disagree"
 }
 
-step_vm() { cargo test --quiet --locked -p orca --features vm --test vm; }
+step_vm() { cargo test --quiet --locked -p orca --features vm --test vm --test roots_vm; }
 
 step_alpine() {
   shared=$root/../shared/alpine/alpine-minirootfs-3.20.3-x86_64.tar.gz # where CI has it

@@ -197,6 +197,7 @@ fn not_run(job: &Job) -> Attempt {
     Attempt {
         test: job.test,
         path: job.path.clone(),
+        kernel: job.kernel.clone(),
         round: job.round,
         attempt: job.attempt,
         quarantined: job.quarantined.clone(),
@@ -223,7 +224,17 @@ mod tests {
         let path = format!("t/{test}_test.sh");
         let dir = PathBuf::from(format!("/logs/{path}"));
         let order = Order::default();
-        Job { test, path, round: 1, attempt: 1, retries: 0, quarantined: None, order, dir }
+        Job {
+            test,
+            path,
+            kernel: None,
+            round: 1,
+            attempt: 1,
+            retries: 0,
+            quarantined: None,
+            order,
+            dir,
+        }
     }
 
     fn state(tests: usize, limits: Limits) -> State {

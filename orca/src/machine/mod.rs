@@ -23,6 +23,8 @@ pub struct Shape {
     pub memory_mib: u32,
     /// Virtual CPUs.
     pub cpus: u32,
+    /// Which of the run's kernels, from 0.
+    pub kernel: usize,
 }
 
 /// One test to run, as a machine sees it.

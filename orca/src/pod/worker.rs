@@ -130,6 +130,7 @@ impl Worker {
         Attempt {
             test: job.test,
             path: job.path.clone(),
+            kernel: job.kernel.clone(),
             round: job.round,
             attempt: job.attempt,
             quarantined: job.quarantined.clone(),

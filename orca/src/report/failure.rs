@@ -26,9 +26,17 @@ pub(super) fn block(attempt: &Attempt, paint: Paint) -> String {
     if let Some(dir) = &attempt.dir {
         out.line(&format!("log:   {}", dir.join("output.log").display()));
     }
-    let path = shell_word(attempt.path.as_bytes());
-    out.line(&format!("again: orca test {path}"));
+    out.line(&format!("again: orca test {}", again(attempt)));
     out.out
+}
+
+/// What to say to run it once more, and where.
+fn again(attempt: &Attempt) -> String {
+    let Some(kernel) = &attempt.kernel else { return shell_word(attempt.path.as_bytes()) };
+    let suffix = kernel.name("");
+    let path = attempt.path.strip_suffix(&suffix).unwrap_or(&attempt.path);
+    let kernel = shell_word(kernel.path.as_os_str().as_encoded_bytes());
+    format!("--kernel {kernel} {}", shell_word(path.as_bytes()))
 }
 
 struct Block {

@@ -114,6 +114,7 @@ fn finished(attempt: &Attempt) -> Value {
     json!({
         "event": "test_finished",
         "test": attempt.path,
+        "kernel": attempt.kernel.as_ref().map(|kernel| kernel.release.as_str()),
         "round": attempt.round,
         "attempt": attempt.attempt,
         "quarantined": attempt.quarantined,
