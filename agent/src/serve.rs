@@ -287,7 +287,11 @@ impl Session<'_> {
             // Before the last line: after it, the id is the host's to use again.
             registered.lock().remove(&id);
             // Errors mean that the host is gone, which the session sees for itself.
-            _ = last.and_then(|done| reply.line(&done.line));
+            // A machine may be ended once it has the last line; what is not cleared away by then has to go with it.
+            _ = last.and_then(|done| match agent.owns_machine {
+                true => reply.line(&done.line),
+                false => reply.line(&done.clear_away()),
+            });
             drop(working);
         });
         if let Err(e) = begun {

@@ -41,7 +41,39 @@ pub fn find(config: &Config, arch: Arch) -> Result<(Vec<Boot>, Root)> {
     }
     let root = root(config)?;
     let kernels = paths.iter().map(|path| kernel(config, arch, &root, path));
-    Ok((kernels.collect::<Result<_>>()?, root))
+    let mut kernels = kernels.collect::<Result<Vec<_>>>()?;
+    if kernels.len() > 1 {
+        name(&mut kernels, &paths)?;
+    }
+    Ok((kernels, root))
+}
+
+/// Makes sure that every kernel is called something, and no two the same.
+fn name(kernels: &mut [Boot], paths: &[PathBuf]) -> Result<()> {
+    for (kernel, path) in kernels.iter_mut().zip(paths) {
+        if kernel.release.is_empty() {
+            kernel.release = foreign::release_of(path)?;
+        }
+    }
+    for (at, kernel) in kernels.iter().enumerate() {
+        if let Some(twin) = kernels[..at].iter().position(|other| other.release == kernel.release) {
+            let (one, two) = (paths[twin].display(), paths[at].display());
+            return Err(Error::new(format!("`{one}` and `{two}` are both {}", kernel.release))
+                .hint("results of kernels of one release could not be told apart"));
+        }
+    }
+    Ok(())
+}
+
+/// Tells that several kernels are for `orca test` alone.
+///
+/// # Errors
+/// More than one.
+pub fn only_one(config: &Config) -> Result<()> {
+    if config.raw.kernels.items().len() <= 1 {
+        return Ok(());
+    }
+    Err(Error::new("several kernels are for `orca test` only").hint("name one --kernel"))
 }
 
 fn root(config: &Config) -> Result<Root> {
@@ -117,7 +149,7 @@ fn kernel(config: &Config, arch: Arch, root: &Root, path: &Path) -> Result<Boot>
         kernel: absolute(path),
         initrd: absolute(&initrd),
         modules: modules.map(|dir| foreign::modules_disk(&kept, &dir)).transpose()?,
-        release: String::new(),
+        release: String::new(), // of use only among several
     })
 }
 
@@ -153,16 +185,4 @@ fn image_modules(dir: &Path) -> Option<PathBuf> {
 
 fn absolute(path: &Path) -> PathBuf {
     std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
-}
-
-/// Tells that several kernels are for `orca test` alone.
-///
-/// # Errors
-/// More than one.
-pub fn only_one(kernels: Vec<Boot>) -> Result<Boot> {
-    let mut kernels = kernels.into_iter();
-    match (kernels.next(), kernels.next()) {
-        (Some(kernel), None) => Ok(kernel),
-        _ => Err(Error::new("several kernels are for `orca test` only").hint("name one --kernel")),
-    }
 }

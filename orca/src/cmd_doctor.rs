@@ -62,7 +62,8 @@ fn boot(raw: &Raw, version: &str) -> Result<Finding> {
     let (_canceller, cancel) = cancel::channel();
     let said = Mutex::new(Vec::new());
     let tell = |text| said.lock().map(|mut said| said.push(text)).unwrap_or_default();
-    let shape = Shape { memory_mib: config.memory_mib, cpus: config.cpus, net: config.net };
+    let Config { memory_mib, cpus, net, .. } = config;
+    let shape = Shape { memory_mib, cpus, net, kernel: 0 };
     let began = Instant::now();
     let mut vm = lab.maker.boot(shape, &cancel, &tell).map_err(|trouble| {
         Error::new(format!("{trouble}")).hint(format!("see the logs in {}", lab.log_dir.display()))

@@ -1,5 +1,6 @@
 //! `orca run`: one machine for a person: a shell, one command, or the serial console.
 
+use crate::boot;
 use crate::cancel::{self, Cancel, Canceller, Level};
 use crate::config::Config;
 use crate::discover::{Test, discover};
@@ -36,6 +37,7 @@ pub fn run(config: &Config) -> Result<u8> {
         let error = Error::new(format!("unexpected argument `{}`", word.to_string_lossy()));
         return Err(error.hint("a command to run in the machine stands behind `--`"));
     }
+    boot::only_one(config)?;
     let mut config = config.clone();
     if config.raw.console {
         let words = "orca.share=overlay orca.console=shell loglevel=7";
@@ -86,7 +88,8 @@ fn in_machine(
     cancel: &Cancel,
     signals: &Receiver<i32>,
 ) -> Result<End, Trouble> {
-    let shape = Shape { memory_mib: config.memory_mib, cpus: config.cpus, net: config.net };
+    let Config { memory_mib, cpus, net, .. } = *config;
+    let shape = Shape { memory_mib, cpus, net, kernel: 0 };
     let mut vm = match boot(&lab.maker, shape, canceller, cancel, signals) {
         Ok(vm) => vm,
         Err((_, Some(signal))) => return Ok(End::Signal(signal)),

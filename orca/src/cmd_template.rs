@@ -1,5 +1,6 @@
 //! `orca template` and `orca clean`: what orca keeps between runs, for people.
 
+use crate::boot;
 use crate::cancel::{self, Level};
 use crate::config::Config;
 use crate::error::{Error, Result, plain as plain_io};
@@ -63,10 +64,12 @@ fn build(config: &Config) -> Result<u8> {
     if config.raw.cold {
         return Err(Error::new("--cold asks for no template").hint("leave it out"));
     }
+    boot::only_one(config)?;
     let lab = setup::vms(config)?;
     let signals = signals::listen()?;
     let (mut canceller, cancel) = cancel::channel();
-    let shape = Shape { memory_mib: config.memory_mib, cpus: config.cpus, net: config.net };
+    let Config { memory_mib, cpus, net, .. } = *config;
+    let shape = Shape { memory_mib, cpus, net, kernel: 0 };
     let (maker, cancel) = (&lab.maker, &cancel);
     let (done, made) = crossbeam::channel::bounded(1);
     let mut interrupted = None;

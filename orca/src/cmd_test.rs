@@ -8,7 +8,7 @@ use crate::conductor::{self, Conductor, Ended, Entry, Limits, State};
 use crate::config::Config;
 use crate::day::Day;
 use crate::error::{Error, Result, plain};
-use crate::event::{Event, Start};
+use crate::event::{Event, Kernel, Start};
 use crate::exit;
 use crate::history::{History, Journal};
 use crate::host;
@@ -77,7 +77,7 @@ pub fn run(config: &Config) -> Result<u8> {
     let seed = config.raw.shuffle.map(|seed| seed.unwrap_or_else(fresh_seed));
     let mut plan = Plan::new(&config.root, tests, &defaults, &history, seed)?;
     plan.warnings.extend(damage);
-    let workers = config.jobs.min(at_once(config, &plan));
+    let workers = config.jobs.min(at_once(config, &plan).saturating_mul(lab.kernels.len().max(1)));
     if !local {
         host::room_for_disks(lab.run_dir.path(), workers)?;
     }
@@ -144,8 +144,8 @@ fn conduct(
         Policy::Reuse => Arc::clone(&lab.maker),
         Policy::Pristine => {
             let Config { memory_mib, cpus, net, .. } = *config;
-            let usual = Shape { memory_mib, cpus, net };
-            let fits = |planned: &&Planned| shape(planned) == usual && planned.skipped.is_none();
+            let usual = Shape { memory_mib, cpus, net, kernel: 0 };
+            let fits = |planned: &&Planned| shape(planned, 0) == usual && planned.skipped.is_none();
             let demand = in_rounds(config, plan.tests.iter().filter(fits).count());
             Arc::new(Stock::new(Arc::clone(&lab.maker), usual, workers, demand, &cancel))
         }
@@ -165,15 +165,18 @@ fn conduct(
         until_fail: config.raw.until_fail,
         bail: config.raw.bail.unwrap_or(true),
     };
-    let state = State::new(entries(config, plan, lab), rounds(config), limits, workers);
+    let entries = entries(config, plan, lab);
+    let kernels = lab.kernels.len().max(1);
+    let expected: Vec<_> = plan.tests.iter().map(|planned| planned.expected).collect();
     let start = Start {
-        tests: plan.tests.iter().map(|planned| planned.test.display()).collect(),
-        expected: plan.tests.iter().map(|planned| planned.expected).collect(),
+        tests: entries.iter().map(|entry| entry.job.path.clone()).collect(),
+        expected: expected.repeat(kernels),
         seed,
         workers,
         machine: lab.description.clone(),
         log_dir: lab.log_dir.clone(),
     };
+    let state = State::new(entries, rounds(config), limits, workers);
     for warning in &warnings {
         let event = Event::Warning((*warning).to_owned());
         reporters.iter_mut().for_each(|reporter| reporter.event(&event, &Default::default()));
@@ -251,34 +254,49 @@ fn entries(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Entry
     if config.raw.shell_on_fail || config.raw.keep.is_some() {
         env.push(own("ORCA_KEEP", "1".into())); // the agent and lib.sh clear nothing away then
     }
-    let job = |(test, planned): (usize, &Planned)| Job {
-        test,
-        path: planned.test.display(),
+    let job = |planned: &Planned, number: usize, kernel: Option<&Kernel>| Job {
+        test: 0,
+        path: match kernel {
+            Some(kernel) => kernel.name(&planned.test.display()),
+            None => planned.test.display(),
+        },
+        kernel: kernel.cloned(),
         round: 1,
         attempt: 1,
         retries: planned.retries,
         quarantined: planned.quarantined.clone(),
         order: Order {
-            shape: shape(planned),
+            shape: shape(planned, number),
             path: planned.test.path.as_os_str().as_bytes().to_vec(),
             env: env.clone(),
             timeout: planned.timeout,
             silence: config.silence.map(|silence| silence.mul_f64(lab.factor)),
             fail_on_warn: config.raw.fail_on_warn,
         },
-        dir: lab.log_dir.join(&planned.test.path),
+        dir: match kernel {
+            Some(kernel) => lab.log_dir.join(&kernel.release).join(&planned.test.path),
+            None => lab.log_dir.join(&planned.test.path),
+        },
     };
-    let entry = |(test, planned): (usize, &Planned)| Entry {
-        job: job((test, planned)),
+    let mut kernels: Vec<Option<&Kernel>> = lab.kernels.iter().map(Some).collect();
+    if kernels.is_empty() {
+        kernels.push(None);
+    }
+    // One kernel after the other: most machines of a kernel come from one template.
+    let all = kernels.into_iter().enumerate().flat_map(|(number, kernel)| {
+        plan.tests.iter().map(move |planned| (planned, number, kernel))
+    });
+    let entry = |(test, (planned, number, kernel))| Entry {
+        job: Job { test, ..job(planned, number, kernel) },
         exclusive: planned.exclusive,
         skipped: planned.skipped.clone(),
     };
-    plan.tests.iter().enumerate().map(entry).collect()
+    all.enumerate().map(entry).collect()
 }
 
-fn shape(planned: &Planned) -> Shape {
+fn shape(planned: &Planned, kernel: usize) -> Shape {
     let Planned { memory_mib, cpus, net, .. } = *planned;
-    Shape { memory_mib, cpus, net }
+    Shape { memory_mib, cpus, net, kernel }
 }
 
 fn volume(config: &Config) -> Volume {

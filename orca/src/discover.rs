@@ -43,7 +43,10 @@ pub fn discover(root: &Path, wanted: &[PathBuf]) -> Result<Vec<Test>> {
         walk(root, Path::new(TEST_DIR), &mut found)?;
     }
     for path in wanted {
-        if glob::is_pattern(path.as_os_str().as_bytes()) && candidates(root, path).is_empty() {
+        let typed = quote::bytes(path.as_os_str().as_bytes());
+        let copied = Path::new(OsStr::from_bytes(&typed));
+        let is_there = |path| !candidates(root, path).is_empty();
+        if glob::is_pattern(path.as_os_str().as_bytes()) && !is_there(path) && !is_there(copied) {
             found.extend(expand(root, path)?);
             continue;
         }

@@ -87,6 +87,22 @@ pub struct Start {
     pub log_dir: PathBuf,
 }
 
+/// One of several kernels that every test of a run runs on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// What people call it.
+    pub release: String,
+    /// As the user named it.
+    pub path: PathBuf,
+}
+
+impl Kernel {
+    /// A test's path on this kernel, for people and reports: `t/x_test.sh [6.1.0]`.
+    pub fn name(&self, path: &str) -> String {
+        format!("{path} [{}]", self.release)
+    }
+}
+
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -155,8 +171,10 @@ pub struct Complaints {
 pub struct Attempt {
     /// Which test.
     pub test: TestId,
-    /// Its path, relative to the project.
+    /// Its path, relative to the project, and with several kernels the one it ran on ([`Kernel::name`]).
     pub path: String,
+    /// Which of several kernels it ran on.
+    pub kernel: Option<Kernel>,
     /// From 1: which repetition of the test this is.
     pub round: u32,
     /// From 1.
@@ -180,7 +198,7 @@ pub struct Attempt {
     /// The end of its standard error, bounded.
     pub stderr_tail: String,
     /// What its machine's kernel complained of.
-    pub kernel: Complaints,
+    pub complaints: Complaints,
     /// What the agent and the recorder had to say: processes left behind, output cut off.
     pub notes: Vec<String>,
 }
@@ -194,7 +212,7 @@ impl Attempt {
     /// Why it failed, each reason a lowercase fragment.
     pub fn reasons(&self) -> Vec<String> {
         let mut reasons = self.suite.reasons();
-        let complaints = self.kernel.titles.iter().filter(|_| self.kernel.fatal);
+        let complaints = self.complaints.titles.iter().filter(|_| self.complaints.fatal);
         reasons.extend(complaints.map(|title| format!("the kernel complained: {title}")));
         reasons
     }

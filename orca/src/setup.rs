@@ -5,6 +5,7 @@
 use crate::boot::{self, Root};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::event::Kernel;
 use crate::logdir;
 use crate::machine::Maker;
 use crate::machine::blueprint::Blueprint;
@@ -47,6 +48,8 @@ pub struct Lab<M> {
     pub has: Vec<&'static str>,
     /// The machines in words.
     pub description: String,
+    /// The kernels that every test runs on, where there are several.
+    pub kernels: Vec<Kernel>,
     /// What the user should know before the run.
     pub warnings: Vec<String>,
 }
@@ -59,8 +62,9 @@ pub fn lab(config: &Config) -> Result<Lab<Arc<dyn Maker>>> {
     if config.raw.local == Some(true) {
         return local(config);
     }
-    let Lab { maker, run_dir, log_dir, factor, has, description, warnings } = vms(config)?;
-    Ok(Lab { maker: Arc::new(maker), run_dir, log_dir, factor, has, description, warnings })
+    let Lab { maker, run_dir, log_dir, factor, has, description, kernels, warnings } = vms(config)?;
+    let maker: Arc<dyn Maker> = Arc::new(maker);
+    Ok(Lab { maker, run_dir, log_dir, factor, has, description, kernels, warnings })
 }
 
 fn local(config: &Config) -> Result<Lab<Arc<dyn Maker>>> {
@@ -84,6 +88,7 @@ fn local(config: &Config) -> Result<Lab<Arc<dyn Maker>>> {
         factor,
         has: vec![Arch::HOST.name()],
         description: "this host itself, unprotected".to_owned(),
+        kernels: Vec::new(),
         warnings: Vec::new(),
     })
 }
@@ -98,7 +103,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
     let program = find_program(raw.qemu.as_deref(), arch)?;
     version::check(&program, &config.cache)?;
     let (kernels, root) = boot::find(config, arch)?;
-    let kernel = boot::only_one(kernels)?;
+    let kernel = kernels[0].clone(); // there is one at least
     let choice = accelerator(raw.accel, arch, &program, &config.cache)?;
     let factor = raw.timeout_factor.unwrap_or_else(|| choice.accel.timeout_factor());
     let run_dir = RunDir::create()?;
@@ -133,6 +138,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
     let blueprint = Blueprint {
         overlays,
         spec,
+        kernels: kernels.clone(),
         share,
         run_dir: run_dir.path().to_owned(),
         log_dir: log_dir.clone(),
@@ -147,6 +153,10 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
         gdb: raw.gdb,
     };
     let store = (!raw.cold && !raw.gdb).then(|| Store::new(&config.cache));
+    let several = kernels.len() > 1;
+    let named = raw.kernels.items().iter().zip(kernels).filter(|_| several);
+    let kernels = named.map(|(path, boot)| Kernel { release: boot.release, path: path.clone() });
+    let kernels = kernels.collect();
     let warnings = choice
         .fallback
         .map(|why| format!("no hardware virtualisation: {why}; emulating, which is slower"));
@@ -159,6 +169,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
         factor,
         has: ["vm", arch.name()].into_iter().chain(hardware).collect(),
         description,
+        kernels,
         warnings,
     })
 }

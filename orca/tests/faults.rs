@@ -375,9 +375,9 @@ fn what_the_kernel_complains_of_is_a_note_or_a_failure() {
     lab.test("c_after", ONE);
     let (ran, report) = lab.orca(&["-j1", "--reuse", "-v"]);
     ran.exits(0).says("the kernel complained: WARNING: CPU: 0 PID: ").says("3 passed");
-    assert!(text(report.one("a_warns", "pass"), "kernel").contains("Call Trace:"));
+    assert!(text(report.one("a_warns", "pass"), "complaints").contains("Call Trace:"));
     for name in ["b_forged", "c_after"] {
-        assert_eq!(report.one(name, "pass")["kernel"], serde_json::json!([]));
+        assert_eq!(report.one(name, "pass")["complaints"], serde_json::json!([]));
     }
     let (ran, report) = lab.orca(&["-j1", "--reuse", "--fail-on-warn", "--junit", "junit.xml"]);
     ran.exits(1)

@@ -107,6 +107,17 @@ fn what_is_no_kernel_and_no_agent_is_told() {
 }
 
 #[test]
+fn several_kernels_have_to_differ_and_are_for_tests() {
+    let project = project();
+    write(&project, "a", &kernel(SIGNS));
+    write(&project, "b", &kernel(SIGNS));
+    let several = ["--kernel", "a", "--kernel", "b"];
+    orca(&project, &several).exits(2).complains("orca: `a` and `b` are both 6.6.6\nhint: ");
+    let run = project.command(&[&["run"], &several[..]].concat()).output().unwrap();
+    Ran::from(run).exits(2).complains("several kernels are for `orca test` only");
+}
+
+#[test]
 fn a_root_has_to_be_one() {
     let project = project();
     write(&project, "mine", &kernel(SIGNS));
@@ -115,6 +126,8 @@ fn a_root_has_to_be_one() {
     root("build").exits(2).complains("build` holds no root file system");
     root("/").exits(2).complains("`/` is this host's own root\nhint: say --rootfs host");
     root("mine").exits(2).complains("`mine` is no ext4 or qcow2 image, no folder and no tar");
+    let own = orca(&project, &["--kernel", "mine", "--rootfs", "host", "--init", "own"]);
+    own.exits(2).complains("--init own would start this host's services in the guest");
     project.file("saved/manifest.json", "[]");
     let tar = project.root().join("saved.tar");
     let mut command = Command::new("tar");

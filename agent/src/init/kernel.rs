@@ -1,4 +1,5 @@
-//! What the kernel lacks, said where only the console listens: the host names the option to its user.
+//! What the kernel lacks, said where only the console listens: the host names the option to its
+//! user.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +7,8 @@ use std::path::Path;
 use crate::console::say;
 use crate::wire::LACKS;
 
-/// An option, and where it shows that the kernel has it: a file system's name, or a folder of sysfs.
+/// An option, and where it shows that the kernel has it: a file system's name, or a folder of
+/// sysfs.
 const SIGNS: [(&str, &str); 7] = [
     ("CONFIG_VIRTIO_PCI", "/sys/bus/pci/drivers/virtio-pci"),
     ("CONFIG_VIRTIO_CONSOLE", "/sys/class/virtio-ports"),
@@ -20,7 +22,7 @@ const SIGNS: [(&str, &str); 7] = [
 /// Says what is lacking.
 ///
 /// # Errors
-/// Where the host can never be heard, what is the use?
+/// There is no way to the host, so that the machine is of no use.
 pub(super) fn check() -> Result<(), String> {
     let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
     let has = |sign: &str| match sign.starts_with('/') {

@@ -51,7 +51,8 @@ pub(super) fn enter(line: &CommandLine) -> Result<(), String> {
     switch(line)
 }
 
-/// Whether the root is the host's own and to be entered when the host says so: once it is mounted, no machine can be frozen.
+/// Whether the root is the host's own and to be entered when the host says so: once it is mounted,
+/// no machine can be frozen.
 pub(crate) fn waits(line: &CommandLine) -> bool {
     line.value("orca.root") == Some("host") && line.value("orca.share") == Some("later")
 }

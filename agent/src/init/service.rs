@@ -1,4 +1,5 @@
-//! The agent under the image's own init: an image that was not built with it gets it as a service just before its init starts.
+//! The agent under the image's own init: an image that was not built with it gets it as a service
+//! just before its init starts.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

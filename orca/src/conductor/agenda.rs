@@ -148,6 +148,7 @@ mod tests {
             job: Job {
                 test,
                 path: letter.to_string(),
+                kernel: None,
                 round: 1,
                 attempt: 1,
                 retries: 0,

@@ -258,6 +258,7 @@ fn not_run(job: &Job) -> Attempt {
     Attempt {
         test: job.test,
         path: job.path.clone(),
+        kernel: job.kernel.clone(),
         round: job.round,
         attempt: job.attempt,
         quarantined: job.quarantined.clone(),
@@ -269,7 +270,7 @@ fn not_run(job: &Job) -> Attempt {
         timing: Default::default(),
         dir: None,
         stderr_tail: String::new(),
-        kernel: Default::default(),
+        complaints: Default::default(),
         notes: Vec::new(),
     }
 }
@@ -285,7 +286,17 @@ mod tests {
         let path = format!("t/{test}_test.sh");
         let dir = PathBuf::from(format!("/logs/{path}"));
         let order = Order::default();
-        Job { test, path, round: 1, attempt: 1, retries: 0, quarantined: None, order, dir }
+        Job {
+            test,
+            path,
+            kernel: None,
+            round: 1,
+            attempt: 1,
+            retries: 0,
+            quarantined: None,
+            order,
+            dir,
+        }
     }
 
     fn state(tests: usize, limits: Limits) -> State {

@@ -64,7 +64,8 @@ fn finished(test: &str, outcome: Outcome, seconds: u64) -> Event {
         dir: None,
         stderr_tail: String::new(),
         notes: Vec::new(),
-        kernel: Default::default(),
+        kernel: None,
+        complaints: Default::default(),
     };
     attempt.timing.test = Duration::from_secs(seconds);
     Event::TestFinished(Box::new(attempt))

@@ -8,6 +8,7 @@ use crate::error::plain;
 use crate::guest::Guest;
 use crate::qemu::argv::{self, Memory, Slot, Spec};
 use crate::qemu::console::{self, Console, Tee};
+use crate::qemu::foreign::Boot;
 use crate::qemu::overlay::Overlays;
 use crate::qemu::process::Process;
 use crate::qemu::qmp::Qmp;
@@ -33,6 +34,8 @@ const SEED_BYTES: usize = 64;
 pub struct Blueprint {
     /// What shapes them.
     pub spec: Spec,
+    /// What they may start on; the first is in `spec` already.
+    pub kernels: Vec<Boot>,
     /// How the project is mounted.
     pub share: Share,
     /// Makes their disks; `None` when they have none.

@@ -8,6 +8,7 @@ use super::vm::{OnConsole, Vm};
 use super::{Machine, Maker, Shape, Tell};
 use crate::cancel::Cancel;
 use crate::qemu::argv::{self, Memory, Spec};
+use crate::qemu::foreign::Boot;
 use crate::qemu::overlay::Overlays;
 use crate::qemu::template::{self, Store, Template};
 use crate::trouble::{Kind, Trouble};
@@ -170,8 +171,14 @@ impl VmMaker {
     }
 
     fn spec(&self, shape: Shape) -> Spec {
-        let Shape { memory_mib, cpus, net } = shape;
-        Spec { memory_mib, cpus, net, ..self.blueprint.spec.clone() }
+        let Shape { memory_mib, cpus, net, kernel } = shape;
+        let mut spec = Spec { memory_mib, cpus, net, ..self.blueprint.spec.clone() };
+        if let Some(Boot { kernel, initrd, modules, .. }) = self.blueprint.kernels.get(kernel) {
+            spec.kernel.clone_from(kernel);
+            spec.initrd.clone_from(initrd);
+            spec.modules.clone_from(modules);
+        }
+        spec
     }
 
     fn sources(&self) -> std::sync::MutexGuard<'_, HashMap<Shape, Source>> {

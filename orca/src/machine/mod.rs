@@ -28,6 +28,8 @@ pub struct Shape {
     pub cpus: u32,
     /// Whether it has a network card.
     pub net: bool,
+    /// Which of the run's kernels, from 0.
+    pub kernel: usize,
 }
 
 /// One test to run, as a machine sees it.

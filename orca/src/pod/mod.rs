@@ -9,7 +9,7 @@ mod worker;
 pub use worker::Policy;
 
 use crate::cancel::Cancel;
-use crate::event::{Event, TestId};
+use crate::event::{Event, Kernel, TestId};
 use crate::machine::{Machine, Maker, Order};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use std::convert::Infallible;
@@ -28,6 +28,8 @@ pub struct Job {
     pub test: TestId,
     /// Its path, for people.
     pub path: String,
+    /// Which of several kernels it runs on.
+    pub kernel: Option<Kernel>,
     /// From 1: which repetition of the test this is.
     pub round: u32,
     /// From 1.

@@ -39,7 +39,7 @@ pub(super) struct Recorder {
     stderr_tail: Vec<u8>,
     artifacts: Artifacts,
     notes: Vec<String>,
-    kernel: Complaints,
+    complaints: Complaints,
     told: Instant,
     spoke: Option<Instant>,
 }
@@ -49,7 +49,7 @@ pub(super) struct Recorded {
     pub(super) suite: tap::Suite,
     pub(super) stderr_tail: String,
     pub(super) notes: Vec<String>,
-    pub(super) kernel: Complaints,
+    pub(super) complaints: Complaints,
 }
 
 impl Recorder {
@@ -68,7 +68,7 @@ impl Recorder {
             stderr_tail: Vec::new(),
             artifacts: Artifacts { dir: job.dir.join("artifacts"), ..Artifacts::default() },
             notes,
-            kernel: Complaints { fatal: job.order.fail_on_warn, ..Complaints::default() },
+            complaints: Complaints { fatal: job.order.fail_on_warn, ..Complaints::default() },
             told: Instant::now(),
             spoke: None,
         }
@@ -82,8 +82,8 @@ impl Recorder {
             }
         }
         self.notes.extend(self.artifacts.fault.take());
-        if !self.kernel.fatal {
-            let titles = self.kernel.titles.iter();
+        if !self.complaints.fatal {
+            let titles = self.complaints.titles.iter();
             self.notes.extend(titles.map(|title| format!("the kernel complained: {title}")));
         }
         let status = match ended {
@@ -95,7 +95,7 @@ impl Recorder {
             suite: self.parser.finish(status),
             stderr_tail: String::from_utf8_lossy(&self.stderr_tail).into_owned(),
             notes: self.notes,
-            kernel: self.kernel,
+            complaints: self.complaints,
         }
     }
 
@@ -137,11 +137,11 @@ impl Sink for Recorder {
     }
 
     fn kernel(&mut self, line: &str, begins: bool) {
-        if begins && self.kernel.titles.len() < COMPLAINTS_MAX {
-            self.kernel.titles.push(plain(line));
+        if begins && self.complaints.titles.len() < COMPLAINTS_MAX {
+            self.complaints.titles.push(plain(line));
         }
-        if self.kernel.lines.len() < KERNEL_LINES {
-            self.kernel.lines.push(plain(line));
+        if self.complaints.lines.len() < KERNEL_LINES {
+            self.complaints.lines.push(plain(line));
         }
     }
 

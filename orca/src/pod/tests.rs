@@ -97,6 +97,7 @@ impl Rig {
         let dir = self.dir.join(test.to_string());
         let job = Job {
             test,
+            kernel: None,
             path: script.to_owned(),
             round: 1,
             attempt: 1,
@@ -184,6 +185,7 @@ fn a_flood_is_capped_on_disk_and_parsed_to_its_end() {
     let order = Order::default();
     let job = Job {
         test: 0,
+        kernel: None,
         path: "flood".into(),
         round: 1,
         attempt: 1,
@@ -212,6 +214,7 @@ fn artifacts_stay_in_their_folder() {
     let dir = rig.dir.join("job");
     let job = Job {
         test: 0,
+        kernel: None,
         path: "x".into(),
         round: 1,
         attempt: 1,

@@ -154,7 +154,7 @@ impl Worker {
         timing: Timing,
     ) -> Attempt {
         let recorded = recorder.finish(result.as_ref().ok().map(|ran| ran.ended));
-        let complained = recorded.kernel.fatal && !recorded.kernel.titles.is_empty();
+        let complained = recorded.complaints.fatal && !recorded.complaints.titles.is_empty();
         let outcome = match result {
             Ok(Ran { cut: Some(Cut::Timeout), .. }) => Outcome::TimedOut { silence: false },
             Ok(Ran { cut: Some(Cut::Silence), .. }) => Outcome::TimedOut { silence: true },
@@ -175,6 +175,7 @@ impl Worker {
         Attempt {
             test: job.test,
             path: job.path.clone(),
+            kernel: job.kernel.clone(),
             round: job.round,
             attempt: job.attempt,
             quarantined: job.quarantined.clone(),
@@ -186,7 +187,7 @@ impl Worker {
             timing,
             dir: kept.then(|| job.dir.clone()),
             stderr_tail: recorded.stderr_tail,
-            kernel: recorded.kernel,
+            complaints: recorded.complaints,
             notes: recorded.notes,
         }
     }

@@ -71,7 +71,7 @@ pub fn prepare(kept: &Kept, brought: &Brought) -> Result<Boot> {
     let release = match (release, &modules) {
         (Some(release), _) => release,
         (None, Some(dir)) => initramfs::release_of(dir)?,
-        (None, None) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        (None, None) => name_of(&path),
     };
     let census = modules.as_deref().map(Census::of).transpose()?;
     let modules = modules.as_deref().zip(census.as_ref());
@@ -79,6 +79,20 @@ pub fn prepare(kept: &Kept, brought: &Brought) -> Result<Boot> {
     let modules = modules.map(|(dir, census)| disk(kept, dir, census)).transpose()?;
     let kernel = unpacked.filter(|unpacked| unpacked.enterable).map_or(path, |u| u.path);
     Ok(Boot { kernel, initrd, modules, release })
+}
+
+/// What people call the kernel at `path`: its release, or else its file's name.
+///
+/// # Errors
+/// It cannot be read.
+pub fn release_of(path: &Path) -> Result<String> {
+    let data = fs::read(path).map_err(|e| Error::io("read", path, &e))?;
+    let release = kernel::release(&data).or_else(|| banner(&data));
+    Ok(release.unwrap_or_else(|| name_of(path)))
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// The disk with all modules of `dir`, for a guest whose root has other ones.

@@ -22,7 +22,7 @@ pub(super) fn block(attempt: &Attempt, paint: Paint) -> String {
     out.reasons(attempt);
     out.points(attempt);
     out.tail("stderr", &attempt.stderr_tail, LINES_SHOWN);
-    out.kernel(&attempt.kernel.lines);
+    out.kernel(&attempt.complaints.lines);
     if let Outcome::Errored(trouble) = &attempt.outcome {
         out.tail("console", &trouble.console, CONSOLE_SHOWN);
     }
@@ -31,9 +31,19 @@ pub(super) fn block(attempt: &Attempt, paint: Paint) -> String {
         let log = quote::text(dir.join("output.log").as_os_str().as_bytes());
         out.line(&format!("log:   {}", quote::line(&log)));
     }
-    let path = shell_word(quote::line(&attempt.path).as_bytes());
-    out.line(&format!("again: orca test {path}"));
+    out.line(&format!("again: orca test {}", again(attempt)));
     out.out
+}
+
+/// What to say to run it once more, and where.
+fn again(attempt: &Attempt) -> String {
+    let Some(kernel) = &attempt.kernel else {
+        return shell_word(quote::line(&attempt.path).as_bytes());
+    };
+    let suffix = kernel.name("");
+    let path = attempt.path.strip_suffix(&suffix).unwrap_or(&attempt.path);
+    let kernel = shell_word(kernel.path.as_os_str().as_encoded_bytes());
+    format!("--kernel {kernel} {}", shell_word(quote::line(path).as_bytes()))
 }
 
 struct Block {

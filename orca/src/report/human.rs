@@ -34,6 +34,8 @@ pub struct Human {
     /// Lines of the live part on the screen.
     drawn: usize,
     tally: Tally,
+    /// The same for each of several kernels.
+    kernels: Vec<(String, Tally)>,
     failures: Vec<(String, &'static str)>,
     /// How often each test has had a result, and a bad one.
     rounds: BTreeMap<String, (usize, usize)>,
@@ -54,6 +56,7 @@ impl Human {
             live: None,
             drawn: 0,
             tally: Tally::default(),
+            kernels: Vec::new(),
             failures: Vec::new(),
             rounds: BTreeMap::new(),
             repeated: false,
@@ -180,19 +183,8 @@ impl Human {
                 ));
             }
         }
-        let mut parts = vec![format!("{} passed", tally.passed)];
-        for (count, word) in [
-            (tally.failed, "failed"),
-            (tally.timed_out, "timed out"),
-            (tally.errored, "without a verdict"),
-            (tally.quarantined, "in quarantine"),
-            (tally.skipped, "skipped"),
-            (tally.not_run, "not run"),
-            (tally.flaky, "flaky"),
-        ] {
-            if count > 0 {
-                parts.push(format!("{count} {word}"));
-            }
+        for (release, tally) in &self.kernels {
+            text.push_str(&format!("{}: {}\n", safe(release), counts(tally)));
         }
         let files = tally.files();
         let what = match self.repeated {
@@ -208,7 +200,7 @@ impl Human {
             tally.points,
             plural(tally.points as usize),
             seconds(took),
-            parts.join(", ")
+            counts(tally)
         );
         let good = tally.bad() + tally.not_run == 0;
         let line = if good { self.paint.good(&line) } else { self.paint.bad(&line) };
@@ -236,7 +228,12 @@ impl Reporter for Human {
             Event::Warning(text) => {
                 self.say(&format!("{} {}\n", self.paint.warn("warning:"), safe(text)))
             }
-            Event::TestFinished(attempt) => self.finished(attempt),
+            Event::TestFinished(attempt) => {
+                if let Some(kernel) = &attempt.kernel {
+                    tally_of(&mut self.kernels, &kernel.release).take(event);
+                }
+                self.finished(attempt);
+            }
             Event::Cancelled { why, running } => {
                 let text = format!("{why}: {running} running test{} to end\n", plural(*running));
                 self.say(&self.paint.warn(&text));
@@ -295,6 +292,33 @@ fn detail(attempt: &Attempt) -> String {
         }
         Outcome::TimedOut { .. } | Outcome::NotRun => String::new(),
     }
+}
+
+/// What came of the files, in words.
+fn counts(tally: &Tally) -> String {
+    let mut parts = vec![format!("{} passed", tally.passed)];
+    for (count, word) in [
+        (tally.failed, "failed"),
+        (tally.timed_out, "timed out"),
+        (tally.errored, "without a verdict"),
+        (tally.quarantined, "in quarantine"),
+        (tally.skipped, "skipped"),
+        (tally.not_run, "not run"),
+        (tally.flaky, "flaky"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{count} {word}"));
+        }
+    }
+    parts.join(", ")
+}
+
+fn tally_of<'a>(kernels: &'a mut Vec<(String, Tally)>, release: &str) -> &'a mut Tally {
+    let at = kernels.iter().position(|(name, _)| name == release).unwrap_or_else(|| {
+        kernels.push((release.to_owned(), Tally::default()));
+        kernels.len() - 1
+    });
+    &mut kernels[at].1
 }
 
 fn timing(attempt: &Attempt) -> String {

@@ -120,6 +120,7 @@ fn finished(attempt: &Attempt) -> Value {
     json!({
         "event": "test_finished",
         "test": attempt.path,
+        "kernel": attempt.kernel.as_ref().map(|kernel| kernel.release.as_str()),
         "round": attempt.round,
         "attempt": attempt.attempt,
         "quarantined": attempt.quarantined,
@@ -145,7 +146,7 @@ fn finished(attempt: &Attempt) -> Value {
         },
         "failures": failures,
         "notes": attempt.notes,
-        "kernel": attempt.kernel.lines,
+        "complaints": attempt.complaints.lines,
         "console": console,
         "dir": attempt.dir.as_ref().map(|dir| quote::text(dir.as_os_str().as_bytes())),
     })

@@ -61,7 +61,7 @@ fn outcome(attempt: &Attempt) -> CaseOutcome {
             let details: Vec<String> =
                 attempt.suite.failures.iter().map(tap::junit::details).collect();
             let message = attempt.reasons().join("; ");
-            let text = [details, attempt.kernel.lines.clone()].concat().join("\n");
+            let text = [details, attempt.complaints.lines.clone()].concat().join("\n");
             CaseOutcome::Failed { message, text }
         }
         Outcome::TimedOut { silence } => {
