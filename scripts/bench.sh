@@ -4,7 +4,7 @@
 # usage: scripts/bench.sh [--runs N] [--tests N] [--out FILE]
 #
 #   --runs N    repetitions of each measurement, of which the median is shown (default 5)
-#   --tests N   trivial tests in the runs with many (default 50)
+#   --tests N   trivial tests in the runs with many (default 100)
 #   --out FILE  the same as JSON (default build/bench.json)
 #
 # Prints a Markdown table. Everything is measured on files and templates of its own. virtme-ng's `vng` stands beside it if installed.
@@ -14,7 +14,7 @@ root=${scripts%/*}
 . "$scripts/need.sh"
 . "$scripts/lib/bench.sh"
 
-runs=5 tests=50 out=$root/build/bench.json
+runs=5 tests=100 out=$root/build/bench.json
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 0 ;;
@@ -36,25 +36,31 @@ project one 'echo 1..1; echo ok 1'
 
 table_begin
 repeat 'boot through the BIOS (bzImage, gzip initramfs) to HELLO' hello --cold --kernel "$root/build/vmlinuz" --initrd "$work/initramfs.gz"
+bios=$median
 repeat 'cold boot (PVH, plain initramfs) to HELLO' hello --cold
 cold=$median
+ratio 'cold boot, of the one through the BIOS' "$cold" "$bios"
 one_time 'template: boot, settle, freeze' "$root/build/orca" template build -C "$work/one"
 repeat 'copy: QEMU process' qemu
 repeat 'copy: state loaded' state
-repeat 'copy: HELLO and frames' hello
-ratio 'copy to HELLO, of a cold boot' "$median" "$cold"
+repeat 'copy: HELLO and an answer' hello
+ratio 'copy to HELLO and an answer, of a cold boot' "$median" "$cold"
 repeat 'copy: share mounted' share
-repeat 'copy: first command run' warm
-ratio 'copy to the first command, of a cold boot' "$median" "$cold"
+first_byte "copy: first byte of a test's output"
+ratio "copy to the first byte of a test's output, of a cold boot" "$median" "$cold"
 wall 'second orca test of one trivial test, whole' "$root/build/orca" test -q -C "$work/one"
 
-many=$work/many
-mkdir -p "$many/t"
-for n in $(seq "$tests"); do printf 'echo 1..1; echo ok 1\n' >"$many/t/${n}_test.sh"; done
-per_test 'a pristine test, -j1' -j1
-per_test 'a pristine test, -j2' -j2
-per_test 'a reused test, -j1' --reuse -j1
-per_test 'a reused test, -j2' --reuse -j2
+many few "$((tests / 5))"
+many many "$tests"
+per_test few "$((tests / 5))" 'a test in a cold boot, -j2' --cold -j2
+booted=$each
+per_test many "$tests" 'a pristine test, -j1' -j1
+per_test many "$tests" 'a pristine test, -j2' -j2
+row 'cores kept busy meanwhile' "$busy" %
+ratio 'a pristine test, of one in a cold boot' "$each" "$booted"
+per_test many "$tests" 'a reused test, -j1' --reuse -j1
+per_test many "$tests" 'a reused test, -j2' --reuse -j2
+row 'reused tests a second' "$(awk -v each="$each" 'BEGIN { printf "%.0f", 1 / each }')" ''
 project flood "echo 1..1; dd if=/dev/zero bs=64k count=1600 2>/dev/null | tr '\\0' '\\n'; echo ok 1"
 throughput 'agent to log and parser' 100
 for count in 1 4 16 64; do memory "$count"; done

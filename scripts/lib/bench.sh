@@ -78,12 +78,38 @@ wall() {
   row "$name" "$(median <"$work/times")" s
 }
 
-# per_test NAME ARGS…: the wall time of many trivial tests, divided.
+# The processor time of everything that has ended so far.
+spent() { times | awk 'NR == 2 { split($1 " " $2, t, /[ms ]+/); print t[1] * 60 + t[2] + t[3] * 60 + t[4] }'; }
+
+# per_test PROJECT COUNT NAME ARGS…: the wall time of many trivial tests, divided; sets $each and $busy, a percentage of all cores.
 per_test() {
+  in=$1 count=$2 name=$3
+  shift 3
+  before=$(spent)
+  began=$(now)
+  events "$in" "$@"
+  wall=$(since "$began")
+  busy=$(awk -v a="$before" -v b="$(spent)" -v w="$wall" -v n="$(nproc)" 'BEGIN { printf "%.0f", 100 * (b - a) / w / n }')
+  each=$(awk -v w="$wall" -v n="$count" 'BEGIN { printf "%.4f", w / n }')
+  row "$name" "$each" s
+}
+
+# first_byte NAME ARGS…: from a copy's start to the first byte of its test's output, the time that it lay ready left out.
+first_byte() {
   name=$1
   shift
-  events many "$@"
-  row "$name" "$(field finished seconds | awk -v n="$tests" '{ printf "%.3f", $1 / n }')" s
+  for _ in $(seq "$runs"); do
+    events one -j1 "$@"
+    { field machine_ready share; field test_finished first; } | awk '{ sum += $1 } END { print sum }'
+  done >"$work/times"
+  median=$(median <"$work/times" | awk '{ printf "%.3f", $1 }')
+  row "$name" "$median" s
+}
+
+# many PROJECT COUNT: a project with so many trivial tests.
+many() {
+  mkdir -p "$work/$1/t"
+  for n in $(seq "$2"); do printf 'echo 1..1; echo ok 1\n' >"$work/$1/t/${n}_test.sh"; done
 }
 
 # throughput NAME MIB: of a test that prints so much.
