@@ -43,7 +43,7 @@ pub fn choose(config: &Config, history: &History) -> Result<Chosen> {
         }
     }
     if let Some(rev) = &raw.changed {
-        tests = changed::touched(&config.root, rev, tests)?;
+        tests = changed::touched(&config.root, rev, &tests)?;
         if tests.is_empty() {
             let since = if rev.is_empty() { "the last commit" } else { rev };
             let error = Error::new(format!("no test is touched by what changed since {since}"));

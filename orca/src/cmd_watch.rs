@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::discover::{Test, discover};
 use crate::error::{Error, Result, plain as plain_io};
 use crate::report::plain;
-use crate::touch::touched;
+use crate::touch::{Touched, touched};
 use crate::watcher::Watcher;
 use crate::{signals, sys};
 use agent::wire::Share;
@@ -94,7 +94,9 @@ impl Watch<'_> {
         let changed = not_ignored(&self.config.root, changed);
         // A word that names nothing any more, in the middle of a rename, is no reason to end.
         let Ok(tests) = discover(&self.config.root, &self.config.paths()) else { return Ok(()) };
-        let found = touched(&self.config.root, &tests, &changed);
+        // What nobody names, such as the sources of what is tested, may matter to anybody.
+        let Touched { tests: named, others } = touched(&self.config.root, &tests, &changed);
+        let found = if others { tests.clone() } else { named };
         if found.is_empty() {
             return Ok(());
         }

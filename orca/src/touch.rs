@@ -3,7 +3,7 @@
 //! A test is touched by itself, and by every file below `t/` that it names: a helper that it sources, a program that it starts, data
 //! that it reads. "Names" is meant literally: the file's name stands in the text of the test, or in that of a file that the test names.
 //! That finds too much rather than too little, knows no shell grammar, and a comment `# uses table.csv` is all that a name put together
-//! at run time needs. Whatever nobody names may matter to anybody, and touches all.
+//! at run time needs. Whatever nobody names may matter to anybody: what becomes of that is for the caller to say.
 
 use crate::discover::{TEST_DIR, Test};
 use memchr::memmem;
@@ -14,30 +14,36 @@ use std::path::{Path, PathBuf};
 /// The most of a file that is searched for names, in bytes.
 const SEARCHED: usize = 1 << 20;
 
-/// Those of `tests` that a change of `changed` touches, in their order. Paths are relative to `root`.
-pub fn touched(root: &Path, tests: &[Test], changed: &[PathBuf]) -> Vec<Test> {
+/// What a change touches.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Touched {
+    /// The tests that changed, or that name what did, in their order.
+    pub tests: Vec<Test>,
+    /// Whether something changed that no test names.
+    pub others: bool,
+}
+
+/// Those of `tests` that a change of `changed` touches. Paths are relative to `root`.
+pub fn touched(root: &Path, tests: &[Test], changed: &[PathBuf]) -> Touched {
     let known: HashSet<&Path> = tests.iter().map(|test| test.path.as_path()).collect();
     let mut hit: HashSet<PathBuf> = HashSet::new();
     let mut files: Option<Vec<(PathBuf, Vec<u8>)>> = None;
+    let mut others = false;
     for path in changed {
         if known.contains(path.as_path()) {
             hit.insert(path.clone());
-            continue;
+        } else if !is_test(path) {
+            // A test that is gone, or was not asked for, touches nobody.
+            let found = match path.starts_with(TEST_DIR) {
+                true => users(files.get_or_insert_with(|| texts(root)), path),
+                false => HashSet::new(),
+            };
+            others |= found.is_empty();
+            hit.extend(found);
         }
-        if is_test(path) {
-            continue; // one that is gone, or was not asked for
-        }
-        if !path.starts_with(TEST_DIR) {
-            return tests.to_vec();
-        }
-        let files = files.get_or_insert_with(|| texts(root));
-        let found = users(files, path);
-        if found.is_empty() {
-            return tests.to_vec();
-        }
-        hit.extend(found);
     }
-    tests.iter().filter(|test| hit.contains(&test.path)).cloned().collect()
+    let tests = tests.iter().filter(|test| hit.contains(&test.path)).cloned().collect();
+    Touched { tests, others }
 }
 
 fn is_test(path: &Path) -> bool {
@@ -139,22 +145,26 @@ mod tests {
             ("t/b/three_test.sh", ". ../zlib.sh # not lib.sh.old"),
             ("src/main.c", ""),
         ]);
-        let check = |changed: &[&str], expected: &[&str]| {
+        let check = |changed: &[&str], expected: (&[&str], bool)| {
             let changed: Vec<PathBuf> = changed.iter().map(PathBuf::from).collect();
-            let got: Vec<String> =
-                touched(&project.0, &tests, &changed).iter().map(Test::display).collect();
-            assert_eq!(got, expected, "{changed:?}");
+            let Touched { tests, others } = touched(&project.0, &tests, &changed);
+            let got: Vec<String> = tests.iter().map(Test::display).collect();
+            assert_eq!(
+                (got.iter().map(String::as_str).collect::<Vec<_>>(), others),
+                (expected.0.to_vec(), expected.1),
+                "{changed:?}"
+            );
         };
         let all = ["t/a/one_test.sh", "t/a/two_test.sh", "t/b/three_test.sh"];
-        check(&["t/a/one_test.sh"], &all[..1]);
-        check(&["t/net.sh"], &all[..1]);
-        check(&["t/lib.sh"], &all[..2]);
-        check(&["t/zlib.sh"], &all[2..]);
-        check(&["t/a/table.csv", "t/b/three_test.sh"], &all[1..]);
-        check(&["t/a/gone_test.sh"], &[]);
-        check(&["t/a/orphan.txt"], &all);
-        check(&["src/main.c"], &all);
-        check(&[], &[]);
+        check(&["t/a/one_test.sh"], (&all[..1], false));
+        check(&["t/net.sh"], (&all[..1], false));
+        check(&["t/lib.sh"], (&all[..2], false));
+        check(&["t/zlib.sh"], (&all[2..], false));
+        check(&["t/a/table.csv", "t/b/three_test.sh"], (&all[1..], false));
+        check(&["t/a/gone_test.sh"], (&[], false));
+        check(&["t/a/orphan.txt", "t/net.sh"], (&all[..1], true));
+        check(&["src/main.c"], (&[], true));
+        check(&[], (&[], false));
     }
 
     #[test]
@@ -164,6 +174,7 @@ mod tests {
             ("t/b.sh", ". t/a.sh"),
             ("t/x_test.sh", "sh t/a.sh."),
         ]);
-        assert_eq!(touched(&project.0, &tests, &["t/b.sh".into()]), tests);
+        let all = Touched { tests: tests.clone(), others: false };
+        assert_eq!(touched(&project.0, &tests, &["t/b.sh".into()]), all);
     }
 }

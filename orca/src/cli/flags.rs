@@ -172,7 +172,7 @@ the run was interrupted, cut short or killed. Flaky tests have passed; what is i
         on: CHOOSERS,
         help: "only tests touched since REV (the last commit)",
         doc: "As git has it, files that are new and not ignored included. REV is a branch, tag or commit; what was changed there since \
-this branch left it does not count. A test is touched when it, or a file that it sources, directly or not, has changed.",
+this branch left it does not count. A test is touched when it has changed, or a file below t/ that it names, directly or not.",
         set: |raw, v| put(&mut raw.changed, value::text(v)),
     },
     Flag {
