@@ -1,28 +1,24 @@
 //! `orca test`: discover, plan, run, report.
 
 use crate::cancel;
-use crate::cli::raw::Format;
+use crate::cli::command::Command;
 use crate::conductor::{self, Conductor, Ended, Limits, State};
 use crate::config::Config;
 use crate::discover::discover;
 use crate::error::{Error, Result, plain};
-use crate::event::{Event, Start};
+use crate::event::Start;
 use crate::exit;
 use crate::machine::stock::Stock;
 use crate::machine::{Maker, Order, Shape};
 use crate::plan::{Defaults, Plan, Planned};
 use crate::pod::{Job, Pod, Policy};
-use crate::report::Reporter;
-use crate::report::human::{Human, Volume};
-use crate::report::json::Json;
-use crate::report::junit::Junit;
-use crate::report::paint::Paint;
+use crate::quote::shown_word;
 use crate::report::plain;
+use crate::reports;
 use crate::setup::{self, Lab};
 use crate::signals;
 use crossbeam::channel::unbounded;
 use std::ffi::OsString;
-use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -63,8 +59,8 @@ fn conduct(
     lab: &Lab<Arc<dyn Maker>>,
     workers: usize,
 ) -> Result<Ended> {
-    let mut reporters = reporters(config)?;
-    let signals = signals::listen()?;
+    let mut reporters = reports::open(config)?;
+    let (signals, attention) = (signals::listen()?, signals::attend()?);
     let (canceller, cancel) = cancel::channel();
     let (jobs, queue) = unbounded();
     let policy = if config.raw.reuse { Policy::Reuse } else { Policy::Pristine };
@@ -88,35 +84,30 @@ fn conduct(
         workers,
         machine: lab.description.clone(),
         log_dir: lab.log_dir.clone(),
+        again: plan.tests.iter().map(|planned| again(config, planned)).collect(),
+        merged: 0,
     };
-    for warning in &lab.warnings {
-        let event = Event::Warning(warning.clone());
-        reporters.iter_mut().for_each(|reporter| reporter.event(&event, &Default::default()));
-    }
-    let conductor =
-        Conductor { jobs, pod, canceller, cancel, signals: &signals, reporters: &mut reporters };
+    let conductor = Conductor {
+        jobs,
+        pod,
+        canceller,
+        cancel,
+        signals: &signals,
+        attention: &attention,
+        warnings: lab.warnings.clone(),
+        reporters: &mut reporters,
+    };
     Ok(conductor::run(conductor, state, start))
 }
 
-fn reporters(config: &Config) -> Result<Vec<Box<dyn Reporter>>> {
-    let create = |path: &Path| {
-        File::create(path).map_err(|e| Error::io("write", path, &e).hint("name a writable file"))
-    };
-    let mut found: Vec<Box<dyn Reporter>> = Vec::new();
-    match config.raw.format.unwrap_or_default() {
-        Format::Human => {
-            found.push(Box::new(Human::new(Paint { on: config.colors() }, volume(config))));
-        }
-        Format::Json => found.push(Box::new(Json::new(plain::Out))),
-    }
-    if let Some(path) = &config.raw.json {
-        found.push(Box::new(Json::new(create(path)?)));
-    }
-    if let Some(path) = &config.raw.junit {
-        let report = Junit::new(create(path)?).map_err(|e| Error::io("write", path, &e))?;
-        found.push(Box::new(report));
-    }
-    Ok(found)
+/// The command that runs just that test again, with the same options where they matter to it.
+fn again(config: &Config, planned: &Planned) -> String {
+    let name = Command::Test.row().name;
+    let program = std::env::args_os().take_while(|word| word != name);
+    let options = config.raw.again.iter().cloned();
+    let words =
+        program.chain([name.into()]).chain(options).chain([planned.test.path.clone().into()]);
+    words.map(|word| shown_word(word.as_bytes())).collect::<Vec<_>>().join(" ")
 }
 
 fn make_jobs(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Job> {
@@ -145,15 +136,6 @@ fn make_jobs(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Job
 
 fn shape(planned: &Planned) -> Shape {
     Shape { memory_mib: planned.memory_mib, cpus: planned.cpus }
-}
-
-fn volume(config: &Config) -> Volume {
-    match (config.raw.quiet, config.raw.verbose) {
-        (true, _) => Volume::Quiet,
-        (false, 0) => Volume::Normal,
-        (false, 1) => Volume::Verbose,
-        (false, _) => Volume::Everything,
-    }
 }
 
 /// Machines that share a socket path would end each other.

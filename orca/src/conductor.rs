@@ -11,7 +11,9 @@ use crate::cancel::{Cancel, Canceller};
 use crate::event::{Event, Start};
 use crate::pod::{Job, Pod};
 use crate::report::Reporter;
+use crate::signals;
 use crate::tally::Tally;
+use crate::tty::Attention;
 use crossbeam::channel::{Receiver, Sender, never, select, tick};
 use std::time::{Duration, Instant};
 use step::{Action, Input};
@@ -40,21 +42,27 @@ pub struct Conductor<'a> {
     pub cancel: Cancel,
     /// Signal numbers as they come.
     pub signals: &'a Receiver<i32>,
+    /// What concerns the reporters only.
+    pub attention: &'a Receiver<Attention>,
+    /// What the user should know before the first test.
+    pub warnings: Vec<String>,
     /// Told everything, in order.
     pub reporters: &'a mut [Box<dyn Reporter>],
 }
 
 /// Runs everything that `state` plans. Returns when every worker and every machine is gone.
 pub fn run(conductor: Conductor<'_>, mut state: State, start: Start) -> Ended {
-    let Conductor { jobs, pod, mut canceller, cancel, signals, reporters } = conductor;
+    let Conductor { jobs, pod, mut canceller, cancel, signals, attention, warnings, reporters } =
+        conductor;
     let began = Instant::now();
     let mut desk = Desk { jobs: Some(jobs), tally: Tally::default(), reporters };
     desk.tell(Event::Started(start));
+    warnings.into_iter().for_each(|warning| desk.tell(Event::Warning(warning)));
     for action in state.begin() {
         desk.act(action, &mut canceller);
     }
     let ticks = if desk.reporters.iter().any(|r| r.is_live()) { tick(TICK) } else { never() };
-    let mut signals = signals.clone();
+    let (mut signals, mut attention) = (signals.clone(), attention.clone());
     loop {
         let input = select! {
             recv(pod.events()) -> event => match event {
@@ -68,6 +76,13 @@ pub fn run(conductor: Conductor<'_>, mut state: State, start: Start) -> Ended {
                     continue;
                 }
             },
+            recv(attention) -> asked => {
+                match asked {
+                    Ok(asked) => desk.attend(asked),
+                    Err(_) => attention = never(),
+                }
+                continue;
+            }
             recv(ticks) -> _ => {
                 desk.reporters.iter_mut().for_each(|reporter| reporter.tick());
                 continue;
@@ -106,6 +121,11 @@ impl Desk<'_> {
             Action::Raise(level) => canceller.raise(level),
             Action::Report(event) => self.tell(event),
         }
+    }
+
+    fn attend(&mut self, asked: Attention) {
+        self.reporters.iter_mut().for_each(|reporter| reporter.attend(asked));
+        signals::obey(asked);
     }
 
     fn tell(&mut self, event: Event) {

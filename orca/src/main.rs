@@ -3,6 +3,7 @@
 mod cancel;
 mod cli;
 mod cmd_list;
+mod cmd_merge;
 mod cmd_run;
 mod cmd_template;
 mod cmd_test;
@@ -17,12 +18,16 @@ mod header;
 mod image;
 mod logdir;
 mod machine;
+mod merge;
 mod nursery;
 mod plan;
 mod pod;
+mod points;
 mod qemu;
 mod quote;
+mod replay;
 mod report;
+mod reports;
 mod rundir;
 mod session;
 mod setup;
@@ -118,6 +123,7 @@ fn orca(args: Vec<OsString>) -> Result<u8> {
                 Command::Test => cmd_test::run(&config),
                 Command::Run => cmd_run::run(&config),
                 Command::List => cmd_list::run(&config),
+                Command::Merge => cmd_merge::run(&config),
                 Command::Template => cmd_template::run(&config),
                 Command::Clean => cmd_template::clean(&config),
                 Command::Image => Ok(exit::USAGE), // has a grammar of its own, see `Parsed::Pass`

@@ -12,20 +12,30 @@ const LAYERS: [&[&str]; 9] = [
         "error", "cancel", "rundir", "logdir", "sys", "nursery", "tty", "quote", "signals",
         "trouble",
     ],
-    &["event", "tally", "exit", "history"],
-    &["cli", "config", "discover", "header", "plan"],
+    &["points", "event", "tally", "exit", "history"],
+    &["cli", "config", "discover", "header", "plan", "replay", "merge"],
     &["qemu", "guest"],
     &["machine"],
     &["pod", "report"],
     &["conductor"],
-    &["setup", "session", "cmd_test", "cmd_run", "cmd_list", "cmd_template", "image"],
+    &[
+        "setup",
+        "session",
+        "cmd_test",
+        "cmd_run",
+        "cmd_list",
+        "cmd_merge",
+        "reports",
+        "cmd_template",
+        "image",
+    ],
     &["main"],
 ];
 
 /// What a module may name although the layers would forbid it, or may not although they would allow it.
 const QEMU_KNOWS: [&str; 6] = ["error", "sys", "nursery", "quote", "qemu", "exit"];
-const REPORT_KNOWS: [&str; 8] =
-    ["error", "event", "tally", "trouble", "tty", "quote", "report", "sys"];
+const REPORT_KNOWS: [&str; 9] =
+    ["error", "event", "points", "tally", "trouble", "tty", "quote", "report", "sys"];
 
 /// The one upward edge: the values of two flags are QEMU's own words.
 const EXCEPTIONS: [(&str, &str); 1] = [("cli", "qemu")];

@@ -9,6 +9,8 @@ pub enum Command {
     Run,
     /// Show the tests.
     List,
+    /// Join reports.
+    Merge,
     /// Show, build or remove templates.
     Template,
     /// Remove what is kept between runs.
@@ -35,7 +37,7 @@ pub struct Row {
 }
 
 /// Every command, in the order of `--help`.
-pub const COMMANDS: [Row; 6] = [
+pub const COMMANDS: [Row; 7] = [
     Row {
         command: Command::Test,
         name: "test",
@@ -72,6 +74,19 @@ On the serial console (--console) Ctrl-] ends the machine.",
         help: "show which tests would run",
         doc: "Prints the path of every test that `orca test` with the same arguments would run, one a line, and runs nothing.",
         examples: &[("orca list t/30-firewall", "the tests of one folder")],
+    },
+    Row {
+        command: Command::Merge,
+        name: "merge",
+        usage: "[options] FILE…",
+        help: "join the JSON reports of several runs into one",
+        doc: "Reads reports that `orca test --json FILE` wrote, usually those of shards, and reports them as if one run had made \
+them; the exit status is the one that run would have had. A test that a report has no result of, because its run was cut off, \
+counts as not run. Where a test stands in several reports a verdict outranks none, and the worse verdict counts.",
+        examples: &[
+            ("orca merge shard-*.json", "one report of all shards"),
+            ("orca merge --junit all.xml --quiet shard-*.json", "for continuous integration"),
+        ],
     },
     Row {
         command: Command::Template,

@@ -1,6 +1,6 @@
 //! The table of flags: one definition each, from which parsing, `--help`, the environment and `.orcarc` all derive.
 
-use super::command::Command::{self, List, Run, Template, Test};
+use super::command::Command::{self, List, Merge, Run, Template, Test};
 use super::raw::{Color, Format, Raw};
 use super::value::{self, Parsed};
 use crate::qemu::accel::Accel;
@@ -71,6 +71,7 @@ impl Flag {
 
 const VMS: &[Command] = &[Test, Run, Template];
 const TESTS: &[Command] = &[Test];
+const REPORTS: &[Command] = &[Test, Merge];
 const ALL: &[Command] = &[Test, Run, List, Template];
 
 /// Every flag, in the order of `--help` within its group.
@@ -371,7 +372,7 @@ For trying out a test that needs no VM.",
         short: Some('v'),
         value: None,
         group: Group::Output,
-        on: TESTS,
+        on: REPORTS,
         help: "say more: where each test's time went, skips, notes",
         doc: "Twice: every point of every test.",
         set: |raw, _| {
@@ -384,7 +385,7 @@ For trying out a test that needs no VM.",
         short: Some('q'),
         value: None,
         group: Group::Output,
-        on: TESTS,
+        on: REPORTS,
         help: "print failures and the summary only",
         doc: "",
         set: |raw, _| switch(&mut raw.quiet),
@@ -394,7 +395,7 @@ For trying out a test that needs no VM.",
         short: None,
         value: Some("WHEN"),
         group: Group::Output,
-        on: TESTS,
+        on: REPORTS,
         help: "auto, always, never",
         doc: "auto (the default): on a terminal, unless NO_COLOR is set.",
         set: |raw, v| {
@@ -407,11 +408,12 @@ For trying out a test that needs no VM.",
         short: None,
         value: Some("FORM"),
         group: Group::Output,
-        on: TESTS,
-        help: "the report on standard output: human, json",
-        doc: "json: one object per event and line, as things happen; ARCHITECTURE.md has the table.",
+        on: REPORTS,
+        help: "the report on standard output: human, tap, json",
+        doc: "human: lines for people; on a terminal also what each machine is doing, and `t` shows the status. tap: one TAP 14 \
+document with a subtest per test file. json: one object per event and line, as things happen; ARCHITECTURE.md has the table.",
         set: |raw, v| {
-            let forms = [("human", Format::Human), ("json", Format::Json)];
+            let forms = [("human", Format::Human), ("tap", Format::Tap), ("json", Format::Json)];
             put(&mut raw.format, value::choice(v, &forms))
         },
     },
@@ -420,9 +422,9 @@ For trying out a test that needs no VM.",
         short: None,
         value: Some("FILE"),
         group: Group::Output,
-        on: TESTS,
+        on: REPORTS,
         help: "write the json report to FILE as well",
-        doc: "",
+        doc: "Written as things happen; an interrupted run ends it too. `orca merge` joins several.",
         set: |raw, v| put(&mut raw.json, Ok(v.into())),
     },
     Flag {
@@ -430,9 +432,10 @@ For trying out a test that needs no VM.",
         short: None,
         value: Some("FILE"),
         group: Group::Output,
-        on: TESTS,
+        on: REPORTS,
         help: "write a JUnit XML report to FILE as well",
-        doc: "It is complete after every test, so an interrupted run has one too.",
+        doc: "A suite per test file, a case per check, and a case `(whole file)` that has the file's time and says what is wrong \
+beside its checks. It is complete after every test, so an interrupted run has one too.",
         set: |raw, v| put(&mut raw.junit, Ok(v.into())),
     },
     Flag {

@@ -195,20 +195,9 @@ fn is_boot_failure(attempt: &Attempt) -> bool {
 
 fn not_run(job: &Job) -> Attempt {
     Attempt {
-        test: job.test,
-        path: job.path.clone(),
-        round: job.round,
         attempt: job.attempt,
         quarantined: job.quarantined.clone(),
-        retried: false,
-        worker: 0,
-        machine: String::new(),
-        outcome: Outcome::NotRun,
-        suite: tap::Collector::default().finish(tap::ExitStatus::Code(-1)),
-        timing: Default::default(),
-        dir: None,
-        stderr_tail: String::new(),
-        notes: Vec::new(),
+        ..Attempt::not_run(job.test, job.path.clone(), job.round)
     }
 }
 

@@ -91,6 +91,11 @@ pub trait Machine: Send {
     /// How long after its start it had come how far.
     fn phases(&self) -> &[Phase];
 
+    /// The end of what its kernel has said so far, bounded; empty where there is no console or no word.
+    fn console(&self) -> String {
+        String::new()
+    }
+
     /// Ends it in good order: `EXIT`, `BYE`, gone. Dropping it instead ends it without ceremony.
     fn stop(self: Box<Self>);
 }

@@ -74,15 +74,19 @@ impl Worker {
         self.tell(Event::TestStarted {
             test: job.test,
             path: job.path.clone(),
+            round: job.round,
             attempt: job.attempt,
+            timeout: job.order.timeout,
             worker: self.number,
             machine: machine.name().to_owned(),
         });
         let mut recorder = Recorder::new(job, self.events.clone());
+        let before = machine.console();
         let started = Instant::now();
         let result = machine.run(&job.order, &self.cancel, &mut recorder);
         let test = started.elapsed();
         let name = machine.name().to_owned();
+        let console = said_since(&before, machine.console());
         let stopped = Instant::now();
         let keep = match (&result, self.policy) {
             (Ok(ran), Policy::Reuse) if ran.cut.is_none() => Some((job.order.shape, machine)),
@@ -92,7 +96,8 @@ impl Worker {
             }
         };
         let timing = Timing { ready, test, teardown: stopped.elapsed() };
-        self.tell(Event::TestFinished(Box::new(self.attempt(job, name, result, recorder, timing))));
+        let attempt = self.attempt(job, name, result, recorder, timing);
+        self.tell(Event::TestFinished(Box::new(Attempt { console, ..attempt })));
         keep
     }
 
@@ -137,10 +142,13 @@ impl Worker {
             worker: self.number,
             machine,
             outcome,
+            reasons: recorded.suite.reasons(),
             suite: recorded.suite,
+            points: recorded.points,
             timing,
             dir: Some(job.dir.clone()),
             stderr_tail: recorded.stderr_tail,
+            console: String::new(),
             notes: recorded.notes,
         }
     }
@@ -157,10 +165,31 @@ impl Worker {
     }
 }
 
+/// What stands in `after`, the end of a console, and did not in `before`, its end at an earlier time.
+fn said_since(before: &str, after: String) -> String {
+    match after.strip_prefix(before) {
+        Some(new) => new.trim_matches('\n').to_owned(),
+        None => after,
+    }
+}
+
 fn verdict(suite: &tap::Suite) -> Outcome {
     match suite.verdict() {
         tap::Verdict::Pass => Outcome::Passed,
         tap::Verdict::Skip => Outcome::Skipped(suite.skip_all.clone().unwrap_or_default()),
         tap::Verdict::Fail | tap::Verdict::Bail => Outcome::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::said_since;
+
+    #[test]
+    fn only_what_the_kernel_said_meanwhile() {
+        assert_eq!(said_since("boot", "boot\noops\n".into()), "oops");
+        assert_eq!(said_since("boot", "boot".into()), "");
+        assert_eq!(said_since("", "oops".into()), "oops");
+        assert_eq!(said_since("long gone", "gone\noops".into()), "gone\noops");
     }
 }
