@@ -1,9 +1,12 @@
 //! What programs read of a run: TAP, JUnit, JSON, GitHub's commands; whole after Ctrl-C, whatever tests print; and shards merged.
+//! What people see on a terminal is in `live`.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
+#[path = "../kit/mod.rs"]
 mod kit;
-#[path = "../../tap/tests/xml/mod.rs"]
+mod live;
+#[path = "../../../tap/tests/xml/mod.rs"]
 mod xml;
 
 use kit::{Project, Ran, VERDICTS};
