@@ -110,7 +110,7 @@ options ask for, so that the next run finds it.",
         command: Command::Image,
         name: "image",
         usage: "initramfs|vmlinux …",
-        help: "build parts of a guest image (see scripts/build-image.sh)",
+        help: "build parts of a guest image",
         doc: "`orca image initramfs` packs the agent and the kernel modules that a boot needs; `orca image vmlinux` unpacks a \
 bzImage so that QEMU can enter it without a BIOS. `orca image initramfs --help` says more.",
         examples: &[],

@@ -11,7 +11,7 @@ const GUTTER: usize = 28;
 /// `orca --help`: fits a screen.
 pub fn overview() -> String {
     let mut out = String::from(
-        "orca runs shell tests that need a kernel of their own, each in a VM nobody has touched.\n\n\
+        "orca runs shell tests that need a kernel of their own, each in a pristine VM.\n\n\
          usage: orca COMMAND [options] [arguments]\n\ncommands:\n",
     );
     for row in &COMMANDS {
@@ -128,7 +128,7 @@ mod tests {
     fn the_overview_fits_a_screen() {
         let text = overview();
         assert!(text.lines().count() <= 24, "{} lines", text.lines().count());
-        assert!(text.lines().all(|line| line.chars().count() <= 90), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
     }
 
     #[test]
