@@ -6,6 +6,7 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 mod live;
+mod table;
 #[path = "../../../tap/tests/xml/mod.rs"]
 mod xml;
 
