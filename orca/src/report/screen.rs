@@ -9,6 +9,9 @@ use std::io::{self, IsTerminal, Write};
 
 /// The window's size where nobody knows it, in columns and rows.
 const SIZE: (u16, u16) = (80, 24);
+/// Clears from the beginning of the cursor's line. Not quite from there: what is cleared from the very first place of a screen, tmux
+/// keeps for scrolling back to.
+const CLEAR: &str = "\r \x1b[J\r";
 
 /// See the module.
 #[derive(Debug)]
@@ -58,7 +61,7 @@ impl Screen {
     pub(super) fn forget(&mut self) {
         if !self.drawn.is_empty() {
             self.drawn.clear();
-            self.write("\r\x1b[J");
+            self.write(CLEAR);
         }
     }
 
@@ -87,10 +90,8 @@ impl Drop for Screen {
 fn frame(text: &str, old: &[String], new: &[String]) -> String {
     let mut out = String::new();
     if !old.is_empty() {
-        out.push('\r');
-        if !text.is_empty() || new.is_empty() {
-            out.push_str("\x1b[J");
-        }
+        let overwrite = text.is_empty() && !new.is_empty();
+        out.push_str(if overwrite { "\r" } else { CLEAR });
     }
     out.push_str(text);
     for (at, line) in new.iter().enumerate() {
@@ -122,7 +123,7 @@ mod tests {
         assert_eq!(frame("a\n", &[], &[]), "a\n");
         assert_eq!(frame("", &[], &lines("x|y|")), "x\x1b[K\r\ny\x1b[K\x1b[J\r\x1b[1A");
         assert_eq!(frame("", &lines("x|y|"), &lines("z|")), "\rz\x1b[K\x1b[J\r");
-        assert_eq!(frame("a\n", &lines("x|"), &lines("z|")), "\r\x1b[Ja\nz\x1b[K\x1b[J\r");
-        assert_eq!(frame("", &lines("x|y|"), &[]), "\r\x1b[J");
+        assert_eq!(frame("a\n", &lines("x|"), &lines("z|")), "\r \x1b[J\ra\nz\x1b[K\x1b[J\r");
+        assert_eq!(frame("", &lines("x|y|"), &[]), CLEAR);
     }
 }
