@@ -239,7 +239,7 @@ fn again(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<String>
 }
 
 /// The kernels that every test runs on; one `None` where there are not several.
-fn kernels<'a>(lab: &'a Lab<Arc<dyn Maker>>) -> Vec<Option<&'a Kernel>> {
+fn kernels(lab: &Lab<Arc<dyn Maker>>) -> Vec<Option<&Kernel>> {
     let several: Vec<Option<&Kernel>> = lab.kernels.iter().map(Some).collect();
     if several.is_empty() { vec![None] } else { several }
 }

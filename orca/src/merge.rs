@@ -87,7 +87,9 @@ fn results(number: usize, report: Report) -> Vec<Told> {
         let repetition = seen.entry(path).or_default();
         *repetition += 1;
         if planned > 1 {
-            (1..=planned).for_each(|round| drop(rounds.entry((test, round)).or_default()));
+            for round in 1..=planned {
+                rounds.entry((test, round)).or_default();
+            }
         } else if rounds.range((test, 0)..=(test, u32::MAX)).next().is_none() {
             rounds.insert((test, *repetition), Vec::new());
         }

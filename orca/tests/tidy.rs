@@ -43,7 +43,7 @@ const LAYERS: [&[&str]; 9] = [
 
 /// What a module may name although the layers would forbid it, or may not although they would allow it.
 const QEMU_KNOWS: [&str; 6] = ["error", "sys", "nursery", "quote", "qemu", "exit"];
-const REPORT_KNOWS: [&str; 9] =
+const REPORT_KNOWS: [&str; 10] =
     ["error", "event", "points", "tally", "trouble", "tty", "quote", "report", "sys", "history"];
 
 /// The one upward edge: the values of two flags are QEMU's own words.

@@ -74,8 +74,16 @@ pub fn parse(
 /// The options among `args` that change what happens to a test, as words that name them in full. Which tests run, how many at once and
 /// what is reported is left out: this is for the command that runs one of them again.
 fn what_matters_to_one_test(command: Command, args: &[OsString]) -> Vec<OsString> {
-    const ALSO: [&str; 7] =
-        ["project-root", "timeout", "silence", "timeout-factor", "reuse", "cold", "env"];
+    const ALSO: [&str; 8] = [
+        "project-root",
+        "timeout",
+        "silence",
+        "timeout-factor",
+        "fail-on-warn",
+        "reuse",
+        "cold",
+        "env",
+    ];
     let mut parser = Parser::from_args(args);
     let mut words = Vec::new();
     while let Ok(Some(arg)) = parser.next() {
