@@ -164,7 +164,7 @@ impl Board {
         if tally.bad() > 0 {
             out.push_str(&format!(", {} not good", tally.bad()));
         }
-        if let Some(left) = self.left(now) {
+        if let Some(left) = self.left(now).filter(|left| left.as_secs() > 0) {
             out.push_str(&format!(", about {} left", clock(left)));
         }
         out.push('\n');
