@@ -2,13 +2,14 @@
 
 use crate::cancel;
 use crate::choose::{Chosen, choose};
+use crate::cli::command::Command;
 use crate::cli::raw::{Artifacts, Format};
 use crate::clock;
 use crate::conductor::{self, Conductor, Ended, Entry, Limits, State};
 use crate::config::Config;
 use crate::day::Day;
 use crate::error::{Error, Result, plain};
-use crate::event::{Event, Kernel, Start};
+use crate::event::{Kernel, Start};
 use crate::exit;
 use crate::history::{History, Journal};
 use crate::host;
@@ -18,14 +19,11 @@ use crate::machine::stock::Stock;
 use crate::machine::{Maker, Order, Shape};
 use crate::plan::{Defaults, Plan, Planned};
 use crate::pod::{After, Job, Pod, Policy};
+use crate::quote;
 use crate::report::Reporter;
-use crate::report::human::{Human, Volume};
-use crate::report::json::Json;
-use crate::report::junit::Junit;
-use crate::report::paint::Paint;
 use crate::report::plain;
 use crate::report::record::Record;
-use crate::report::saved::{Fault, Saved};
+use crate::reports::{self, Reporters};
 use crate::setup::{self, Lab};
 use crate::signals;
 use crate::tty;
@@ -35,9 +33,6 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-
-/// The run's own report, in its folder.
-const RESULTS: &str = "results.json";
 
 /// Runs the tests that `config` names and returns the exit status.
 ///
@@ -82,15 +77,13 @@ pub fn run(config: &Config) -> Result<u8> {
         host::room_for_disks(lab.run_dir.path(), workers)?;
     }
     check_socket(config, workers)?;
-    let (reporters, faults) = reporters(config, &lab.log_dir)?;
-    let ended = conduct(config, &plan, &lab, &history, (workers, seed, wish), reporters)?;
+    let Reporters { all, faults } = reports::open(config, Some(&lab.log_dir))?;
+    let ended = conduct(config, &plan, &lab, &history, (workers, seed, wish), all)?;
     drop(lab);
-    let faults: Vec<&Error> = faults.iter().filter_map(|fault| fault.get()).collect();
-    faults.iter().for_each(|error| plain::error("orca", error));
-    match (ended.signal, exit::status(&ended.tally)) {
-        (Some(signal), _) => signals::die_of(signal),
-        (None, exit::GOOD) if !faults.is_empty() => Ok(exit::USAGE), // whoever wanted the report has none
-        (None, status) => Ok(status),
+    let status = reports::settle(&faults, exit::status(&ended.tally));
+    match ended.signal {
+        Some(signal) => signals::die_of(signal),
+        None => Ok(status),
     }
 }
 
@@ -132,11 +125,13 @@ fn conduct(
     (workers, seed, wish): (usize, Option<u64>, Option<Wish>),
     mut reporters: Vec<Box<dyn Reporter>>,
 ) -> Result<Ended> {
-    let mut warnings: Vec<&str> =
-        lab.warnings.iter().chain(&plan.warnings).map(String::as_str).collect();
     let journal = journal(config, history).map_err(|error| format!("no history is kept: {error}"));
-    warnings.extend(journal.as_ref().err().map(String::as_str));
-    let signals = signals::listen()?;
+    let mut warnings = [lab.warnings.as_slice(), &plan.warnings].concat();
+    warnings.extend(journal.as_ref().err().cloned());
+    if let Ok(journal) = journal {
+        reporters.insert(0, Box::new(Record(journal)));
+    }
+    let (signals, attention) = (signals::listen()?, signals::attend()?);
     let (canceller, cancel) = cancel::channel();
     let (jobs, queue) = unbounded();
     let policy = if config.raw.reuse { Policy::Reuse } else { Policy::Pristine };
@@ -175,18 +170,22 @@ fn conduct(
         workers,
         machine: lab.description.clone(),
         log_dir: lab.log_dir.clone(),
+        rounds: rounds(config),
+        again: again(config, plan, lab),
+        merged: 0,
     };
     let state = State::new(entries, rounds(config), limits, workers);
-    for warning in &warnings {
-        let event = Event::Warning((*warning).to_owned());
-        reporters.iter_mut().for_each(|reporter| reporter.event(&event, &Default::default()));
-    }
-    if let Ok(journal) = journal {
-        reporters.insert(0, Box::new(Record(journal)));
-    }
-    let reporters = &mut reporters;
-    let conductor =
-        Conductor { jobs, pod, canceller, cancel, signals: &signals, reporters, keeper };
+    let conductor = Conductor {
+        jobs,
+        pod,
+        canceller,
+        cancel,
+        signals: &signals,
+        attention: &attention,
+        warnings,
+        reporters: &mut reporters,
+        keeper,
+    };
     Ok(conductor::run(conductor, state, start))
 }
 
@@ -216,34 +215,33 @@ fn wish(config: &Config) -> Result<Option<Wish>> {
     }
 }
 
-/// Reporters, and what may come to be wrong with those that write files.
-type Reports = (Vec<Box<dyn Reporter>>, Vec<Fault>);
-
-/// The reports that were asked for.
-fn reporters(config: &Config, log_dir: &Path) -> Result<Reports> {
-    let mut found: Vec<Box<dyn Reporter>> = Vec::new();
-    let mut faults = Vec::new();
-    match config.raw.format.unwrap_or_default() {
-        Format::Human => {
-            found.push(Box::new(Human::new(Paint { on: config.colors() }, volume(config))));
+/// For each test on each kernel the command that runs just that again, with the same options where they matter to it.
+fn again(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<String> {
+    let name = Command::Test.row().name;
+    let program = std::env::args_os().take_while(|word| word != name);
+    let several = !lab.kernels.is_empty();
+    // Of several kernels it was one.
+    let is_kernel = |word: &OsString| word.as_bytes().starts_with(b"--kernel=");
+    let options = config.raw.again.iter().filter(|word| !(several && is_kernel(word))).cloned();
+    let words = program.chain([name.into()]).chain(options);
+    let words: Vec<String> = words.map(|word| quote::shown_word(word.as_bytes())).collect();
+    let line = |kernel: Option<&Kernel>, planned: &Planned| {
+        let mut words = words.clone();
+        if let Some(kernel) = kernel {
+            words.push("--kernel".to_owned());
+            words.push(quote::shown_word(kernel.path.as_os_str().as_bytes()));
         }
-        Format::Json => found.push(Box::new(Json::new(plain::Out))),
-    }
-    // The run's own is there for later; a run that cannot keep it is as good.
-    if let Ok((file, _)) = Saved::create(&log_dir.join(RESULTS)) {
-        found.push(Box::new(Json::new(file)));
-    }
-    if let Some(path) = &config.raw.json {
-        let (file, fault) = Saved::create(path)?;
-        found.push(Box::new(Json::new(file)));
-        faults.push(fault);
-    }
-    if let Some(path) = &config.raw.junit {
-        let (file, fault) = Saved::create(path)?;
-        found.push(Box::new(Junit::new(file).map_err(|e| Error::io("write", path, &e))?));
-        faults.push(fault);
-    }
-    Ok((found, faults))
+        words.push(quote::shell_word(quote::line(&planned.test.display()).as_bytes()));
+        words.join(" ")
+    };
+    let lines = |kernel| plan.tests.iter().map(move |planned| line(kernel, planned));
+    kernels(lab).into_iter().flat_map(lines).collect()
+}
+
+/// The kernels that every test runs on; one `None` where there are not several.
+fn kernels(lab: &Lab<Arc<dyn Maker>>) -> Vec<Option<&Kernel>> {
+    let several: Vec<Option<&Kernel>> = lab.kernels.iter().map(Some).collect();
+    if several.is_empty() { vec![None] } else { several }
 }
 
 fn entries(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Entry> {
@@ -278,12 +276,8 @@ fn entries(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Entry
             None => lab.log_dir.join(&planned.test.path),
         },
     };
-    let mut kernels: Vec<Option<&Kernel>> = lab.kernels.iter().map(Some).collect();
-    if kernels.is_empty() {
-        kernels.push(None);
-    }
     // One kernel after the other: most machines of a kernel come from one template.
-    let all = kernels.into_iter().enumerate().flat_map(|(number, kernel)| {
+    let all = kernels(lab).into_iter().enumerate().flat_map(|(number, kernel)| {
         plan.tests.iter().map(move |planned| (planned, number, kernel))
     });
     let entry = |(test, (planned, number, kernel))| Entry {
@@ -297,15 +291,6 @@ fn entries(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Entry
 fn shape(planned: &Planned, kernel: usize) -> Shape {
     let Planned { memory_mib, cpus, net, .. } = *planned;
     Shape { memory_mib, cpus, net, kernel }
-}
-
-fn volume(config: &Config) -> Volume {
-    match (config.raw.quiet, config.raw.verbose) {
-        (true, _) => Volume::Quiet,
-        (false, 0) => Volume::Normal,
-        (false, 1) => Volume::Verbose,
-        (false, _) => Volume::Everything,
-    }
 }
 
 /// Machines that share a socket path would end each other.

@@ -14,7 +14,9 @@ use crate::event::{Event, Start};
 use crate::keep::Keeper;
 use crate::pod::{Job, Pod};
 use crate::report::Reporter;
+use crate::signals;
 use crate::tally::Tally;
+use crate::tty::Attention;
 use crossbeam::channel::{Receiver, Sender, never, select, tick};
 use std::time::{Duration, Instant};
 use step::{Action, Input};
@@ -43,6 +45,10 @@ pub struct Conductor<'a> {
     pub cancel: Cancel,
     /// Signal numbers as they come.
     pub signals: &'a Receiver<i32>,
+    /// What concerns the reporters only.
+    pub attention: &'a Receiver<Attention>,
+    /// What the user should know before the first test.
+    pub warnings: Vec<String>,
     /// Told everything, in order.
     pub reporters: &'a mut [Box<dyn Reporter>],
     /// Has the machines of failed tests, where somebody wants them.
@@ -51,16 +57,18 @@ pub struct Conductor<'a> {
 
 /// Runs everything that `state` plans. Returns when every worker and every machine is gone.
 pub fn run(conductor: Conductor<'_>, mut state: State, start: Start) -> Ended {
-    let Conductor { jobs, pod, mut canceller, cancel, signals: all, reporters, keeper } = conductor;
+    let Conductor { jobs, pod, mut canceller, cancel, signals: all, .. } = conductor;
+    let Conductor { attention, warnings, reporters, keeper, .. } = conductor;
     let began = Instant::now();
     let mut desk =
         Desk { jobs: Some(jobs), tally: Tally::default(), reporters, keeper, put_off: None };
     desk.tell(Event::Started(start));
+    warnings.into_iter().for_each(|warning| desk.tell(Event::Warning(warning)));
     for action in state.begin() {
         desk.act(action, &mut canceller);
     }
     let ticks = if desk.reporters.iter().any(|r| r.is_live()) { tick(TICK) } else { never() };
-    let mut signals = all.clone();
+    let (mut signals, mut attention) = (all.clone(), attention.clone());
     loop {
         let shell = desk.keeper.as_ref().map_or_else(never, Keeper::done);
         let input = select! {
@@ -78,12 +86,19 @@ pub fn run(conductor: Conductor<'_>, mut state: State, start: Start) -> Ended {
                     continue;
                 }
             },
+            recv(attention) -> asked => {
+                match asked {
+                    Ok(asked) => desk.attend(asked),
+                    Err(_) => attention = never(),
+                }
+                continue;
+            }
             recv(ticks) -> _ => {
                 desk.tick();
                 continue;
             }
             recv(shell) -> _ => {
-                desk.attend();
+                desk.look_after();
                 continue;
             }
         };
@@ -96,7 +111,7 @@ pub fn run(conductor: Conductor<'_>, mut state: State, start: Start) -> Ended {
         }
         if let Some(machine) = ended {
             desk.keeper.iter_mut().for_each(|keeper| keeper.told(&machine));
-            desk.attend();
+            desk.look_after();
         }
     }
     pod.join();
@@ -124,7 +139,7 @@ struct Desk<'a> {
 
 impl Desk<'_> {
     /// Looks after the machines of failed tests, whose shell has the terminal for as long as it is open.
-    fn attend(&mut self) {
+    fn look_after(&mut self) {
         let Some(keeper) = &mut self.keeper else { return };
         keeper.close();
         if keeper.has_shell() {
@@ -172,6 +187,14 @@ impl Desk<'_> {
             Action::Raise(level) => canceller.raise(level),
             Action::Report(event) => self.tell(event),
         }
+    }
+
+    fn attend(&mut self, asked: Attention) {
+        // While a shell has the terminal nobody shows anything.
+        if self.put_off.is_none() {
+            self.reporters.iter_mut().for_each(|reporter| reporter.attend(asked));
+        }
+        signals::obey(asked);
     }
 
     fn tell(&mut self, event: Event) {

@@ -2,6 +2,7 @@
 //!
 //! No event carries a test's output: that is in files, whose paths are here, with bounded tails for the screen.
 
+use crate::points::Points;
 use crate::trouble::Trouble;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,8 +39,12 @@ pub enum Event {
         test: TestId,
         /// Its path.
         path: String,
+        /// From 1: which repetition of the test this is.
+        round: u32,
         /// From 1.
         attempt: u32,
+        /// How long it may run.
+        timeout: Duration,
         /// The worker's number, from 0.
         worker: usize,
         /// The machine's name.
@@ -85,6 +90,12 @@ pub struct Start {
     pub machine: String,
     /// Where the run's logs are.
     pub log_dir: PathBuf,
+    /// How often every test is run; `None`: until one fails.
+    pub rounds: Option<u32>,
+    /// The command that runs just that test again, for a shell; in the order of `tests`.
+    pub again: Vec<String>,
+    /// How many reports were joined into this; 0 for a run.
+    pub merged: usize,
 }
 
 /// One of several kernels that every test of a run runs on.
@@ -191,6 +202,10 @@ pub struct Attempt {
     pub outcome: Outcome,
     /// What its output means, as far as it came.
     pub suite: tap::Suite,
+    /// Why it failed, as far as that is the output's or the exit status's fault.
+    pub reasons: Vec<String>,
+    /// The points in its output.
+    pub points: Points,
     /// Where its time went.
     pub timing: Timing,
     /// Its folder of logs and artifacts; `None` if it never ran.
@@ -199,6 +214,8 @@ pub struct Attempt {
     pub stderr_tail: String,
     /// What its machine's kernel complained of.
     pub complaints: Complaints,
+    /// What the machine's kernel said while it ran, bounded; empty if that was nothing, and where [`Trouble`] has it.
+    pub console: String,
     /// What the agent and the recorder had to say: processes left behind, output cut off.
     pub notes: Vec<String>,
 }
@@ -209,11 +226,56 @@ impl Attempt {
         self.attempt > 1 && self.outcome.is_good()
     }
 
-    /// Why it failed, each reason a lowercase fragment.
-    pub fn reasons(&self) -> Vec<String> {
-        let mut reasons = self.suite.reasons();
-        let complaints = self.complaints.titles.iter().filter(|_| self.complaints.fatal);
-        reasons.extend(complaints.map(|title| format!("the kernel complained: {title}")));
-        reasons
+    /// Whether something is wrong with it that a person should look at.
+    pub fn is_bad(&self) -> bool {
+        !self.outcome.is_good() && self.outcome != Outcome::NotRun
+    }
+
+    /// Bad, but of no consequence.
+    pub fn is_excused(&self) -> bool {
+        self.quarantined.is_some() && self.is_bad()
+    }
+
+    /// One word for tables and reports, capitals: the outcome's, or what outranks it.
+    pub fn word(&self) -> String {
+        match &self.outcome {
+            _ if self.is_excused() => "QUARANTINED".to_owned(),
+            Outcome::Passed if self.is_flaky() => "FLAKY".to_owned(),
+            outcome => outcome.word().to_uppercase(),
+        }
+    }
+
+    /// What the kernel said that may explain it: its complaints, where it has any, else the end of its console.
+    pub fn kernel_said(&self) -> String {
+        match &self.outcome {
+            Outcome::Errored(trouble) => trouble.console.clone(),
+            _ if self.complaints.lines.is_empty() => self.console.clone(),
+            _ => self.complaints.lines.join("\n"),
+        }
+    }
+
+    /// A test that never ran, or has no result that anybody knows of.
+    pub fn not_run(test: TestId, path: String, round: u32) -> Attempt {
+        Attempt {
+            test,
+            path,
+            kernel: None,
+            round,
+            attempt: 1,
+            quarantined: None,
+            retried: false,
+            worker: 0,
+            machine: String::new(),
+            outcome: Outcome::NotRun,
+            suite: tap::Collector::default().finish(tap::ExitStatus::Code(-1)),
+            reasons: Vec::new(),
+            points: Points::default(),
+            timing: Timing::default(),
+            dir: None,
+            stderr_tail: String::new(),
+            complaints: Complaints::default(),
+            console: String::new(),
+            notes: Vec::new(),
+        }
     }
 }

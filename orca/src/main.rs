@@ -9,6 +9,7 @@ mod clock;
 mod cmd_config;
 mod cmd_doctor;
 mod cmd_list;
+mod cmd_merge;
 mod cmd_print;
 mod cmd_run;
 mod cmd_shell;
@@ -33,14 +34,18 @@ mod image;
 mod keep;
 mod logdir;
 mod machine;
+mod merge;
 #[cfg(test)]
 mod mutate;
 mod nursery;
 mod plan;
 mod pod;
+mod points;
 mod qemu;
 mod quote;
+mod replay;
 mod report;
+mod reports;
 mod rundir;
 mod session;
 mod setup;
@@ -156,6 +161,7 @@ fn obey(parsed: Parsed, complaint: Option<&Error>) -> Result<u8> {
     match command {
         Command::Run => cmd_run::run(&config),
         Command::List => cmd_list::run(&config),
+        Command::Merge => cmd_merge::run(&config),
         Command::Template => cmd_template::run(&config),
         Command::Clean => cmd_template::clean(&config),
         Command::Shell => cmd_shell::run(&config),

@@ -3,8 +3,9 @@
 //! `ctrlc` could take all three, but does not tell which came, and an interrupted run is to die of the one that did.
 
 use crate::error::{Error, Result, plain};
+use crate::tty::Attention;
 use crossbeam::channel::{Receiver, bounded};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGWINCH};
 
 /// Signals that may wait; more change nothing.
 const QUEUE: usize = 8;
@@ -31,6 +32,46 @@ pub fn listen() -> Result<Receiver<i32>> {
     };
     std::thread::Builder::new().name("signals".into()).spawn(forward).map_err(fail)?;
     Ok(signals)
+}
+
+/// Begins to listen for what concerns only those who show the run. After [`Attention::Suspend`] and [`Attention::Quit`] whoever
+/// receives them must call [`obey`]. Call it once.
+///
+/// # Errors
+/// When the handlers cannot be installed.
+pub fn attend() -> Result<Receiver<Attention>> {
+    let (sender, attention) = bounded(QUEUE);
+    let fail = |e: std::io::Error| Error::new(format!("cannot handle signals: {}", plain(&e)));
+    let wanted = [SIGUSR1, SIGWINCH, SIGTSTP, SIGCONT, SIGQUIT];
+    let wanted: Vec<i32> = wanted.into_iter().filter(|signal| !is_ignored(*signal)).collect();
+    let mut signals = signal_hook::iterator::Signals::new(wanted).map_err(fail)?;
+    let forward = move || {
+        for signal in signals.forever() {
+            let attention = match signal {
+                SIGUSR1 => Attention::Status,
+                SIGWINCH => Attention::Resized,
+                SIGTSTP => Attention::Suspend,
+                SIGCONT => Attention::Resumed,
+                _ => Attention::Quit,
+            };
+            // Only a reporter that hangs lets them pile up, and it would not be helped by one more.
+            let _ = sender.try_send(attention);
+        }
+    };
+    std::thread::Builder::new().name("attention".into()).spawn(forward).map_err(fail)?;
+    Ok(attention)
+}
+
+/// Does what the signal behind `attention` does to a process that does not handle it.
+pub fn obey(attention: Attention) {
+    match attention {
+        Attention::Quit => die_of(SIGQUIT),
+        Attention::Suspend => {
+            // It comes back when the process is let go on.
+            let _ = signal_hook::low_level::emulate_default_handler(SIGTSTP);
+        }
+        Attention::Resized | Attention::Status | Attention::Resumed => {}
+    }
 }
 
 fn is_ignored(signal: i32) -> bool {

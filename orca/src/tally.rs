@@ -53,9 +53,8 @@ impl Tally {
     fn count(&mut self, attempt: &Attempt) {
         self.points += attempt.suite.run;
         self.flaky += usize::from(attempt.is_flaky());
-        let bad = !attempt.outcome.is_good() && attempt.outcome != Outcome::NotRun;
         let slot = match attempt.outcome {
-            _ if bad && attempt.quarantined.is_some() => &mut self.quarantined,
+            _ if attempt.is_excused() => &mut self.quarantined,
             Outcome::Passed => &mut self.passed,
             Outcome::Skipped(_) => &mut self.skipped,
             Outcome::Failed => &mut self.failed,

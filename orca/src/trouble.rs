@@ -19,6 +19,14 @@ pub enum Kind {
     Killed,
 }
 
+impl Kind {
+    /// The kind that is shown as `words`.
+    pub fn from_words(words: &str) -> Option<Kind> {
+        let all = [Kind::Boot, Kind::Lost, Kind::Hung, Kind::Panicked, Kind::Refused, Kind::Killed];
+        all.into_iter().find(|kind| kind.to_string() == words)
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,8 +1,8 @@
-//! The user's terminal: its size, raw mode, and its input as a stream that can be stopped.
+//! The user's terminal: its size, raw mode, its input as a stream that can be stopped, and single keys while a run is watched.
 
 use crate::sys;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::termios::{self, SetArg, Termios};
+use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -19,6 +19,108 @@ pub fn output() -> io::Stdout {
 pub fn is_mine() -> bool {
     use std::io::IsTerminal;
     io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// What the terminal, or a signal, asks of whoever shows a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attention {
+    /// The window has another size.
+    Resized,
+    /// Somebody wants to know what is going on.
+    Status,
+    /// This process is about to be stopped.
+    Suspend,
+    /// It goes on.
+    Resumed,
+    /// This process is about to die of SIGQUIT.
+    Quit,
+}
+
+/// Whether this process may write to the terminal behind `fd` as it likes: it is in the foreground, or the terminal does not
+/// control it.
+pub fn in_foreground(fd: &impl AsFd) -> bool {
+    nix::unistd::tcgetpgrp(fd).map_or(true, |group| group == nix::unistd::getpgrp())
+}
+
+/// Single keys from standard input, unechoed, without waiting for a line. Keys that make signals still do. Dropping it puts the
+/// terminal back as it was; so does a panic.
+#[derive(Debug, Default)]
+pub struct Keys {
+    before: Option<Termios>,
+    /// Standard input is no terminal, or is gone.
+    closed: bool,
+}
+
+impl Keys {
+    /// The keys pressed since the last call; never waits. None while this process is in the background, where reading would stop
+    /// it.
+    pub fn pressed(&mut self) -> Vec<u8> {
+        let stdin = io::stdin();
+        let controls = nix::unistd::tcgetpgrp(&stdin) == Ok(nix::unistd::getpgrp());
+        if self.closed || !controls || !self.enter() {
+            return Vec::new();
+        }
+        let mut fds = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+        if !matches!(poll(&mut fds, PollTimeout::ZERO), Ok(1..)) {
+            return Vec::new();
+        }
+        let mut keys = vec![0; 64];
+        let n = nix::unistd::read(&stdin, &mut keys).unwrap_or(0);
+        self.closed = n == 0;
+        keys.truncate(n);
+        keys
+    }
+
+    /// Puts the terminal back as it was, until the next key is asked for.
+    pub fn leave(&mut self) {
+        if let Some(before) = self.before.take() {
+            restore(&before);
+        }
+    }
+
+    fn enter(&mut self) -> bool {
+        if self.before.is_some() {
+            return true;
+        }
+        let Ok(before) = termios::tcgetattr(io::stdin()) else {
+            self.closed = true;
+            return false;
+        };
+        let mut single = before.clone();
+        single.local_flags.remove(LocalFlags::ICANON | LocalFlags::ECHO);
+        if termios::tcsetattr(io::stdin(), SetArg::TCSANOW, &single).is_err() {
+            self.closed = true;
+            return false;
+        }
+        restore_on_panic(before.clone());
+        self.before = Some(before);
+        true
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// A terminal that is gone needs no mending.
+fn restore(before: &Termios) {
+    let _ = termios::tcsetattr(io::stdin(), SetArg::TCSANOW, before);
+}
+
+/// A release build aborts without dropping anything. Installed once: the first settings are the right ones.
+fn restore_on_panic(before: Termios) {
+    static INSTALLED: std::sync::Once = std::sync::Once::new();
+    INSTALLED.call_once(|| {
+        // The settings hold cells, which a hook for all threads may not: what a hook needs of them is plain data.
+        let before = nix::libc::termios::from(before);
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            restore(&Termios::from(before));
+            usual(panic);
+        }));
+    });
 }
 
 /// Raw mode of standard input; dropping it puts the terminal back as it was.

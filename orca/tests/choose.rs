@@ -124,7 +124,7 @@ fn failed_is_what_was_not_good_in_a_mixed_run() {
         .test("known", &format!("# orca: flaky=\"a race\" until=9999-12-31\n{BAD}"))
         .test("slow", &format!("# orca: timeout=1s\n{ENDLESS}"));
     local(&project, &["--failed"]).exits(4).complains("nothing is known of earlier runs");
-    local(&project, &[]).exits(1).says("1 flaky").says("1 in quarantine").says("QUARANTINE");
+    local(&project, &[]).exits(1).says("1 flaky").says("1 quarantined").says("QUARANTINED");
     assert_eq!(listed(&project, &["--failed"]), ["bad", "slow"]);
     project.test("bad", GOOD);
     local(&project, &["--failed", "t/bad_test.sh"]).exits(0).says("1 passed");

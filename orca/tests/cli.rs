@@ -33,7 +33,7 @@ fn every_verdict_is_reported_for_what_it_is() {
         assert!(line.is_some(), "no {word} for {name} in {}", ran.out);
     }
     ran.says("not ok 2 - it is broken").says("got: 1").says("no such tool");
-    ran.says("again: orca test t/bad_test.sh");
+    ran.says("orca test --machine=local t/bad_test.sh\n");
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn reports_for_programs() {
     assert_eq!(file.lines().count(), lines.len());
     let xml = std::fs::read_to_string(project.root().join("r.xml")).unwrap();
     assert!(
-        xml.contains("tests=\"1\"") && xml.contains("<failure") && xml.ends_with("</testsuites>\n"),
+        xml.contains("tests=\"2\"") && xml.contains("<failure") && xml.ends_with("</testsuites>\n"),
         "{xml}"
     );
     assert!(!xml.contains('\u{1b}') && !xml.contains('\u{1}'), "{xml}");

@@ -12,10 +12,10 @@ const LAYERS: [&[&str]; 9] = [
         "error", "cancel", "clock", "host", "rundir", "logdir", "sys", "nursery", "tty", "quote",
         "signals", "trouble", "mutate", "day", "watcher",
     ],
-    &["event", "tally", "exit", "history"],
+    &["points", "event", "tally", "exit", "history"],
     &[
         "cli", "config", "discover", "header", "plan", "expr", "glob", "shard", "changed",
-        "choose", "touch",
+        "choose", "touch", "replay", "merge",
     ],
     &["qemu", "guest", "switchboard"],
     &["machine"],
@@ -24,9 +24,11 @@ const LAYERS: [&[&str]; 9] = [
     &[
         "boot",
         "setup",
+        "reports",
         "cmd_test",
         "cmd_run",
         "cmd_list",
+        "cmd_merge",
         "cmd_template",
         "cmd_shell",
         "cmd_config",
@@ -41,8 +43,8 @@ const LAYERS: [&[&str]; 9] = [
 
 /// What a module may name although the layers would forbid it, or may not although they would allow it.
 const QEMU_KNOWS: [&str; 6] = ["error", "sys", "nursery", "quote", "qemu", "exit"];
-const REPORT_KNOWS: [&str; 9] =
-    ["error", "event", "tally", "trouble", "tty", "quote", "report", "sys", "history"];
+const REPORT_KNOWS: [&str; 10] =
+    ["error", "event", "points", "tally", "trouble", "tty", "quote", "report", "sys", "history"];
 
 /// The one upward edge: the values of two flags are QEMU's own words.
 const EXCEPTIONS: [(&str, &str); 1] = [("cli", "qemu")];

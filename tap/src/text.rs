@@ -84,7 +84,7 @@ pub(crate) fn clip(bytes: &[u8], limit: usize) -> String {
 }
 
 /// A description as a person reads it: without the ` - ` in front, unescaped, at most `limit` bytes.
-pub(crate) fn describe(description: &[u8], limit: usize) -> String {
+pub fn describe(description: &[u8], limit: usize) -> String {
     let trimmed = trim(description);
     let bare = match trimmed {
         [b'-'] => &[],

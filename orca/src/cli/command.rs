@@ -9,6 +9,8 @@ pub enum Command {
     Run,
     /// Show the tests.
     List,
+    /// Join reports.
+    Merge,
     /// Show, build or remove templates.
     Template,
     /// Remove what is kept between runs.
@@ -47,7 +49,7 @@ pub struct Row {
 }
 
 /// Every command, in the order of `--help`.
-pub const COMMANDS: [Row; 12] = [
+pub const COMMANDS: [Row; 13] = [
     Row {
         command: Command::Test,
         name: "test",
@@ -119,6 +121,19 @@ With -v also how long each is expected to take and what its header asks for; wit
         ],
     },
     Row {
+        command: Command::Merge,
+        name: "merge",
+        usage: "[options] FILE…",
+        help: "join the JSON reports of several runs into one",
+        doc: "Reads reports that `orca test --json FILE` wrote, usually those of shards, and reports them as if one run had made \
+them; the exit status is the one that run would have had. A test that a report has no result of, because its run was cut off, \
+counts as not run. Where a test stands in several reports a verdict outranks none, and the worse verdict counts.",
+        examples: &[
+            ("orca merge shard-*.json", "one report of all shards"),
+            ("orca merge --junit all.xml --quiet shard-*.json", "for continuous integration"),
+        ],
+    },
+    Row {
         command: Command::Template,
         name: "template",
         usage: "[options] [list | build | remove NAME…]",
@@ -176,7 +191,7 @@ for zsh a file `_orca` in a folder of $fpath; for fish `~/.config/fish/completio
         command: Command::Image,
         name: "image",
         usage: "initramfs|vmlinux …",
-        help: "build parts of a guest image (see scripts/build-image.sh)",
+        help: "build parts of a guest image",
         doc: "`orca image initramfs` packs the agent and the kernel modules that a boot needs; `orca image vmlinux` unpacks a \
 bzImage so that QEMU can enter it without a BIOS. `orca image initramfs --help` says more.",
         examples: &[],

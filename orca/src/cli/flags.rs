@@ -1,6 +1,6 @@
 //! The table of flags: one definition each, from which parsing, `--help`, the environment and `.orcarc` all derive.
 
-use super::command::Command::{self, Doctor, List, Run, Shell, Template, Test};
+use super::command::Command::{self, Doctor, List, Merge, Run, Shell, Template, Test};
 use super::raw::{Artifacts, Color, Format, Raw};
 use super::value::{self, Parsed};
 use crate::expr::Expr;
@@ -97,6 +97,8 @@ const VMS: &[Command] = &[Test, Run, Template];
 const HOST: &[Command] = &[Test, Run, Template, Doctor];
 const TESTS: &[Command] = &[Test];
 const CHOOSERS: &[Command] = &[Test, List];
+const REPORTS: &[Command] = &[Test, Merge];
+const SHOWERS: &[Command] = &[Test, List, Merge];
 const ALL: &[Command] = &[Test, Run, List, Template, Doctor];
 
 /// Every flag, in the order of `--help` within its group.
@@ -622,7 +624,7 @@ case.",
         short: Some('v'),
         value: None,
         group: Group::Output,
-        on: CHOOSERS,
+        on: SHOWERS,
         help: "say more: where each test's time went, skips, notes",
         doc: "Twice: every point of every test.",
         set: |raw, _| {
@@ -635,7 +637,7 @@ case.",
         short: Some('q'),
         value: None,
         group: Group::Output,
-        on: TESTS,
+        on: REPORTS,
         help: "print failures and the summary only",
         doc: "And warnings. The folder of the run has the rest.",
         set: |raw, _| switch(&mut raw.quiet),
@@ -645,7 +647,7 @@ case.",
         short: None,
         value: Some("WHEN"),
         group: Group::Output,
-        on: TESTS,
+        on: REPORTS,
         help: "auto, always, never",
         doc: "auto (the default): on a terminal, unless NO_COLOR is set.",
         set: |raw, v| {
@@ -658,11 +660,13 @@ case.",
         short: None,
         value: Some("FORM"),
         group: Group::Output,
-        on: CHOOSERS,
-        help: "the report on standard output: human, json",
-        doc: "json: one object per event and line, as things happen; ARCHITECTURE.md has the table.",
+        on: SHOWERS,
+        help: "the report on standard output: human, tap, json",
+        doc: "human: lines for people; on a terminal also what each machine is doing, and `t` shows the status. tap: one TAP 14 \
+document with a subtest per test file; not for `orca list`. json: one object per event and line, as things happen; ARCHITECTURE.md has \
+the table.",
         set: |raw, v| {
-            let forms = [("human", Format::Human), ("json", Format::Json)];
+            let forms = [("human", Format::Human), ("tap", Format::Tap), ("json", Format::Json)];
             put(&mut raw.format, value::choice(v, &forms))
         },
     },
@@ -671,9 +675,10 @@ case.",
         short: None,
         value: Some("FILE"),
         group: Group::Output,
-        on: TESTS,
+        on: REPORTS,
         help: "write the json report to FILE as well",
-        doc: "The same lines as --format json. The folder of the run always has them, in results.json.",
+        doc: "The same lines as --format json, written as things happen; an interrupted run ends it too, and `orca merge` joins several. \
+The folder of the run always has one, in results.json.",
         set: |raw, v| put(&mut raw.json, Ok(v.into())),
     },
     Flag {
@@ -681,9 +686,10 @@ case.",
         short: None,
         value: Some("FILE"),
         group: Group::Output,
-        on: TESTS,
+        on: REPORTS,
         help: "write a JUnit XML report to FILE as well",
-        doc: "It is complete after every test, so an interrupted run has one too.",
+        doc: "A suite per test file, a case per check, and a case `(whole file)` that has the file's time and says what is wrong \
+beside its checks. It is complete after every test, so an interrupted run has one too.",
         set: |raw, v| put(&mut raw.junit, Ok(v.into())),
     },
     Flag {

@@ -11,7 +11,7 @@ const GUTTER: usize = 28;
 /// `orca --help`: fits a screen.
 pub fn overview() -> String {
     let mut out = String::from(
-        "orca runs shell tests that need a kernel of their own, each in a fresh VM.\n\n\
+        "orca runs shell tests that need a kernel of their own, each in a pristine VM.\n\n\
          usage: orca COMMAND [options] [arguments]\n\n",
     );
     for row in &COMMANDS {

@@ -3,7 +3,7 @@
 //! Parsing validates and never acts, so `--help` works whatever else is broken.
 
 use super::command::{COMMANDS, Command};
-use super::flags::{self, FLAGS, Flag};
+use super::flags::{self, FLAGS, Flag, Group};
 use super::raw::{Given, Raw, Source};
 use super::suggest::nearest;
 use crate::error::{Error, Result};
@@ -51,7 +51,8 @@ pub fn parse(
     if let Some(help) = apply(command, &rest, Source::Line, &mut Raw::default())? {
         return Ok(help);
     }
-    let mut typed = Raw::default();
+    let again = what_matters_to_one_test(command, &rest);
+    let mut typed = Raw { again: again.clone(), ..Raw::default() };
     apply_environment(command, variables, &mut typed)?;
     typed.kernels.next_source();
     apply(command, &rest, Source::Line, &mut typed)?;
@@ -66,7 +67,43 @@ pub fn parse(
     apply_environment(command, variables, &mut raw)?;
     raw.kernels.next_source();
     apply(command, &rest, Source::Line, &mut raw)?;
+    raw.again = again;
     Ok(Parsed::Do(command, Box::new(raw)))
+}
+
+/// The options among `args` that change what happens to a test, as words that name them in full. Which tests run, how many at once and
+/// what is reported is left out: this is for the command that runs one of them again.
+fn what_matters_to_one_test(command: Command, args: &[OsString]) -> Vec<OsString> {
+    const ALSO: [&str; 8] = [
+        "project-root",
+        "timeout",
+        "silence",
+        "timeout-factor",
+        "fail-on-warn",
+        "reuse",
+        "cold",
+        "env",
+    ];
+    let mut parser = Parser::from_args(args);
+    let mut words = Vec::new();
+    while let Ok(Some(arg)) = parser.next() {
+        let flag = match arg {
+            Arg::Long(name) => flags::find(command, name),
+            Arg::Short(letter) => flags::find_short(command, letter),
+            Arg::Value(_) => None,
+        };
+        let Some(flag) = flag else { continue };
+        let Ok(value) = take_value(flag, &mut parser) else { break };
+        if flag.group == Group::Machine || ALSO.contains(&flag.long) {
+            let mut word = OsString::from(format!("--{}", flag.long));
+            if !value.is_empty() {
+                word.push("=");
+                word.push(value);
+            }
+            words.push(word);
+        }
+    }
+    words
 }
 
 fn help_for(topic: Option<&OsString>) -> Result<Parsed> {
@@ -293,6 +330,14 @@ mod tests {
         assert_eq!(error.to_string(), "ORCA_JOBS takes a number from 1 to 256, not `many`");
         let error = run(&["test"], &[], &["--jbos=2"]).unwrap_err();
         assert_eq!(error.to_string(), "`.orcarc` line 1: unknown setting `--jbos=2`");
+    }
+
+    #[test]
+    fn a_test_is_run_again_as_it_was_run() {
+        let args =
+            ["test", "-j4", "-m1G", "t/a", "--env", "A=b c", "--junit=x", "-C", "..", "--cold"];
+        let raw = raw(&args, &[], &["--net=user"]);
+        assert_eq!(raw.again, ["--memory=1G", "--env=A=b c", "--project-root=..", "--cold"]);
     }
 
     #[test]

@@ -12,6 +12,8 @@ use std::time::Duration;
 /// The values of all flags, and the words between them. Each field is the flag of its name in `cli/flags.rs`, documented there.
 #[derive(Clone, Debug, Default)]
 pub struct Raw {
+    /// The words that begin the command that runs one test again; behind them comes its path.
+    pub again: Vec<OsString>,
     pub accel: Option<Accel>,
     pub append: Option<String>,
     pub arch: Option<Arch>,
@@ -153,4 +155,6 @@ pub enum Format {
     Human,
     /// JSON lines.
     Json,
+    /// One TAP 14 document.
+    Tap,
 }

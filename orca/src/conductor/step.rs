@@ -256,22 +256,10 @@ fn is_boot_failure(attempt: &Attempt) -> bool {
 
 fn not_run(job: &Job) -> Attempt {
     Attempt {
-        test: job.test,
-        path: job.path.clone(),
         kernel: job.kernel.clone(),
-        round: job.round,
         attempt: job.attempt,
         quarantined: job.quarantined.clone(),
-        retried: false,
-        worker: 0,
-        machine: String::new(),
-        outcome: Outcome::NotRun,
-        suite: tap::Collector::default().finish(tap::ExitStatus::Code(-1)),
-        timing: Default::default(),
-        dir: None,
-        stderr_tail: String::new(),
-        complaints: Default::default(),
-        notes: Vec::new(),
+        ..Attempt::not_run(job.test, job.path.clone(), job.round)
     }
 }
 

@@ -45,28 +45,22 @@ impl Drop for Store {
 fn start(tests: Vec<String>) -> Start {
     let expected = vec![None; tests.len()];
     let (machine, log_dir) = (String::new(), PathBuf::new());
-    Start { tests, expected, seed: None, workers: 1, machine, log_dir }
+    Start {
+        tests,
+        expected,
+        seed: None,
+        workers: 1,
+        machine,
+        log_dir,
+        rounds: Some(1),
+        again: Vec::new(),
+        merged: 0,
+    }
 }
 
 fn finished(test: &str, outcome: Outcome, seconds: u64) -> Event {
-    let mut attempt = Attempt {
-        test: 0,
-        path: test.to_owned(),
-        round: 1,
-        attempt: 1,
-        quarantined: None,
-        retried: false,
-        worker: 0,
-        machine: "vm1".to_owned(),
-        outcome,
-        suite: tap::Collector::default().finish(tap::ExitStatus::Code(0)),
-        timing: Default::default(),
-        dir: None,
-        stderr_tail: String::new(),
-        notes: Vec::new(),
-        kernel: None,
-        complaints: Default::default(),
-    };
+    let mut attempt =
+        Attempt { machine: "vm1".to_owned(), outcome, ..Attempt::not_run(0, test.to_owned(), 1) };
     attempt.timing.test = Duration::from_secs(seconds);
     Event::TestFinished(Box::new(attempt))
 }

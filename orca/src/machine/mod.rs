@@ -107,6 +107,11 @@ pub trait Machine: Send {
         None
     }
 
+    /// The end of what its kernel has said so far, bounded; empty where there is no console or no word.
+    fn console(&self) -> String {
+        String::new()
+    }
+
     /// Ends it in good order: `EXIT`, `BYE`, gone. Dropping it instead ends it without ceremony.
     fn stop(self: Box<Self>);
 }

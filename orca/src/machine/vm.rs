@@ -77,6 +77,11 @@ impl Machine for Vm {
         Some((self.guest.inbox().clone(), self.guest.writer()))
     }
 
+    fn console(&self) -> String {
+        let tail = self.started.parts.console.tail();
+        if tail == "<empty>" { String::new() } else { tail }
+    }
+
     fn stop(mut self: Box<Self>) {
         let deadline = Instant::now() + STOP_LIMIT;
         if self.guest.ask(Command::Exit, deadline).is_ok() {

@@ -6,6 +6,7 @@
 use super::Job;
 use crate::event::{Complaints, Event, TestId};
 use crate::machine::Sink;
+use crate::points::Points;
 use agent::wire::Ended;
 use crossbeam::channel::Sender;
 use std::fs::{self, File};
@@ -34,6 +35,7 @@ pub(super) struct Recorder {
     test: TestId,
     events: Sender<Event>,
     parser: tap::Collector,
+    points: Points,
     output: Log,
     stdout: Log,
     stderr_tail: Vec<u8>,
@@ -47,6 +49,7 @@ pub(super) struct Recorder {
 /// What is left of it in memory.
 pub(super) struct Recorded {
     pub(super) suite: tap::Suite,
+    pub(super) points: Points,
     pub(super) stderr_tail: String,
     pub(super) notes: Vec<String>,
     pub(super) complaints: Complaints,
@@ -63,6 +66,7 @@ impl Recorder {
             test: job.test,
             events,
             parser: tap::Collector::default(),
+            points: Points::default(),
             output: Log::open(&job.dir.join("output.log")),
             stdout: Log::open(&job.dir.join("stdout.tap")),
             stderr_tail: Vec::new(),
@@ -91,8 +95,11 @@ impl Recorder {
             Some(Ended { exit, .. }) => tap::ExitStatus::Code(exit),
             None => tap::ExitStatus::Code(-1),
         };
+        let points = &mut self.points;
+        let suite = self.parser.finish_with(status, &mut |item, done| points.item(item, done));
         Recorded {
-            suite: self.parser.finish(status),
+            suite,
+            points: self.points,
             stderr_tail: String::from_utf8_lossy(&self.stderr_tail).into_owned(),
             notes: self.notes,
             complaints: self.complaints,
@@ -119,7 +126,8 @@ impl Sink for Recorder {
         self.spoke.get_or_insert_with(Instant::now);
         self.output.write(bytes);
         self.stdout.write(bytes);
-        self.parser.feed(bytes);
+        let points = &mut self.points;
+        self.parser.feed_with(bytes, &mut |item, done| points.item(item, done));
         self.progress();
     }
 

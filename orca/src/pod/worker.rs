@@ -79,20 +79,27 @@ impl Worker {
         self.tell(Event::TestStarted {
             test: job.test,
             path: job.path.clone(),
+            round: job.round,
             attempt: job.attempt,
+            timeout: job.order.timeout,
             worker: self.number,
             machine: machine.name().to_owned(),
         });
         let mut recorder = Recorder::new(job, self.events.clone());
+        let before = machine.console();
         let started = Instant::now();
         let result = machine.run(&job.order, &self.cancel, &mut recorder);
         let test = started.elapsed();
         let name = machine.name().to_owned();
+        let console = said_since(&before, machine.console());
         let reusable =
             self.policy == Policy::Reuse && matches!(&result, Ok(ran) if ran.cut.is_none());
         let first = recorder.first_output().map(|at| at.duration_since(started));
         let timing = Timing { ready, test, first, teardown: Duration::ZERO };
         let mut attempt = self.attempt(job, name, result, recorder, timing);
+        if !matches!(attempt.outcome, Outcome::Errored(_)) {
+            attempt.console = console;
+        }
         let stopped = Instant::now();
         let (keep, released) = match self.hand_over(&attempt, machine) {
             Ok(released) => (None, Some(released)),
@@ -155,6 +162,9 @@ impl Worker {
     ) -> Attempt {
         let recorded = recorder.finish(result.as_ref().ok().map(|ran| ran.ended));
         let complained = recorded.complaints.fatal && !recorded.complaints.titles.is_empty();
+        let mut reasons = recorded.suite.reasons();
+        let titles = recorded.complaints.titles.iter().filter(|_| recorded.complaints.fatal);
+        reasons.extend(titles.map(|title| format!("the kernel complained: {title}")));
         let outcome = match result {
             Ok(Ran { cut: Some(Cut::Timeout), .. }) => Outcome::TimedOut { silence: false },
             Ok(Ran { cut: Some(Cut::Silence), .. }) => Outcome::TimedOut { silence: true },
@@ -183,11 +193,14 @@ impl Worker {
             worker: self.number,
             machine,
             outcome,
+            reasons,
             suite: recorded.suite,
+            points: recorded.points,
             timing,
             dir: kept.then(|| job.dir.clone()),
             stderr_tail: recorded.stderr_tail,
             complaints: recorded.complaints,
+            console: String::new(),
             notes: recorded.notes,
         }
     }
@@ -204,10 +217,31 @@ impl Worker {
     }
 }
 
+/// What stands in `after`, the end of a console, and did not in `before`, its end at an earlier time.
+fn said_since(before: &str, after: String) -> String {
+    match after.strip_prefix(before) {
+        Some(new) => new.trim_matches('\n').to_owned(),
+        None => after,
+    }
+}
+
 fn verdict(suite: &tap::Suite) -> Outcome {
     match suite.verdict() {
         tap::Verdict::Pass => Outcome::Passed,
         tap::Verdict::Skip => Outcome::Skipped(suite.skip_all.clone().unwrap_or_default()),
         tap::Verdict::Fail | tap::Verdict::Bail => Outcome::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::said_since;
+
+    #[test]
+    fn only_what_the_kernel_said_meanwhile() {
+        assert_eq!(said_since("boot", "boot\noops\n".into()), "oops");
+        assert_eq!(said_since("boot", "boot".into()), "");
+        assert_eq!(said_since("", "oops".into()), "oops");
+        assert_eq!(said_since("long gone", "gone\noops".into()), "gone\noops");
     }
 }

@@ -1,105 +1,129 @@
 //! What a person needs to see of a test that is not good: which checks, what they said, where the rest is, how to run it again.
 
-use super::live::seconds;
 use super::paint::{Paint, safe, safe_lines};
+use super::width::fit;
+use super::words::seconds;
 use crate::event::{Attempt, Outcome};
 use crate::quote::{self, shell_word};
-use std::os::unix::ffi::OsStrExt;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
-/// Failing checks shown; the log has all.
+/// Failing checks shown at each level; the log has all.
 const POINTS_SHOWN: usize = 20;
-/// Lines of diagnostics shown per check, of standard error, and of a console.
+/// Lines of diagnostics shown per check, of standard error and of output.
 const LINES_SHOWN: usize = 20;
 /// Lines of a console: a kernel's last words have a trace of calls in them.
 const CONSOLE_SHOWN: usize = 40;
 /// How deep into subtests failures are shown.
 const DEPTH_SHOWN: usize = 4;
+/// Lines shown of all checks together.
+const ALL_LINES_SHOWN: usize = 200;
+/// Columns shown of a line.
+const COLUMNS_SHOWN: usize = 500;
+/// How much of a log is looked at for its last lines, in bytes.
+const LOG_TAIL: u64 = 4096;
 
-/// The block for `attempt`, each line ended.
-pub(super) fn block(attempt: &Attempt, paint: Paint) -> String {
-    let mut out = Block { out: String::new(), paint };
+/// The block for `attempt`, each line ended. `again` is the command that runs just that test again.
+pub(super) fn block(attempt: &Attempt, again: Option<&str>, paint: Paint) -> String {
+    let mut out = Block { out: String::new(), left: usize::MAX, paint };
     out.heading(attempt);
     out.reasons(attempt);
     out.points(attempt);
-    out.tail("stderr", &attempt.stderr_tail, LINES_SHOWN);
-    out.kernel(&attempt.complaints.lines);
+    out.said(attempt);
+    if attempt.complaints.lines.is_empty() {
+        out.tail("kernel", &attempt.console, CONSOLE_SHOWN);
+    } else {
+        out.kernel(&attempt.complaints.lines);
+    }
     if let Outcome::Errored(trouble) = &attempt.outcome {
         out.tail("console", &trouble.console, CONSOLE_SHOWN);
     }
-    out.notes(attempt);
-    if let Some(dir) = &attempt.dir {
-        let log = quote::text(dir.join("output.log").as_os_str().as_bytes());
-        out.line(&format!("log:   {}", quote::line(&log)));
+    for note in &attempt.notes {
+        out.line(&format!("note:  {}", safe(note)));
     }
-    out.line(&format!("again: orca test {}", again(attempt)));
+    if let Some(dir) = &attempt.dir {
+        out.line(&format!("log:   {}", quote::line(&quote::path(&dir.join("output.log")))));
+    }
+    let again = again.map_or_else(|| usual(attempt), safe);
+    out.out.push_str(&format!("  again: {again}\n"));
     out.out
 }
 
-/// What to say to run it once more, and where.
-fn again(attempt: &Attempt) -> String {
-    let Some(kernel) = &attempt.kernel else {
-        return shell_word(quote::line(&attempt.path).as_bytes());
-    };
-    let suffix = kernel.name("");
+/// What runs it again where nobody has said.
+fn usual(attempt: &Attempt) -> String {
+    let suffix = attempt.kernel.as_ref().map(|kernel| kernel.name("")).unwrap_or_default();
     let path = attempt.path.strip_suffix(&suffix).unwrap_or(&attempt.path);
-    let kernel = shell_word(kernel.path.as_os_str().as_encoded_bytes());
-    format!("--kernel {kernel} {}", shell_word(quote::line(path).as_bytes()))
+    format!("orca test {}", shell_word(quote::line(path).as_bytes()))
 }
 
 struct Block {
     out: String,
+    /// Lines that may still come.
+    left: usize,
     paint: Paint,
 }
 
 impl Block {
     fn line(&mut self, text: &str) {
-        self.out.push_str("  ");
-        self.out.push_str(text);
-        self.out.push('\n');
+        if self.left > 0 {
+            self.left -= 1;
+            self.out.push_str("  ");
+            self.out.push_str(text);
+            self.out.push('\n');
+        }
     }
 
     fn heading(&mut self, attempt: &Attempt) {
-        let mut text =
-            format!("--- {} {}", attempt.outcome.word().to_uppercase(), safe(&attempt.path));
+        let mut text = format!("--- {} {}", attempt.word(), safe(&attempt.path));
         if !attempt.machine.is_empty() {
-            text.push_str(&format!(" on {}", attempt.machine));
+            text.push_str(&format!(" on {}", safe(&attempt.machine)));
         }
         text.push_str(&format!(" after {}", seconds(attempt.timing.test)));
-        if attempt.round > 1 {
-            text.push_str(&format!(", round {}", attempt.round));
+        for (word, number) in [("round", attempt.round), ("attempt", attempt.attempt)] {
+            if number > 1 {
+                text.push_str(&format!(", {word} {number}"));
+            }
         }
-        if attempt.attempt > 1 {
-            text.push_str(&format!(", attempt {}", attempt.attempt));
-        }
-        let text = self.paint.bad(&text);
+        let text =
+            if attempt.is_excused() { self.paint.warn(&text) } else { self.paint.bad(&text) };
         self.out.push_str(&text);
         self.out.push('\n');
     }
 
     fn reasons(&mut self, attempt: &Attempt) {
+        if let Some(why) = attempt.quarantined.as_ref().filter(|_| attempt.is_excused()) {
+            self.line(&format!("in quarantine, does not count: {}", safe(why)));
+        }
         match &attempt.outcome {
             Outcome::TimedOut { silence: false } => self.line("it ran into its timeout"),
             Outcome::TimedOut { silence: true } => self.line("it printed nothing for too long"),
             Outcome::Errored(trouble) => self.line(&safe(&trouble.to_string())),
-            _ => {
-                for reason in attempt.reasons() {
-                    self.line(&safe(&reason));
-                }
-            }
+            _ => attempt.reasons.iter().for_each(|why| self.line(&cut(why))),
         }
     }
 
     fn points(&mut self, attempt: &Attempt) {
-        let suite = &attempt.suite;
-        for point in suite.failures.iter().take(POINTS_SHOWN) {
-            self.point(point, 0);
-        }
-        if suite.failures.len() > POINTS_SHOWN {
-            self.line(&format!("and {} more", suite.failures.len() - POINTS_SHOWN));
-        }
-        for point in suite.contradictions.iter().take(POINTS_SHOWN) {
+        self.left = ALL_LINES_SHOWN;
+        self.failures(&attempt.suite.failures, 0);
+        for point in attempt.suite.contradictions.iter().take(POINTS_SHOWN) {
             self.line("passed, although its subtest failed:");
             self.point(point, 0);
+        }
+        let all = self.left > 0;
+        self.left = usize::MAX;
+        if !all {
+            self.line("and more: the log has all");
+        }
+    }
+
+    fn failures(&mut self, failures: &[tap::Failure], depth: usize) {
+        for point in failures.iter().take(POINTS_SHOWN) {
+            self.point(point, depth);
+        }
+        if failures.len() > POINTS_SHOWN {
+            let indent = "    ".repeat(depth);
+            self.line(&format!("{indent}and {} more", failures.len() - POINTS_SHOWN));
         }
     }
 
@@ -108,20 +132,37 @@ impl Block {
         let mut text = format!("not ok {}", point.number);
         if !point.description.is_empty() {
             text.push_str(" - ");
-            text.push_str(&safe(&point.description));
+            text.push_str(&cut(&point.description));
         }
         let text = self.paint.bad(&text);
         self.line(&format!("{indent}{text}"));
-        let comments = point.comments.iter().flat_map(|comment| safe_lines(comment));
-        let yaml = point.yaml.iter().flat_map(|yaml| safe_lines(yaml));
-        let reasons = point.reasons.iter().map(|reason| safe(reason));
-        for line in reasons.chain(comments).chain(yaml).take(LINES_SHOWN) {
-            self.line(&format!("{indent}    {line}"));
+        let said = point.reasons.iter().chain(&point.comments).chain(&point.yaml);
+        let lines: Vec<&str> = said.flat_map(|text| text.lines()).collect();
+        for line in lines.iter().take(LINES_SHOWN) {
+            self.line(&format!("{indent}    {}", cut(line)));
+        }
+        if lines.len() > LINES_SHOWN {
+            self.line(&format!("{indent}    and {} more lines", lines.len() - LINES_SHOWN));
         }
         if depth < DEPTH_SHOWN {
-            for inner in point.subtests.iter().take(POINTS_SHOWN) {
-                self.point(inner, depth + 1);
-            }
+            self.failures(&point.subtests, depth + 1);
+        }
+    }
+
+    /// What it printed last where no check says what is wrong, else what it said on standard error.
+    fn said(&mut self, attempt: &Attempt) {
+        let explained = !attempt.suite.failures.is_empty();
+        let wanted = match attempt.outcome {
+            Outcome::TimedOut { .. } => true,
+            Outcome::Failed => !explained,
+            _ => false,
+        };
+        let dir = attempt.dir.as_ref().filter(|_| wanted);
+        let output = dir.and_then(|dir| last_lines(&dir.join("output.log"))).unwrap_or_default();
+        if output.is_empty() {
+            self.tail("stderr", &attempt.stderr_tail, LINES_SHOWN);
+        } else {
+            self.tail("output", &output, LINES_SHOWN);
         }
     }
 
@@ -130,9 +171,9 @@ impl Block {
             return;
         }
         self.line(&format!("{name}:"));
-        let lines: Vec<String> = safe_lines(text).collect();
+        let lines: Vec<String> = safe_lines(text.trim_end()).collect();
         for line in &lines[lines.len().saturating_sub(most)..] {
-            self.line(&format!("  | {line}"));
+            self.line(&format!("  | {}", fit(line, COLUMNS_SHOWN)));
         }
     }
 
@@ -144,15 +185,24 @@ impl Block {
         }
         self.line("kernel:");
         for line in lines.iter().take(LINES_SHOWN) {
-            self.line(&format!("  | {}", safe(line)));
+            self.line(&format!("  | {}", cut(line)));
         }
     }
+}
 
-    fn notes(&mut self, attempt: &Attempt) {
-        for note in &attempt.notes {
-            self.line(&format!("note:  {}", safe(note)));
-        }
-    }
+fn cut(text: &str) -> String {
+    fit(&safe(text), COLUMNS_SHOWN)
+}
+
+/// The end of a log, from the beginning of a line; `None` where there is none.
+fn last_lines(path: &Path) -> Option<String> {
+    let file = File::open(path).ok()?;
+    let len = file.metadata().ok()?.len();
+    let from = len.saturating_sub(LOG_TAIL);
+    let mut bytes = vec![0; (len - from) as usize];
+    file.read_exact_at(&mut bytes, from).ok()?;
+    let whole = if from == 0 { 0 } else { bytes.iter().position(|b| *b == b'\n')? + 1 };
+    Some(String::from_utf8_lossy(&bytes[whole..]).into_owned())
 }
 
 /// Whether a line of the kernel's is registers, code or a list of modules, of which a person sees nothing.
@@ -169,6 +219,52 @@ fn is_dump(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn failed(stream: &[u8]) -> Attempt {
+        let mut collector = tap::Collector::default();
+        collector.feed(stream);
+        let suite = collector.finish(tap::ExitStatus::Code(1));
+        Attempt {
+            outcome: Outcome::Failed,
+            reasons: suite.reasons(),
+            suite,
+            machine: "vm7".into(),
+            ..Attempt::not_run(0, "t/it's_test.sh".into(), 1)
+        }
+    }
+
+    #[test]
+    fn a_block_says_everything_a_person_needs() {
+        let mut attempt = failed(b"1..2\nok 1\nnot ok 2 - up\n# got: 0\n  ---\n  a: 1\n  ...\n");
+        attempt.stderr_tail = "oh\x1b[2J\n".into();
+        attempt.console = "[ 1.0] BUG: soft\n".into();
+        attempt.dir = Some("/logs/t/x".into());
+        attempt.notes = vec!["left behind: sleep".into()];
+        let text = block(&attempt, None, Paint { on: false });
+        assert_eq!(
+            text,
+            "--- FAIL t/it's_test.sh on vm7 after 0.0s\n  failed 1 of 2 points\n  exit status 1\n  \
+             not ok 2 - up\n      got: 0\n      a: 1\n  stderr:\n    | oh\u{fffd}[2J\n  kernel:\n    \
+             | [ 1.0] BUG: soft\n  note:  left behind: sleep\n  log:   /logs/t/x/output.log\n  \
+             again: orca test 't/it'\\''s_test.sh'\n"
+        );
+        let text = block(&attempt, Some("orca test -C x y"), Paint { on: false });
+        assert!(text.ends_with("again: orca test -C x y\n"), "{text}");
+    }
+
+    #[test]
+    fn a_block_is_bounded_and_still_says_how_to_run_it_again() {
+        let mut stream = String::from("1..300\n");
+        for n in 1..=300 {
+            stream.push_str(&format!("not ok {n} - {}\n", "x".repeat(5000)));
+            stream.push_str(&"# said\n".repeat(50));
+        }
+        let text = block(&failed(stream.as_bytes()), None, Paint { on: false });
+        assert!(text.lines().count() < ALL_LINES_SHOWN + 20, "{}", text.lines().count());
+        assert!(text.lines().all(|line| line.chars().count() < COLUMNS_SHOWN + 50));
+        assert!(text.contains("and 30 more lines") && text.contains("the log has all"));
+        assert!(text.contains("again: orca test"));
+    }
 
     #[test]
     fn registers_are_no_news() {

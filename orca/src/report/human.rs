@@ -1,15 +1,25 @@
 //! The report for people: a line per finished test, a block per failure, a summary; on a terminal, what runs now below them.
+//!
+//! What is said is the same on a terminal and elsewhere, in the order in which it happens.
 
 use super::Reporter;
+use super::board::Board;
 use super::failure;
-use super::live::{Live, seconds};
+use super::live;
 use super::paint::{Paint, safe};
+use super::rounds::Rounds;
+use super::screen::Screen;
+use super::words::{count, counts, detail, front, opening, seconds, summary};
 use crate::event::{Attempt, Event, Outcome, Start};
+use crate::points::{self, Point};
+use crate::quote;
 use crate::tally::Tally;
-use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Write};
+use crate::tty::Attention;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// The key that asks for the status.
+const STATUS_KEY: u8 = b't';
 
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,291 +36,227 @@ pub enum Volume {
 
 /// See the module.
 pub struct Human {
-    out: io::Stdout,
+    screen: Screen,
     paint: Paint,
     volume: Volume,
-    live: Option<Live>,
-    terminal: bool,
-    /// Lines of the live part on the screen.
-    drawn: usize,
+    board: Board,
     tally: Tally,
     /// The same for each of several kernels.
     kernels: Vec<(String, Tally)>,
-    failures: Vec<(String, &'static str)>,
-    /// How often each test has had a result, and a bad one.
-    rounds: BTreeMap<String, (usize, usize)>,
-    /// Whether there was a second round.
-    repeated: bool,
+    rounds: Rounds,
+    /// Paths, with the word for each.
+    failures: Vec<(String, String)>,
     log_dir: PathBuf,
+    again: Vec<String>,
+    ended: bool,
 }
 
 impl Human {
-    /// A reporter on standard output.
-    pub fn new(paint: Paint, volume: Volume) -> Human {
-        let out = io::stdout();
+    /// A reporter on standard output; `live` allows it to redraw a part of a terminal.
+    pub fn new(paint: Paint, volume: Volume, live: bool) -> Human {
         Human {
+            screen: Screen::new(live && volume > Volume::Quiet),
             paint,
-            terminal: out.is_terminal() && volume > Volume::Quiet,
-            out,
             volume,
-            live: None,
-            drawn: 0,
+            board: Board::new(Instant::now()),
             tally: Tally::default(),
             kernels: Vec::new(),
+            rounds: Rounds::default(),
             failures: Vec::new(),
-            rounds: BTreeMap::new(),
-            repeated: false,
             log_dir: PathBuf::new(),
+            again: Vec::new(),
+            ended: false,
         }
     }
 
     /// Prints text above the live part.
     fn say(&mut self, text: &str) {
-        let mut bytes = self.erase();
-        bytes.push_str(text);
-        self.write(&bytes);
-        self.draw();
+        let begun = !self.board.workers.is_empty();
+        let live = if begun && !self.ended && self.screen.is_live() {
+            let size = self.screen.size();
+            live::lines(&self.board, &self.tally, size, self.paint, Instant::now())
+        } else {
+            Vec::new()
+        };
+        self.screen.show(text, live);
     }
 
-    /// A reader that is gone (`| head`) must not end the run: the status tells the result all the same.
-    fn write(&mut self, text: &str) {
-        let mut out = self.out.lock();
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    }
-
-    fn erase(&mut self) -> String {
-        match std::mem::take(&mut self.drawn) {
-            0 => String::new(),
-            lines => format!("\x1b[{lines}A\r\x1b[J"),
+    fn text(&mut self, event: &Event) -> String {
+        match event {
+            Event::Started(start) => self.started(start),
+            Event::Warning(text) => {
+                format!("{} {}\n", self.paint.warn("warning:"), safe(text))
+            }
+            Event::TestFinished(attempt) => {
+                if let Some(kernel) = &attempt.kernel {
+                    tally_of(&mut self.kernels, &kernel.release).take(event);
+                }
+                self.rounds.take(attempt);
+                self.finished(attempt)
+            }
+            Event::Cancelled { why, running } => {
+                let tests = count(*running as u64, "running test");
+                self.paint.warn(&format!("{}: {tests} to end", safe(why))) + "\n"
+            }
+            Event::Finished { took } => self.summary(*took),
+            Event::MachineStarting { .. }
+            | Event::MachineReady { .. }
+            | Event::TestStarted { .. }
+            | Event::TestProgress { .. } => String::new(),
         }
     }
 
-    fn draw(&mut self) {
-        let Some(live) = self.live.as_ref().filter(|_| self.terminal) else { return };
-        let (columns, rows) = crate::tty::size(&self.out).unwrap_or((80, 24));
-        let lines = live.lines(&self.tally, columns.into(), rows.into(), self.paint);
-        self.drawn = lines.len();
-        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-        self.write(&text);
-    }
-
-    fn started(&mut self, start: &Start) {
+    fn started(&mut self, start: &Start) -> String {
         self.log_dir.clone_from(&start.log_dir);
-        self.live = Some(Live::new(start.workers, start.tests.len()));
-        if self.volume > Volume::Quiet {
-            let (tests, workers) = (start.tests.len(), start.workers);
-            let text = format!(
-                "running {tests} test file{} on {workers} machine{} ({})\n",
-                plural(tests),
-                plural(workers),
-                start.machine
-            );
-            self.say(&text);
-        }
-        if let Some(seed) = start.seed {
-            self.say(&format!("shuffled; the same order again: --shuffle={seed}\n"));
-        }
+        self.again.clone_from(&start.again);
+        if self.volume == Volume::Quiet { String::new() } else { opening(start) }
     }
 
-    fn finished(&mut self, attempt: &Attempt) {
-        let bad = !attempt.outcome.is_good() && attempt.outcome != Outcome::NotRun;
-        let quiet = self.volume == Volume::Quiet;
+    fn finished(&mut self, attempt: &Attempt) -> String {
+        let bad = attempt.is_bad();
         let mut text = String::new();
-        if !quiet || bad {
+        if self.volume > Volume::Quiet || bad {
             text.push_str(&self.line(attempt));
         }
-        self.repeated |= attempt.round > 1;
-        if !attempt.retried {
-            let (results, bad_ones) = self.rounds.entry(attempt.path.clone()).or_default();
-            *results += usize::from(attempt.outcome != Outcome::NotRun);
-            *bad_ones += usize::from(bad);
-        }
-        let counts = attempt.quarantined.is_none();
+        let excused = attempt.is_excused();
         // Of what is in quarantine a line that says why is enough for most.
-        if bad && !attempt.retried && (counts || self.volume >= Volume::Verbose) {
-            text.push_str(&failure::block(attempt, self.paint));
+        if bad && !attempt.retried && (!excused || self.volume >= Volume::Verbose) {
+            let again = self.again.get(attempt.test).map(String::as_str);
+            text.push_str(&failure::block(attempt, again, self.paint));
         }
-        if bad && !attempt.retried && counts {
-            self.failures.push((safe(&attempt.path), attempt.outcome.word()));
+        if bad && !attempt.retried && !excused {
+            self.failures.push((safe(&attempt.path), attempt.word()));
         }
-        if !text.is_empty() {
-            self.say(&text);
-        }
+        text
     }
 
     fn line(&self, attempt: &Attempt) -> String {
-        let word = match &attempt.outcome {
-            Outcome::Passed if attempt.is_flaky() => "FLAKY".to_owned(),
-            outcome if in_quarantine(attempt, outcome) => "QUARANTINE".to_owned(),
-            outcome => outcome.word().to_uppercase(),
-        };
-        let word = format!("{word:<7}");
-        let word = match &attempt.outcome {
-            Outcome::Passed if !attempt.is_flaky() => self.paint.good(&word),
-            Outcome::Passed | Outcome::Skipped(_) | Outcome::NotRun => self.paint.warn(&word),
-            _ if attempt.retried || attempt.quarantined.is_some() => self.paint.warn(&word),
-            _ => self.paint.bad(&word),
-        };
-        let time = seconds(attempt.timing.test);
-        let (path, detail) = (safe(&attempt.path), detail(attempt));
-        let round =
-            if attempt.round > 1 { format!("  round {}", attempt.round) } else { String::new() };
-        let mut out = format!("{word} {time:>7}  {path}{detail}{round}\n");
+        let (word, time) = front(&attempt.word(), attempt.timing.test);
+        let word = self.painted(&word, attempt);
+        let mut out = format!("{word}{time}  {}{}\n", safe(&attempt.path), detail(attempt));
         if self.volume >= Volume::Verbose {
             out.push_str(&self.paint.faint(&timing(attempt)));
+            out.push('\n');
             for note in attempt.notes.iter().filter(|_| attempt.outcome.is_good()) {
                 out.push_str(&format!("                 {}\n", safe(note)));
+            }
+        }
+        if self.volume >= Volume::Everything {
+            attempt.points.list.iter().for_each(|point| out.push_str(&self.point(point)));
+            if attempt.points.left_out > 0 {
+                let more = count(attempt.points.left_out, "more check");
+                out.push_str(&format!("                 and {more}\n"));
             }
         }
         out
     }
 
-    fn summary(&mut self, took: Duration) {
-        self.live = None;
-        let mut text = self.erase();
-        let tally = &self.tally;
-        if self.repeated {
-            for (path, (results, bad)) in self.rounds.iter().filter(|(_, (_, bad))| *bad > 0) {
+    fn painted(&self, word: &str, attempt: &Attempt) -> String {
+        match &attempt.outcome {
+            Outcome::Passed if !attempt.is_flaky() => self.paint.good(word),
+            outcome if outcome.is_good() || *outcome == Outcome::NotRun => self.paint.warn(word),
+            _ if attempt.retried || attempt.is_excused() => self.paint.warn(word),
+            _ => self.paint.bad(word),
+        }
+    }
+
+    fn point(&self, point: &Point) -> String {
+        let mut text = format!("{} {}", if point.is_ok() { "ok" } else { "not ok" }, point.number);
+        if !point.description.is_empty() {
+            text.push_str(&format!(" - {}", safe(&point.description)));
+        }
+        if let Some((directive, why)) = &point.directive {
+            text.push_str(&format!(" # {} {}", points::word(*directive), safe(why)));
+        }
+        let text = text.trim_end();
+        let text = if point.passed { text.to_owned() } else { self.paint.bad(text) };
+        format!("                 {text}\n")
+    }
+
+    fn slow(&mut self) -> String {
+        let now = Instant::now();
+        let slow = self.board.newly_slow(now);
+        let line = |(running, elapsed): (super::board::Running, Duration)| {
+            let (word, time) = front("SLOW", elapsed);
+            let left = seconds(running.timeout.saturating_sub(elapsed));
+            let (word, path) = (self.paint.warn(&word), running.path);
+            format!("{word}{time}  {path}  (on {}, timeout in {left})\n", running.machine)
+        };
+        slow.into_iter().map(line).collect()
+    }
+
+    fn summary(&mut self, took: Duration) -> String {
+        self.ended = true;
+        let mut text = String::new();
+        if self.rounds.tests().is_some() {
+            for (path, results, bad) in self.rounds.bad() {
                 let line = format!("{}: bad in {bad} of {results} rounds\n", safe(path));
                 text.push_str(&self.paint.bad(&line));
             }
         } else if self.failures.len() > 1 {
             text.push('\n');
             for (path, word) in &self.failures {
-                text.push_str(&format!(
-                    "{} {path}\n",
-                    self.paint.bad(&format!("{:<7}", word.to_uppercase()))
-                ));
+                text.push_str(&format!("{} {path}\n", self.paint.bad(&format!("{word:<7}"))));
             }
         }
         for (release, tally) in &self.kernels {
             text.push_str(&format!("{}: {}\n", safe(release), counts(tally)));
         }
-        let files = tally.files();
-        let what = match self.repeated {
-            true => format!(
-                "{files} runs of {} test file{}",
-                self.rounds.len(),
-                plural(self.rounds.len())
-            ),
-            false => format!("{files} test file{}", plural(files)),
-        };
-        let line = format!(
-            "{what}, {} check{} in {}: {}",
-            tally.points,
-            plural(tally.points as usize),
-            seconds(took),
-            counts(tally)
-        );
-        let good = tally.bad() + tally.not_run == 0;
-        let line = if good { self.paint.good(&line) } else { self.paint.bad(&line) };
-        text.push_str(&format!("{line}\n"));
-        if !good || self.volume >= Volume::Verbose {
-            text.push_str(&format!("logs: {}\n", self.log_dir.display()));
+        let line = summary(&self.tally, took, self.rounds.tests());
+        let good = self.tally.bad() + self.tally.not_run == 0;
+        text.push_str(&if good { self.paint.good(&line) } else { self.paint.bad(&line) });
+        text.push('\n');
+        let said = self.volume >= Volume::Verbose || !self.failures.is_empty();
+        if said && !self.log_dir.as_os_str().is_empty() {
+            text.push_str(&format!("logs: {}\n", quote::line(&quote::path(&self.log_dir))));
         }
-        self.write(&text);
+        text
     }
 }
 
 impl Reporter for Human {
-    fn pause(&mut self) {
-        let text = self.erase();
-        self.write(&text);
-    }
-
     fn event(&mut self, event: &Event, tally: &Tally) {
         self.tally.clone_from(tally);
-        if let Some(live) = &mut self.live {
-            live.follow(event);
+        self.board.follow(event, Instant::now());
+        let text = self.text(event);
+        // Without text the next tick is soon enough.
+        if !text.is_empty() {
+            self.say(&text);
         }
-        match event {
-            Event::Started(start) => self.started(start),
-            Event::Warning(text) => {
-                self.say(&format!("{} {}\n", self.paint.warn("warning:"), safe(text)))
-            }
-            Event::TestFinished(attempt) => {
-                if let Some(kernel) = &attempt.kernel {
-                    tally_of(&mut self.kernels, &kernel.release).take(event);
-                }
-                self.finished(attempt);
-            }
-            Event::Cancelled { why, running } => {
-                let text = format!("{why}: {running} running test{} to end\n", plural(*running));
-                self.say(&self.paint.warn(&text));
-            }
-            Event::Finished { took } => self.summary(*took),
-            Event::MachineStarting { .. }
-            | Event::MachineReady { .. }
-            | Event::TestStarted { .. }
-            | Event::TestProgress { .. } => {}
+        if self.ended {
+            self.screen.leave();
         }
     }
 
     fn tick(&mut self) {
-        let erase = self.erase();
-        self.write(&erase);
-        self.draw();
+        let mut text = self.slow();
+        if self.screen.keys().contains(&STATUS_KEY) {
+            text.push_str(&self.board.status(&self.tally, Instant::now()));
+        }
+        self.say(&text);
+    }
+
+    fn pause(&mut self) {
+        self.screen.leave();
     }
 
     fn is_live(&self) -> bool {
-        self.terminal
+        self.volume > Volume::Quiet
     }
-}
 
-/// Whether a bad result does not count.
-fn in_quarantine(attempt: &Attempt, outcome: &Outcome) -> bool {
-    attempt.quarantined.is_some() && !outcome.is_good() && *outcome != Outcome::NotRun
-}
-
-/// What stands behind the path: how many checks, why not.
-fn detail(attempt: &Attempt) -> String {
-    let suite = &attempt.suite;
-    let (_, failed, skipped) = suite.summary();
-    if let Some(why) =
-        attempt.quarantined.as_ref().filter(|_| in_quarantine(attempt, &attempt.outcome))
-    {
-        return format!("  ({}: {})", attempt.outcome.word(), safe(why));
-    }
-    match &attempt.outcome {
-        Outcome::Passed => {
-            let mut out = format!("  ({} check{}", suite.run, plural(suite.run as usize));
-            for (count, word) in [(skipped, "skipped"), (suite.todo, "to do")] {
-                if count > 0 {
-                    out.push_str(&format!(", {count} {word}"));
-                }
+    fn attend(&mut self, asked: Attention) {
+        match asked {
+            Attention::Status => {
+                let status = self.board.status(&self.tally, Instant::now());
+                self.say(&status);
             }
-            out + ")"
-        }
-        Outcome::Skipped(reason) => format!("  ({})", safe(reason)),
-        Outcome::Failed if failed > 0 => format!("  ({failed} of {} checks failed)", suite.run),
-        Outcome::Failed => {
-            attempt.reasons().first().map(|why| format!("  ({})", safe(why))).unwrap_or_default()
-        }
-        Outcome::Errored(trouble) => {
-            let again = if attempt.retried { "; trying again" } else { "" };
-            format!("  ({}{again})", safe(&trouble.to_string()))
-        }
-        Outcome::TimedOut { .. } | Outcome::NotRun => String::new(),
-    }
-}
-
-/// What came of the files, in words.
-fn counts(tally: &Tally) -> String {
-    let mut parts = vec![format!("{} passed", tally.passed)];
-    for (count, word) in [
-        (tally.failed, "failed"),
-        (tally.timed_out, "timed out"),
-        (tally.errored, "without a verdict"),
-        (tally.quarantined, "in quarantine"),
-        (tally.skipped, "skipped"),
-        (tally.not_run, "not run"),
-        (tally.flaky, "flaky"),
-    ] {
-        if count > 0 {
-            parts.push(format!("{count} {word}"));
+            Attention::Resized | Attention::Resumed => {
+                self.screen.forget();
+                self.say("");
+            }
+            Attention::Suspend | Attention::Quit => self.screen.leave(),
         }
     }
-    parts.join(", ")
 }
 
 fn tally_of<'a>(kernels: &'a mut Vec<(String, Tally)>, release: &str) -> &'a mut Tally {
@@ -323,15 +269,12 @@ fn tally_of<'a>(kernels: &'a mut Vec<(String, Tally)>, release: &str) -> &'a mut
 
 fn timing(attempt: &Attempt) -> String {
     let timing = &attempt.timing;
+    let machine = if attempt.machine.is_empty() { "none" } else { &attempt.machine };
     format!(
-        "                 machine {} in {}, test {}, teardown {}\n",
-        if attempt.machine.is_empty() { "none" } else { &attempt.machine },
+        "                 machine {} in {}, test {}, teardown {}",
+        safe(machine),
         seconds(timing.ready),
         seconds(timing.test),
         seconds(timing.teardown)
     )
-}
-
-fn plural(count: usize) -> &'static str {
-    if count == 1 { "" } else { "s" }
 }

@@ -1,20 +1,21 @@
 //! The report for programs: JSON lines, one object per event, written as things happen. ARCHITECTURE.md has the table.
 //!
 //! `version` in the first line changes whenever a field changes its meaning or goes away; new fields and new events may come at any
-//! time. Times are in seconds.
+//! time. Times are in seconds. `replay` reads it back: whatever a report for people says stands here too.
 
 use super::Reporter;
-use crate::event::{Attempt, Event, Outcome};
+use crate::event::{Attempt, Event, Outcome, Start};
+use crate::points::{self, Point};
 use crate::quote;
 use crate::tally::Tally;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
 
 /// Of the format, see the module.
-const VERSION: u32 = 1;
-/// Failing points per test; the log has all.
+pub const VERSION: u64 = 1;
+/// Failing points per test, and per subtest; the log has all.
 const FAILURES_MAX: usize = 100;
 
 /// See the module.
@@ -43,16 +44,7 @@ impl<W: Write> Reporter for Json<W> {
 
 fn object(event: &Event, tally: &Tally) -> Value {
     match event {
-        Event::Started(start) => json!({
-            "event": "started",
-            "version": VERSION,
-            "tests": start.tests,
-            "expected": start.expected.iter().map(|time| time.map(|t| t.as_secs_f64())).collect::<Vec<_>>(),
-            "seed": start.seed,
-            "workers": start.workers,
-            "machine": start.machine,
-            "log_dir": start.log_dir.to_string_lossy(),
-        }),
+        Event::Started(start) => started(start),
         Event::Warning(text) => json!({ "event": "warning", "text": text }),
         Event::MachineStarting { worker } => {
             json!({ "event": "machine_starting", "worker": worker })
@@ -64,10 +56,13 @@ fn object(event: &Event, tally: &Tally) -> Value {
             "seconds": took.as_secs_f64(),
             "phases": phases.iter().map(|(name, at)| (*name, at.as_secs_f64())).collect::<BTreeMap<_, _>>(),
         }),
-        Event::TestStarted { path, attempt, worker, machine, .. } => json!({
+        Event::TestStarted { test, path, round, attempt, timeout, worker, machine } => json!({
             "event": "test_started",
+            "index": test,
             "test": path,
+            "round": round,
             "attempt": attempt,
+            "timeout": timeout.as_secs_f64(),
             "worker": worker,
             "machine": machine,
         }),
@@ -97,28 +92,41 @@ fn object(event: &Event, tally: &Tally) -> Value {
     }
 }
 
+fn started(start: &Start) -> Value {
+    let expected: Vec<Option<f64>> =
+        start.expected.iter().map(|time| time.as_ref().map(Duration::as_secs_f64)).collect();
+    json!({
+        "event": "started",
+        "version": VERSION,
+        "tests": start.tests,
+        "expected": expected,
+        "again": start.again,
+        "seed": start.seed,
+        "rounds": start.rounds,
+        "workers": start.workers,
+        "machine": start.machine,
+        "log_dir": quote::path(&start.log_dir),
+        "merged": start.merged,
+    })
+}
+
 fn finished(attempt: &Attempt) -> Value {
     let suite = &attempt.suite;
     let timing = &attempt.timing;
-    let failures: Vec<Value> = suite
-        .failures
-        .iter()
-        .take(FAILURES_MAX)
-        .map(|point| json!({ "number": point.number, "description": point.description }))
-        .collect();
-    let why = match &attempt.outcome {
-        Outcome::Skipped(reason) => Value::from(reason.as_str()),
-        Outcome::Errored(trouble) => Value::from(trouble.to_string()),
-        Outcome::Failed => Value::from(attempt.reasons().join("; ")),
-        Outcome::TimedOut { silence } => Value::from(if *silence { "silence" } else { "timeout" }),
-        Outcome::Passed | Outcome::NotRun => Value::Null,
+    let trouble = match &attempt.outcome {
+        Outcome::Errored(trouble) => json!({
+            "kind": trouble.kind.to_string(),
+            "detail": trouble.detail,
+        }),
+        _ => Value::Null,
     };
     let console = match &attempt.outcome {
-        Outcome::Errored(trouble) => Value::from(trouble.console.as_str()),
-        _ => Value::Null,
+        Outcome::Errored(trouble) => &trouble.console,
+        _ => &attempt.console,
     };
     json!({
         "event": "test_finished",
+        "index": attempt.test,
         "test": attempt.path,
         "kernel": attempt.kernel.as_ref().map(|kernel| kernel.release.as_str()),
         "round": attempt.round,
@@ -126,7 +134,9 @@ fn finished(attempt: &Attempt) -> Value {
         "quarantined": attempt.quarantined,
         "final": !attempt.retried,
         "outcome": attempt.outcome.word(),
-        "why": why,
+        "why": why(attempt),
+        "reasons": attempt.reasons,
+        "trouble": trouble,
         "flaky": attempt.is_flaky(),
         "worker": attempt.worker,
         "machine": attempt.machine,
@@ -144,18 +154,110 @@ fn finished(attempt: &Attempt) -> Value {
             "skipped": suite.skipped,
             "todo": suite.todo,
         },
-        "failures": failures,
-        "notes": attempt.notes,
+        "points": attempt.points.list.iter().map(point).collect::<Vec<_>>(),
+        "points_left_out": attempt.points.left_out,
+        "failures": failures(&suite.failures),
+        "contradictions": failures(&suite.contradictions),
+        "stderr": attempt.stderr_tail,
         "complaints": attempt.complaints.lines,
         "console": console,
-        "dir": attempt.dir.as_ref().map(|dir| quote::text(dir.as_os_str().as_bytes())),
+        "notes": attempt.notes,
+        "dir": attempt.dir.as_deref().map(quote::path),
     })
 }
 
+/// In one string, for programs that only show it.
+fn why(attempt: &Attempt) -> Option<String> {
+    match &attempt.outcome {
+        Outcome::Skipped(reason) => Some(reason.clone()),
+        Outcome::Errored(trouble) => Some(trouble.to_string()),
+        Outcome::Failed => Some(attempt.reasons.join("; ")),
+        Outcome::TimedOut { silence } => {
+            Some(if *silence { "silence" } else { "timeout" }.to_owned())
+        }
+        Outcome::Passed | Outcome::NotRun => None,
+    }
+}
+
+/// Most points are plain, and there are many: a plain one has only what it needs.
+fn point(point: &Point) -> Value {
+    let mut out = json!({
+        "number": point.number,
+        "line": point.line,
+        "ok": point.ok,
+        "passed": point.passed,
+        "description": point.description,
+    });
+    if let Some((directive, why)) = &point.directive {
+        out["directive"] = points::word(*directive).into();
+        out["why"] = why.as_str().into();
+    }
+    out
+}
+
+fn failures(list: &[tap::Failure]) -> Vec<Value> {
+    let one = |failure: &tap::Failure| {
+        json!({
+            "number": failure.number,
+            "line": failure.line,
+            "description": failure.description,
+            "directive": failure.directive.as_ref().map(|(directive, _)| points::word(*directive)),
+            "reasons": failure.reasons,
+            "comments": failure.comments,
+            "yaml": failure.yaml,
+            "subtests": failures(&failure.subtests),
+        })
+    };
+    list.iter().take(FAILURES_MAX).map(one).collect()
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use std::time::Duration;
+    use crate::points::Points;
+    use crate::trouble::{Kind, Trouble};
+
+    /// A test whose output is `stream`.
+    fn printed(test: usize, name: &str, outcome: Outcome, stream: &str) -> Attempt {
+        let (mut points, mut collector) = (Points::default(), tap::Collector::default());
+        let exit = tap::ExitStatus::Code(i32::from(!outcome.is_good()));
+        let mut note = |item: &tap::Item<'_>, done| points.item(item, done);
+        collector.feed_with(stream.as_bytes(), &mut note);
+        let suite = collector.finish_with(exit, &mut note);
+        Attempt {
+            outcome,
+            reasons: suite.reasons(),
+            suite,
+            points,
+            machine: format!("vm{test}"),
+            ..Attempt::not_run(test, format!("t/{name}_test.sh"), 1)
+        }
+    }
+
+    /// One of every kind.
+    pub(in crate::report) fn attempts() -> Vec<Attempt> {
+        let trouble = Trouble {
+            kind: Kind::Panicked,
+            detail: "Oops: <&>".into(),
+            console: "[ 1.0] Oops\n\x1b".into(),
+        };
+        let bad = "1..3\nok 1 - a\nnot ok 2 - it's \\# broken\n# ]]> <b> got: 1\n  ---\n  a: |\n    x\n  ...\n\
+                   ok 3 # SKIP no tool\n";
+        let mut quarantined = printed(2, "quarantined", Outcome::Failed, "1..1\nnot ok 1 - q\n");
+        quarantined.quarantined = Some("slow # disk".into());
+        let mut flaky = printed(3, "flaky", Outcome::Passed, "1..1\nok 1 # TODO soon\n");
+        flaky.attempt = 2;
+        vec![
+            printed(0, "good", Outcome::Passed, "1..1\nok 1 - fine {\n"),
+            printed(1, "bad", Outcome::Failed, bad),
+            quarantined,
+            flaky,
+            printed(4, "none", Outcome::Skipped("no # nft".into()), "1..0 # SKIP no # nft\n"),
+            printed(5, "late", Outcome::TimedOut { silence: false }, "1..2\nok 1\n"),
+            printed(6, "lost", Outcome::Errored(trouble), ""),
+            Attempt::not_run(7, "t/never_test.sh".into(), 1),
+        ]
+    }
 
     #[test]
     fn every_line_is_an_object_with_its_event() {

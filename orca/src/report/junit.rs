@@ -1,13 +1,22 @@
-//! JUnit XML for continuous integration: a suite and a case per test file, complete after every one of them.
+//! JUnit XML for continuous integration, complete after every test file.
+//!
+//! A suite per test file and a case per check, which is what Jenkins and GitLab list, compare between runs and show on a merge
+//! request. The checks have no times of their own, so one case more, `(whole file)`, carries the file's, and says whatever is wrong
+//! beside the checks: exit status, plan, timeout, machine. It is always there, so that the set of cases is the same in every run.
 
 use super::Reporter;
 use crate::event::{Attempt, Event, Outcome};
+use crate::points::Point;
 use crate::tally::Tally;
 use std::fs;
 use std::io::{Seek, Write};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+use tap::Directive;
 use tap::junit::{Case, MAX_OUTPUT_BYTES, Outcome as CaseOutcome, Report, Suite};
+
+/// The case of what concerns no single check.
+const WHOLE: &str = "(whole file)";
 
 /// See the module.
 pub struct Junit<W: Write + Seek> {
@@ -41,36 +50,79 @@ impl<W: Write + Seek> Reporter for Junit<W> {
 
 fn suite(attempt: &Attempt) -> Suite {
     let time = attempt.timing.test;
-    let case = Case { name: attempt.path.clone(), time, outcome: outcome(attempt) };
+    let mut cases = vec![Case { name: WHOLE.to_owned(), time, outcome: whole(attempt) }];
+    for (point, failure) in attempt.points.with_failures(&attempt.suite) {
+        let text = failure.map(tap::junit::details).unwrap_or_default();
+        cases.push(case(&point, text, attempt));
+    }
+    let unlisted = attempt.points.unlisted(&attempt.suite);
+    if unlisted > 0 {
+        let name = format!("({unlisted} more checks, not listed)");
+        cases.push(Case { name, time: Duration::ZERO, outcome: CaseOutcome::Passed });
+    }
+    let round =
+        if attempt.round > 1 { format!(" (round {})", attempt.round) } else { String::new() };
     Suite {
-        name: attempt.path.clone(),
+        name: format!("{}{round}", attempt.path),
         started: SystemTime::now() - time,
         time,
-        cases: vec![case],
+        cases,
         stdout: attempt.dir.as_ref().map(|dir| tail(&dir.join("stdout.tap"))).unwrap_or_default(),
         stderr: attempt.stderr_tail.clone().into_bytes(),
     }
 }
 
-fn outcome(attempt: &Attempt) -> CaseOutcome {
+fn case(point: &Point, text: String, attempt: &Attempt) -> Case {
+    let name = match point.description.as_str() {
+        "" => point.number.to_string(),
+        description => format!("{} - {description}", point.number),
+    };
+    let outcome = match &point.directive {
+        _ if !point.passed => fault(attempt, name.clone(), text),
+        Some((Directive::Skip, why)) => CaseOutcome::Skipped(why.clone()),
+        Some((Directive::Todo | Directive::Xfail, why)) if !point.ok => {
+            CaseOutcome::Skipped(format!("TODO {why}").trim_end().to_owned())
+        }
+        _ => CaseOutcome::Passed,
+    };
+    Case { name, time: Duration::ZERO, outcome }
+}
+
+/// What is wrong beside the checks.
+fn whole(attempt: &Attempt) -> CaseOutcome {
     match &attempt.outcome {
         Outcome::Passed => CaseOutcome::Passed,
         Outcome::Skipped(reason) => CaseOutcome::Skipped(reason.clone()),
         Outcome::NotRun => CaseOutcome::Skipped("not run".to_owned()),
         Outcome::Failed => {
-            let details: Vec<String> =
-                attempt.suite.failures.iter().map(tap::junit::details).collect();
-            let message = attempt.reasons().join("; ");
-            let text = [details, attempt.complaints.lines.clone()].concat().join("\n");
-            CaseOutcome::Failed { message, text }
+            let mut reasons = attempt.reasons.clone();
+            let listed = !attempt.points.list.is_empty() || !attempt.suite.failures.is_empty();
+            // The checks' own cases say that they failed, where there are any.
+            reasons.retain(|reason| !(listed && reason.starts_with("failed ")));
+            if reasons.is_empty() && listed {
+                return CaseOutcome::Passed;
+            }
+            let text = [attempt.reasons.join("\n"), attempt.kernel_said()].join("\n");
+            fault(attempt, reasons.join("; "), text)
         }
         Outcome::TimedOut { silence } => {
             let message = if *silence { "printed nothing for too long" } else { "timed out" };
-            CaseOutcome::Failed { message: message.to_owned(), text: String::new() }
+            fault(attempt, message.to_owned(), attempt.kernel_said())
+        }
+        Outcome::Errored(trouble) if attempt.is_excused() => {
+            fault(attempt, trouble.to_string(), String::new())
         }
         Outcome::Errored(trouble) => {
-            CaseOutcome::Errored { message: trouble.to_string(), text: trouble.console.clone() }
+            CaseOutcome::Errored { message: trouble.to_string(), text: attempt.kernel_said() }
         }
+    }
+}
+
+/// A failure, or, in quarantine, something skipped: nothing that fails a pipeline.
+fn fault(attempt: &Attempt, message: String, text: String) -> CaseOutcome {
+    match attempt.quarantined.as_ref().filter(|_| attempt.is_excused()) {
+        Some(why) => CaseOutcome::Skipped(format!("in quarantine ({why}): {message}")),
+        None => CaseOutcome::Failed { message, text },
     }
 }
 
@@ -86,4 +138,46 @@ fn tail(path: &Path) -> Vec<u8> {
         std::io::Result::Ok(bytes)
     };
     read().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::json::tests::attempts;
+    use super::*;
+
+    fn said(outcome: &CaseOutcome) -> String {
+        match outcome {
+            CaseOutcome::Passed => "passed".into(),
+            CaseOutcome::Skipped(why) => format!("skipped: {why}"),
+            CaseOutcome::Failed { message, .. } => format!("failed: {message}"),
+            CaseOutcome::Errored { message, .. } => format!("error: {message}"),
+        }
+    }
+
+    fn check(name: &str, expected: &[&str]) {
+        let path = format!("t/{name}_test.sh");
+        let attempt = attempts().into_iter().find(|attempt| attempt.path == path).unwrap();
+        let cases: Vec<String> = suite(&attempt).cases.iter().map(|c| said(&c.outcome)).collect();
+        assert_eq!(cases, expected, "{name}");
+    }
+
+    #[test]
+    fn a_case_per_check_and_one_for_the_whole() {
+        check("good", &["passed", "passed"]);
+        check(
+            "bad",
+            &["failed: exit status 1", "passed", "failed: 2 - it's # broken", "skipped: no tool"],
+        );
+        check(
+            "quarantined",
+            &[
+                "skipped: in quarantine (slow # disk): exit status 1",
+                "skipped: in quarantine (slow # disk): 1 - q",
+            ],
+        );
+        check("none", &["skipped: no # nft"]);
+        check("late", &["failed: timed out", "passed"]);
+        check("lost", &["error: kernel panicked: Oops: <&>"]);
+        check("never", &["skipped: not run"]);
+    }
 }

@@ -1,171 +1,195 @@
 //! The part of the screen that is redrawn: a line per busy machine, and how far the run is.
 //!
-//! Pure: it turns events into lines; [`super::human`] puts them on the terminal.
+//! Pure: it turns the [`Board`] into lines; [`super::screen`] puts them on the terminal. No line is as wide as the terminal: a
+//! character in the last column leaves the cursor where terminals disagree.
 
+use super::board::{Board, Doing, Running};
 use super::paint::Paint;
-use crate::event::{Event, TestId};
+use super::width::{columns, fit, fit_end};
+use super::words::clock;
 use crate::tally::Tally;
 use std::time::{Duration, Instant};
 
-/// What a worker is doing.
-#[derive(Debug)]
-enum Doing {
-    Waiting,
-    Booting,
-    Testing { test: TestId, path: String, machine: String, points: u64, planned: Option<u64> },
-}
+/// Fewer columns than this: only the time and the path.
+const NARROW: usize = 40;
+/// The bar's width in columns.
+const BAR: std::ops::RangeInclusive<usize> = 10..=40;
 
-/// The workers, as far as events have told.
-#[derive(Debug)]
-pub(super) struct Live {
-    workers: Vec<(Doing, Instant)>,
-    total: usize,
-    began: Instant,
-}
-
-impl Live {
-    /// `workers` workers that wait, before `total` tests.
-    pub(super) fn new(workers: usize, total: usize) -> Live {
-        let now = Instant::now();
-        let workers = (0..workers).map(|_| (Doing::Waiting, now)).collect();
-        Live { workers, total, began: now }
-    }
-
-    /// Follows one event.
-    pub(super) fn follow(&mut self, event: &Event) {
-        let now = Instant::now();
-        match event {
-            Event::MachineStarting { worker } => self.set(*worker, Doing::Booting, now),
-            Event::MachineReady { worker, .. } => self.set(*worker, Doing::Waiting, now),
-            Event::TestStarted { test, path, worker, machine, .. } => {
-                let (path, machine) = (path.clone(), machine.clone());
-                let doing = Doing::Testing { test: *test, path, machine, points: 0, planned: None };
-                self.set(*worker, doing, now);
-            }
-            Event::TestProgress { test: id, points: seen, planned: plan } => {
-                for (doing, _) in &mut self.workers {
-                    if let Doing::Testing { test, points, planned, .. } = doing
-                        && test == id
-                    {
-                        (*points, *planned) = (*seen, *plan);
-                    }
+/// The lines to show on a terminal of `columns` by `rows`, painted: at most `rows` of them, each narrower than `columns`.
+pub(super) fn lines(
+    board: &Board,
+    tally: &Tally,
+    (columns, rows): (usize, usize),
+    paint: Paint,
+    now: Instant,
+) -> Vec<String> {
+    let width = columns.saturating_sub(1);
+    let mut busy: Vec<String> = board
+        .workers
+        .iter()
+        .filter_map(|(doing, since)| {
+            let elapsed = now.saturating_duration_since(*since);
+            match doing {
+                Doing::Waiting => None,
+                Doing::Booting => {
+                    let text = format!("{:>6}  making a machine", clock(elapsed));
+                    Some(paint.faint(&fit(&text, width)))
                 }
+                Doing::Testing(running) => Some(test(running, elapsed, width, paint)),
             }
-            Event::TestFinished(attempt) => self.set(attempt.worker, Doing::Waiting, now),
-            _ => {}
+        })
+        .collect();
+    // One line of what was said last stays in sight, where there is room at all.
+    let room = rows.saturating_sub(2);
+    if busy.len() > room {
+        let more = busy.len() + 1 - room.max(1);
+        busy.truncate(room.saturating_sub(1));
+        if room > 0 {
+            busy.push(paint.faint(&fit(&format!("        and {more} more"), width)));
         }
     }
-
-    fn set(&mut self, worker: usize, doing: Doing, now: Instant) {
-        if let Some(slot) = self.workers.get_mut(worker) {
-            *slot = (doing, now);
-        }
-    }
-
-    /// The lines to show on a terminal of `columns` by `rows`.
-    pub(super) fn lines(
-        &self,
-        tally: &Tally,
-        columns: usize,
-        rows: usize,
-        paint: Paint,
-    ) -> Vec<String> {
-        let room = rows.saturating_sub(4).max(1);
-        let mut lines: Vec<String> = Vec::new();
-        for (doing, since) in self.workers.iter().take(room) {
-            let text = match doing {
-                Doing::Waiting => continue,
-                Doing::Booting => format!("{:>7} booting a machine", seconds(since.elapsed())),
-                Doing::Testing { path, machine, points, planned, .. } => {
-                    let of = planned.map(|n| format!("/{n}")).unwrap_or_default();
-                    format!("{:>7} {path}  {points}{of}  {machine}", seconds(since.elapsed()))
-                }
-            };
-            lines.push(paint.faint(&fit(&text, columns)));
-        }
-        lines.push(paint.strong(&fit(&self.summary(tally, columns), columns)));
-        lines
-    }
-
-    fn summary(&self, tally: &Tally, columns: usize) -> String {
-        let done = tally.files();
-        let width = columns.saturating_sub(60).min(30);
-        let filled = (width * done).checked_div(self.total).unwrap_or(0);
-        let bar = if width < 5 {
-            String::new()
-        } else {
-            format!("[{}{}] ", "#".repeat(filled), "-".repeat(width - filled))
-        };
-        let mut out = format!("{bar}{done}/{} {}", self.total, seconds(self.began.elapsed()));
-        for (count, word) in [
-            (tally.failed, "failed"),
-            (tally.timed_out, "timed out"),
-            (tally.errored, "errored"),
-            (tally.skipped, "skipped"),
-        ] {
-            if count > 0 {
-                out.push_str(&format!(", {count} {word}"));
-            }
-        }
-        out
-    }
+    busy.push(paint.strong(&progress(board, tally, width, now)));
+    busy
 }
 
-/// `1.2s`, `75.0s`.
-pub(super) fn seconds(time: Duration) -> String {
-    format!("{:.1}s", time.as_secs_f64())
+/// `    12s  t/30-firewall/nat_test.sh  3/8  vm1`
+fn test(running: &Running, elapsed: Duration, width: usize, paint: Paint) -> String {
+    let slow = running.is_slow(elapsed);
+    let mut behind = String::new();
+    let mut add = |text: &str| {
+        if !text.is_empty() {
+            behind.push_str("  ");
+            behind.push_str(text);
+        }
+    };
+    if width >= NARROW {
+        add(&running.again);
+        add(&running.progress());
+        add(&running.machine);
+        if slow {
+            add(&format!("slow, {} left", clock(running.timeout.saturating_sub(elapsed))));
+        }
+    }
+    let front = if width >= NARROW {
+        format!("{:>6}  ", clock(elapsed))
+    } else {
+        format!("{:>4} ", clock(elapsed))
+    };
+    let room = width.saturating_sub(columns(&front) + columns(&behind));
+    let text = format!("{front}{}{behind}", fit_end(&running.path.replace('\t', " "), room));
+    let text = fit(&text, width);
+    if slow { paint.warn(&text) } else { paint.faint(&text) }
 }
 
-/// At most `columns` characters, an ellipsis where something is missing.
-fn fit(text: &str, columns: usize) -> String {
-    let text = super::paint::safe(text);
-    if text.chars().count() < columns.max(2) {
-        return text;
+/// `[#####-----] 12/44  1m05s  about 2m10s left  1 failed`: what matters most stays longest where room is short.
+fn progress(board: &Board, tally: &Tally, width: usize, now: Instant) -> String {
+    let done = tally.files();
+    let mut parts = vec![match board.total {
+        Some(total) => format!("{done}/{total}"),
+        None => format!("{done} done"),
+    }];
+    let elapsed = clock(now.saturating_duration_since(board.began));
+    let left = board.left(now).filter(|left| left.as_secs() > 0);
+    let left = left.map(|left| format!("about {} left", clock(left)));
+    let said = |number: usize, word: &str| (number > 0).then(|| format!("{number} {word}"));
+    // By importance; shown in this order too.
+    let wanted = [
+        said(tally.failed, "failed"),
+        said(tally.timed_out, "timed out"),
+        said(tally.errored, "errored"),
+        Some(elapsed),
+        left,
+        said(tally.quarantined, "quarantined"),
+        said(tally.skipped, "skipped"),
+        said(tally.flaky, "flaky"),
+    ];
+    let mut used = columns(&parts[0]);
+    for part in wanted.into_iter().flatten() {
+        if used + 2 + columns(&part) <= width {
+            used += 2 + columns(&part);
+            parts.push(part);
+        }
     }
-    let mut out: String = text.chars().take(columns.max(3) - 2).collect();
-    out.push('…');
-    out
+    let room = width.saturating_sub(used + 3).min(*BAR.end());
+    let bar = match board.total {
+        Some(total) if room >= *BAR.start() => bar(done, total, room),
+        _ => String::new(),
+    };
+    fit(&format!("{bar}{}", parts.join("  ")), width)
+}
+
+fn bar(done: usize, total: usize, width: usize) -> String {
+    let filled = (width * done.min(total)).checked_div(total).unwrap_or(0);
+    format!("[{}{}] ", "#".repeat(filled), "-".repeat(width - filled))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::board::tests::{begun, start};
     use super::*;
+    use crate::event::Event;
+
+    fn board(path: &str, workers: usize) -> (Board, Instant) {
+        let now = Instant::now();
+        let mut board = Board::new(now);
+        board.follow(&Event::Started(start(10, workers)), now);
+        board.follow(&begun(path, 1), now);
+        (board, now)
+    }
 
     #[test]
-    fn every_line_fits() {
+    fn every_line_fits_whatever_the_terminal_and_the_path() {
         let paint = Paint { on: false };
-        let mut live = Live::new(2, 10);
-        live.follow(&Event::MachineStarting { worker: 1 });
-        live.follow(&Event::TestStarted {
-            test: 3,
-            path: "t/".to_owned() + &"x".repeat(300),
-            attempt: 1,
-            worker: 0,
-            machine: "vm1".into(),
-        });
-        for columns in [1, 10, 40, 80, 200] {
-            let lines = live.lines(&Tally::default(), columns, 24, paint);
-            assert_eq!(lines.len(), 3);
-            for line in lines {
-                assert!(line.chars().count() < columns.max(3), "{columns}: {line:?}");
+        for path in ["t/a_test.sh", &"t/x".repeat(100), &"t/日本\t".repeat(40)] {
+            let (mut board, now) = board(path, 6);
+            for worker in 1..6 {
+                board.follow(&Event::MachineStarting { worker }, now);
+            }
+            let tally = Tally { failed: 3, timed_out: 1, skipped: 2, ..Tally::default() };
+            for width in (1..120).chain([200]) {
+                for rows in 1..12 {
+                    let lines = lines(&board, &tally, (width, rows), paint, now);
+                    assert!(lines.len() <= rows, "{rows}: {lines:#?}");
+                    assert!(lines.iter().all(|line| columns(line) < width), "{width}: {lines:#?}");
+                }
             }
         }
     }
 
     #[test]
-    fn progress_belongs_to_its_test() {
+    fn what_matters_most_stays_where_room_is_short() {
         let paint = Paint { on: false };
-        let mut live = Live::new(1, 1);
-        live.follow(&Event::TestStarted {
-            test: 0,
-            path: "t/a_test.sh".into(),
-            attempt: 1,
-            worker: 0,
-            machine: "vm1".into(),
-        });
-        live.follow(&Event::TestProgress { test: 9, points: 7, planned: None });
-        live.follow(&Event::TestProgress { test: 0, points: 3, planned: Some(8) });
-        let lines = live.lines(&Tally::default(), 80, 24, paint);
-        assert!(lines[0].ends_with("t/a_test.sh  3/8  vm1"), "{lines:?}");
+        let (mut board, now) = board("t/30-firewall/nat_test.sh", 1);
+        board.follow(&Event::TestProgress { test: 0, points: 3, planned: Some(8) }, now);
+        let later = now + Duration::from_secs(12);
+        let tally = Tally { passed: 4, failed: 1, ..Tally::default() };
+        let at = |width| lines(&board, &tally, (width, 24), paint, later);
+        assert_eq!(
+            at(80),
+            [
+                "   12s  t/30-firewall/nat_test.sh  3/8  vm1",
+                "[####################--------------------] 5/10  1 failed  12s",
+            ]
+        );
+        assert_eq!(at(20), [" 12s …l/nat_test.sh", "5/10  1 failed  12s"]);
+    }
+
+    #[test]
+    fn a_slow_test_says_how_much_time_it_has() {
+        let (board, now) = board("t/a_test.sh", 1);
+        let later = now + Duration::from_secs(66);
+        let lines = lines(&board, &Tally::default(), (80, 24), Paint { on: false }, later);
+        assert_eq!(lines[0], " 1m06s  t/a_test.sh  vm1  slow, 34s left");
+    }
+
+    #[test]
+    fn a_low_terminal_says_how_many_it_does_not_show() {
+        let (mut board, now) = board("t/a_test.sh", 5);
+        for worker in 1..5 {
+            board.follow(&Event::MachineStarting { worker }, now);
+        }
+        let lines = lines(&board, &Tally::default(), (80, 5), Paint { on: false }, now);
+        assert_eq!(lines.len(), 4);
+        assert_eq!(lines[2].trim(), "and 3 more");
     }
 }

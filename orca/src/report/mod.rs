@@ -1,18 +1,29 @@
 //! Reporters: consumers of events. Nothing else prints.
 
+mod board;
+mod estimate;
 mod failure;
+pub mod github;
 pub mod human;
 pub mod json;
 pub mod junit;
 mod live;
+mod markdown;
 pub mod paint;
 pub mod passthrough;
 pub mod plain;
 pub mod record;
+mod rounds;
 pub mod saved;
+mod screen;
+pub mod status;
+pub mod tap;
+mod width;
+mod words;
 
 use crate::event::Event;
 use crate::tally::Tally;
+use crate::tty::Attention;
 
 /// Told everything that happens, in order. It must never stop a run: what it cannot write is lost, or said at the end.
 pub trait Reporter {
@@ -29,4 +40,7 @@ pub trait Reporter {
     fn is_live(&self) -> bool {
         false
     }
+
+    /// Something is asked of whoever shows the run. After `Suspend` and `Quit` the terminal must be as it was before the run.
+    fn attend(&mut self, _: Attention) {}
 }

@@ -38,9 +38,10 @@ impl Paint {
     }
 }
 
-/// `text` without anything that could move a cursor, change a colour or forge a line.
+/// `text` without anything that could move a cursor, change a colour, forge a line or turn the direction of what follows.
 pub fn safe(text: &str) -> String {
-    let keep = |c: char| if c == '\t' || !c.is_control() { c } else { '\u{fffd}' };
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let keep = |c: char| if c == '\t' || !(c.is_control() || turns(c)) { c } else { '\u{fffd}' };
     text.chars().map(keep).collect()
 }
 
@@ -56,6 +57,7 @@ mod tests {
     #[test]
     fn escape_sequences_do_not_reach_the_terminal() {
         assert_eq!(safe("a\x1b[2Jb\tc\r"), "a\u{fffd}[2Jb\tc\u{fffd}");
+        assert_eq!(safe("a\u{202e}b"), "a\u{fffd}b");
         assert_eq!(safe_lines("a\nb\r\n").collect::<Vec<_>>(), ["a", "b"]);
     }
 

@@ -19,6 +19,20 @@ impl Write for Out {
     }
 }
 
+/// Standard error as a writer, for reporters.
+#[derive(Debug)]
+pub struct Err;
+
+impl Write for Err {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::stderr().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Standard output, at once; false once nobody reads it.
 pub fn out(bytes: &[u8]) -> bool {
     let mut out = io::stdout().lock();

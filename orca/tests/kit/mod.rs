@@ -46,6 +46,7 @@ impl Project {
             }
         }
         command.env("XDG_STATE_HOME", self.root.join(".state")).env_remove("NO_COLOR");
+        command.env_remove("GITHUB_ACTIONS").env_remove("GITHUB_STEP_SUMMARY");
         command
     }
 }

@@ -1,0 +1,59 @@
+//! `orca merge`: the reports of several runs as one, through the same reporters.
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::exit;
+use crate::merge::join;
+use crate::replay;
+use crate::reports::{self, Reporters};
+use crate::tally::Tally;
+use std::fs;
+use std::path::PathBuf;
+
+/// Joins the reports that `config` names and returns the exit status that one run would have had.
+///
+/// # Errors
+/// A file that cannot be read, is no report, or is to be written as well.
+pub fn run(config: &Config) -> Result<u8> {
+    let paths = config.paths();
+    if paths.is_empty() {
+        let error = Error::new("orca merge needs the reports to join");
+        return Err(error.hint("for example: orca merge shard-1.json shard-2.json"));
+    }
+    check_outputs(config, &paths)?;
+    let mut found = Vec::new();
+    for path in &paths {
+        let bytes = fs::read(path).map_err(|e| Error::io("read", path, &e))?;
+        found.push(replay::read(&path.display().to_string(), &bytes)?);
+    }
+    let joined = join(found);
+    let Reporters { mut all, faults } = reports::open(config, None)?;
+    let mut tally = Tally::default();
+    let mut tell = |event: Event| {
+        tally.take(&event);
+        all.iter_mut().for_each(|reporter| reporter.event(&event, &tally));
+    };
+    tell(Event::Started(joined.start));
+    joined.warnings.into_iter().for_each(|warning| tell(Event::Warning(warning)));
+    for attempt in joined.attempts {
+        tell(Event::TestFinished(Box::new(attempt)));
+    }
+    tell(Event::Finished { took: joined.took });
+    Ok(reports::settle(&faults, exit::status(&tally)))
+}
+
+/// A report that is written over while it is read would be lost.
+fn check_outputs(config: &Config, inputs: &[PathBuf]) -> Result<()> {
+    let same = |a: &PathBuf, b: &PathBuf| match (fs::canonicalize(a), fs::canonicalize(b)) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    };
+    for output in [&config.raw.json, &config.raw.junit].into_iter().flatten() {
+        if inputs.iter().any(|input| same(input, output)) {
+            let error = Error::new(format!("`{}` is both read and written", output.display()));
+            return Err(error.hint("name another file for the joined report"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,244 @@
+//! Several reports joined into one, as if one run had made them.
+//!
+//! Of each test and round one result counts. Where reports have several, one with a verdict outranks one without, so a shard that was
+//! cut off can be run again and both reports given; among verdicts the worst counts, so that nothing is hidden.
+
+use crate::event::{Attempt, Outcome, Start};
+use crate::replay::Report;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Tests that are named which stand in several reports; the others are counted.
+const NAMED_MAX: usize = 10;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Joined {
+    /// How the one run began.
+    pub start: Start,
+    /// What is to be known about it.
+    pub warnings: Vec<String>,
+    /// Every attempt, the final one of each test last.
+    pub attempts: Vec<Attempt>,
+    /// How long the longest run took: shards run at the same time.
+    pub took: Duration,
+}
+
+/// What one report says of one test and round.
+struct Told {
+    /// Index of the report.
+    report: usize,
+    /// The final one last.
+    attempts: Vec<Attempt>,
+    expected: Option<Duration>,
+    again: Option<String>,
+}
+
+/// Joins `reports`.
+pub fn join(reports: Vec<Report>) -> Joined {
+    let took = reports.iter().filter_map(|report| report.took).max().unwrap_or_default();
+    let mut warnings: Vec<String> =
+        reports.iter().flat_map(|report| report.warnings.iter().cloned()).collect();
+    let mut start = first(&reports);
+    let names: Vec<String> = reports.iter().map(|report| report.name.clone()).collect();
+    let mut found: Vec<Told> = Vec::new();
+    let mut places: BTreeMap<(String, u32), usize> = BTreeMap::new();
+    let mut twice: Vec<String> = Vec::new();
+    for told in reports.into_iter().enumerate().flat_map(|(number, report)| results(number, report))
+    {
+        let key = key(&told);
+        let Some(&at) = places.get(&key) else {
+            places.insert(key, found.len());
+            found.push(told);
+            continue;
+        };
+        let (here, there) = (&names[found[at].report], &names[told.report]);
+        twice.push(format!("`{}` is in `{here}` and `{there}`", key.0));
+        if rank(&told) > rank(&found[at]) {
+            found[at] = told;
+        }
+    }
+    tell_of(twice, &mut warnings);
+    let mut attempts = Vec::new();
+    for (test, mut told) in found.into_iter().enumerate() {
+        told.attempts.iter_mut().for_each(|attempt| attempt.test = test);
+        start.tests.push(key(&told).0);
+        start.expected.push(told.expected);
+        start.again.extend(told.again);
+        attempts.append(&mut told.attempts);
+    }
+    if start.again.len() < start.tests.len() {
+        start.again.clear(); // some report does not say, and the others' would stand beside the wrong tests
+    }
+    Joined { start, warnings, attempts, took }
+}
+
+/// What `report` says of each of its tests; one without a final result was not run.
+fn results(number: usize, report: Report) -> Vec<Told> {
+    let Start { tests, expected, again, rounds: planned, .. } = report.start;
+    let planned = if report.took.is_none() { planned.unwrap_or(1) } else { 1 };
+    let mut rounds: BTreeMap<(usize, u32), Vec<Attempt>> = BTreeMap::new();
+    for attempt in report.attempts {
+        rounds.entry((attempt.test, attempt.round)).or_default().push(attempt);
+    }
+    let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
+    for (test, path) in tests.iter().enumerate() {
+        let repetition = seen.entry(path).or_default();
+        *repetition += 1;
+        if planned > 1 {
+            for round in 1..=planned {
+                rounds.entry((test, round)).or_default();
+            }
+        } else if rounds.range((test, 0)..=(test, u32::MAX)).next().is_none() {
+            rounds.insert((test, *repetition), Vec::new());
+        }
+    }
+    let told = |((test, round), mut attempts): ((usize, u32), Vec<Attempt>)| {
+        if attempts.last().is_none_or(|last| last.retried) {
+            attempts.push(Attempt::not_run(test, tests[test].clone(), round));
+        }
+        let (expected, again) = (expected.get(test).copied().flatten(), again.get(test).cloned());
+        Told { report: number, attempts, expected, again }
+    };
+    rounds.into_iter().map(told).collect()
+}
+
+fn key(told: &Told) -> (String, u32) {
+    told.attempts.last().map(|last| (last.path.clone(), last.round)).unwrap_or_default()
+}
+
+/// What outranks what, where one test has several results.
+fn rank(told: &Told) -> u8 {
+    match told.attempts.last().map(|last| &last.outcome) {
+        None | Some(Outcome::NotRun) => 0,
+        Some(Outcome::Errored(_)) => 1,
+        Some(Outcome::Skipped(_)) => 2,
+        Some(Outcome::Passed) => 3,
+        Some(Outcome::TimedOut { .. }) => 4,
+        Some(Outcome::Failed) => 5,
+    }
+}
+
+fn tell_of(twice: Vec<String>, warnings: &mut Vec<String>) {
+    let more = twice.len().saturating_sub(NAMED_MAX);
+    let rule = "a verdict outranks none, and the worse one counts";
+    warnings.extend(twice.into_iter().take(NAMED_MAX).map(|text| format!("{text}: {rule}")));
+    if more > 0 {
+        warnings.push(format!("{more} more tests are in several reports"));
+    }
+}
+
+/// The beginning of the one run, without its tests.
+fn first(reports: &[Report]) -> Start {
+    let mut machines: Vec<&str> = Vec::new();
+    for report in reports {
+        if !machines.contains(&report.start.machine.as_str()) {
+            machines.push(&report.start.machine);
+        }
+    }
+    let same = |get: fn(&Start) -> Option<String>| {
+        let mut found = reports.iter().map(|report| get(&report.start));
+        let one = found.next().flatten()?;
+        found.all(|other| other.as_ref() == Some(&one)).then_some(one)
+    };
+    let seed = same(|start| start.seed.map(|seed| seed.to_string()));
+    let log_dir = same(|start| Some(start.log_dir.to_string_lossy().into_owned()));
+    Start {
+        tests: Vec::new(),
+        expected: Vec::new(),
+        rounds: Some(1), // each is a test of its own here
+        again: Vec::new(),
+        seed: seed.and_then(|seed| seed.parse().ok()),
+        workers: reports.iter().map(|report| report.start.workers).sum(),
+        machine: machines.join("; "),
+        log_dir: log_dir.map(PathBuf::from).unwrap_or_default(),
+        merged: reports.iter().map(|report| report.start.merged.max(1)).sum(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replay::read;
+
+    /// A report of tests called by letters, each with its outcome; `-` for none.
+    fn report(name: &str, tests: &[(&str, &str)], whole: bool) -> Report {
+        let path = |letter: &str| format!("t/{letter}_test.sh");
+        let paths: Vec<String> =
+            tests.iter().map(|(letter, _)| format!("\"{}\"", path(letter))).collect();
+        let mut text = format!(
+            "{{\"event\":\"started\",\"version\":1,\"machine\":\"m\",\"workers\":2,\"tests\":[{}]}}\n",
+            paths.join(",")
+        );
+        for (letter, outcome) in tests.iter().filter(|(_, outcome)| *outcome != "-") {
+            text.push_str(&format!(
+                "{{\"event\":\"test_finished\",\"test\":\"{}\",\"outcome\":\"{outcome}\",\"final\":true}}\n",
+                path(letter)
+            ));
+        }
+        if whole {
+            text.push_str("{\"event\":\"finished\",\"seconds\":3}\n");
+        }
+        read(name, text.as_bytes()).unwrap()
+    }
+
+    fn outcomes(joined: &Joined) -> String {
+        let word = |attempt: &Attempt| format!("{} {}", attempt.path, attempt.outcome.word());
+        joined.attempts.iter().map(word).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn shards_become_one_run() {
+        let joined = join(vec![
+            report("1", &[("a", "pass"), ("b", "fail")], true),
+            report("2", &[("c", "skip")], true),
+        ]);
+        assert_eq!(outcomes(&joined), "t/a_test.sh pass, t/b_test.sh fail, t/c_test.sh skip");
+        assert_eq!((joined.start.workers, joined.start.merged), (4, 2));
+        assert_eq!((joined.start.machine.as_str(), joined.took), ("m", Duration::from_secs(3)));
+        let tests: Vec<usize> = joined.attempts.iter().map(|attempt| attempt.test).collect();
+        assert!(tests == [0, 1, 2] && joined.warnings.is_empty(), "{joined:?}");
+    }
+
+    #[test]
+    fn what_a_cut_report_does_not_tell_was_not_run() {
+        let joined = join(vec![report("1", &[("a", "pass"), ("b", "-")], false)]);
+        assert_eq!(outcomes(&joined), "t/a_test.sh pass, t/b_test.sh not run");
+        assert!(joined.warnings[0].contains("`1` is cut off"), "{:?}", joined.warnings);
+    }
+
+    #[test]
+    fn of_two_results_a_verdict_counts_and_the_worse_one() {
+        let check = |one: &str, other: &str, counts: &str| {
+            let reports =
+                vec![report("1", &[("a", one)], true), report("2", &[("a", other)], true)];
+            let joined = join(reports);
+            assert_eq!(outcomes(&joined), format!("t/a_test.sh {counts}"), "{one} and {other}");
+            assert!(joined.warnings[0].contains("is in `1` and `2`"), "{:?}", joined.warnings);
+        };
+        check("pass", "fail", "fail");
+        check("fail", "pass", "fail");
+        check("-", "pass", "pass");
+        check("error", "pass", "pass");
+        check("pass", "skip", "pass");
+        check("timeout", "pass", "timeout");
+    }
+
+    #[test]
+    fn every_round_that_a_cut_report_lacks_was_not_run() {
+        let text = r#"{"event":"started","version":1,"rounds":3,"tests":["t/a_test.sh"]}
+            {"event":"test_finished","test":"t/a_test.sh","round":1,"outcome":"pass","final":true}"#;
+        let joined = join(vec![read("1", text.as_bytes()).unwrap()]);
+        let told: Vec<(u32, &str)> =
+            joined.attempts.iter().map(|a| (a.round, a.outcome.word())).collect();
+        assert_eq!(told, [(1, "pass"), (2, "not run"), (3, "not run")]);
+    }
+
+    #[test]
+    fn every_repetition_has_its_own_result() {
+        let joined = join(vec![report("1", &[("a", "-"), ("a", "-")], false)]);
+        let rounds: Vec<u32> = joined.attempts.iter().map(|attempt| attempt.round).collect();
+        assert_eq!(rounds, [1, 2]);
+    }
+}

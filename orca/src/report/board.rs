@@ -1,0 +1,258 @@
+//! Who does what, as far as events have told: what the live display, the status and the notices about slow tests are made of.
+//!
+//! Pure: the time is handed in.
+
+use super::estimate::Estimate;
+use super::paint::safe;
+use super::width;
+use super::words::{clock, count, seconds};
+use crate::event::{Event, Start, TestId};
+use crate::tally::Tally;
+use std::time::{Duration, Instant};
+
+/// The part of its timeout after which a running test is called slow.
+const SLOW_PART: u32 = 2;
+
+/// A running test.
+#[derive(Clone, Debug)]
+pub(super) struct Running {
+    pub(super) test: TestId,
+    pub(super) path: String,
+    /// `round 2`, `attempt 2`; empty for the first of each.
+    pub(super) again: String,
+    pub(super) machine: String,
+    pub(super) timeout: Duration,
+    pub(super) points: u64,
+    pub(super) planned: Option<u64>,
+    told_slow: bool,
+}
+
+impl Running {
+    /// `3/8`, `3`, or nothing before the first point.
+    pub(super) fn progress(&self) -> String {
+        match (self.points, self.planned) {
+            (0, None) => String::new(),
+            (points, None) => points.to_string(),
+            (points, Some(planned)) => format!("{points}/{planned}"),
+        }
+    }
+
+    /// Whether it has used up so much of its time that it should be looked at.
+    pub(super) fn is_slow(&self, elapsed: Duration) -> bool {
+        elapsed >= self.timeout / SLOW_PART
+    }
+}
+
+/// What a worker is doing.
+#[derive(Clone, Debug)]
+pub(super) enum Doing {
+    Waiting,
+    Booting,
+    Testing(Running),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Board {
+    pub(super) workers: Vec<(Doing, Instant)>,
+    /// Results to come in the whole run; `None` where nobody knows.
+    pub(super) total: Option<usize>,
+    pub(super) began: Instant,
+    estimate: Estimate,
+}
+
+impl Board {
+    /// Before the first event.
+    pub(super) fn new(now: Instant) -> Board {
+        Board { workers: Vec::new(), total: Some(0), began: now, estimate: Estimate::default() }
+    }
+
+    /// Follows one event.
+    pub(super) fn follow(&mut self, event: &Event, now: Instant) {
+        match event {
+            Event::Started(start) => self.start(start, now),
+            Event::MachineStarting { worker } => self.set(*worker, Doing::Booting, now),
+            Event::MachineReady { worker, .. } => self.set(*worker, Doing::Waiting, now),
+            Event::TestStarted { test, path, round, attempt, timeout, worker, machine } => {
+                self.estimate.started(*test);
+                let named = [("round", round), ("attempt", attempt)];
+                let again: Vec<String> = named
+                    .iter()
+                    .filter(|(_, number)| **number > 1)
+                    .map(|(word, number)| format!("{word} {number}"))
+                    .collect();
+                let running = Running {
+                    test: *test,
+                    path: safe(path),
+                    again: again.join(", "),
+                    machine: safe(machine),
+                    timeout: *timeout,
+                    points: 0,
+                    planned: None,
+                    told_slow: false,
+                };
+                self.set(*worker, Doing::Testing(running), now);
+            }
+            Event::TestProgress { test, points, planned } => {
+                for (doing, _) in &mut self.workers {
+                    if let Doing::Testing(running) = doing
+                        && running.test == *test
+                    {
+                        (running.points, running.planned) = (*points, *planned);
+                    }
+                }
+            }
+            Event::TestFinished(attempt) => {
+                self.estimate.finished(attempt);
+                self.set(attempt.worker, Doing::Waiting, now);
+            }
+            _ => {}
+        }
+    }
+
+    fn start(&mut self, start: &Start, now: Instant) {
+        self.workers = vec![(Doing::Waiting, now); start.workers];
+        self.total = start.rounds.map(|rounds| start.tests.len().saturating_mul(rounds as usize));
+        self.estimate = Estimate::new(&start.expected, start.rounds);
+    }
+
+    fn set(&mut self, worker: usize, doing: Doing, now: Instant) {
+        if let Some(slot) = self.workers.get_mut(worker) {
+            *slot = (doing, now);
+        }
+    }
+
+    /// Tests that have just become slow, each told once, with how long they have run.
+    pub(super) fn newly_slow(&mut self, now: Instant) -> Vec<(Running, Duration)> {
+        let mut found = Vec::new();
+        for (doing, since) in &mut self.workers {
+            let Doing::Testing(running) = doing else { continue };
+            let elapsed = now.saturating_duration_since(*since);
+            if !running.told_slow && running.is_slow(elapsed) {
+                running.told_slow = true;
+                found.push((running.clone(), elapsed));
+            }
+        }
+        found
+    }
+
+    /// How much longer the run will take; `None` while nobody can know.
+    pub(super) fn left(&self, now: Instant) -> Option<Duration> {
+        let running: Vec<(TestId, Duration)> = self
+            .workers
+            .iter()
+            .filter_map(|(doing, since)| match doing {
+                Doing::Testing(running) => {
+                    Some((running.test, now.saturating_duration_since(*since)))
+                }
+                Doing::Waiting | Doing::Booting => None,
+            })
+            .collect();
+        self.estimate.left(&running, self.workers.len())
+    }
+
+    /// Everything at this moment, for a person who asks; each line ended.
+    pub(super) fn status(&self, tally: &Tally, now: Instant) -> String {
+        let mut out = format!(
+            "status after {}: {} done",
+            seconds(now.saturating_duration_since(self.began)),
+            match self.total {
+                Some(total) => format!("{} of {}", tally.files(), count(total as u64, "test file")),
+                None => count(tally.files() as u64, "test file"),
+            }
+        );
+        if tally.bad() > 0 {
+            out.push_str(&format!(", {} not good", tally.bad()));
+        }
+        if let Some(left) = self.left(now).filter(|left| left.as_secs() > 0) {
+            out.push_str(&format!(", about {} left", clock(left)));
+        }
+        out.push('\n');
+        for (worker, (doing, since)) in self.workers.iter().enumerate() {
+            let elapsed = now.saturating_duration_since(*since);
+            let time = seconds(elapsed);
+            out.push_str(&match doing {
+                Doing::Waiting => format!("  worker {worker}: idle for {time}\n"),
+                Doing::Booting => format!("  worker {worker}: making a machine for {time}\n"),
+                Doing::Testing(running) => {
+                    let points = match running.progress().as_str() {
+                        "" => "no checks yet".to_owned(),
+                        points => format!("checks {points}"),
+                    };
+                    let left = running.timeout.saturating_sub(elapsed);
+                    let path = width::fit_end(&running.path, 1000);
+                    format!(
+                        "  worker {worker}: {path} on {} for {time}, {points}, timeout in {}\n",
+                        running.machine,
+                        seconds(left)
+                    )
+                }
+            });
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A run of `tests` tests by `workers` workers, of which the history knows nothing.
+    pub(in crate::report) fn start(tests: usize, workers: usize) -> Start {
+        Start {
+            tests: (0..tests).map(|n| format!("t/{n}_test.sh")).collect(),
+            expected: vec![None; tests],
+            seed: None,
+            rounds: Some(1),
+            workers,
+            machine: "x86_64, tcg".into(),
+            log_dir: "/logs".into(),
+            again: Vec::new(),
+            merged: 0,
+        }
+    }
+
+    /// Test 0 begins on worker 0.
+    pub(in crate::report) fn begun(path: &str, attempt: u32) -> Event {
+        Event::TestStarted {
+            test: 0,
+            path: path.into(),
+            round: 1,
+            attempt,
+            timeout: Duration::from_secs(100),
+            worker: 0,
+            machine: "vm1".into(),
+        }
+    }
+
+    #[test]
+    fn a_slow_test_is_named_once_before_its_timeout() {
+        let now = Instant::now();
+        let mut board = Board::new(now);
+        board.follow(&Event::Started(start(2, 1)), now);
+        board.follow(&begun("t/0_test.sh", 1), now);
+        assert!(board.newly_slow(now + Duration::from_secs(49)).is_empty());
+        let slow = board.newly_slow(now + Duration::from_secs(50));
+        assert_eq!(slow[0].0.path, "t/0_test.sh");
+        assert!(board.newly_slow(now + Duration::from_secs(60)).is_empty());
+    }
+
+    #[test]
+    fn progress_belongs_to_its_test() {
+        let now = Instant::now();
+        let mut board = Board::new(now);
+        board.follow(&Event::Started(start(2, 2)), now);
+        board.follow(&begun("t/0_test.sh", 2), now);
+        board.follow(&Event::TestProgress { test: 9, points: 7, planned: None }, now);
+        board.follow(&Event::TestProgress { test: 0, points: 3, planned: Some(8) }, now);
+        let Doing::Testing(running) = &board.workers[0].0 else { panic!("{board:?}") };
+        assert_eq!((running.progress().as_str(), running.again.as_str()), ("3/8", "attempt 2"));
+        let status = board.status(&Tally::default(), now + Duration::from_secs(2));
+        assert_eq!(
+            status,
+            "status after 2.0s: 0 of 2 test files done\n  \
+             worker 0: t/0_test.sh on vm1 for 2.0s, checks 3/8, timeout in 98.0s\n  \
+             worker 1: idle for 2.0s\n"
+        );
+    }
+}

@@ -1,0 +1,139 @@
+//! How much longer a run will take: the tests that are left, each as long as history or its neighbours say, given to whichever
+//! worker is free first.
+
+use crate::event::{Attempt, TestId};
+use std::iter::repeat_n;
+use std::time::Duration;
+
+/// Where there is no history, so many tests must have been measured before a guess is worth showing.
+const MEASURED_MIN: u32 = 3;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Estimate {
+    expected: Vec<Option<Duration>>,
+    /// How often each test is yet to begin.
+    waiting: Vec<u32>,
+    /// Whether it ends only when something fails.
+    endless: bool,
+    /// Tests that were measured in this run, and their time together.
+    measured: (u32, Duration),
+    /// Time spent around those tests, on machines.
+    around: Duration,
+}
+
+impl Estimate {
+    /// Before any test has begun; each has so many `rounds`, `None` without an end.
+    pub(super) fn new(expected: &[Option<Duration>], rounds: Option<u32>) -> Estimate {
+        let waiting = vec![rounds.unwrap_or(0); expected.len()];
+        let endless = rounds.is_none();
+        Estimate { expected: expected.to_vec(), waiting, endless, ..Estimate::default() }
+    }
+
+    /// A test has begun.
+    pub(super) fn started(&mut self, test: TestId) {
+        if let Some(times) = self.waiting.get_mut(test) {
+            *times = times.saturating_sub(1);
+        }
+    }
+
+    /// A test has ended, perhaps to be tried again.
+    pub(super) fn finished(&mut self, attempt: &Attempt) {
+        let begun = !attempt.machine.is_empty();
+        // One that never began is not waited for any longer; one that is tried again is.
+        match self.waiting.get_mut(attempt.test) {
+            Some(times) if attempt.retried && begun => *times += 1,
+            Some(times) if !attempt.retried && !begun => *times = times.saturating_sub(1),
+            _ => {}
+        }
+        if attempt.dir.is_some() && !attempt.machine.is_empty() {
+            self.measured.0 += 1;
+            self.measured.1 += attempt.timing.test;
+            self.around += attempt.timing.ready + attempt.timing.teardown;
+        }
+    }
+
+    /// What is left, where `running` tests have run for so long; `None` while nobody can know.
+    pub(super) fn left(&self, running: &[(TestId, Duration)], workers: usize) -> Option<Duration> {
+        let typical = self.typical().filter(|_| !self.endless)?;
+        let around = self.around.checked_div(self.measured.0).unwrap_or_default();
+        let expect = |test: TestId| self.expected.get(test).copied().flatten().unwrap_or(typical);
+        let mut free: Vec<Duration> =
+            running.iter().map(|(test, done)| expect(*test).saturating_sub(*done)).collect();
+        free.resize(workers.max(1), Duration::ZERO);
+        let waiting = self.waiting.iter().enumerate();
+        for test in waiting.flat_map(|(test, times)| repeat_n(test, *times as usize)) {
+            // As many workers as a machine has cores: looking at each is cheaper than a heap is long.
+            if let Some(first) = free.iter_mut().min() {
+                *first += expect(test) + around;
+            }
+        }
+        free.into_iter().max()
+    }
+
+    /// How long a test takes that history does not know.
+    fn typical(&self) -> Option<Duration> {
+        let known: Vec<Duration> = self.expected.iter().copied().flatten().collect();
+        let (number, sum) = self.measured;
+        if known.is_empty() && number < MEASURED_MIN.min(self.expected.len() as u32) {
+            return None;
+        }
+        let sum = sum + known.iter().sum::<Duration>();
+        sum.checked_div(number + known.len() as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(test: TestId, secs: u64) -> Attempt {
+        let mut attempt = Attempt::not_run(test, "t/a_test.sh".into(), 1);
+        attempt.machine = "vm1".into();
+        attempt.dir = Some("/logs".into());
+        attempt.timing.test = Duration::from_secs(secs);
+        attempt
+    }
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn history_says_how_long() {
+        let mut estimate =
+            Estimate::new(&[Some(secs(30)), Some(secs(10)), Some(secs(10)), None], Some(1));
+        // 30 | 10 + 10 + the mean of what is known
+        let typical = Duration::from_secs(50) / 3;
+        assert_eq!(estimate.left(&[], 2), Some(secs(20) + typical));
+        estimate.started(0);
+        estimate.started(1);
+        let left = estimate.left(&[(0, secs(5)), (1, secs(9))], 2);
+        assert_eq!(left, Some(secs(11) + typical));
+        // longer than expected: nothing is left of it
+        assert!(estimate.left(&[(0, secs(99)), (1, secs(99))], 2) < left);
+    }
+
+    #[test]
+    fn without_history_it_waits_for_measurements() {
+        let mut estimate = Estimate::new(&[None; 5], Some(1));
+        for test in 0..2 {
+            estimate.started(test);
+            estimate.finished(&ended(test, 4));
+        }
+        assert_eq!(estimate.left(&[], 1), None);
+        estimate.started(2);
+        estimate.finished(&ended(2, 4));
+        assert_eq!(estimate.left(&[], 1), Some(secs(8)));
+        assert_eq!(estimate.left(&[], 2), Some(secs(4)));
+    }
+
+    #[test]
+    fn a_test_that_is_tried_again_waits_again() {
+        let mut estimate = Estimate::new(&[Some(secs(8))], Some(1));
+        estimate.started(0);
+        assert_eq!(estimate.left(&[], 1), Some(secs(0)));
+        estimate.finished(&Attempt { retried: true, ..ended(0, 8) });
+        assert_eq!(estimate.left(&[], 1), Some(secs(8)));
+    }
+}

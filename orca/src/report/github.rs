@@ -1,0 +1,190 @@
+//! In GitHub Actions: an annotation per failure as it happens, and a summary on the job's page at the end.
+//!
+//! The runner obeys commands that stand in a step's output, so what a test prints could give it some. While a run lasts, commands
+//! are therefore switched off, with a word that no test knows, and on again around each of ours.
+
+use super::Reporter;
+use super::markdown;
+use super::rounds::Rounds;
+use super::words::{detail, summary};
+use crate::event::{Attempt, Event, Outcome};
+use crate::tally::Tally;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+/// GitHub shows so many annotations of a step; the rest stands in the summary.
+const ANNOTATIONS_MAX: usize = 10;
+/// The most of an annotation's text, in bytes.
+const MESSAGE_BYTES: usize = 4096;
+/// What GitHub takes of a step's summary, in bytes; more of it, and it takes nothing.
+const SUMMARY_BYTES: u64 = 1 << 20;
+
+/// See the module.
+pub struct Github<W: Write> {
+    out: W,
+    token: String,
+    summary: Option<File>,
+    annotated: usize,
+    rounds: Rounds,
+    /// Attempts that the summary tells of, without their points.
+    kept: Vec<Attempt>,
+}
+
+impl<W: Write> Github<W> {
+    /// A reporter that gives its commands to `out` and appends its summary to the file at `summary`.
+    ///
+    /// # Errors
+    /// When the host has no random numbers.
+    pub fn new(out: W, summary: Option<&Path>) -> io::Result<Github<W>> {
+        let mut bytes = [0; 16];
+        File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+        let token = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        // A summary that cannot be written is missed by nobody who can do anything about it.
+        let open = |path| OpenOptions::new().append(true).create(true).open(path).ok();
+        let summary = summary.and_then(open);
+        let mut github = Github {
+            out,
+            token,
+            summary,
+            annotated: 0,
+            rounds: Rounds::default(),
+            kept: Vec::new(),
+        };
+        github.say("", false);
+        Ok(github)
+    }
+
+    /// Writes `commands` where they are obeyed; afterwards they are switched off again unless this is the `last` time.
+    fn say(&mut self, commands: &str, last: bool) {
+        let on = if commands.is_empty() && !last {
+            String::new()
+        } else {
+            format!("::{}::\n", self.token)
+        };
+        let off = if last { String::new() } else { format!("::stop-commands::{}\n", self.token) };
+        // Whoever reads this is gone, or is not GitHub.
+        let _ = self.out.write_all(format!("{on}{commands}{off}").as_bytes());
+        let _ = self.out.flush();
+    }
+
+    fn finished(&mut self, attempt: &Attempt) {
+        if !(attempt.is_bad() || attempt.is_flaky()) || attempt.retried {
+            return;
+        }
+        if self.annotated < ANNOTATIONS_MAX {
+            self.annotated += 1;
+            let command = annotation(attempt);
+            self.say(&command, false);
+        }
+        if self.kept.len() < markdown::TESTS_MAX {
+            let mut kept = attempt.clone();
+            kept.points = Default::default();
+            self.kept.push(kept);
+        }
+    }
+}
+
+impl<W: Write> Reporter for Github<W> {
+    fn event(&mut self, event: &Event, tally: &Tally) {
+        match event {
+            Event::TestFinished(attempt) => {
+                self.rounds.take(attempt);
+                self.finished(attempt);
+            }
+            Event::Finished { took } => {
+                self.say("", true);
+                if let Some(mut file) = self.summary.take() {
+                    let used = file.metadata().map_or(0, |meta| meta.len());
+                    let room = SUMMARY_BYTES.saturating_sub(used) as usize;
+                    let counts = summary(tally, *took, self.rounds.tests());
+                    let text = markdown::summary(&self.kept, tally, &counts, room);
+                    let _ = file.write_all(text.as_bytes());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// `::error file=…,title=…::message`
+fn annotation(attempt: &Attempt) -> String {
+    let level = if attempt.is_flaky() || attempt.is_excused() { "warning" } else { "error" };
+    let title = format!("{} {}{}", attempt.word(), attempt.path, detail(attempt));
+    let mut message: Vec<String> = Vec::new();
+    match &attempt.outcome {
+        Outcome::Errored(trouble) => message.push(trouble.to_string()),
+        Outcome::TimedOut { silence: false } => message.push("it ran into its timeout".into()),
+        Outcome::TimedOut { silence: true } => {
+            message.push("it printed nothing for too long".into())
+        }
+        _ => message.extend(attempt.reasons.iter().cloned()),
+    }
+    for failure in &attempt.suite.failures {
+        message.push(format!("not ok {} - {}", failure.number, failure.description));
+        message.extend(tap::junit::details(failure).lines().map(|line| format!("    {line}")));
+    }
+    let mut message = message.join("\n");
+    if message.is_empty() {
+        message = attempt.word();
+    }
+    let mut end = message.len().min(MESSAGE_BYTES);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    message.truncate(end);
+    format!(
+        "::{level} file={},title={}::{}\n",
+        property(&attempt.path),
+        property(&title),
+        data(&message)
+    )
+}
+
+/// Text behind a command, as the runner unescapes it.
+fn data(text: &str) -> String {
+    let plain =
+        |c: char| if c.is_control() && !matches!(c, '\n' | '\r' | '\t') { '\u{fffd}' } else { c };
+    let text: String = text.chars().map(plain).collect();
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// Text in a command.
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::json::tests::attempts;
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn text_cannot_leave_its_place_in_a_command() {
+        assert_eq!(property("a%,b:\r\n\x1b"), "a%25%2Cb%3A%0D%0A\u{fffd}");
+        assert_eq!(data("a::b,c\nd"), "a::b,c%0Ad");
+    }
+
+    #[test]
+    fn commands_are_off_but_around_our_own() {
+        let mut out = Vec::new();
+        let mut github = Github::new(&mut out, None).unwrap();
+        let token = github.token.clone();
+        for attempt in attempts() {
+            github.event(&Event::TestFinished(Box::new(attempt)), &Tally::default());
+        }
+        github.event(&Event::Finished { took: Duration::ZERO }, &Tally::default());
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let (on, off) = (format!("::{token}::"), format!("::stop-commands::{token}"));
+        assert_eq!((lines[0], *lines.last().unwrap()), (off.as_str(), on.as_str()));
+        for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.contains(" file=")) {
+            assert_eq!((lines[at - 1], lines[at + 1]), (on.as_str(), off.as_str()), "{line}");
+        }
+        let error = "::error file=t/bad_test.sh,title=FAIL t/bad_test.sh  (1 of 3 checks failed)::";
+        assert_eq!(lines.iter().filter(|line| line.starts_with(error)).count(), 1, "{text}");
+        assert!(text.contains("::warning file=t/quarantined_test.sh,"), "{text}");
+        assert!(!text.contains("never_test"), "{text}");
+    }
+}

@@ -1,0 +1,157 @@
+//! A run's summary in Markdown: the counts, a table of what is not good, and for each what it said.
+//!
+//! Text from tests is never Markdown here: inline it is spelled in character references, and longer text stands in `<pre>`, where
+//! GitHub reads nothing but those.
+
+use super::words::seconds;
+use crate::event::{Attempt, Outcome};
+use crate::tally::Tally;
+
+/// Tests in the table.
+pub(super) const TESTS_MAX: usize = 200;
+/// The most of what one test said, in bytes before it is escaped.
+const DETAILS_BYTES: usize = 8 * 1024;
+/// What stands at the end of a summary that had to be cut; as long as this at most.
+const CUT: &str = "\nThere is more, which does not fit here.\n";
+
+/// The summary, headed by `counts`, at most `room` bytes of it.
+pub(super) fn summary(kept: &[Attempt], tally: &Tally, counts: &str, room: usize) -> String {
+    let good = tally.bad() + tally.not_run == 0;
+    let mark = if good { "✅" } else { "❌" };
+    let mut out =
+        Bounded { text: String::new(), room: room.saturating_sub(CUT.len()), full: false };
+    out.push(&format!("### {mark} orca: {}\n\n", inline(counts)));
+    if !kept.is_empty() {
+        let mut table = String::from("| | test | time | machine |\n|---|---|---:|---|\n");
+        for attempt in kept {
+            table.push_str(&format!(
+                "| {} | {} | {} | {} |\n",
+                attempt.word(),
+                inline(&attempt.path),
+                seconds(attempt.timing.test),
+                inline(&attempt.machine)
+            ));
+        }
+        table.push('\n');
+        out.push(&table);
+        kept.iter().filter(|attempt| attempt.is_bad()).for_each(|test| out.push(&details(test)));
+    }
+    if out.full && room > CUT.len() {
+        out.text.push_str(CUT);
+    }
+    out.text
+}
+
+/// Text in whole pieces: a piece that does not fit ends it, so that no tag stays open.
+struct Bounded {
+    text: String,
+    room: usize,
+    full: bool,
+}
+
+impl Bounded {
+    fn push(&mut self, piece: &str) {
+        self.full |= self.text.len() + piece.len() > self.room;
+        if !self.full {
+            self.text.push_str(piece);
+        }
+    }
+}
+
+fn details(attempt: &Attempt) -> String {
+    let mut said: Vec<String> = attempt.reasons.clone();
+    if let Outcome::Errored(trouble) = &attempt.outcome {
+        said = vec![trouble.to_string()];
+    }
+    if let Some(why) = &attempt.quarantined {
+        said.insert(0, format!("in quarantine: {why}"));
+    }
+    for failure in &attempt.suite.failures {
+        said.push(format!("not ok {} - {}", failure.number, failure.description));
+        said.extend(tap::junit::details(failure).lines().map(|line| format!("    {line}")));
+    }
+    for (name, text) in [("stderr", &attempt.stderr_tail), ("kernel", &attempt.kernel_said())] {
+        if !text.trim().is_empty() {
+            said.push(format!("{name}:\n{}", text.trim_end()));
+        }
+    }
+    let said = said.join("\n");
+    let mut end = said.len().min(DETAILS_BYTES);
+    while !said.is_char_boundary(end) {
+        end -= 1;
+    }
+    let more = if end < said.len() { "\n…" } else { "" };
+    format!(
+        "<details><summary>{} {}</summary>\n<pre>{}{more}</pre>\n</details>\n\n",
+        attempt.word(),
+        inline(&attempt.path),
+        html(&said[..end])
+    )
+}
+
+/// Text on a line, which neither Markdown nor HTML takes for anything else.
+fn inline(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | ' ' | '/' | '.' | '-' | ',' | '(' | ')' => {
+                out.push(c)
+            }
+            c if c.is_control() => out.push('\u{fffd}'),
+            c if c.is_ascii() => out.push_str(&format!("&#{};", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Text of several lines in an element.
+fn html(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '\n' | '\t' => out.push(c),
+            c if c.is_control() => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::json::tests::attempts;
+    use super::*;
+
+    #[test]
+    fn what_a_test_says_stays_text() {
+        assert_eq!(inline("a_b|*<@x>`\n"), "a&#95;b&#124;&#42;&#60;&#64;x&#62;&#96;\u{fffd}");
+        assert_eq!(html("</pre>&\x1b\n"), "&lt;/pre&gt;&amp;\u{fffd}\n");
+    }
+
+    #[test]
+    fn a_summary_has_a_table_and_what_was_said() {
+        let kept: Vec<Attempt> = attempts().into_iter().filter(Attempt::is_bad).collect();
+        let tally = Tally { failed: 1, ..Tally::default() };
+        let text = summary(&kept, &tally, "1 test file, 2 checks", 1 << 20);
+        assert!(text.starts_with("### ❌ orca: 1 test file, "), "{text}");
+        assert!(text.contains("| FAIL | t/bad&#95;test.sh | 0.0s | vm1 |\n"), "{text}");
+        assert!(text.contains("not ok 2 - it's # broken\n    ]]&gt; &lt;b&gt; got: 1\n"), "{text}");
+        assert_eq!(text.matches("<details>").count(), text.matches("</details>").count());
+    }
+
+    #[test]
+    fn a_summary_fits_and_closes_what_it_opened() {
+        let mut kept: Vec<Attempt> = attempts().into_iter().filter(Attempt::is_bad).collect();
+        kept.iter_mut().for_each(|attempt| attempt.stderr_tail = "<".repeat(100_000));
+        let kept: Vec<Attempt> = kept.iter().cycle().take(160).cloned().collect();
+        for room in [0, 10, 100, 1000, 50_000, 1 << 20] {
+            let text = summary(&kept, &Tally::default(), "0 test files", room);
+            assert!(text.len() <= room, "{} in {room}", text.len());
+            assert_eq!(text.matches("<pre>").count(), text.matches("</pre>").count());
+        }
+    }
+}

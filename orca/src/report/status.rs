@@ -1,0 +1,35 @@
+//! The status on standard error, for a run whose standard output belongs to a program.
+
+use super::Reporter;
+use super::board::Board;
+use super::plain;
+use crate::event::Event;
+use crate::tally::Tally;
+use crate::tty::Attention;
+use std::time::Instant;
+
+/// See the module.
+pub struct Status {
+    board: Board,
+    tally: Tally,
+}
+
+impl Status {
+    /// A reporter that says nothing until it is asked.
+    pub fn new() -> Status {
+        Status { board: Board::new(Instant::now()), tally: Tally::default() }
+    }
+}
+
+impl Reporter for Status {
+    fn event(&mut self, event: &Event, tally: &Tally) {
+        self.tally.clone_from(tally);
+        self.board.follow(event, Instant::now());
+    }
+
+    fn attend(&mut self, asked: Attention) {
+        if asked == Attention::Status {
+            plain::err(self.board.status(&self.tally, Instant::now()).as_bytes());
+        }
+    }
+}

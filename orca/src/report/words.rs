@@ -1,0 +1,171 @@
+//! The vocabulary that all reports for people share: one word for each thing, numbers and times in one form.
+
+use super::paint::safe;
+use crate::event::{Attempt, Outcome, Start};
+use crate::tally::Tally;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Columns of the word and the time that begin a test's line.
+const FRONT: usize = 15;
+
+/// `1.2s`, `75.0s`: a time that was measured.
+pub(super) fn seconds(time: Duration) -> String {
+    format!("{:.1}s", time.as_secs_f64())
+}
+
+/// `42s`, `3m05s`, `1h02m`: a time that goes on.
+pub(super) fn clock(time: Duration) -> String {
+    let whole = time.as_secs();
+    match whole {
+        0..60 => format!("{whole}s"),
+        60..3600 => format!("{}m{:02}s", whole / 60, whole % 60),
+        _ => format!("{}h{:02}m", whole / 3600, whole / 60 % 60),
+    }
+}
+
+/// `1 check`, `2 checks`.
+pub(super) fn count(number: u64, noun: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{s}")
+}
+
+/// `FAIL       0.2s`: what begins the line of a test, unpainted, apart from the time, so that it can be painted.
+pub(super) fn front(word: &str, time: Duration) -> (String, String) {
+    let time = format!(" {}", seconds(time));
+    let room = FRONT.saturating_sub(word.chars().count());
+    (word.to_owned(), format!("{time:>room$}"))
+}
+
+/// The line that begins a report.
+pub(super) fn opening(start: &Start) -> String {
+    let different: BTreeSet<&String> = start.tests.iter().collect();
+    let files = count(different.len() as u64, "test file");
+    let files = match start.rounds {
+        Some(1) => files,
+        Some(rounds) => format!("{files} {rounds} times"),
+        None => format!("{files} until one fails"),
+    };
+    let machines = count(start.workers as u64, "machine");
+    let machine = safe(&start.machine);
+    let mut out = match start.merged {
+        0 => format!("running {files} on {machines} ({machine})\n"),
+        reports => {
+            format!("{}: {files} on {machines} ({machine})\n", count(reports as u64, "report"))
+        }
+    };
+    if let Some(seed) = start.seed {
+        out.push_str(&format!("shuffled; --shuffle={seed} gives this order again\n"));
+    }
+    out
+}
+
+/// What stands behind a test's path: which attempt it was, how many checks, why not.
+pub(super) fn detail(attempt: &Attempt) -> String {
+    let mut parts = Vec::new();
+    if let Some(why) = attempt.quarantined.as_ref().filter(|_| attempt.is_excused()) {
+        let word = attempt.outcome.word();
+        parts.push(if why.is_empty() { word.to_owned() } else { format!("{word}, {}", safe(why)) });
+    }
+    if attempt.round > 1 {
+        parts.push(format!("round {}", attempt.round));
+    }
+    if attempt.attempt > 1 {
+        parts.push(format!("attempt {}", attempt.attempt));
+    }
+    parts.extend(outcome(attempt));
+    if attempt.retried {
+        parts.push("trying again".to_owned());
+    }
+    if parts.is_empty() { String::new() } else { format!("  ({})", parts.join("; ")) }
+}
+
+fn outcome(attempt: &Attempt) -> Option<String> {
+    let suite = &attempt.suite;
+    let (_, failed, skipped) = suite.summary();
+    match &attempt.outcome {
+        Outcome::Passed => {
+            let mut out = count(suite.run, "check");
+            for (number, word) in [(skipped, "skipped"), (suite.todo, "to do")] {
+                if number > 0 {
+                    out.push_str(&format!(", {number} {word}"));
+                }
+            }
+            Some(out)
+        }
+        Outcome::Skipped(reason) => Some(safe(reason)).filter(|reason| !reason.is_empty()),
+        Outcome::Failed if failed > 0 => Some(format!("{failed} of {} checks failed", suite.run)),
+        Outcome::Failed => attempt.reasons.first().map(|why| safe(why)),
+        Outcome::Errored(trouble) => Some(safe(&trouble.to_string())),
+        Outcome::TimedOut { .. } | Outcome::NotRun => None,
+    }
+}
+
+/// What became of the files.
+pub(super) fn counts(tally: &Tally) -> String {
+    let mut parts = vec![format!("{} passed", tally.passed)];
+    let others = [
+        (tally.failed, "failed"),
+        (tally.timed_out, "timed out"),
+        (tally.errored, "without a verdict"),
+        (tally.quarantined, "quarantined"),
+        (tally.skipped, "skipped"),
+        (tally.not_run, "not run"),
+        (tally.flaky, "flaky"),
+    ];
+    parts.extend(
+        others.iter().filter(|(n, _)| *n > 0).map(|(number, word)| format!("{number} {word}")),
+    );
+    parts.join(", ")
+}
+
+/// The last line: how many files and checks, how long, and what became of them; `repeated` is how many files there were, where they
+/// had several rounds.
+pub(super) fn summary(tally: &Tally, took: Duration, repeated: Option<usize>) -> String {
+    let files = match repeated {
+        Some(files) => format!("{} runs of {}", tally.files(), count(files as u64, "test file")),
+        None => count(tally.files() as u64, "test file"),
+    };
+    let checks = count(tally.points, "check");
+    format!("{files}, {checks} in {}: {}", seconds(took), counts(tally))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_that_go_on() {
+        let check = |secs, text: &str| assert_eq!(clock(Duration::from_secs(secs)), text);
+        check(0, "0s");
+        check(59, "59s");
+        check(65, "1m05s");
+        check(3725, "1h02m");
+    }
+
+    #[test]
+    fn the_front_of_a_line_has_one_width() {
+        let check = |word: &str, ms, text: &str| {
+            let (word, time) = front(word, Duration::from_millis(ms));
+            assert_eq!(word + &time, text);
+        };
+        check("PASS", 200, "PASS       0.2s");
+        check("TIMEOUT", 120_000, "TIMEOUT  120.0s");
+        check("QUARANTINED", 200, "QUARANTINED 0.2s");
+    }
+
+    #[test]
+    fn quarantine_rounds_and_attempts_are_named() {
+        let attempt = Attempt {
+            round: 3,
+            attempt: 2,
+            quarantined: Some("slow disk".into()),
+            outcome: Outcome::TimedOut { silence: false },
+            ..Attempt::not_run(0, "t/a_test.sh".into(), 3)
+        };
+        assert_eq!(attempt.word(), "QUARANTINED");
+        assert_eq!(detail(&attempt), "  (timeout, slow disk; round 3; attempt 2)");
+        let flaky = Attempt { outcome: Outcome::Passed, quarantined: None, ..attempt };
+        assert_eq!((flaky.word(), flaky.is_bad()), ("FLAKY".to_owned(), false));
+    }
+}

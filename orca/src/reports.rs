@@ -1,0 +1,100 @@
+//! Which reports a command writes, and where.
+
+use crate::cli::raw::Format;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::exit;
+use crate::report::Reporter;
+use crate::report::github::Github;
+use crate::report::human::{Human, Volume};
+use crate::report::json::Json;
+use crate::report::junit::Junit;
+use crate::report::paint::Paint;
+use crate::report::plain;
+use crate::report::saved::{Fault, Saved};
+use crate::report::status::Status;
+use crate::report::tap::Tap;
+use std::path::{Path, PathBuf};
+
+/// The run's own report, in its folder.
+const RESULTS: &str = "results.json";
+
+/// What a command reports to.
+pub struct Reporters {
+    /// Whatever writes to standard output comes before what writes to files.
+    pub all: Vec<Box<dyn Reporter>>,
+    /// What may come to be wrong with the files that were asked for.
+    pub faults: Vec<Fault>,
+}
+
+/// The reporters that `config` asks for, and in `log_dir` the run's own.
+///
+/// # Errors
+/// A report that cannot be written.
+pub fn open(config: &Config, log_dir: Option<&Path>) -> Result<Reporters> {
+    let mut found: Vec<Box<dyn Reporter>> = Vec::new();
+    let mut faults = Vec::new();
+    let on_github = std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
+    let format = config.raw.format.unwrap_or_default();
+    if on_github {
+        found.push(github(format)?);
+    }
+    match format {
+        Format::Human => {
+            // Consoles on the same screen would be drawn over.
+            let live = !config.raw.debug && !on_github;
+            found.push(Box::new(Human::new(Paint { on: config.colors() }, volume(config), live)));
+        }
+        Format::Json => found.push(Box::new(Json::new(plain::Out))),
+        Format::Tap => {
+            let out = Tap::new(plain::Out);
+            found.push(Box::new(out.map_err(|e| Error::io("write", Path::new("-"), &e))?));
+        }
+    }
+    if format != Format::Human {
+        found.push(Box::new(Status::new()));
+    }
+    // The run's own is there for later; a run that cannot keep it is as good.
+    if let Some(Ok((file, _))) = log_dir.map(|dir| Saved::create(&dir.join(RESULTS))) {
+        found.push(Box::new(Json::new(file)));
+    }
+    if let Some(path) = &config.raw.json {
+        let (file, fault) = Saved::create(path)?;
+        found.push(Box::new(Json::new(file)));
+        faults.push(fault);
+    }
+    if let Some(path) = &config.raw.junit {
+        let (file, fault) = Saved::create(path)?;
+        found.push(Box::new(Junit::new(file).map_err(|e| Error::io("write", path, &e))?));
+        faults.push(fault);
+    }
+    Ok(Reporters { all: found, faults })
+}
+
+/// Tells of the files that could not be written, and returns the exit status instead of `status`: whoever wanted a report has none.
+pub fn settle(faults: &[Fault], status: u8) -> u8 {
+    let faults: Vec<&Error> = faults.iter().filter_map(|fault| fault.get()).collect();
+    faults.iter().for_each(|error| plain::error("orca", error));
+    if status == exit::GOOD && !faults.is_empty() { exit::USAGE } else { status }
+}
+
+/// Commands go where people read; a program's report is not to be mixed with them, and GitHub reads both.
+fn github(format: Format) -> Result<Box<dyn Reporter>> {
+    let summary = std::env::var_os("GITHUB_STEP_SUMMARY").map(PathBuf::from);
+    let random = |e| Error::io("read", Path::new("/dev/urandom"), &e);
+    Ok(match format {
+        Format::Human => Box::new(Github::new(plain::Out, summary.as_deref()).map_err(random)?),
+        Format::Json | Format::Tap => {
+            Box::new(Github::new(plain::Err, summary.as_deref()).map_err(random)?)
+        }
+    })
+}
+
+fn volume(config: &Config) -> Volume {
+    match (config.raw.quiet, config.raw.verbose) {
+        (true, _) => Volume::Quiet,
+        (false, 0) => Volume::Normal,
+        (false, 1) => Volume::Verbose,
+        (false, _) => Volume::Everything,
+    }
+}

@@ -1,0 +1,81 @@
+//! The JSON report against its table in ARCHITECTURE.md: every event and field that occurs is documented, and the other way round.
+
+use crate::kit::{Project, Ran, VERDICTS};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+fn orca(project: &Project, args: &[&str]) -> String {
+    Ran::from(project.command(args).output().unwrap()).out
+}
+
+/// The table of ARCHITECTURE.md: the names of each event's fields, and those that only some machines or tests have.
+fn documented() -> BTreeMap<String, BTreeSet<String>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ARCHITECTURE.md");
+    let text = fs::read_to_string(path).unwrap();
+    let section = text.split("## The JSON report").nth(1).unwrap().split("\n## ").next().unwrap();
+    let ticked = |cell: &str| -> BTreeSet<String> {
+        cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| {
+        let mut cells = row.split(" | ");
+        let event = ticked(cells.next().unwrap()).pop_first().unwrap();
+        (event, ticked(&cells.collect::<String>()))
+    })
+    .collect()
+}
+
+/// The names of all fields in `value`, however deep.
+fn fields(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(name, inner)| {
+            found.insert(name.clone());
+            fields(inner, found);
+        }),
+        Value::Array(list) => list.iter().for_each(|inner| fields(inner, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn json_is_what_the_table_says() {
+    /// What only machines that are copied have, and machines in trouble.
+    const ELSEWHERE: [&str; 7] = ["qemu", "state", "hello", "share", "warm", "kind", "detail"];
+    let project = Project::new();
+    for (name, body, _) in VERDICTS {
+        project.test(name, body);
+    }
+    project.test("nested", "echo TAP version 14; echo 1..1; echo '    not ok 1 - in'; echo '    1..1'; echo 'not ok 1 # TIMEOUT x'");
+    project.test("slow", "echo 1..2; echo ok 1; sleep 0.3; echo ok 2; exec sleep 1000");
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut take = |text: &str| {
+        for line in text.lines() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let mut names = BTreeSet::new();
+            fields(&line, &mut names);
+            names.remove("event");
+            found.entry(line["event"].as_str().unwrap().to_owned()).or_default().extend(names);
+        }
+    };
+    let args = ["test", "--machine", "local", "--format", "json", "-j2", "--timeout", "1s"];
+    let out = orca(&project, &[&args[..], &["--fail-fast=7"]].concat());
+    take(&out);
+    project.file("cut.json", out.lines().next().unwrap());
+    take(&orca(&project, &["merge", "--format", "json", "cut.json"]));
+    let documented = documented();
+    assert_eq!(
+        found.keys().collect::<Vec<_>>(),
+        documented.keys().collect::<Vec<_>>(),
+        "events found and documented"
+    );
+    for (event, names) in &found {
+        let table = &documented[event];
+        let unknown: Vec<&String> = names.difference(table).collect();
+        assert!(unknown.is_empty(), "`{event}` has {unknown:?}, which the table does not");
+        let missing: Vec<&String> =
+            table.difference(names).filter(|name| !ELSEWHERE.contains(&name.as_str())).collect();
+        assert!(missing.is_empty(), "the table says that `{event}` has {missing:?}");
+    }
+}
