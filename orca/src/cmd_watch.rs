@@ -10,7 +10,7 @@ use crate::error::{Error, Result, plain as plain_io};
 use crate::report::plain;
 use crate::touch::{Touched, touched};
 use crate::watcher::Watcher;
-use crate::{signals, sys};
+use crate::{rundir, signals, sys};
 use agent::wire::Share;
 use crossbeam::channel::{Receiver, bounded, never, select};
 use nix::sys::signal::{Signal, kill};
@@ -86,7 +86,7 @@ impl Watch<'_> {
             return false;
         }
         let full = self.config.root.join(path);
-        !self.own.iter().any(|own| full.starts_with(own))
+        !rundir::is_inside_one(&full) && !self.own.iter().any(|own| full.starts_with(own))
     }
 
     /// Begins a run of what `changed` touches, and of what the run that this cuts was about.

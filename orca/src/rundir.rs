@@ -77,6 +77,14 @@ fn take_lock(dir: &Path) -> Result<Flock<File>> {
     Ok(lock)
 }
 
+/// Whether `path` lies in some run's private folder.
+pub fn is_inside_one(path: &Path) -> bool {
+    let base = base_dir();
+    let base = fs::canonicalize(&base).unwrap_or(base);
+    let below = path.strip_prefix(base).ok().and_then(|rest| rest.components().next());
+    below.is_some_and(|first| first.as_os_str().to_string_lossy().starts_with(PREFIX))
+}
+
 fn base_dir() -> PathBuf {
     let dir = std::env::temp_dir();
     let dir = std::path::absolute(&dir).unwrap_or(dir);
@@ -135,6 +143,8 @@ mod tests {
         File::create(dead.join(LOCK)).unwrap();
         let next = RunDir::create().unwrap();
         assert!(live.path().exists() && next.path().exists());
+        assert!(is_inside_one(&fs::canonicalize(live.path()).unwrap().join(LOCK)));
+        assert!(!is_inside_one(&base_dir().join("other/file")));
         assert!(!dead.exists());
         let path = live.path().to_owned();
         drop(live);

@@ -2,7 +2,10 @@
 # Sourced by check.sh: its steps, each a function that fails where the check does.
 
 step_fmt() { cargo fmt --all --check; }
-step_clippy() { cargo clippy --quiet --locked --workspace --all-targets -- -D warnings; }
+step_clippy() {
+  cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+  cargo clippy --quiet --locked -p orca --features vm --tests -- -D warnings
+}
 step_unit() { cargo test --quiet --locked --workspace; }
 
 step_shell() {
