@@ -141,7 +141,11 @@ fn test(
         Err(e) => return Ok(Done::refused(&format!("cannot make a folder for {shown}: {e}"))),
     };
     let name = wire::marker_name(path);
-    reply.line(&wire::test_start_line(&name))?;
+    if let Err(gone) = reply.line(&wire::test_start_line(&name)) {
+        // It has begun, and nobody else knows of it.
+        started.iter().for_each(|running| running.tree.kill());
+        return Err(gone);
+    }
     let keep = is_to_stay(env);
     let (ended, tree, kept) = match started {
         Err(e) => {

@@ -8,6 +8,7 @@ use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::PoisonError;
 
@@ -50,7 +51,7 @@ impl Spare {
     fn make(agent: &Agent) -> io::Result<Spare> {
         let scratch = Scratch::make()?;
         let mut command = Command::new("/proc/self/exe");
-        command.arg(ARGUMENT).env_clear().current_dir("/");
+        command.arg0("agent").arg(ARGUMENT).env_clear().current_dir("/");
         let running = exec::start_claiming(agent, &mut command, true, true)?;
         // A walk finds processes by a variable that only they have; this one's were its test's too.
         match running.tree {
