@@ -69,6 +69,7 @@ use {
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+    sys::one_heap();
     if std::process::id() == 1 {
         init::main();
     }

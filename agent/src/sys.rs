@@ -82,6 +82,17 @@ pub(crate) fn reap(pid: i32) -> Option<ExitStatus> {
     (got == pid).then(|| std::os::unix::process::ExitStatusExt::from_raw(raw))
 }
 
+/// Has all threads share one heap: glibc gives each its own, which under emulation is code that a copy would run for the first time.
+#[cfg(target_env = "gnu")]
+pub(crate) fn one_heap() {
+    // SAFETY: a plain call that sets a number.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+}
+
+/// Other libraries have one heap anyway.
+#[cfg(not(target_env = "gnu"))]
+pub(crate) fn one_heap() {}
+
 /// Has SIGPIPE end this process, as it ends others: Rust's runtime ignores it, and so would what is executed.
 pub(crate) fn default_sigpipe() {
     // SAFETY: no handler of this program's is replaced.
