@@ -308,7 +308,12 @@ fn the_command_in_a_failure_block_runs_just_that_test_as_it_was_run() {
     let line = ran.out.lines().find_map(|line| line.strip_prefix("  again: ")).unwrap();
     let mut shell = Command::new("sh");
     shell.args(["-c", line]).current_dir(project.root());
-    let again =
-        Ran::from(shell.env("XDG_STATE_HOME", project.root().join(".state")).output().unwrap());
+    let again = Ran::from(
+        shell
+            .env("A", "b c")
+            .env("XDG_STATE_HOME", project.root().join(".state"))
+            .output()
+            .unwrap(),
+    );
     again.exits(1).says("not ok 1 - again").says("1 test file, 1 check");
 }
