@@ -89,7 +89,7 @@ fn in_machine(
     signals: &Receiver<i32>,
 ) -> Result<End, Trouble> {
     let Config { memory_mib, cpus, net, .. } = *config;
-    let shape = Shape { memory_mib, cpus, net, kernel: 0 };
+    let shape = Shape { memory_mib, cpus, net, kernel: 0, wires: 0 };
     let mut vm = match boot(&lab.maker, shape, canceller, cancel, signals) {
         Ok(vm) => vm,
         Err((_, Some(signal))) => return Ok(End::Signal(signal)),
