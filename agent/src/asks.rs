@@ -5,13 +5,16 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::net::Shutdown;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nix::sys::socket::sockopt::SndBufForce;
+use nix::sys::socket::{MsgFlags, send, setsockopt};
 
 use crate::crew::Crew;
 use crate::link::Out;
@@ -24,6 +27,8 @@ pub(crate) const SOCKET: &str = "/run/orca/on.sock";
 pub(crate) const PROGRAMS: &str = "/run/orca/bin";
 /// The most that run at a time.
 const ASKS_MAX: usize = 64;
+/// What may wait for an `on` to read it, in bytes: its credit, and what two pipes of the largest kind hold when a command ends.
+const ROOM: usize = 4 << 20;
 
 /// See the module.
 #[derive(Clone, Default)]
@@ -35,8 +40,8 @@ struct State {
     out: Option<Arc<Out>>,
     listens: bool,
     last: u32,
-    /// What waits for an `on` to read it. How much that can be is bounded by the credit that it gives.
-    open: HashMap<u32, Sender<(Kind, Vec<u8>)>>,
+    /// By id, the connection to each `on`.
+    open: HashMap<u32, UnixStream>,
 }
 
 impl Asks {
@@ -70,15 +75,17 @@ impl Asks {
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.out = None;
-        state.open.clear();
+        state.open.drain().for_each(|(_, to)| hang_up(&to));
     }
 
-    /// Hands an answer to the `on` with this id. One that is gone needs none.
+    /// Hands an answer to the `on` with this id; one that is gone needs none. This never waits: credit is less than its
+    /// connection has room for, and an `on` that gives more than it has is hung up on.
     pub(crate) fn answer(&self, id: u32, payload: &[u8]) {
         if let (Some((kind, payload)), Some(to)) =
             (wire::unwrap(payload), self.lock().open.get(&id))
+            && wire::write_frame(&mut AtOnce(to), kind, 0, payload).is_err()
         {
-            _ = to.send((kind, payload.to_vec()));
+            hang_up(to);
         }
     }
 
@@ -104,12 +111,10 @@ impl Asks {
         };
         state.last = state.last.wrapping_add(1);
         let id = state.last;
-        let (answers, waiting) = channel();
-        state.open.insert(id, answers);
+        setsockopt(&stream, SndBufForce, &ROOM)?;
+        state.open.insert(id, stream.try_clone()?);
         drop(state);
-        let back = stream.try_clone()?;
         let asks = self.clone();
-        crew.run(move || write_answers(back, &waiting))?;
         crew.run(move || {
             // Whatever ended it, it is gone.
             _ = pass_on(stream, id, &out);
@@ -135,12 +140,21 @@ fn pass_on(mut from: UnixStream, id: u32, out: &Out) -> io::Result<()> {
     Ok(())
 }
 
-fn write_answers(mut to: UnixStream, answers: &Receiver<(Kind, Vec<u8>)>) {
-    for (kind, payload) in answers {
-        if wire::write_frame(&mut to, kind, 0, &payload).is_err() {
-            break;
-        }
+/// Wakes whoever reads from it, here and there.
+fn hang_up(stream: &UnixStream) {
+    _ = stream.shutdown(Shutdown::Both);
+}
+
+/// Writes what there is room for now, and fails where there is none.
+struct AtOnce<'a>(&'a UnixStream);
+
+impl Write for AtOnce<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        send(self.0.as_raw_fd(), bytes, flags).map_err(Into::into)
     }
-    // Wakes whoever reads from it, here and there.
-    _ = to.shutdown(Shutdown::Both);
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

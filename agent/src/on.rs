@@ -2,13 +2,15 @@
 //! process's own; when this process dies, so does the command.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::asks::SOCKET;
 use crate::exec::say_why;
@@ -55,92 +57,96 @@ fn converse(node: &OsStr, words: &[OsString]) -> Result<u8, String> {
     let gone = |e: io::Error| e.to_string();
     let mut link = UnixStream::connect(SOCKET).map_err(|_| "no test on nodes runs here")?;
     let mut order = [node.as_bytes(), &[0]].concat();
-    order.extend(words.iter().map(|word| quoted(word.as_bytes())).collect::<Vec<_>>().join(&b' '));
+    for (at, word) in words.iter().enumerate() {
+        quote(word.as_bytes(), at == 0, &mut order);
+    }
     if order.len() > wire::WRAPPED_MAX {
-        return Err(format!("a command of {} bytes is too long", order.len()));
+        return Err("the command is too long".to_owned());
     }
-    let out = Arc::new(Mutex::new(link.try_clone().map_err(gone)?));
-    send(&out, Kind::Command, &order).map_err(gone)?;
-    let credit = Arc::new(Allowance::default());
-    let (input_out, allowance) = (out.clone(), credit.clone());
-    // It ends with the process: nothing waits for input that nobody wants.
-    let forward = move || _ = forward_input(&input_out, &allowance);
-    thread::Builder::new().name("input".into()).spawn(forward).map_err(gone)?;
-    loop {
-        let frame = wire::read_frame(&mut link).map_err(gone)?;
-        let frame = frame.ok_or("the connection to it ended")?;
-        match frame.kind {
-            Kind::Stdout | Kind::Stderr => {
-                let to: &mut dyn Write =
-                    if frame.kind == Kind::Stdout { &mut io::stdout() } else { &mut io::stderr() };
-                to.write_all(&frame.payload).and_then(|()| to.flush()).map_err(gone)?;
-                let used = (frame.payload.len() as u32).to_le_bytes();
-                send(&out, Kind::Credit, &used).map_err(gone)?;
-            }
-            Kind::Credit => {
-                let more = frame.payload.try_into().map_err(|_| "it speaks another protocol")?;
-                credit.give(u32::from_le_bytes(more));
-            }
-            Kind::Reply => {
-                let line = String::from_utf8_lossy(&frame.payload);
-                if let Some(why) = line.strip_prefix(wire::ERR) {
-                    return Err(why.to_owned());
-                }
-                if let Some(ended) = Ended::parse(&line) {
-                    return Ok(u8::try_from(ended.exit).unwrap_or(NO_ANSWER));
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-fn send(out: &Mutex<UnixStream>, kind: Kind, payload: &[u8]) -> io::Result<()> {
-    let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
-    wire::write_frame(&mut *out, kind, 0, payload)
-}
-
-fn forward_input(out: &Mutex<UnixStream>, allowance: &Allowance) -> io::Result<()> {
+    wire::write_frame(&mut link, Kind::Command, 0, &order).map_err(gone)?;
+    // How much more input may be sent; none once it has ended.
+    let mut credit = Some(wire::WINDOW as usize);
     let mut buffer = vec![0; CHUNK];
     loop {
-        let count = match io::stdin().read(&mut buffer) {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            // An input that cannot be read has nothing in it.
-            read => read.unwrap_or(0),
+        let (stdin, there) = (io::stdin(), link.as_fd());
+        let events = PollFlags::POLLIN;
+        let mut fds = [PollFd::new(there, events), PollFd::new(stdin.as_fd(), events)];
+        let reads = credit.is_some_and(|credit| credit > 0);
+        match poll(&mut fds[..if reads { 2 } else { 1 }], PollTimeout::NONE) {
+            Err(Errno::EINTR) => continue,
+            polled => polled.map_err(|e| gone(e.into()))?,
         };
-        allowance.take(count);
-        send(out, Kind::Stdin, &buffer[..count])?;
-        if count == 0 {
-            return Ok(());
+        let [answer, input] = fds.map(|fd| fd.any().unwrap_or(true));
+        if answer && let Some(status) = take(&mut link, &mut credit)? {
+            return Ok(status);
+        }
+        if let Some(left) = credit.as_mut().filter(|_| reads && input) {
+            let room = CHUNK.min(*left);
+            // An input that cannot be read has nothing in it.
+            let count = nix::unistd::read(stdin.as_fd(), &mut buffer[..room]).unwrap_or(0);
+            wire::write_frame(&mut link, Kind::Stdin, 0, &buffer[..count]).map_err(gone)?;
+            *left -= count;
+            if count == 0 {
+                credit = None;
+            }
         }
     }
 }
 
-/// How much input may still be sent.
-struct Allowance(Mutex<usize>, Condvar);
-
-impl Default for Allowance {
-    fn default() -> Allowance {
-        Allowance(Mutex::new(wire::WINDOW as usize), Condvar::new())
+/// Takes one frame of the answer; the exit status if it was the last.
+fn take(link: &mut UnixStream, credit: &mut Option<usize>) -> Result<Option<u8>, String> {
+    let gone = |e: io::Error| e.to_string();
+    let frame = wire::read_frame(link).map_err(gone)?;
+    let frame = frame.ok_or("the connection to it ended")?;
+    match frame.kind {
+        Kind::Stdout | Kind::Stderr => {
+            let to = i32::from(frame.kind == Kind::Stderr) + 1;
+            print(to, &frame.payload)?;
+            let used = (frame.payload.len() as u32).to_le_bytes();
+            // A command that has ended in the meantime needs none.
+            _ = wire::write_frame(link, Kind::Credit, 0, &used);
+        }
+        Kind::Credit => {
+            let more = frame.payload[..].try_into().map_err(|_| "it speaks another protocol")?;
+            *credit = credit.map(|credit| credit + u32::from_le_bytes(more) as usize);
+        }
+        Kind::Reply => {
+            let line = String::from_utf8_lossy(&frame.payload);
+            if let Some(why) = line.strip_prefix(wire::ERR) {
+                return Err(why.to_owned());
+            }
+            let ended = Ended::parse(&line);
+            return Ok(ended.map(|ended| u8::try_from(ended.exit).unwrap_or(NO_ANSWER)));
+        }
+        _ => {}
     }
+    Ok(None)
 }
 
-impl Allowance {
-    fn give(&self, more: u32) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) += more as usize;
-        self.1.notify_all();
+/// Writes all of `bytes` to standard output or standard error, unbuffered.
+fn print(to: i32, mut bytes: &[u8]) -> Result<(), String> {
+    let (out, err) = (io::stdout(), io::stderr());
+    let to = if to == 1 { out.as_fd() } else { err.as_fd() };
+    while !bytes.is_empty() {
+        match nix::unistd::write(to, bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::EINTR) => {}
+            Err(e) => return Err(e.desc().to_owned()),
+        }
     }
-
-    fn take(&self, bytes: usize) {
-        let left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = self.1.wait_while(left, |left| *left < bytes);
-        *left.unwrap_or_else(PoisonError::into_inner) -= bytes;
-    }
+    Ok(())
 }
 
-/// `word` as a shell reads it back.
-fn quoted(word: &[u8]) -> Vec<u8> {
-    let mut out = vec![b'\''];
+/// Appends `word` as a shell reads it back, behind a blank unless it is the first, which could be a keyword or an assignment.
+fn quote(word: &[u8], first: bool, out: &mut Vec<u8>) {
+    if !first {
+        out.push(b' ');
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-+./:,=@%".contains(byte);
+        if !word.is_empty() && word.iter().all(plain) {
+            return out.extend_from_slice(word);
+        }
+    }
+    out.push(b'\'');
     for &byte in word {
         match byte {
             b'\'' => out.extend_from_slice(b"'\\''"),
@@ -148,7 +154,6 @@ fn quoted(word: &[u8]) -> Vec<u8> {
         }
     }
     out.push(b'\'');
-    out
 }
 
 #[cfg(test)]
@@ -157,23 +162,12 @@ mod tests {
 
     #[test]
     fn a_shell_reads_back_what_was_quoted() {
-        let words = ["", "a b", "it's", "$HOME `x` \\ \"\n*"];
-        let line = words.map(|word| quoted(word.as_bytes())).join(&b' ');
+        let words = ["", "-n", "a b", "it's", "$HOME `x` \\ \"\n*"];
+        let mut line = b"printf '%s|'".to_vec();
+        words.iter().for_each(|word| quote(word.as_bytes(), false, &mut line));
         let mut shell = Command::new("/bin/sh");
-        shell.arg("-c").arg(OsStr::from_bytes(&[b"printf '%s|' ", &line[..]].concat()));
+        shell.arg("-c").arg(OsStr::from_bytes(&line));
         let printed = shell.output().unwrap().stdout;
         assert_eq!(String::from_utf8(printed).unwrap(), words.map(|w| format!("{w}|")).concat());
-    }
-
-    #[test]
-    fn input_waits_for_credit() {
-        let allowance = Arc::new(Allowance::default());
-        allowance.take(wire::WINDOW as usize);
-        let other = allowance.clone();
-        let taker = thread::spawn(move || other.take(10));
-        allowance.give(4);
-        allowance.give(7);
-        taker.join().unwrap();
-        assert_eq!(*allowance.0.lock().unwrap(), 1);
     }
 }
