@@ -210,7 +210,10 @@ impl Group {
     /// The trouble that `fault` of the node with this index was.
     fn trouble(&mut self, at: usize, fault: Fault) -> Trouble {
         match self.members.get_mut(at) {
-            Some(Member { name, vm }) => of_node(name, &vm.name().to_owned(), vm.trouble(fault)),
+            Some(Member { name, vm }) => {
+                let trouble = vm.trouble(fault);
+                of_node(name, vm.name(), trouble)
+            }
             None => super::blueprint::boot(fault.detail),
         }
     }
