@@ -9,6 +9,7 @@ use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::asks::Asks;
 use crate::cmdline::CommandLine;
 use crate::crew::Crew;
 use crate::exec::{Env, PATH, Remains};
@@ -37,6 +38,8 @@ pub(crate) struct Agent {
     pub(crate) spare: Mutex<Option<Spare>>,
     /// Whether the root is still to be entered, when the machine is let go.
     pub(crate) rootless: AtomicBool,
+    /// What tests ask of other nodes.
+    pub(crate) asks: Asks,
     /// What the last test left that was told to.
     remains: Mutex<Option<Remains>>,
 }
@@ -65,6 +68,7 @@ impl Agent {
             share: Mutex::new(Mounted::NOTHING),
             spare: Mutex::new(None),
             rootless: AtomicBool::new(is_pid_1 && root::waits(&CommandLine::of_this_boot())),
+            asks: Asks::default(),
             remains: Mutex::default(),
         })
     }

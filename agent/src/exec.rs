@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::agent::Agent;
+use crate::asks;
+use crate::control::Orders;
 use crate::kernel::KernelLog;
-use crate::pump::{Kept, Orders, Outcome, Running, pump};
+use crate::pump::{Kept, Outcome, Running, pump};
 use crate::reaper::Spawned;
 use crate::reply::{Reply, error_line};
 use crate::scratch::Scratch;
@@ -133,6 +135,9 @@ fn test(
     agent.keep(None); // what the test before this one left
     let mut command = interpreter(&script);
     command.current_dir(&agent.project).env("ORCA_TEST", OsStr::from_bytes(path));
+    if env.iter().any(|(name, _)| name == wire::NODES.as_bytes()) {
+        command.env("PATH", format!("{}:{PATH}", asks::PROGRAMS));
+    }
     let framed = reply.is_framed();
     // The kernel's log is the test's where the machine is.
     let kernel = KernelLog::open().filter(|_| agent.owns_machine && framed);

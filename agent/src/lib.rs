@@ -9,9 +9,13 @@ mod agent;
 #[cfg(target_os = "linux")]
 mod args;
 #[cfg(target_os = "linux")]
+mod asks;
+#[cfg(target_os = "linux")]
 mod cmdline;
 #[cfg(target_os = "linux")]
 mod console;
+#[cfg(target_os = "linux")]
+mod control;
 #[cfg(target_os = "linux")]
 mod crew;
 #[cfg(target_os = "linux")]
@@ -22,6 +26,8 @@ mod init;
 mod kernel;
 #[cfg(target_os = "linux")]
 mod link;
+#[cfg(target_os = "linux")]
+mod on;
 #[cfg(target_os = "linux")]
 mod port;
 #[cfg(target_os = "linux")]
@@ -85,6 +91,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         },
         Err(why) => complain(&why, 2),
     }
+}
+
+/// Runs a command on another node of a test, as the program `on`, and returns that command's exit status.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn on(args: impl IntoIterator<Item = OsString>) -> u8 {
+    on::run(args.into_iter().collect())
 }
 
 /// Says that there is no agent on this system: a guest is a Linux.

@@ -5,9 +5,9 @@
 //! open delays nothing. What it left running is killed, then what is in the pipes already is read,
 //! and that is all.
 
-use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -15,6 +15,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
+use crate::control::{Input, Orders, UNBOUNDED};
 use crate::kernel::KernelLog;
 use crate::reaper::Exit;
 use crate::reply::Reply;
@@ -36,57 +37,6 @@ const KERNEL_RECORDS: usize = 64;
 const KERNEL_DRAIN_MAX: usize = 4096;
 /// The most leftovers that are named.
 const NAMED_MAX: usize = 20;
-/// Chunks of input, of at most [`PAYLOAD_MAX`] bytes, that may wait for a process that does not
-/// read.
-const INPUT_CHUNKS: usize = 16;
-
-/// The session's hold on a running request. Dropping it kills the request's tree.
-pub(crate) struct Control {
-    wake: PipeWriter,
-    input: SyncSender<Input>,
-}
-
-/// The request's side of its [`Control`].
-pub(crate) struct Orders {
-    wake: PipeReader,
-    input: Receiver<Input>,
-}
-
-/// What comes in while a request runs.
-pub(crate) enum Input {
-    /// Bytes for its standard input; none closes it.
-    Bytes(Vec<u8>),
-    /// Rows and columns of its terminal.
-    Window(u16, u16),
-}
-
-/// Makes the two ends of the way by which a running request is told things.
-pub(crate) fn control() -> io::Result<(Control, Orders)> {
-    let (reader, writer) = io::pipe()?;
-    let (sender, receiver) = sync_channel(INPUT_CHUNKS);
-    Ok((Control { wake: writer, input: sender }, Orders { wake: reader, input: receiver }))
-}
-
-impl Control {
-    /// TERM to the whole tree, KILL after [`CANCEL_GRACE`].
-    pub(crate) fn cancel(&self) {
-        // A request that is over needs no cancelling.
-        _ = (&self.wake).write_all(b"C");
-    }
-
-    /// Hands over input. Gives it back while too much of it waits already; drops it when the
-    /// request is over.
-    pub(crate) fn offer(&self, input: Input) -> Option<Input> {
-        match self.input.try_send(input) {
-            Ok(()) => {
-                _ = (&self.wake).write_all(b"I");
-                None
-            }
-            Err(TrySendError::Full(input)) => Some(input),
-            Err(TrySendError::Disconnected(_)) => None,
-        }
-    }
-}
 
 /// A process that has just been started.
 pub(crate) struct Running {
@@ -215,7 +165,8 @@ impl Pump<'_> {
         fds.extend(input.map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLOUT)));
         let kernel = self.run.kernel.as_ref().map(AsFd::as_fd);
         fds.extend(kernel.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
-        let outputs = self.run.outputs.iter();
+        let stalled = self.credit() <= 0;
+        let outputs = self.run.outputs.iter().filter(|_| !stalled);
         fds.extend(outputs.map(|(_, fd)| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
         let timeout = match self.stage {
             Stage::Running | Stage::LetGo => PollTimeout::NONE,
@@ -236,6 +187,19 @@ impl Pump<'_> {
         }
     }
 
+    /// How much may be printed. A host that is gone counts nothing.
+    fn credit(&self) -> i64 {
+        self.orders.as_ref().map_or(UNBOUNDED, |orders| orders.credit.left())
+    }
+
+    /// Tells a host that counts how much input is dealt with.
+    fn taken(&self, bytes: usize) {
+        if bytes > 0 && self.credit() != UNBOUNDED {
+            // A host that is gone shows in the output, or in the last line.
+            _ = self.reply.frame(Kind::Credit, &(bytes as u32).to_le_bytes());
+        }
+    }
+
     /// Sends on what output `at` has to say; `None` at its end.
     fn forward(&mut self, at: usize) -> Option<usize> {
         let (kind, fd) = &self.run.outputs[at];
@@ -248,6 +212,9 @@ impl Pump<'_> {
         };
         if self.reply.output(*kind, &self.buffer[..count]).is_err() {
             self.kill();
+        }
+        if let Some(orders) = &self.orders {
+            orders.credit.take(count);
         }
         Some(count)
     }
@@ -288,11 +255,15 @@ impl Pump<'_> {
                 return;
             }
             let Some(fd) = &self.run.input else {
+                self.taken(self.pending.len());
                 self.pending.clear();
                 continue;
             };
             match nix::unistd::write(fd, &self.pending) {
-                Ok(count) => drop(self.pending.drain(..count)),
+                Ok(count) => {
+                    self.pending.drain(..count);
+                    self.taken(count);
+                }
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return,
                 Err(_) => self.run.input = None,

@@ -53,7 +53,7 @@ pub(crate) fn resume(agent: &Agent, resume: &Resume) -> Result<(), String> {
         check("machine-id", set_machine_id(id).map_err(|e| e.to_string()));
     }
     if let Some(mac) = resume.mac {
-        check("mac", set_mac(mac).map_err(|e| e.to_string()));
+        check("mac", set_macs(mac).map_err(|e| e.to_string()));
     }
     if let Some(share) = resume.share {
         check("share", mount_share(agent, share));
@@ -107,13 +107,18 @@ fn set_machine_id(id: &str) -> io::Result<()> {
     }
 }
 
-/// Gives the machine's network card an address of its own; a machine without a card has none to give.
-fn set_mac(mac: [u8; 6]) -> io::Result<()> {
+/// Gives the machine's network cards addresses of their own, each the next one; a machine without a card has none to give.
+fn set_macs(mut mac: [u8; 6]) -> io::Result<()> {
     let cards = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
     // What is no device of the machine's, such as `lo`, has no `device`.
-    let card =
-        cards.filter(|card| card.path().join("device").exists()).map(|c| c.file_name()).min();
-    card.map_or(Ok(()), |name| sys::set_mac(name.as_bytes(), mac))
+    let cards = cards.filter(|card| card.path().join("device").exists());
+    let mut names: Vec<_> = cards.map(|card| card.file_name()).collect();
+    names.sort();
+    for name in names {
+        sys::set_mac(name.as_bytes(), mac)?;
+        mac[5] = mac[5].wrapping_add(1);
+    }
+    Ok(())
 }
 
 /// Makes `text` all that the file holds, in its place: emptying a file and finding room for it again is ten times the work, and

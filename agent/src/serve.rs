@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::agent::Agent;
+use crate::control::{self, Control};
 use crate::exec;
 use crate::link::{Input, Line, Out, Wake};
-use crate::pump::{self, Control};
 use crate::reply::Reply;
 use crate::resume::{resume, settle};
 use crate::wire::{self, BYE, Command, Frame, HELLO, Kind, OK, PONG, Request};
@@ -33,6 +33,7 @@ pub(crate) enum Over {
 /// Serves one host until it leaves. Nothing that it started outlives this.
 pub(crate) fn session(agent: &Arc<Agent>, input: Input, out: Arc<Out>) -> Over {
     let over = serve(agent, input, out);
+    agent.asks.close();
     agent.keep(None);
     over
 }
@@ -133,7 +134,7 @@ impl Session<'_> {
     /// Runs `command` while watching for the host to leave; a shell gets all that the host types.
     fn run_text(&mut self, command: Command, mut reply: Reply) -> io::Result<()> {
         let mut typing = command == Command::Shell;
-        let (control, orders) = match pump::control() {
+        let (control, orders) = match control::control() {
             Ok(ends) => ends,
             Err(e) => return reply.error(&e.to_string()),
         };
@@ -157,7 +158,7 @@ impl Session<'_> {
                 Wake::Input => match self.input.take() {
                     Ok(bytes) => {
                         typing = !bytes.is_empty();
-                        self.offer(&control, pump::Input::Bytes(bytes));
+                        self.offer(&control, control::Input::Bytes(bytes));
                     }
                     Err(_) => typing = false,
                 },
@@ -211,14 +212,26 @@ impl Session<'_> {
         match frame.kind {
             Kind::Command => {}
             Kind::Stdin => {
-                self.hand_over(running, frame.id, pump::Input::Bytes(frame.payload));
+                self.hand_over(running, frame.id, control::Input::Bytes(frame.payload));
                 return Ok(());
             }
             Kind::Window => {
                 if let [r0, r1, c0, c1] = frame.payload[..] {
                     let window = (u16::from_le_bytes([r0, r1]), u16::from_le_bytes([c0, c1]));
-                    self.hand_over(running, frame.id, pump::Input::Window(window.0, window.1));
+                    self.hand_over(running, frame.id, control::Input::Window(window.0, window.1));
                 }
+                return Ok(());
+            }
+            Kind::Credit => {
+                if let (Ok(more), Some(control)) =
+                    (frame.payload[..].try_into(), running.lock().get(&frame.id))
+                {
+                    control.give_credit(u32::from_le_bytes(more));
+                }
+                return Ok(());
+            }
+            Kind::Ask => {
+                self.agent.asks.answer(frame.id, &frame.payload);
                 return Ok(());
             }
             // The others are the agent's to send.
@@ -265,9 +278,14 @@ impl Session<'_> {
         } else {
             None
         };
+        let asks = matches!(request.command, Command::Test(_))
+            && request.env.iter().any(|(name, _)| name == wire::NODES.as_bytes());
         let started = match refused {
             Some(why) => Err(io::Error::other(why)),
-            None => pump::control(),
+            None if asks && self.agent.owns_machine => {
+                self.agent.asks.open(&self.agent.crew, &self.out).and_then(|()| control::control())
+            }
+            None => control::control(),
         };
         let (control, orders) = match started {
             Ok(ends) => ends,
@@ -301,7 +319,7 @@ impl Session<'_> {
     }
 
     /// Hands `input` to request `id`, if that is running.
-    fn hand_over(&self, running: &Running, id: u32, input: pump::Input) {
+    fn hand_over(&self, running: &Running, id: u32, input: control::Input) {
         let control = running.lock().get(&id).cloned();
         if let Some(control) = control {
             self.offer(&control, input);
@@ -310,7 +328,7 @@ impl Session<'_> {
 
     /// Hands over `input`, waiting while too much of it waits already. That holds up all other
     /// commands too, `CANCEL` among them: the host's way out is to leave, which is noticed here.
-    fn offer(&self, control: &Control, mut input: pump::Input) {
+    fn offer(&self, control: &Control, mut input: control::Input) {
         while let Some(back) = control.offer(input) {
             if self.input.gone() {
                 return;

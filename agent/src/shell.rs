@@ -13,8 +13,9 @@ use nix::fcntl::OFlag;
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 
 use crate::agent::Agent;
+use crate::control::Orders;
 use crate::exec::{self, Done, Env};
-use crate::pump::{Orders, Running, pump};
+use crate::pump::{Running, pump};
 use crate::reply::Reply;
 use crate::sys;
 use crate::wire::Kind;

@@ -59,6 +59,13 @@ pub enum Kind {
     File,
     /// Agent to host: the next bytes of the artifact begun last; an empty payload ends it.
     Data,
+    /// Host to agent: how many more bytes, a little-endian `u32`, the `EXEC` with this id may print before it waits for more; the
+    /// first one says that it may not print without end. Agent to host, for such an `EXEC` only: how many bytes of its standard
+    /// input its process has taken.
+    Credit,
+    /// Both ways: a frame between a program `on` in this guest and the host, which runs its command on another node of the test.
+    /// The id is the agent's to choose and has nothing to do with requests. See [`wrap`].
+    Ask,
 }
 
 impl Kind {
@@ -73,6 +80,8 @@ impl Kind {
             Kind::Stderr => b'E',
             Kind::File => b'F',
             Kind::Data => b'D',
+            Kind::Credit => b'K',
+            Kind::Ask => b'A',
         }
     }
 
@@ -87,10 +96,36 @@ impl Kind {
             Kind::Stderr,
             Kind::File,
             Kind::Data,
+            Kind::Credit,
+            Kind::Ask,
         ]
         .into_iter()
         .find(|kind| kind.byte() == byte)
     }
+}
+
+/// The variables of a test on several nodes: the name of the one it runs on, and of all of them with blanks between.
+pub const NODE: &str = "ORCA_NODE";
+/// See [`NODE`].
+pub const NODES: &str = "ORCA_NODES";
+/// The longest payload that can be wrapped, in bytes.
+pub const WRAPPED_MAX: usize = PAYLOAD_MAX - 1;
+/// How many bytes of a command's output, and of its input, may be on the way between two nodes.
+pub const WINDOW: u32 = 256 * 1024;
+
+/// The payload of a [`Kind::Ask`]: a frame without id, as its kind's byte and its payload of at most [`WRAPPED_MAX`] bytes.
+///
+/// `on` sends a [`Kind::Command`] first, which is the node's name, a NUL and a shell's command line, then [`Kind::Stdin`] and
+/// [`Kind::Credit`]; a second command, empty, says that it is gone. It gets what an `EXEC` is answered with. Credit begins at
+/// [`WINDOW`] for output and for input, and each end gives back what it has used.
+pub fn wrap(kind: Kind, payload: &[u8]) -> Vec<u8> {
+    [&[kind.byte()], payload].concat()
+}
+
+/// Takes the payload of a [`Kind::Ask`] apart again.
+pub fn unwrap(payload: &[u8]) -> Option<(Kind, &[u8])> {
+    let (&kind, rest) = payload.split_first()?;
+    Some((Kind::from_byte(kind)?, rest))
 }
 
 /// One frame. The id ties it to the [`Kind::Command`] frame that asked for it; ids are the host's to choose.
@@ -192,7 +227,7 @@ pub struct Resume {
     pub hostname: Option<String>,
     /// `machine-id=`: 32 hexadecimal digits.
     pub machine_id: Option<String>,
-    /// `mac=`: the address of the machine's network card, as hexadecimal; of no effect where there is none.
+    /// `mac=`: the address of the machine's first network card, as hexadecimal; the others count on from it in its last byte.
     pub mac: Option<[u8; 6]>,
     /// `share=`: how to mount the project.
     pub share: Option<Share>,

@@ -63,7 +63,7 @@ fn boot(raw: &Raw, version: &str) -> Result<Finding> {
     let said = Mutex::new(Vec::new());
     let tell = |text| said.lock().map(|mut said| said.push(text)).unwrap_or_default();
     let Config { memory_mib, cpus, net, .. } = config;
-    let shape = Shape { memory_mib, cpus, net, kernel: 0 };
+    let shape = Shape { memory_mib, cpus, net, kernel: 0, wires: 0 };
     let began = Instant::now();
     let mut vm = lab.maker.boot(shape, &cancel, &tell).map_err(|trouble| {
         Error::new(format!("{trouble}")).hint(format!("see the logs in {}", lab.log_dir.display()))

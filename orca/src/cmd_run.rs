@@ -89,7 +89,7 @@ fn in_machine(
     signals: &Receiver<i32>,
 ) -> Result<End, Trouble> {
     let Config { memory_mib, cpus, net, .. } = *config;
-    let shape = Shape { memory_mib, cpus, net, kernel: 0 };
+    let shape = Shape { memory_mib, cpus, net, kernel: 0, wires: 0 };
     let mut vm = match boot(&lab.maker, shape, canceller, cancel, signals) {
         Ok(vm) => vm,
         Err((_, Some(signal))) => return Ok(End::Signal(signal)),
@@ -209,6 +209,10 @@ impl ByHand {
         }
         let file = config.root.join(&test.path);
         let header = Header::read(&file, &test.display())?;
+        if !header.nodes.is_empty() {
+            let error = Error::new(format!("`{}` has several nodes", test.display()));
+            return Err(error.hint("run it with `orca test`; --keep keeps its first node"));
+        }
         config.memory_mib = header.memory_mib.unwrap_or(config.memory_mib);
         config.cpus = header.cpus.unwrap_or(config.cpus);
         let word = shell_word(test.path.as_os_str().as_bytes());

@@ -69,7 +69,7 @@ fn build(config: &Config) -> Result<u8> {
     let signals = signals::listen()?;
     let (mut canceller, cancel) = cancel::channel();
     let Config { memory_mib, cpus, net, .. } = *config;
-    let shape = Shape { memory_mib, cpus, net, kernel: 0 };
+    let shape = Shape { memory_mib, cpus, net, kernel: 0, wires: 0 };
     let (maker, cancel) = (&lab.maker, &cancel);
     let (done, made) = crossbeam::channel::bounded(1);
     let mut interrupted = None;

@@ -139,8 +139,10 @@ fn conduct(
         Policy::Reuse => Arc::clone(&lab.maker),
         Policy::Pristine => {
             let Config { memory_mib, cpus, net, .. } = *config;
-            let usual = Shape { memory_mib, cpus, net, kernel: 0 };
-            let fits = |planned: &&Planned| shape(planned, 0) == usual && planned.skipped.is_none();
+            let usual = Shape { memory_mib, cpus, net, kernel: 0, wires: 0 };
+            let fits = |planned: &&Planned| {
+                shape(planned, 0) == usual && planned.skipped.is_none() && planned.nodes.is_empty()
+            };
             let demand = in_rounds(config, plan.tests.iter().filter(fits).count());
             Arc::new(Stock::new(Arc::clone(&lab.maker), usual, workers, demand, &cancel))
         }
@@ -270,6 +272,7 @@ fn entries(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Entry
             timeout: planned.timeout,
             silence: config.silence.map(|silence| silence.mul_f64(lab.factor)),
             fail_on_warn: config.raw.fail_on_warn,
+            nodes: planned.nodes.clone(),
         },
         dir: match kernel {
             Some(kernel) => lab.log_dir.join(&kernel.release).join(&planned.test.path),
@@ -290,7 +293,7 @@ fn entries(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Entry
 
 fn shape(planned: &Planned, kernel: usize) -> Shape {
     let Planned { memory_mib, cpus, net, .. } = *planned;
-    Shape { memory_mib, cpus, net, kernel }
+    Shape { memory_mib, cpus, net, kernel, wires: 0 }
 }
 
 /// Machines that share a socket path would end each other.

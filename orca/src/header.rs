@@ -3,6 +3,10 @@
 //! Only comment lines at the top of the file count, so nothing in a test's body is taken for a setting. Unknown keys are errors: a
 //! misspelt timeout that is silently ignored is worse than none. A value with spaces stands in double quotes.
 
+mod nodes;
+
+pub use nodes::Node;
+
 use crate::cli::suggest::nearest;
 use crate::cli::value;
 use crate::day::Day;
@@ -16,7 +20,7 @@ use std::time::Duration;
 /// How much of a file is looked at, in bytes.
 const HEAD_BYTES: u64 = 4096;
 const MARK: &str = "orca:";
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "timeout",
     "memory",
     "cpus",
@@ -24,12 +28,16 @@ const KEYS: [&str; 10] = [
     "tags",
     "exclusive",
     "net",
+    "nodes",
     "requires",
     "flaky",
     "until",
 ];
 /// What `requires=` knows: `kvm` is hardware virtualisation of any kind, `vm` a machine of its own, the others are the guest's kind.
 pub const NEEDS: [&str; 4] = ["kvm", "vm", "x86_64", "aarch64"];
+
+/// What machines have that can run a test on several nodes: no word of `requires=`, the nodes say it.
+pub const NODES: &str = "nodes";
 
 /// What a test asks for; what it does not say is the run's default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +56,8 @@ pub struct Header {
     pub exclusive: bool,
     /// Whether its machine has a network card.
     pub net: Option<bool>,
+    /// Its machines, where it wants several; it runs on the first.
+    pub nodes: Vec<Node>,
     /// What it cannot do without, out of [`NEEDS`].
     pub requires: Vec<&'static str>,
     /// Why, and until when, its bad results do not count.
@@ -153,6 +163,7 @@ impl Draft {
                 let ways = [("none", false), ("user", true)];
                 header.net = Some(value::choice(value, &ways).map_err(form)?);
             }
+            "nodes" => header.nodes = nodes::parse(text)?,
             "requires" => {
                 for word in words(text).map_err(form)? {
                     header.requires.push(need(&word)?);

@@ -3,7 +3,7 @@
 use crate::day::Day;
 use crate::discover::Test;
 use crate::error::Result;
-use crate::header::Header;
+use crate::header::{Header, NODES, Node};
 use crate::history::History;
 use std::cmp::Reverse;
 use std::path::Path;
@@ -26,6 +26,8 @@ pub struct Planned {
     pub cpus: u32,
     /// Whether its machine has a network card.
     pub net: bool,
+    /// Its machines, where it has several.
+    pub nodes: Vec<Node>,
     /// Whether no other test may run at the same time.
     pub exclusive: bool,
     /// Why its bad results do not count.
@@ -104,6 +106,8 @@ impl Plan {
             }
         }
         let lacking = header.requires.iter().find(|need| !defaults.has.contains(need));
+        let lacking = lacking.map(|need| format!("requires {need}, which is not to be had here"));
+        let lacking = lacking.or_else(|| no_nodes(header, defaults.has).map(str::to_owned));
         let retries = header.retries.unwrap_or(defaults.retries);
         self.tests.push(Planned {
             timeout: header.timeout.unwrap_or(defaults.timeout).mul_f64(defaults.factor),
@@ -114,10 +118,22 @@ impl Plan {
             net: header.net.unwrap_or(defaults.net),
             exclusive: header.exclusive,
             quarantined,
-            skipped: lacking.map(|need| format!("requires {need}, which is not to be had here")),
+            nodes: header.nodes.clone(),
+            skipped: lacking,
             test,
         });
     }
+}
+
+/// Why a test with this header cannot have its nodes.
+fn no_nodes(header: &Header, has: &[&str]) -> Option<&'static str> {
+    if header.nodes.is_empty() || has.contains(&NODES) {
+        return None;
+    }
+    Some(match has.contains(&"vm") {
+        true => "has several nodes, and wires between them take QEMU 7.2 or later",
+        false => "has several nodes, and there are no machines here",
+    })
 }
 
 /// What was bad last time first, since that is what the user waits for; then what is unknown and might be long; then the longest
@@ -241,5 +257,16 @@ mod tests {
         assert!(a.net && a.exclusive && a.retries == 2);
         assert_eq!((b.skipped.as_deref(), b.net, b.exclusive), (None, false, false));
         assert_eq!(b.timeout, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn several_nodes_need_machines_and_wires() {
+        let skipped = |has: &'static [&'static str]| {
+            let plan = plan(&["nodes=a,b"], "", None, |defaults| defaults.has = has);
+            (plan.tests[0].nodes.len(), plan.tests[0].skipped.clone().unwrap_or_default())
+        };
+        assert_eq!(skipped(&["vm", NODES]), (2, String::new()));
+        assert!(skipped(&["vm"]).1.ends_with("take QEMU 7.2 or later"));
+        assert!(skipped(&["x86_64"]).1.ends_with("there are no machines here"));
     }
 }

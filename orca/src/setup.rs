@@ -6,6 +6,7 @@ use crate::boot::{self, Root};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::event::Kernel;
+use crate::header::NODES;
 use crate::logdir;
 use crate::machine::Maker;
 use crate::machine::blueprint::Blueprint;
@@ -101,7 +102,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
     let raw = &config.raw;
     let arch = raw.arch.unwrap_or(Arch::HOST);
     let program = find_program(raw.qemu.as_deref(), arch)?;
-    version::check(&program, &config.cache)?;
+    let version = version::check(&program, &config.cache)?;
     let (kernels, root) = boot::find(config, arch)?;
     let kernel = kernels[0].clone(); // there is one at least
     let choice = accelerator(raw.accel, arch, &program, &config.cache)?;
@@ -132,6 +133,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
         share: config.root.clone(),
         share_writable: share == Share::Rw,
         net: config.net,
+        wires: 0,
         append: if raw.gdb { with_debugger(raw) } else { raw.append.clone().unwrap_or_default() },
     };
     let description = format!("{arch}, {}, {} MiB", choice.accel.name(), config.memory_mib);
@@ -161,13 +163,14 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
         .fallback
         .map(|why| format!("no hardware virtualisation: {why}; emulating, which is slower"));
     let warnings = warnings.into_iter().collect();
+    let nodes = (version >= version::WIRES).then_some(NODES);
     let hardware = choice.accel.is_hardware().then_some("kvm");
     Ok(Lab {
-        maker: VmMaker::new(blueprint, store),
+        maker: VmMaker::new(blueprint, store, config.jobs),
         run_dir,
         log_dir,
         factor,
-        has: ["vm", arch.name()].into_iter().chain(hardware).collect(),
+        has: ["vm", arch.name()].into_iter().chain(hardware).chain(nodes).collect(),
         description,
         kernels,
         warnings,

@@ -68,6 +68,17 @@ pub(super) struct Individual<'a> {
     pub(super) memory: Memory,
     /// Its disk.
     pub(super) disk: Option<PathBuf>,
+    /// The wires that its cards are on.
+    pub(super) wires: &'a [PathBuf],
+}
+
+/// What a machine is to the others of its test.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Place<'a> {
+    /// What the others call it, and its number from 1; none where it is alone.
+    pub(super) name: Option<(&'a str, u8)>,
+    /// The wires that its cards are on.
+    pub(super) wires: &'a [PathBuf],
 }
 
 impl Blueprint {
@@ -78,13 +89,14 @@ impl Blueprint {
             None => self.run_dir.join(format!("vm{id}.sock")),
         };
         let gdb = self.gdb.then(|| self.run_dir.join(format!("vm{id}.gdb")));
-        Slot { socket, overlay: disk, memory, gdb }
+        Slot { socket, overlay: disk, memory, gdb, wires: Vec::new() }
     }
 
     /// Starts QEMU, paused or waiting for its state, with every channel connected.
     pub(super) fn start(&self, one: Individual<'_>) -> Result<Started, Trouble> {
         let began = Instant::now();
-        let slot = self.slot(one.id, one.memory, one.disk);
+        let mut slot = self.slot(one.id, one.memory, one.disk);
+        slot.wires = one.wires.to_vec();
         let arguments = argv::argv(one.spec, &slot);
         let stderr = self.log_dir.join(format!("{}.qemu.log", one.name));
         let program = &one.spec.program;
@@ -113,14 +125,17 @@ impl Blueprint {
     }
 
     /// What a guest is told when it is let go.
-    pub(super) fn resume(&self, name: &str, share: Option<Share>) -> Command {
+    pub(super) fn resume(&self, name: &str, place: Place<'_>, share: Option<Share>) -> Command {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Command::Resume(Resume {
             time_ns: u64::try_from(since_epoch.as_nanos()).ok(),
             seed: random(SEED_BYTES),
-            hostname: Some(name.to_owned()),
+            hostname: Some(place.name.map_or(name, |(node, _)| node).to_owned()),
             machine_id: Some(agent::wire::to_hex(&random(16))),
-            mac: self.spec.net.then(|| mac(&random(3))),
+            mac: match place.name {
+                Some((_, number)) => Some(mac(&[0, number, 0])),
+                None => self.spec.net.then(|| mac(&random(3))),
+            },
             share,
         })
     }

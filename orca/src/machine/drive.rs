@@ -15,10 +15,10 @@ use std::io;
 use std::time::{Duration, Instant};
 
 /// How long the guest may be silent before it is asked whether it is there.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// How long a machine whose kernel said that it panics may take to prove that it did not. Most have ended long before.
-const PANIC_GRACE: Duration = Duration::from_millis(1500);
+pub(super) const PANIC_GRACE: Duration = Duration::from_millis(1500);
 
 /// The bounds that are the machine's, not the test's.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +39,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    fn new(kind: Kind, detail: impl Into<String>) -> Fault {
+    pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Fault {
         Fault { kind, detail: detail.into() }
     }
 }
@@ -53,7 +53,32 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// Runs one test and feeds `sink` until its end marker. `panicked` closes when there is reason to think that the kernel is dead.
+/// What happens beside a test, on other nodes.
+#[derive(Debug)]
+pub enum Aside {
+    /// A node printed this.
+    Printed(String, Vec<u8>),
+    /// A node is in trouble.
+    Lost(Fault),
+}
+
+/// What may happen to a test from outside.
+#[derive(Clone, Debug)]
+pub struct Alarms {
+    /// Closes when there is reason to think that the kernel is dead.
+    pub panicked: Receiver<Infallible>,
+    /// From other nodes.
+    pub asides: Receiver<Aside>,
+}
+
+impl Alarms {
+    /// None but that of the machine itself.
+    pub fn of_one(panicked: Receiver<Infallible>) -> Alarms {
+        Alarms { panicked, asides: never() }
+    }
+}
+
+/// Runs one test and feeds `sink` until its end marker.
 ///
 /// # Errors
 /// A [`Fault`] when there is none to come.
@@ -62,9 +87,10 @@ pub fn drive(
     order: &Order,
     bounds: Bounds,
     cancel: &Cancel,
-    panicked: &Receiver<Infallible>,
+    alarms: Alarms,
     sink: &mut dyn Sink,
 ) -> Result<Ran, Fault> {
+    let Alarms { mut panicked, mut asides } = alarms;
     let request = Request { command: Command::Test(order.path.clone()), env: order.env.clone() };
     let id = guest.send(&request)?;
     let now = clock::now();
@@ -81,7 +107,6 @@ pub fn drive(
         bounds,
     };
     let mut cut_asked = cancel.on(Level::Cut).clone();
-    let mut panicked = panicked.clone();
     loop {
         // Looked at first: a flood keeps the inbox ready, and `select!` would never come to its default.
         if clock::now() >= run.wake() {
@@ -105,6 +130,11 @@ pub fn drive(
                 panicked = never();
                 run.doubt(guest);
             }
+            recv(asides) -> aside => match aside {
+                Ok(Aside::Printed(node, bytes)) => sink.node(&node, &bytes),
+                Ok(Aside::Lost(fault)) => return Err(fault),
+                Err(_) => asides = never(),
+            },
             recv(cancel.on(Level::Kill)) -> _ => {
                 return Err(Fault::new(Kind::Killed, "the run was told to end at once"));
             }
@@ -187,7 +217,10 @@ impl Run {
         self.heard = clock::now();
         self.pinged = None;
         self.patience = self.bounds.hung;
-        if frame.id != self.id {
+        if frame.kind == wire::Kind::Ask && sink.ask(frame) {
+            return Ok(None);
+        }
+        if frame.id != self.id && frame.kind != wire::Kind::Ask {
             return Ok(None); // a PONG, or the OK to CANCEL
         }
         match frame.kind {
@@ -202,7 +235,11 @@ impl Run {
             wire::Kind::File => sink.file(&frame.payload),
             wire::Kind::Data => sink.data(&frame.payload),
             wire::Kind::Reply => return self.reply(&frame.payload, sink),
-            wire::Kind::Command | wire::Kind::Stdin | wire::Kind::Window => {
+            wire::Kind::Command
+            | wire::Kind::Stdin
+            | wire::Kind::Window
+            | wire::Kind::Credit
+            | wire::Kind::Ask => {
                 let detail = format!("the agent sent a frame of kind {:?}", frame.kind);
                 return Err(Fault::new(Kind::Refused, detail));
             }
@@ -269,7 +306,8 @@ mod tests {
         let bounds = Bounds { hung: Duration::from_secs(60), cut: Duration::from_millis(50) };
         let (_canceller, cancel) = cancel::channel();
         // The agent never ends the test, so the cut's own deadline has to come through as well.
-        let fault = drive(&mut guest, &order, bounds, &cancel, &never(), &mut Slow).unwrap_err();
+        let fault = drive(&mut guest, &order, bounds, &cancel, Alarms::of_one(never()), &mut Slow)
+            .unwrap_err();
         assert_eq!(fault.kind, Kind::Hung, "{}", fault.detail);
         drop(guest);
         agent.join().unwrap();
@@ -297,7 +335,8 @@ mod tests {
         let (_canceller, cancel) = cancel::channel();
         let panicked = crossbeam::channel::bounded(0).1;
         let bounds = Bounds { hung: far, cut: far };
-        let ran = drive(&mut guest, &order, bounds, &cancel, &panicked, &mut Slow).unwrap();
+        let ran = drive(&mut guest, &order, bounds, &cancel, Alarms::of_one(panicked), &mut Slow)
+            .unwrap();
         assert_eq!(ran.ended, Ended::default());
         drop(guest);
         agent.join().unwrap();

@@ -1,6 +1,6 @@
 //! Making a template: boot a machine, settle it, freeze it; and thawing a copy.
 
-use super::blueprint::{Blueprint, Individual, QEMU_LIMIT, Started, boot};
+use super::blueprint::{Blueprint, Individual, Place, QEMU_LIMIT, Started, boot};
 use crate::cancel::Cancel;
 use crate::error::{Result as HostResult, plain};
 use crate::qemu::argv::{Memory, Spec};
@@ -56,7 +56,8 @@ pub(super) fn freeze(
         None => None,
     };
     let memory = Memory::Template(stage.ram());
-    let mut started = blueprint.start(Individual { name: NAME, id: 0, spec, memory, disk })?;
+    let mut started =
+        blueprint.start(Individual { name: NAME, id: 0, spec, memory, disk, wires: &[] })?;
     let frozen = settle(blueprint, spec, &mut started, cancel)
         .and_then(|()| save(&mut started.qmp, &stage.state()));
     match frozen {
@@ -87,7 +88,7 @@ fn settle(
     let settling = settling(spec);
     if !settling.is_empty() {
         // A name and an id of the usual length: every copy writes its own in their place.
-        guest.ask(blueprint.resume(NAME_AHEAD, None), deadline)?;
+        guest.ask(blueprint.resume(NAME_AHEAD, Place::default(), None), deadline)?;
         guest.exec(&settling, deadline)?;
         guest.ask(Command::Settle, deadline)?;
     }

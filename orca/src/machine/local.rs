@@ -3,7 +3,7 @@
 //! It runs the same agent behind the same protocol, so that everything from the command line to the exit status can be tested where
 //! no VM matters. `--machine local` says so in its help: whatever a test does, it does to this host.
 
-use super::drive::{self, Bounds};
+use super::drive::{self, Alarms, Bounds};
 use super::{Machine, Maker, Order, Phase, Ran, Shape, Sink, Tell};
 use crate::cancel::{Cancel, Level};
 use crate::error::plain;
@@ -89,14 +89,10 @@ impl Machine for Local {
     }
 
     fn run(&mut self, order: &Order, cancel: &Cancel, sink: &mut dyn Sink) -> Result<Ran, Trouble> {
-        let panicked = crossbeam::channel::never();
-        drive::drive(&mut self.guest, order, self.bounds, cancel, &panicked, sink).map_err(
-            |fault| Trouble {
-                kind: fault.kind,
-                detail: fault.detail,
-                console: "<empty>".to_owned(),
-            },
-        )
+        let alarms = Alarms::of_one(crossbeam::channel::never());
+        drive::drive(&mut self.guest, order, self.bounds, cancel, alarms, sink).map_err(|fault| {
+            Trouble { kind: fault.kind, detail: fault.detail, console: "<empty>".to_owned() }
+        })
     }
 
     fn phases(&self) -> &[Phase] {

@@ -2,11 +2,13 @@
 //!
 //! Which of the two is decided once per shape, by whoever needs the first machine of it; the others wait for that.
 
-use super::blueprint::{Blueprint, Individual, QEMU_LIMIT, Started};
+use super::blueprint::{Blueprint, Individual, Place, QEMU_LIMIT, Started};
 use super::freeze;
+use super::group::{self, Berths};
 use super::vm::{OnConsole, Vm};
 use super::{Machine, Maker, Shape, Tell};
 use crate::cancel::Cancel;
+use crate::header::Node;
 use crate::qemu::argv::{self, Memory, Spec};
 use crate::qemu::foreign::Boot;
 use crate::qemu::overlay::Overlays;
@@ -27,6 +29,7 @@ pub struct VmMaker {
     /// Where templates are kept; `None` for cold boots only.
     store: Option<Store>,
     sources: Mutex<HashMap<Shape, Source>>,
+    berths: Berths,
 }
 
 /// Where machines of one shape come from.
@@ -43,10 +46,11 @@ struct Frozen {
 }
 
 impl VmMaker {
-    /// A maker that has made none yet; with a `store` it copies templates from there.
-    pub fn new(blueprint: Blueprint, store: Option<Store>) -> VmMaker {
+    /// A maker that has made none yet; with a `store` it copies templates from there. Groups of machines are made while there are
+    /// no more than `grouped` machines in groups, or one group alone.
+    pub fn new(blueprint: Blueprint, store: Option<Store>, grouped: usize) -> VmMaker {
         let (made, sources) = (AtomicU32::new(0), Mutex::default());
-        VmMaker { blueprint, made, store, sources }
+        VmMaker { blueprint, made, store, sources, berths: Berths::new(grouped) }
     }
 
     /// Makes one machine; the concrete type, for those who want more than a test from it.
@@ -54,8 +58,19 @@ impl VmMaker {
     /// # Errors
     /// As [`Maker::make`].
     pub fn boot(&self, shape: Shape, cancel: &Cancel, tell: Tell<'_>) -> Result<Vm, Trouble> {
+        self.boot_in(Place::default(), shape, cancel, tell)
+    }
+
+    /// The same in its place among others.
+    pub(super) fn boot_in(
+        &self,
+        place: Place<'_>,
+        shape: Shape,
+        cancel: &Cancel,
+        tell: Tell<'_>,
+    ) -> Result<Vm, Trouble> {
         if let Source::Copies(frozen) = self.source(shape, cancel, tell)? {
-            match self.copy(shape, &frozen, cancel) {
+            match self.copy(place, shape, &frozen, cancel) {
                 Ok(vm) => return Ok(vm),
                 Err(trouble) if trouble.kind == Kind::Killed => return Err(trouble),
                 Err(trouble) => {
@@ -64,7 +79,7 @@ impl VmMaker {
                 }
             }
         }
-        self.cold(shape, cancel)
+        self.cold(place, shape, cancel)
     }
 
     /// Starts one machine whose console is a person's, and lets it go without waiting for its agent.
@@ -72,7 +87,8 @@ impl VmMaker {
     /// # Errors
     /// [`Kind::Boot`] when QEMU does not start.
     pub fn start_console(&self) -> Result<OnConsole, Trouble> {
-        let mut started = self.start(&self.blueprint.spec, Memory::Anonymous, None)?;
+        let mut started =
+            self.start(&self.blueprint.spec, Place::default(), Memory::Anonymous, None)?;
         match started.qmp.execute("cont", Value::Null, Instant::now() + QEMU_LIMIT) {
             Ok(_) => Ok(OnConsole::new(started)),
             Err(error) => Err(started.boot_trouble(&error, QEMU_LIMIT)),
@@ -110,25 +126,32 @@ impl VmMaker {
         }
     }
 
-    fn cold(&self, shape: Shape, cancel: &Cancel) -> Result<Vm, Trouble> {
-        let started =
-            self.start(&self.spec(shape), Memory::Anonymous, self.blueprint.overlays.as_ref())?;
+    fn cold(&self, place: Place<'_>, shape: Shape, cancel: &Cancel) -> Result<Vm, Trouble> {
+        let overlays = self.blueprint.overlays.as_ref();
+        let started = self.start(&self.spec(shape), place, Memory::Anonymous, overlays)?;
         let wait = self.blueprint.spec.own_init.then_some(freeze::READY);
-        self.greet(started, wait, cancel)
+        self.greet(started, place, wait, cancel)
     }
 
-    fn copy(&self, shape: Shape, frozen: &Frozen, cancel: &Cancel) -> Result<Vm, Trouble> {
+    fn copy(
+        &self,
+        place: Place<'_>,
+        shape: Shape,
+        frozen: &Frozen,
+        cancel: &Cancel,
+    ) -> Result<Vm, Trouble> {
         let memory = Memory::Copy(frozen.template.ram());
-        let mut started = self.start(&self.spec(shape), memory, frozen.overlays.as_ref())?;
+        let mut started = self.start(&self.spec(shape), place, memory, frozen.overlays.as_ref())?;
         if let Err(error) = freeze::thaw(&mut started, &frozen.template) {
             return Err(started.boot_trouble(&error, QEMU_LIMIT));
         }
-        self.greet(started, None, cancel)
+        self.greet(started, place, None, cancel)
     }
 
     fn start(
         &self,
         spec: &Spec,
+        place: Place<'_>,
         memory: Memory,
         overlays: Option<&Overlays>,
     ) -> Result<Started, Trouble> {
@@ -142,7 +165,8 @@ impl VmMaker {
             }
             None => None,
         };
-        self.blueprint.start(Individual { name: &name, id, spec, memory, disk })
+        let wires = place.wires;
+        self.blueprint.start(Individual { name: &name, id, spec, memory, disk, wires })
     }
 
     /// Lets a machine go, makes it an individual, and takes it to the point where a test can run: its share mounted and the command
@@ -150,13 +174,15 @@ impl VmMaker {
     fn greet(
         &self,
         mut started: Started,
+        place: Place<'_>,
         wait: Option<&str>,
         cancel: &Cancel,
     ) -> Result<Vm, Trouble> {
         let blueprint = &self.blueprint;
         let deadline = Instant::now() + blueprint.boot_limit;
         let ready = started.greet(deadline, cancel).and_then(|mut guest| {
-            guest.ask(blueprint.resume(&started.name, Some(blueprint.share)), deadline)?;
+            let resume = blueprint.resume(&started.name, place, Some(blueprint.share));
+            guest.ask(resume, deadline)?;
             started.reached("share");
             if let Some(wait) = wait {
                 guest.exec(wait, deadline)?;
@@ -171,8 +197,8 @@ impl VmMaker {
     }
 
     fn spec(&self, shape: Shape) -> Spec {
-        let Shape { memory_mib, cpus, net, kernel } = shape;
-        let mut spec = Spec { memory_mib, cpus, net, ..self.blueprint.spec.clone() };
+        let Shape { memory_mib, cpus, net, kernel, wires } = shape;
+        let mut spec = Spec { memory_mib, cpus, net, wires, ..self.blueprint.spec.clone() };
         if let Some(Boot { kernel, initrd, modules, .. }) = self.blueprint.kernels.get(kernel) {
             spec.kernel.clone_from(kernel);
             spec.initrd.clone_from(initrd);
@@ -250,9 +276,13 @@ fn describe(spec: &Spec) -> String {
         None if spec.host_root => "this host's root".to_owned(),
         None => "no disk".to_owned(),
     };
-    let Spec { arch, accel, memory_mib, cpus, net, .. } = spec;
+    let Spec { arch, accel, memory_mib, cpus, net, wires, .. } = spec;
     let plural = if *cpus == 1 { "" } else { "s" };
-    let card = if *net { ", network card" } else { "" };
+    let card = match net {
+        _ if *wires > 0 => format!(", {wires} wired"),
+        true => ", network card".to_owned(),
+        false => String::new(),
+    };
     format!("{arch} {}, {memory_mib} MiB, {cpus} CPU{plural}{card}, {root}", accel.name())
 }
 
@@ -264,5 +294,21 @@ impl Maker for VmMaker {
         tell: Tell<'_>,
     ) -> Result<Box<dyn Machine>, Trouble> {
         self.boot(shape, cancel, tell).map(|vm| Box::new(vm) as Box<dyn Machine>)
+    }
+
+    fn group(
+        &self,
+        shape: Shape,
+        nodes: &[Node],
+        cancel: &Cancel,
+        tell: Tell<'_>,
+    ) -> Result<Box<dyn Machine>, Trouble> {
+        let berth = self.berths.take(nodes.len(), cancel)?;
+        let run_dir = &self.blueprint.run_dir;
+        let boot = |place: Place<'_>, wires: u32, tell: Tell<'_>| {
+            self.boot_in(place, Shape { wires, ..shape }, cancel, tell)
+        };
+        let group = group::assemble(nodes, run_dir, berth, &boot, tell)?;
+        Ok(Box::new(group))
     }
 }

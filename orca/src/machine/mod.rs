@@ -7,14 +7,17 @@ mod autopsy;
 pub mod blueprint;
 pub mod drive;
 mod freeze;
+pub mod group;
 pub mod local;
 pub mod maker;
+mod relay;
 pub mod stock;
 pub mod vm;
 
 use crate::cancel::Cancel;
 use crate::guest::Writer;
-use crate::trouble::Trouble;
+use crate::header::Node;
+use crate::trouble::{Kind, Trouble};
 use agent::wire::{Ended, Frame};
 use crossbeam::channel::Receiver;
 use std::time::Duration;
@@ -30,6 +33,8 @@ pub struct Shape {
     pub net: bool,
     /// Which of the run's kernels, from 0.
     pub kernel: usize,
+    /// How many network cards it has on wires to other machines.
+    pub wires: u32,
 }
 
 /// One test to run, as a machine sees it.
@@ -47,6 +52,8 @@ pub struct Order {
     pub silence: Option<Duration>,
     /// Whether a complaint of the kernel fails it.
     pub fail_on_warn: bool,
+    /// Its machines, where it wants several: each has `shape`, and a card for each of its wires.
+    pub nodes: Vec<Node>,
 }
 
 /// Where a running test's output goes. All methods are called on the worker's thread, in order of arrival.
@@ -63,6 +70,12 @@ pub trait Sink {
     fn file(&mut self, path: &[u8]);
     /// The next bytes of the artifact begun last; none at its end.
     fn data(&mut self, bytes: &[u8]);
+    /// What was run on another node of the test, and what it printed there.
+    fn node(&mut self, _name: &str, _bytes: &[u8]) {}
+    /// The test asks something of another node, in a frame of kind `Ask`; false where there is none.
+    fn ask(&mut self, _frame: &Frame) -> bool {
+        false
+    }
 }
 
 /// A test's end, seen from outside: there was an end marker.
@@ -131,4 +144,19 @@ pub trait Maker: Send + Sync {
         cancel: &Cancel,
         tell: Tell<'_>,
     ) -> Result<Box<dyn Machine>, Trouble>;
+
+    /// Several machines of `shape` on wires of their own, as one; the test runs on the first.
+    ///
+    /// # Errors
+    /// As [`Maker::make`]; always, where there are no such machines.
+    fn group(
+        &self,
+        _shape: Shape,
+        _nodes: &[Node],
+        _cancel: &Cancel,
+        _tell: Tell<'_>,
+    ) -> Result<Box<dyn Machine>, Trouble> {
+        let (detail, console) = ("there are no wires here".to_owned(), "<empty>".to_owned());
+        Err(Trouble { kind: Kind::Boot, detail, console })
+    }
 }

@@ -6,6 +6,7 @@
 
 use super::{Machine, Maker, Shape, Tell};
 use crate::cancel::{Cancel, Level};
+use crate::header::Node;
 use crate::trouble::Trouble;
 use crossbeam::channel::{Receiver, Sender, bounded, select};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -79,6 +80,16 @@ impl Maker for Stock {
             return made;
         }
         self.maker.make(shape, cancel, tell)
+    }
+
+    fn group(
+        &self,
+        shape: Shape,
+        nodes: &[Node],
+        cancel: &Cancel,
+        tell: Tell<'_>,
+    ) -> Result<Box<dyn Machine>, Trouble> {
+        self.maker.group(shape, nodes, cancel, tell)
     }
 }
 

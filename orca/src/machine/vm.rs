@@ -2,7 +2,7 @@
 
 use super::autopsy::{Autopsy, autopsy};
 use super::blueprint::Started;
-use super::drive::{self, Bounds, Fault};
+use super::drive::{self, Alarms, Aside, Bounds, Fault};
 use super::{Machine, Order, Phase, Ran, Sink};
 use crate::cancel::Cancel;
 use crate::guest::{Guest, Writer};
@@ -11,6 +11,7 @@ use crate::trouble::{Kind, Trouble};
 use agent::wire::{Command, Frame};
 use crossbeam::channel::Receiver;
 use serde_json::Value;
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 /// How long an orderly stop may take before it becomes a kill.
@@ -32,6 +33,28 @@ impl Vm {
     /// The connection to its agent, for a shell or a command.
     pub fn guest(&mut self) -> &mut Guest {
         &mut self.guest
+    }
+
+    /// Runs a test while other nodes have something to say.
+    pub(super) fn run_beside(
+        &mut self,
+        asides: Receiver<Aside>,
+        order: &Order,
+        cancel: &Cancel,
+        sink: &mut dyn Sink,
+    ) -> Result<Ran, Fault> {
+        let alarms = Alarms { panicked: self.panicked(), asides };
+        drive::drive(&mut self.guest, order, self.bounds, cancel, alarms, sink)
+    }
+
+    /// Closes when there is reason to think that its kernel is dead.
+    pub(super) fn panicked(&self) -> Receiver<Infallible> {
+        self.started.parts.console.panicked().clone()
+    }
+
+    /// The bounds on it.
+    pub(super) fn bounds(&self) -> Bounds {
+        self.bounds
     }
 
     /// Turns a fault of the connection into trouble, once the console has said its last.
@@ -64,9 +87,8 @@ impl Machine for Vm {
     }
 
     fn run(&mut self, order: &Order, cancel: &Cancel, sink: &mut dyn Sink) -> Result<Ran, Trouble> {
-        let panicked = self.started.parts.console.panicked().clone();
-        drive::drive(&mut self.guest, order, self.bounds, cancel, &panicked, sink)
-            .map_err(|fault| self.trouble(fault))
+        let asides = crossbeam::channel::never();
+        self.run_beside(asides, order, cancel, sink).map_err(|fault| self.trouble(fault))
     }
 
     fn phases(&self) -> &[Phase] {

@@ -9,6 +9,7 @@ use crate::machine::Sink;
 use crate::points::Points;
 use agent::wire::Ended;
 use crossbeam::channel::Sender;
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -40,6 +41,8 @@ pub(super) struct Recorder {
     stdout: Log,
     stderr_tail: Vec<u8>,
     artifacts: Artifacts,
+    /// Where what is run on other nodes is logged, and the logs by node.
+    nodes: (PathBuf, HashMap<String, Log>),
     notes: Vec<String>,
     complaints: Complaints,
     told: Instant,
@@ -71,6 +74,7 @@ impl Recorder {
             stdout: Log::open(&job.dir.join("stdout.tap")),
             stderr_tail: Vec::new(),
             artifacts: Artifacts { dir: job.dir.join("artifacts"), ..Artifacts::default() },
+            nodes: (job.dir.join("nodes"), HashMap::new()),
             notes,
             complaints: Complaints { fatal: job.order.fail_on_warn, ..Complaints::default() },
             told: Instant::now(),
@@ -84,6 +88,10 @@ impl Recorder {
             if let Some(why) = &log.fault {
                 self.notes.push(format!("{name} is incomplete: {why}"));
             }
+        }
+        for (node, log) in &self.nodes.1 {
+            let fault = log.fault.iter();
+            self.notes.extend(fault.map(|why| format!("nodes/{node}.log is incomplete: {why}")));
         }
         self.notes.extend(self.artifacts.fault.take());
         if !self.complaints.fatal {
@@ -159,6 +167,18 @@ impl Sink for Recorder {
 
     fn data(&mut self, bytes: &[u8]) {
         self.artifacts.write(bytes);
+    }
+
+    fn node(&mut self, name: &str, bytes: &[u8]) {
+        let (dir, logs) = &mut self.nodes;
+        if !logs.contains_key(name) {
+            // A folder that cannot be made shows in the log, which cannot be opened.
+            let _ = fs::create_dir_all(&*dir);
+            logs.insert(name.to_owned(), Log::open(&dir.join(format!("{name}.log"))));
+        }
+        if let Some(log) = logs.get_mut(name) {
+            log.write(bytes);
+        }
     }
 }
 

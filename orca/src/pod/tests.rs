@@ -3,6 +3,7 @@
 use super::*;
 use crate::cancel::{self, Level};
 use crate::event::{Attempt, Outcome};
+use crate::header::Node;
 use crate::machine::{Machine, Phase, Ran, Shape, Sink, Tell};
 use crate::trouble::{Kind, Trouble};
 use agent::wire::Ended;
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Default)]
 struct Fake {
     made: AtomicUsize,
+    groups: AtomicUsize,
     stopped: Arc<AtomicUsize>,
     alive: Arc<AtomicUsize>,
 }
@@ -32,6 +34,18 @@ impl Maker for Fake {
             stopped: Arc::clone(&self.stopped),
             alive: Arc::clone(&self.alive),
         }))
+    }
+
+    fn group(
+        &self,
+        shape: Shape,
+        nodes: &[Node],
+        cancel: &Cancel,
+        tell: Tell<'_>,
+    ) -> Result<Box<dyn Machine>, Trouble> {
+        self.groups.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(nodes.len(), 2);
+        self.make(shape, cancel, tell)
     }
 }
 
@@ -93,7 +107,13 @@ impl Rig {
     }
 
     fn submit(&self, test: usize, script: &str) {
-        let order = Order { path: script.as_bytes().to_vec(), ..Order::default() };
+        self.submit_on(test, script, &[]);
+    }
+
+    fn submit_on(&self, test: usize, script: &str, nodes: &[&str]) {
+        let node = |name: &&str| Node { name: (*name).to_owned(), wires: vec![0] };
+        let nodes = nodes.iter().map(node).collect();
+        let order = Order { path: script.as_bytes().to_vec(), nodes, ..Order::default() };
         let dir = self.dir.join(test.to_string());
         let job = Job {
             test,
@@ -234,4 +254,17 @@ fn artifacts_stay_in_their_folder() {
     assert!(!dir.join("evil").exists() && !dir.join("artifacts/evil").exists());
     assert_eq!(recorded.notes, ["artifacts: refused a path that leaves their folder"]);
     rig.finish();
+}
+
+#[test]
+fn a_group_is_made_for_its_test_and_neither_reused_nor_replaced_by_what_is_kept() {
+    let rig = Rig::new(1, Policy::Reuse);
+    for (test, nodes) in [&[][..], &["a", "b"], &["a", "b"], &[]].into_iter().enumerate() {
+        rig.submit_on(test, "pass", nodes);
+    }
+    let (attempts, fake) = rig.finish();
+    assert!(attempts.iter().all(|attempt| attempt.outcome == Outcome::Passed));
+    assert_eq!(fake.groups.load(Ordering::SeqCst), 2);
+    assert_eq!(fake.made.load(Ordering::SeqCst), 4, "two groups, and a machine before and after");
+    assert_eq!(fake.alive.load(Ordering::SeqCst), 0);
 }

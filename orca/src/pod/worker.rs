@@ -7,7 +7,7 @@ use super::recorder::Recorder;
 use super::{After, Held, Job};
 use crate::cancel::{Cancel, Level};
 use crate::event::{Attempt, Event, Outcome, Timing};
-use crate::machine::{Cut, Machine, Maker, Ran, Shape};
+use crate::machine::{Cut, Machine, Maker, Order, Ran, Shape};
 use crate::trouble::{Kind, Trouble};
 use crossbeam::channel::{Receiver, Sender, bounded, select};
 use std::convert::Infallible;
@@ -45,7 +45,7 @@ impl Worker {
     pub(super) fn work(self) {
         let mut kept: Option<Kept> = None;
         while let Some(job) = self.next_job() {
-            let fits = |(shape, _): &Kept| *shape == job.order.shape;
+            let fits = |(shape, _): &Kept| *shape == job.order.shape && job.order.nodes.is_empty();
             kept = self.run(&job, kept.filter(fits).map(|(_, machine)| machine));
         }
         if let Some((_, machine)) = kept {
@@ -66,7 +66,7 @@ impl Worker {
     /// Runs one job and returns the machine if it may be used again.
     fn run(&self, job: &Job, machine: Option<Box<dyn Machine>>) -> Option<Kept> {
         let waiting = Instant::now();
-        let mut machine = match machine.map_or_else(|| self.make(job.order.shape), Ok) {
+        let mut machine = match machine.map_or_else(|| self.make(&job.order), Ok) {
             Ok(machine) => machine,
             Err(trouble) => {
                 let ready = waiting.elapsed();
@@ -92,8 +92,9 @@ impl Worker {
         let test = started.elapsed();
         let name = machine.name().to_owned();
         let console = said_since(&before, machine.console());
-        let reusable =
-            self.policy == Policy::Reuse && matches!(&result, Ok(ran) if ran.cut.is_none());
+        let reusable = self.policy == Policy::Reuse
+            && job.order.nodes.is_empty()
+            && matches!(&result, Ok(ran) if ran.cut.is_none());
         let first = recorder.first_output().map(|at| at.duration_since(started));
         let timing = Timing { ready, test, first, teardown: Duration::ZERO };
         let mut attempt = self.attempt(job, name, result, recorder, timing);
@@ -138,11 +139,14 @@ impl Worker {
         failed.send(held).map(|()| released).map_err(|unsent| unsent.0.machine)
     }
 
-    fn make(&self, shape: Shape) -> Result<Box<dyn Machine>, Trouble> {
+    fn make(&self, order: &Order) -> Result<Box<dyn Machine>, Trouble> {
         self.tell(Event::MachineStarting { worker: self.number });
         let started = Instant::now();
         let tell = |text| self.tell(Event::Warning(text));
-        let machine = self.maker.make(shape, &self.cancel, &tell)?;
+        let machine = match &order.nodes[..] {
+            [] => self.maker.make(order.shape, &self.cancel, &tell)?,
+            nodes => self.maker.group(order.shape, nodes, &self.cancel, &tell)?,
+        };
         self.tell(Event::MachineReady {
             worker: self.number,
             machine: machine.name().to_owned(),

@@ -38,6 +38,8 @@ pub struct Spec {
     pub share_writable: bool,
     /// Whether the guest has a network card with user-mode networking.
     pub net: bool,
+    /// Network cards on private wires between machines.
+    pub wires: u32,
     /// More words for the kernel command line.
     pub append: String,
 }
@@ -53,6 +55,8 @@ pub struct Slot {
     pub memory: Memory,
     /// Where gdb attaches.
     pub gdb: Option<PathBuf>,
+    /// The wire that each card is on, as its socket; a card without one is on a wire of its own.
+    pub wires: Vec<PathBuf>,
 }
 
 /// Where the guest's memory lives.
@@ -75,6 +79,7 @@ pub fn argv(spec: &Spec, slot: &Slot) -> Vec<OsString> {
     modules(&mut args, spec);
     share(&mut args, spec);
     ports(&mut args, slot);
+    wires(&mut args, spec, slot);
     net(&mut args, spec);
     if let Some(path) = &slot.gdb {
         args.pair("-gdb", option_with_path("unix:", path, ",server=on,wait=off"));
@@ -236,6 +241,21 @@ fn ports(args: &mut Args, slot: &Slot) {
     );
 }
 
+/// They come before a card for the host's network: the guest's `eth0` is on the first wire.
+fn wires(args: &mut Args, spec: &Spec, slot: &Slot) {
+    for number in 0..spec.wires {
+        let backend = match slot.wires.get(number as usize) {
+            Some(socket) => {
+                let stream = format!("stream,id=wire{number},server=off,addr.type=unix,addr.path=");
+                option_with_path(&stream, socket, "")
+            }
+            None => format!("hubport,id=wire{number},hubid={number}").into(),
+        };
+        args.pair("-netdev", backend);
+        args.pair("-device", format!("virtio-net-pci,netdev=wire{number},romfile="));
+    }
+}
+
 fn net(args: &mut Args, spec: &Spec) {
     if spec.net {
         args.pair("-netdev", "user,id=net0");
@@ -284,13 +304,14 @@ mod tests {
             share: "/home/a,b".into(),
             share_writable: false,
             net: false,
+            wires: 0,
             append: String::new(),
         }
     }
 
     fn slot(memory: Memory) -> Slot {
         let overlay = Some("/r/vm1.qcow2".into());
-        Slot { socket: "/r/vm1.sock".into(), overlay, memory, gdb: None }
+        Slot { socket: "/r/vm1.sock".into(), overlay, memory, gdb: None, wires: Vec::new() }
     }
 
     #[test]
@@ -318,6 +339,17 @@ mod tests {
         assert!(closed.contains("readonly=on") && closed.contains("-nic none"), "{closed}");
         let open = line(&Spec { share_writable: true, net: true, ..spec() }, Memory::Anonymous);
         assert!(open.contains("readonly=off") && open.contains("-netdev user"), "{open}");
+    }
+
+    #[test]
+    fn cards_are_on_wires_and_never_on_the_hosts_network() {
+        let spec = Spec { wires: 2, ..spec() };
+        let template = line(&spec, Memory::Template("/c/ram".into()));
+        assert!(template.contains("-netdev hubport,id=wire1,hubid=1"), "{template}");
+        let wired = Slot { wires: vec!["/r/a".into(), "/r/b,c".into()], ..slot(Memory::Anonymous) };
+        let wired = display(&spec.program, &argv(&spec, &wired));
+        let card = "addr.type=unix,addr.path=/r/b,,c -device virtio-net-pci,netdev=wire1,romfile=";
+        assert!(wired.contains(card) && wired.contains("-nic none"), "{wired}");
     }
 
     #[test]

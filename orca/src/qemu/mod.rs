@@ -22,3 +22,4 @@ pub mod template;
 pub mod version;
 pub mod wants;
 pub mod whole;
+pub mod wire;

@@ -13,19 +13,23 @@ use std::time::Duration;
 
 /// The oldest QEMU that has what templates need (`x-ignore-shared` with a descriptor under the sandbox) and was tried.
 const OLDEST: (u32, u32) = (7, 0);
+/// The first QEMU that can put machines on a wire of their own (`-netdev stream`).
+pub const WIRES: (u32, u32) = (7, 2);
 /// How long it may take to tell its version: 20 ms, and the rest is for a busy host.
 const LIMIT: Duration = Duration::from_secs(10);
 /// The most that is read of its answer, in bytes.
 const ANSWER_MAX: u64 = 4096;
 
-/// Checks that `program` is a QEMU that is new enough. A good answer is remembered in `cache`, by the program's identity.
+/// Checks that `program` is a QEMU that is new enough, and returns its version as (major, minor). A good answer is remembered in
+/// `cache`, by the program's identity.
 ///
 /// # Errors
 /// It does not run, does not answer, is no QEMU, or is too old.
-pub fn check(program: &Path, cache: &Path) -> Result<()> {
+pub fn check(program: &Path, cache: &Path) -> Result<(u32, u32)> {
     let memo = memo(program, cache);
-    if memo.as_deref().is_some_and(Path::exists) {
-        return Ok(());
+    let remembered = memo.as_deref().and_then(|memo| fs::read_to_string(memo).ok());
+    if let Some(version) = remembered.and_then(|answer| parse(&answer)) {
+        return Ok(version);
     }
     let shown = program.display();
     let broken = |why: String| {
@@ -44,9 +48,9 @@ pub fn check(program: &Path, cache: &Path) -> Result<()> {
     }
     if let Some(memo) = memo {
         // Forgetting it costs 20 ms at the next run.
-        let _ = fs::create_dir_all(cache).and_then(|()| fs::write(memo, b""));
+        let _ = fs::create_dir_all(cache).and_then(|()| fs::write(memo, &answer));
     }
-    Ok(())
+    Ok(version)
 }
 
 fn memo(program: &Path, cache: &Path) -> Option<PathBuf> {

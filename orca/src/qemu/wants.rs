@@ -37,7 +37,7 @@ const fn want(module: &'static str, option: &'static str, sign: &'static str, f:
 }
 
 /// In the order of loading: first the way to the host, so that a later failure can be told.
-pub const WANTS: [Want; 9] = [
+pub const WANTS: [Want; 10] = [
     want("virtio_pci", "CONFIG_VIRTIO_PCI", "virtio-pci\0", For::Machine),
     want("virtio_console", "CONFIG_VIRTIO_CONSOLE", "virtio_console\0", For::Machine),
     want("virtio_blk", "CONFIG_VIRTIO_BLK", "virtio_blk\0", For::Disk),
@@ -47,6 +47,7 @@ pub const WANTS: [Want; 9] = [
     want("9pnet_virtio", "CONFIG_NET_9P_VIRTIO", "9pnet_virtio\0", For::Files),
     want("virtio_rng", "CONFIG_HW_RANDOM_VIRTIO", "virtio_rng\0", For::Comfort),
     want("vmgenid", "CONFIG_VMGENID", "vmgenid\0", For::Comfort),
+    want("virtio_net", "CONFIG_VIRTIO_NET", "virtio_net\0", For::Comfort),
 ];
 
 /// What no module can bring: these are built in or not there. Only a kernel's configuration tells.

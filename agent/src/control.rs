@@ -1,0 +1,109 @@
+//! The way by which a running request is told things: input, a cancel, how much it may print.
+
+use std::io::{self, PipeReader, PipeWriter, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+/// Chunks of input, of at most [`crate::wire::PAYLOAD_MAX`] bytes, that may wait for a process that does not
+/// read.
+const INPUT_CHUNKS: usize = 16;
+
+/// The session's hold on a running request. Dropping it kills the request's tree.
+pub(crate) struct Control {
+    wake: PipeWriter,
+    input: SyncSender<Input>,
+    credit: Arc<Credit>,
+}
+
+/// The request's side of its [`Control`].
+pub(crate) struct Orders {
+    pub(crate) wake: PipeReader,
+    pub(crate) input: Receiver<Input>,
+    pub(crate) credit: Arc<Credit>,
+}
+
+/// How much may be printed before the host gives more: bytes, or [`UNBOUNDED`].
+pub(crate) struct Credit(AtomicI64);
+
+/// Nobody counts.
+pub(crate) const UNBOUNDED: i64 = i64::MAX;
+
+impl Credit {
+    fn give(&self, more: u32) {
+        let add = |have| Some(if have == UNBOUNDED { more.into() } else { have + i64::from(more) });
+        // It is never refused.
+        _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+    }
+
+    pub(crate) fn take(&self, bytes: usize) {
+        let less = |have| (have != UNBOUNDED).then(|| have - bytes as i64);
+        // Where nobody counts there is nothing to take.
+        _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    pub(crate) fn left(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What comes in while a request runs.
+pub(crate) enum Input {
+    /// Bytes for its standard input; none closes it.
+    Bytes(Vec<u8>),
+    /// Rows and columns of its terminal.
+    Window(u16, u16),
+}
+
+/// Makes the two ends of the way by which a running request is told things.
+pub(crate) fn control() -> io::Result<(Control, Orders)> {
+    let (reader, writer) = io::pipe()?;
+    let (sender, receiver) = sync_channel(INPUT_CHUNKS);
+    let credit = Arc::new(Credit(AtomicI64::new(UNBOUNDED)));
+    let control = Control { wake: writer, input: sender, credit: credit.clone() };
+    Ok((control, Orders { wake: reader, input: receiver, credit }))
+}
+
+impl Control {
+    /// TERM to the whole tree, KILL after [`crate::pump::CANCEL_GRACE`].
+    pub(crate) fn cancel(&self) {
+        // A request that is over needs no cancelling.
+        _ = (&self.wake).write_all(b"C");
+    }
+
+    /// Has the request print so many bytes more, and no more than it has been given so.
+    pub(crate) fn give_credit(&self, more: u32) {
+        self.credit.give(more);
+        _ = (&self.wake).write_all(b"K");
+    }
+
+    /// Hands over input. Gives it back while too much of it waits already; drops it when the
+    /// request is over.
+    pub(crate) fn offer(&self, input: Input) -> Option<Input> {
+        match self.input.try_send(input) {
+            Ok(()) => {
+                _ = (&self.wake).write_all(b"I");
+                None
+            }
+            Err(TrySendError::Full(input)) => Some(input),
+            Err(TrySendError::Disconnected(_)) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credit_counts_from_the_first_time_it_is_given() {
+        let (control, orders) = control().unwrap();
+        orders.credit.take(1000);
+        assert_eq!(orders.credit.left(), UNBOUNDED);
+        control.give_credit(10);
+        orders.credit.take(25);
+        assert_eq!(orders.credit.left(), -15);
+        control.give_credit(16);
+        assert_eq!(orders.credit.left(), 1);
+    }
+}

@@ -1,0 +1,173 @@
+//! `on NODE COMMAND [ARGUMENT…]`: runs a command on another node of the test. Its input, its two outputs and its exit status are this
+//! process's own; when this process dies, so does the command.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::asks::SOCKET;
+use crate::exec::say_why;
+use crate::sys;
+use crate::wire::{self, Ended, Kind};
+
+/// The exit status where the command could not be run or its node is gone: what `ssh` has for it.
+const NO_ANSWER: u8 = 255;
+/// How much input is sent at a time, in bytes.
+const CHUNK: usize = 32 * 1024;
+
+const USAGE: &str = "usage: on NODE COMMAND [ARGUMENT...]
+
+Runs COMMAND, a program and no line for a shell, on another node of this test: as root, in the
+project, with this process's input and outputs; the exit status is the command's, or 255 when there
+is none. The nodes are in $ORCA_NODES.
+";
+
+/// See the module; returns the exit status.
+pub(crate) fn run(args: Vec<OsString>) -> u8 {
+    let [node, words @ ..] = &args[..] else { return complain(USAGE) };
+    if node == "--help" || node == "-h" {
+        return u8::from(io::stdout().write_all(USAGE.as_bytes()).is_err());
+    }
+    let [program, rest @ ..] = words else { return complain(USAGE) };
+    sys::default_sigpipe();
+    if std::env::var_os(wire::NODE).as_deref() == Some(node) {
+        let why = Command::new(program).args(rest).exec();
+        return say_why(&mut io::stderr(), &program.to_string_lossy(), &why);
+    }
+    match converse(node, words) {
+        Ok(status) => status,
+        Err(why) => complain(&format!("on: {}: {why}\n", node.to_string_lossy())),
+    }
+}
+
+fn complain(text: &str) -> u8 {
+    // There is nowhere else to say it.
+    _ = io::stderr().write_all(text.as_bytes());
+    NO_ANSWER
+}
+
+fn converse(node: &OsStr, words: &[OsString]) -> Result<u8, String> {
+    let gone = |e: io::Error| e.to_string();
+    let mut link = UnixStream::connect(SOCKET).map_err(|_| "no test on nodes runs here")?;
+    let mut order = [node.as_bytes(), &[0]].concat();
+    for (at, word) in words.iter().enumerate() {
+        quote(word.as_bytes(), at == 0, &mut order);
+    }
+    if order.len() > wire::WRAPPED_MAX {
+        return Err("the command is too long".to_owned());
+    }
+    wire::write_frame(&mut link, Kind::Command, 0, &order).map_err(gone)?;
+    // How much more input may be sent; none once it has ended.
+    let mut credit = Some(wire::WINDOW as usize);
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let (stdin, there) = (io::stdin(), link.as_fd());
+        let events = PollFlags::POLLIN;
+        let mut fds = [PollFd::new(there, events), PollFd::new(stdin.as_fd(), events)];
+        let reads = credit.is_some_and(|credit| credit > 0);
+        match poll(&mut fds[..if reads { 2 } else { 1 }], PollTimeout::NONE) {
+            Err(Errno::EINTR) => continue,
+            polled => polled.map_err(|e| gone(e.into()))?,
+        };
+        let [answer, input] = fds.map(|fd| fd.any().unwrap_or(true));
+        if answer && let Some(status) = take(&mut link, &mut credit)? {
+            return Ok(status);
+        }
+        if let Some(left) = credit.as_mut().filter(|_| reads && input) {
+            let room = CHUNK.min(*left);
+            // An input that cannot be read has nothing in it.
+            let count = nix::unistd::read(stdin.as_fd(), &mut buffer[..room]).unwrap_or(0);
+            wire::write_frame(&mut link, Kind::Stdin, 0, &buffer[..count]).map_err(gone)?;
+            *left -= count;
+            if count == 0 {
+                credit = None;
+            }
+        }
+    }
+}
+
+/// Takes one frame of the answer; the exit status if it was the last.
+fn take(link: &mut UnixStream, credit: &mut Option<usize>) -> Result<Option<u8>, String> {
+    let gone = |e: io::Error| e.to_string();
+    let frame = wire::read_frame(link).map_err(gone)?;
+    let frame = frame.ok_or("the connection to it ended")?;
+    match frame.kind {
+        Kind::Stdout | Kind::Stderr => {
+            let to = i32::from(frame.kind == Kind::Stderr) + 1;
+            print(to, &frame.payload)?;
+            let used = (frame.payload.len() as u32).to_le_bytes();
+            // A command that has ended in the meantime needs none.
+            _ = wire::write_frame(link, Kind::Credit, 0, &used);
+        }
+        Kind::Credit => {
+            let more = frame.payload[..].try_into().map_err(|_| "it speaks another protocol")?;
+            *credit = credit.map(|credit| credit + u32::from_le_bytes(more) as usize);
+        }
+        Kind::Reply => {
+            let line = String::from_utf8_lossy(&frame.payload);
+            if let Some(why) = line.strip_prefix(wire::ERR) {
+                return Err(why.to_owned());
+            }
+            let ended = Ended::parse(&line);
+            return Ok(ended.map(|ended| u8::try_from(ended.exit).unwrap_or(NO_ANSWER)));
+        }
+        _ => {}
+    }
+    Ok(None)
+}
+
+/// Writes all of `bytes` to standard output or standard error, unbuffered.
+fn print(to: i32, mut bytes: &[u8]) -> Result<(), String> {
+    let (out, err) = (io::stdout(), io::stderr());
+    let to = if to == 1 { out.as_fd() } else { err.as_fd() };
+    while !bytes.is_empty() {
+        match nix::unistd::write(to, bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::EINTR) => {}
+            Err(e) => return Err(e.desc().to_owned()),
+        }
+    }
+    Ok(())
+}
+
+/// Appends `word` as a shell reads it back, behind a blank unless it is the first, which could be a keyword or an assignment.
+fn quote(word: &[u8], first: bool, out: &mut Vec<u8>) {
+    if !first {
+        out.push(b' ');
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-+./:,=@%".contains(byte);
+        if !word.is_empty() && word.iter().all(plain) {
+            return out.extend_from_slice(word);
+        }
+    }
+    out.push(b'\'');
+    for &byte in word {
+        match byte {
+            b'\'' => out.extend_from_slice(b"'\\''"),
+            byte => out.push(byte),
+        }
+    }
+    out.push(b'\'');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_back_what_was_quoted() {
+        let words = ["", "-n", "a b", "it's", "$HOME `x` \\ \"\n*"];
+        let mut line = b"printf '%s|'".to_vec();
+        words.iter().for_each(|word| quote(word.as_bytes(), false, &mut line));
+        let mut shell = Command::new("/bin/sh");
+        shell.arg("-c").arg(OsStr::from_bytes(&line));
+        let printed = shell.output().unwrap().stdout;
+        assert_eq!(String::from_utf8(printed).unwrap(), words.map(|w| format!("{w}|")).concat());
+    }
+}
