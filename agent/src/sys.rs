@@ -148,7 +148,8 @@ pub(crate) fn set_mac(name: &[u8], mac: [u8; 6]) -> io::Result<()> {
     }
     request.ifr_ifru.ifru_hwaddr = address;
     // SAFETY: `request` outlives the call; the address member is what it reads.
-    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFHWADDR, &request) } < 0 {
+    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFHWADDR as libc::Ioctl, &request) } < 0
+    {
         return Err(io::Error::last_os_error());
     }
     Ok(())

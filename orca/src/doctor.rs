@@ -10,7 +10,6 @@ use crate::qemu::template::Store;
 use crate::qemu::{files, process};
 use crate::setup;
 use nix::sys::resource::{Resource, getrlimit};
-use nix::sys::statvfs::statvfs;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -250,16 +249,16 @@ fn folder(what: &'static str, dir: &Path, more: &str) -> Finding {
             return Finding::bad(what, &error.hint(hint));
         }
     }
-    let free = statvfs(there).map(|fs| (fs.blocks_available() * fs.fragment_size()) >> 20);
+    let free = crate::host::free_bytes(there).map(|bytes| bytes >> 20);
     let text = format!("{}{more}", dir.display());
     match free {
-        Ok(mib) if mib < SPACE_MIN_MIB => Finding::fair(
+        Some(mib) if mib < SPACE_MIN_MIB => Finding::fair(
             what,
             format!("{text}; only {mib} MiB are free"),
             &format!("free some, `orca clean`, or point {variable} elsewhere"),
         ),
-        Ok(mib) => Finding::good(what, format!("{text}; {mib} MiB free")),
-        Err(_) => Finding::good(what, text),
+        Some(mib) => Finding::good(what, format!("{text}; {mib} MiB free")),
+        None => Finding::good(what, text),
     }
 }
 
