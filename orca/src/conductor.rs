@@ -17,12 +17,15 @@ use crate::report::Reporter;
 use crate::signals;
 use crate::tally::Tally;
 use crate::tty::Attention;
-use crossbeam::channel::{Receiver, Sender, never, select, tick};
+use crossbeam::channel::{Receiver, Sender, after, never, select, tick};
 use std::time::{Duration, Instant};
 use step::{Action, Input};
 
 /// How often a live display is redrawn.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How long the workers may take to end once everything has been told to end at once.
+const KILL_WAIT: Duration = Duration::from_secs(10);
 
 /// How a run ended.
 #[derive(Debug)]
@@ -69,13 +72,15 @@ pub fn run(conductor: Conductor<'_>, mut state: State, start: Start) -> Ended {
     }
     let ticks = if desk.reporters.iter().any(|r| r.is_live()) { tick(TICK) } else { never() };
     let (mut signals, mut attention) = (all.clone(), attention.clone());
-    loop {
+    let mut give_up = never();
+    let stuck = loop {
         let shell = desk.keeper.as_ref().map_or_else(never, Keeper::done);
         let input = select! {
             recv(pod.events()) -> event => match event {
                 Ok(event) => Input::Event(event),
-                Err(_) => break,
+                Err(_) => break false,
             },
+            recv(give_up) -> _ => break true,
             recv(signals) -> signal => match signal {
                 Ok(signal) => {
                     desk.keeper.iter().for_each(|keeper| keeper.signal(signal));
@@ -106,15 +111,23 @@ pub fn run(conductor: Conductor<'_>, mut state: State, start: Start) -> Ended {
             Input::Event(Event::TestFinished(attempt)) => Some(attempt.machine.clone()),
             _ => None,
         };
+        let killed = state.is_killed();
         for action in state.step(input) {
             desk.act(action, &mut canceller);
+        }
+        if state.is_killed() && !killed {
+            give_up = after(KILL_WAIT);
         }
         if let Some(machine) = ended {
             desk.keeper.iter_mut().for_each(|keeper| keeper.told(&machine));
             desk.look_after();
         }
+    };
+    if stuck {
+        drop(pod); // a thread that hangs in the kernel; the machines die with this process
+    } else {
+        pod.join();
     }
-    pod.join();
     desk.leave();
     for action in state.end() {
         desk.act(action, &mut canceller);

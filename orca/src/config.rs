@@ -125,6 +125,10 @@ pub fn rc_settings(raw: &Raw) -> Result<Vec<(usize, OsString)>> {
         return Ok(Vec::new()); // said again, and better, where the project matters
     };
     let path = root.join(RC);
+    if fs::metadata(&path).is_ok_and(|meta| !meta.is_file()) {
+        let error = Error::new(format!("`{}` is not a regular file", path.display()));
+        return Err(error.hint("settings stand in it, one argument a line"));
+    }
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

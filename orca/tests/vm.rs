@@ -267,3 +267,17 @@ fn the_share_can_be_written_through_or_not_at_all() {
     lab.orca(&with("rw")).exits(0);
     assert!(lab.project.root().join("mark").exists());
 }
+
+#[test]
+fn cards_of_copies_have_addresses_of_their_own() {
+    let lab = Lab::new();
+    let body = "# orca: net=user\necho 1..1; cat /sys/class/net/eth0/address >&2; echo ok 1";
+    lab.test("a", body).test("b", body);
+    lab.orca(&["test", "-j2", "--log-dir", "logs"]).exits(0).says("2 passed");
+    let address = |name: &str| {
+        let log = lab.project.root().join(format!("logs/t/{name}_test.sh/output.log"));
+        let text = fs::read_to_string(log).unwrap();
+        text.lines().find(|line| line.starts_with("52:54:00:")).unwrap().to_owned()
+    };
+    assert_ne!(address("a"), address("b"));
+}

@@ -454,7 +454,8 @@ many machines need much less than the sum.",
         group: Group::Machine,
         on: VMS,
         help: "a network card: none, user",
-        doc: "none (the default): loopback only. user: a card behind QEMU's user-mode network, which reaches what the host reaches.",
+        doc: "none (the default): loopback only. user: a card, eth0, behind QEMU's user-mode network, which reaches what the host reaches. It is down and has no address: \
+`udhcpc -i eth0`, or 10.0.2.15/24 by way of 10.0.2.2.",
         set: |raw, v| put(&mut raw.net, value::choice(v, &[("none", false), ("user", true)])),
     },
     Flag {

@@ -157,6 +157,11 @@ impl State {
         actions
     }
 
+    /// Whether everything has been told to end at once.
+    pub(super) fn is_killed(&self) -> bool {
+        self.level == Some(Level::Kill)
+    }
+
     fn interrupted(&mut self, signal: i32) -> Vec<Action> {
         self.signal.get_or_insert(signal);
         match self.level {

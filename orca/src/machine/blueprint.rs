@@ -112,7 +112,8 @@ impl Blueprint {
         match Qmp::connect(pipes.qmp, Instant::now() + QEMU_LIMIT) {
             Ok(qmp) => {
                 let name = one.name.to_owned();
-                let mut started = Started { name, qmp, parts, began, phases: Vec::new() };
+                let (net, phases) = (one.spec.net, Vec::new());
+                let mut started = Started { name, net, qmp, parts, began, phases };
                 started.reached("qemu");
                 Ok(started)
             }
@@ -124,8 +125,14 @@ impl Blueprint {
         }
     }
 
-    /// What a guest is told when it is let go.
-    pub(super) fn resume(&self, name: &str, place: Place<'_>, share: Option<Share>) -> Command {
+    /// What a guest is told when it is let go: its name, and whether it has a network card, are `who` it is.
+    pub(super) fn resume(
+        &self,
+        who: (&str, bool),
+        place: Place<'_>,
+        share: Option<Share>,
+    ) -> Command {
+        let (name, net) = who;
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Command::Resume(Resume {
             time_ns: u64::try_from(since_epoch.as_nanos()).ok(),
@@ -134,7 +141,7 @@ impl Blueprint {
             machine_id: Some(agent::wire::to_hex(&random(16))),
             mac: match place.name {
                 Some((_, number)) => Some(mac(&[0, number, 0])),
-                None => self.spec.net.then(|| mac(&random(3))),
+                None => net.then(|| mac(&random(3))),
             },
             share,
         })
@@ -195,6 +202,8 @@ impl Drop for Parts {
 /// A QEMU with its channels connected.
 pub(super) struct Started {
     pub(super) name: String,
+    /// Whether it has a card on the way to the host's network.
+    pub(super) net: bool,
     pub(super) qmp: Qmp,
     pub(super) parts: Parts,
     began: Instant,

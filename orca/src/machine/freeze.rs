@@ -88,7 +88,7 @@ fn settle(
     let settling = settling(spec);
     if !settling.is_empty() {
         // A name and an id of the usual length: every copy writes its own in their place.
-        guest.ask(blueprint.resume(NAME_AHEAD, Place::default(), None), deadline)?;
+        guest.ask(blueprint.resume((NAME_AHEAD, false), Place::default(), None), deadline)?;
         guest.exec(&settling, deadline)?;
         guest.ask(Command::Settle, deadline)?;
     }

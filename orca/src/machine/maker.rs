@@ -181,7 +181,8 @@ impl VmMaker {
         let blueprint = &self.blueprint;
         let deadline = Instant::now() + blueprint.boot_limit;
         let ready = started.greet(deadline, cancel).and_then(|mut guest| {
-            let resume = blueprint.resume(&started.name, place, Some(blueprint.share));
+            let resume =
+                blueprint.resume((&started.name, started.net), place, Some(blueprint.share));
             guest.ask(resume, deadline)?;
             started.reached("share");
             if let Some(wait) = wait {

@@ -12,8 +12,8 @@ use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -269,14 +269,15 @@ pub fn key(spec: &Spec, settle: &str) -> io::Result<String> {
 }
 
 fn check(dir: &Path) -> Result<Template, String> {
-    let meta = fs::read(dir.join(META)).map_err(|e| crate::error::plain(&e))?;
+    let meta =
+        read(&dir.join(META)).map_err(|e| format!("`{META}`: {}", crate::error::plain(&e)))?;
     let meta: Value = serde_json::from_slice(&meta).map_err(|_| format!("unreadable {META}"))?;
     if meta["format"] != FORMAT {
         return Err(format!("{META} is of another version"));
     }
     let open = |part: &str| {
         let Some(expected) = meta["sums"][part].as_str() else { return Ok(None) };
-        let file = File::open(dir.join(part));
+        let file = regular(&dir.join(part));
         let sum = file.and_then(|file| Ok((sum::of(&file)?, file)));
         match sum {
             Ok((sum, file)) if expected == format!("{sum:016x}") => Ok(Some(file)),
@@ -288,9 +289,20 @@ fn check(dir: &Path) -> Result<Template, String> {
     Ok(Template { ram: needed(PARTS[0])?, state: needed(PARTS[1])?, disk: open(PARTS[2])? })
 }
 
+/// Opens a file that is one: a pipe in its place would be waited for, for ever.
+fn regular(path: &Path) -> io::Result<File> {
+    let file = File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    regular(path)?.read_to_end(&mut bytes).map(|_| bytes)
+}
+
 fn entry(dir: &Path) -> Option<Entry> {
     let key = dir.file_name()?.to_str().filter(|key| key.len() == 16)?.to_owned();
-    let meta: Value = serde_json::from_slice(&fs::read(dir.join(META)).ok()?).ok()?;
+    let meta: Value = serde_json::from_slice(&read(&dir.join(META)).ok()?).ok()?;
     let used = fs::metadata(dir.join(META)).ok()?.modified().ok()?;
     let bytes = fs::read_dir(dir).ok()?.flatten();
     let bytes = bytes.filter_map(|e| e.metadata().ok()).map(|meta| meta.blocks() * 512).sum();

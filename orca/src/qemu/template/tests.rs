@@ -59,6 +59,11 @@ fn damage_to_any_part_is_found_and_the_template_removed() {
         cache.make(KEY);
         fs::remove_file(&path).unwrap();
         assert!(!matches!(cache.store().open(KEY), Ok(Some(_))));
+        cache.make(KEY);
+        fs::remove_file(&path).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let why = cache.store().open(KEY).unwrap_err();
+        assert!(why.contains("not a regular file") && why.contains(part), "{why}");
     }
 }
 
