@@ -78,18 +78,23 @@ wall() {
   row "$name" "$(median <"$work/times")" s
 }
 
-# The processor time of everything that has ended so far.
-spent() { times | awk 'NR == 2 { split($1 " " $2, t, /[ms ]+/); print t[1] * 60 + t[2] + t[3] * 60 + t[4] }'; }
+# The processor time of everything that has ended so far, in $spent. In a subshell `times` would tell of that one's children.
+spend() {
+  times >"$work/times.all"
+  spent=$(awk 'NR == 2 { split($1 " " $2, t, /[ms ]+/); print t[1] * 60 + t[2] + t[3] * 60 + t[4] }' "$work/times.all")
+}
 
 # per_test PROJECT COUNT NAME ARGS…: the wall time of many trivial tests, divided; sets $each and $busy, a percentage of all cores.
 per_test() {
   in=$1 count=$2 name=$3
   shift 3
-  before=$(spent)
+  spend
+  before=$spent
   began=$(now)
   events "$in" "$@"
   wall=$(since "$began")
-  busy=$(awk -v a="$before" -v b="$(spent)" -v w="$wall" -v n="$(nproc)" 'BEGIN { printf "%.0f", 100 * (b - a) / w / n }')
+  spend
+  busy=$(awk -v a="$before" -v b="$spent" -v w="$wall" -v n="$(nproc)" 'BEGIN { printf "%.0f", 100 * (b - a) / w / n }')
   each=$(awk -v w="$wall" -v n="$count" 'BEGIN { printf "%.4f", w / n }')
   row "$name" "$each" s
 }
