@@ -19,16 +19,10 @@ impl Day {
         Day::from_days(at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 86_400)
     }
 
-    /// A day counted from 1970-01-01, by counting eras of 400 years that begin in March.
+    /// A day counted from 1970-01-01.
     fn from_days(days: u64) -> Day {
-        let shifted = days + 719_468;
-        let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-        let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-        let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let month = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * month + 2) / 5 + 1;
-        let month = if month < 10 { month + 3 } else { month - 9 };
-        Day { year: era * 400 + year_of_era + u64::from(month <= 2), month, day }
+        let (year, month, day) = tap::date::civil(days);
+        Day { year, month, day }
     }
 
     /// `2027-01-31`; `None` for any other form, and for days that do not exist.

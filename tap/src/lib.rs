@@ -7,6 +7,7 @@
 //! may be cut anywhere: memory stays constant and nothing fails but the verdict.
 
 mod collect;
+pub mod date;
 mod document;
 mod fault;
 pub mod junit;
