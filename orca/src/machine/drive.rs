@@ -288,15 +288,21 @@ mod tests {
         fn data(&mut self, _: &[u8]) {}
     }
 
+    /// The agent's side of a connection, up to the first order.
+    fn shake_hands(host: UnixStream) -> (BufReader<UnixStream>, UnixStream) {
+        let mut out = host.try_clone().unwrap();
+        let mut input = BufReader::new(host);
+        out.write_all(b"HELLO AGENT_v1\n").unwrap();
+        input.read_line(&mut String::new()).unwrap();
+        out.write_all(b"OK\n").unwrap();
+        (input, out)
+    }
+
     #[test]
     fn a_flood_does_not_hold_off_the_timeout() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let agent = std::thread::spawn(move || {
-            let mut out = theirs.try_clone().unwrap();
-            let mut input = BufReader::new(theirs);
-            out.write_all(b"HELLO AGENT_v1\n").unwrap();
-            input.read_line(&mut String::new()).unwrap();
-            out.write_all(b"OK\n").unwrap();
+            let (mut input, mut out) = shake_hands(theirs);
             let id = wire::read_frame(&mut input).unwrap().unwrap().id;
             while wire::write_frame(&mut out, wire::Kind::Stdout, id, b"\n").is_ok() {}
         });
@@ -317,11 +323,7 @@ mod tests {
     fn what_only_looks_like_a_panic_costs_nothing() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let agent = std::thread::spawn(move || {
-            let mut out = theirs.try_clone().unwrap();
-            let mut input = BufReader::new(theirs);
-            out.write_all(b"HELLO AGENT_v1\n").unwrap();
-            input.read_line(&mut String::new()).unwrap();
-            out.write_all(b"OK\n").unwrap();
+            let (mut input, mut out) = shake_hands(theirs);
             let test = wire::read_frame(&mut input).unwrap().unwrap();
             let ping = wire::read_frame(&mut input).unwrap().unwrap();
             assert_eq!(ping.payload, b"PING");
