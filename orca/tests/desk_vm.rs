@@ -2,18 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
+#[path = "kit/image.rs"]
+mod image;
 #[expect(dead_code, reason = "the table of verdicts is for other tests")]
 mod kit;
 #[path = "kit/pty.rs"]
 mod pty;
 
+use image::command;
 use kit::{Project, Ran};
 use pty::Terminal;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 fn project() -> Project {
@@ -24,18 +27,6 @@ fn project() -> Project {
     }
     fs::create_dir(project.root().join("tmp")).unwrap();
     project
-}
-
-fn command(project: &Project, args: &[&str]) -> Command {
-    let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("../build");
-    let mut command = project.command(args);
-    command
-        .env("ORCA_KERNEL", build.join("vmlinux"))
-        .env("ORCA_INITRD", build.join("initramfs"))
-        .env("ORCA_ROOTFS", build.join("rootfs.ext4"))
-        .env("TMPDIR", project.root().join("tmp"))
-        .stdin(Stdio::null());
-    command
 }
 
 fn leftovers(project: &Project) -> usize {

@@ -3,13 +3,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
+#[path = "kit/image.rs"]
+mod image;
 #[expect(dead_code, reason = "the kit serves other files too")]
 mod kit;
 
 use kit::{Project, Ran};
 use serde_json::Value;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -56,16 +58,7 @@ impl Lab {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("../build");
-        let mut command =
-            self.project.command(&[&["test", "--json", "report.json"], args].concat());
-        command
-            .env("ORCA_KERNEL", build.join("vmlinux"))
-            .env("ORCA_INITRD", build.join("initramfs"))
-            .env("ORCA_ROOTFS", build.join("rootfs.ext4"))
-            .env("TMPDIR", self.project.root().join("tmp"))
-            .stdin(Stdio::null());
-        command
+        image::command(&self.project, &[&["test", "--json", "report.json"], args].concat())
     }
 
     /// Runs the tests and has a look at what must be so after every run.

@@ -2,26 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
+#[path = "kit/image.rs"]
+mod image;
 #[expect(dead_code, reason = "the table of verdicts is for other tests")]
 mod kit;
 
 use kit::{Project, Ran};
 use std::fs;
-use std::path::Path;
-use std::process::Stdio;
 
 fn orca(project: &Project, args: &[&str]) -> Ran {
-    let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("../build");
     let tmp = project.root().join("tmp");
     fs::create_dir_all(&tmp).unwrap();
-    let mut command = project.command(args);
-    command
-        .env("ORCA_KERNEL", build.join("vmlinux"))
-        .env("ORCA_INITRD", build.join("initramfs"))
-        .env("ORCA_ROOTFS", build.join("rootfs.ext4"))
-        .env("TMPDIR", &tmp)
-        .stdin(Stdio::null());
-    let ran = Ran::from(command.output().unwrap());
+    let ran = Ran::from(image::command(project, args).output().unwrap());
     assert_eq!(fs::read_dir(&tmp).unwrap().count(), 0, "something was left");
     ran
 }

@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 #![expect(clippy::print_stderr, reason = "what was measured is for whoever runs the soak")]
 
+#[path = "kit/image.rs"]
+mod image;
 #[expect(dead_code, reason = "the table of verdicts is for others")]
 mod kit;
 
@@ -12,7 +14,6 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 const TESTS: usize = 40;
@@ -102,14 +103,7 @@ fn every_test_has_one_verdict_the_right_one_and_nothing_is_left() {
     let root = project.root().to_string_lossy().into_owned();
     let tmp = project.root().join("tmp");
     fs::create_dir(&tmp).unwrap();
-    let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("../build");
-    let mut child = project
-        .command(&["test", "-j2", "--format", "json"])
-        .env("ORCA_KERNEL", build.join("vmlinux"))
-        .env("ORCA_INITRD", build.join("initramfs"))
-        .env("ORCA_ROOTFS", build.join("rootfs.ext4"))
-        .env("TMPDIR", &tmp)
-        .stdin(Stdio::null())
+    let mut child = image::command(&project, &["test", "-j2", "--format", "json"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();

@@ -2,13 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
+#[path = "kit/image.rs"]
+mod image;
 mod kit;
 
 use kit::{Project, Ran, VERDICTS};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -33,18 +35,11 @@ impl Lab {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("../build");
-        let mut command = self.project.command(args);
-        command
-            .env("ORCA_KERNEL", build.join("vmlinux"))
-            .env("ORCA_INITRD", build.join("initramfs"))
-            .env("ORCA_ROOTFS", build.join("rootfs.ext4"))
-            .env("TMPDIR", self.project.root().join("tmp"));
-        command
+        image::command(&self.project, args)
     }
 
     fn orca(&self, args: &[&str]) -> Ran {
-        Ran::from(self.command(args).stdin(Stdio::null()).output().unwrap())
+        Ran::from(self.command(args).output().unwrap())
     }
 
     /// Starts `orca test` on a test that says so when it runs, and waits for that.
