@@ -119,7 +119,7 @@ fn serve(options: Options) -> Result<(), String> {
     let owns_machine = options.source == Source::Guest;
     let shown = format!("{:?}", options.source);
     let agent = Agent::new(options.project, owns_machine).map_err(|e| e.to_string())?;
-    let port = Port::new(options.source).map_err(|e| e.to_string())?;
+    let port = Port::new(options.source);
     let agent = Arc::new(agent);
     serve_port(&agent, port).map_err(|e| format!("cannot connect to {shown}: {e}"))
 }

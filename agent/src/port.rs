@@ -1,29 +1,26 @@
 //! Finding the port, opening it, and opening it again whenever the host has left.
 //!
 //! A virtio port without a host reads as ended and polls as hung up, both at once and for ever:
-//! waiting on it would spin. What tells of a host is SIGIO, with a slow tick in case one gets lost.
-//! After a host has left, the port is closed and opened again, which drops what that host left
-//! unread, and which the other side can see (QEMU's event `VSERPORT_CHANGE`).
+//! waiting on it would spin. Only a write to it waits, so the first thing that a host is to read is
+//! what waits for it. After a host has left, the port is closed and opened again, which drops what
+//! that host left unread, and which the other side can see (QEMU's event `VSERPORT_CHANGE`).
 
 use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::libc::O_NONBLOCK;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use signal_hook::consts::SIGIO;
-use signal_hook::low_level::pipe;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::link::{self, Input, Out};
 use crate::sys;
-use crate::wire::PORT_NAME;
+use crate::wire::{HELLO, PORT_NAME};
 
-/// How often to look without having been told to.
+/// How often to look for a port that is not there.
 const TICK: Duration = Duration::from_millis(250);
 
 /// Where to look for the host.
@@ -44,21 +41,17 @@ pub(crate) struct Port {
     source: Source,
     /// Whether a device is what the last link came from.
     device: bool,
-    sigio: UnixStream,
     connected_once: bool,
 }
 
 impl Port {
     /// Prepares to look at `source`.
-    pub(crate) fn new(source: Source) -> io::Result<Port> {
-        let (sigio, writer) = UnixStream::pair()?;
-        sigio.set_nonblocking(true)?;
-        pipe::register(SIGIO, writer)?;
-        Ok(Port { source, device: false, sigio, connected_once: false })
+    pub(crate) fn new(source: Source) -> Port {
+        Port { source, device: false, connected_once: false }
     }
 
-    /// Waits for a host and returns the link to it; `None` when a source that is no device has
-    /// ended.
+    /// Waits for a host, says `HELLO` to it and returns the link; `None` when a source that is no
+    /// device has ended.
     ///
     /// The link before this one must have been dropped: the kernel lets a port be open once.
     pub(crate) fn connect(&mut self) -> io::Result<Option<(Input, Arc<Out>)>> {
@@ -66,43 +59,43 @@ impl Port {
         if again && !self.device {
             return Ok(None);
         }
-        let file = match &self.source {
-            Source::Guest => self.wait_for_host(),
+        let (input, out) = match &self.source {
+            Source::Guest => return self.greet_next().map(Some),
             Source::Path(path) => {
                 let kind = fs::metadata(path)?.file_type();
                 if kind.is_socket() {
                     let socket = UnixStream::connect(path)?;
                     socket.set_nonblocking(true)?;
-                    socket.into()
+                    both(socket.into())
                 } else if kind.is_char_device() {
-                    self.wait_for_host()
+                    return self.greet_next().map(Some);
                 } else {
                     return Err(io::Error::other("neither a device nor a socket"));
                 }
             }
-            Source::Fd(fd) => sys::take_fd(*fd)?,
+            Source::Fd(fd) => both(sys::take_fd(*fd)?),
             Source::Stdio => {
                 let from = Arc::new(sys::take_fd(0)?);
-                return Ok(Some(link::halves(from, Arc::new(sys::take_fd(1)?))));
+                link::halves(from, Arc::new(sys::take_fd(1)?))
             }
         };
-        let file = Arc::new(file);
-        Ok(Some(link::halves(file.clone(), file)))
+        // Whoever is gone already shows in the first read as well.
+        _ = out.send(greeting().as_bytes());
+        Ok(Some((input, out)))
     }
 
-    fn wait_for_host(&mut self) -> OwnedFd {
+    /// Says `HELLO` to the next host of the device, which is how it waits for one.
+    fn greet_next(&mut self) -> io::Result<(Input, Arc<Out>)> {
         self.device = true;
         loop {
-            if let Some(file) = self.open() {
-                while !vanished(&file) {
-                    if host_is_there(&file) {
-                        return file.into();
-                    }
-                    self.wait();
-                }
-            } else {
-                self.wait();
+            // One that was unplugged refuses what is written; its successor may have another name.
+            if let Some(mut file) = self.open()
+                && file.write_all(greeting().as_bytes()).is_ok()
+            {
+                fcntl(&file, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+                return Ok(both(file.into()));
             }
+            std::thread::sleep(TICK);
         }
     }
 
@@ -111,19 +104,17 @@ impl Port {
             Source::Path(path) => path.clone(),
             _ => find()?,
         };
-        let mut options = File::options();
-        let file = options.read(true).write(true).custom_flags(O_NONBLOCK).open(path).ok()?;
-        sys::request_sigio(file.as_fd()).ok()?;
-        Some(file)
+        File::options().read(true).write(true).open(path).ok()
     }
+}
 
-    /// Waits for the next SIGIO or tick.
-    fn wait(&mut self) {
-        let mut fds = [PollFd::new(self.sigio.as_fd(), PollFlags::POLLIN)];
-        // A wait cut short, by a signal or an error, is one more look.
-        _ = poll(&mut fds, PollTimeout::try_from(TICK).unwrap_or(PollTimeout::ZERO));
-        _ = self.sigio.read(&mut [0; 256]);
-    }
+fn greeting() -> String {
+    format!("{HELLO}\n")
+}
+
+fn both(file: OwnedFd) -> (Input, Arc<Out>) {
+    let file = Arc::new(file);
+    link::halves(file.clone(), file)
 }
 
 /// The device of the port, if there is one.
@@ -151,14 +142,4 @@ pub(crate) fn link_for_people() -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let link = folder.join(PORT_NAME);
     if device != link { std::os::unix::fs::symlink(device, link) } else { Ok(()) }
-}
-
-/// Whether the device was unplugged: what polls as hung up for ever is then nobody's port.
-fn vanished(file: &File) -> bool {
-    file.metadata().map_or(true, |meta| meta.nlink() == 0)
-}
-
-fn host_is_there(file: &File) -> bool {
-    let mut fds = [PollFd::new(file.as_fd(), PollFlags::empty())];
-    matches!(poll(&mut fds, PollTimeout::ZERO), Ok(0))
 }

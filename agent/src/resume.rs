@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_settime};
@@ -18,6 +19,9 @@ use crate::init::root;
 use crate::spare::Spare;
 use crate::sys;
 use crate::wire::{Resume, SHARE_DIR, Share};
+
+/// What is left of earlier work in the kernel (callbacks, timers of its disk) is over by then.
+const QUIET: Duration = Duration::from_millis(300);
 
 /// Does everything that `resume` asks for; what fails does not keep the rest from being done.
 ///
@@ -77,9 +81,19 @@ pub(crate) fn settle(agent: &Agent) -> Result<(), String> {
     agent.share.lock().unwrap_or_else(PoisonError::into_inner).prepare()?;
     Spare::put_by(agent);
     agent.crew.run(|| ()).map_err(|e| e.to_string())?;
-    // What is not dirty is not written back in every copy.
+    // What is not dirty is not written back in every copy, and what is pending now is pending in all of them.
     nix::unistd::sync();
+    restart_watchdog();
+    std::thread::sleep(QUIET);
     Ok(())
+}
+
+/// Has the kernel look for stuck CPUs a full period from now on, and not somewhere in the first seconds of every copy.
+fn restart_watchdog() {
+    // A kernel that does not watch has nothing to restart.
+    for state in ["0", "1"] {
+        _ = fs::write("/proc/sys/kernel/soft_watchdog", state);
+    }
 }
 
 /// Sets the name of the machine, also where a login or a restart of a service would look for it.

@@ -30,7 +30,7 @@ pub(crate) enum Over {
     Gone,
 }
 
-/// Serves one host until it leaves. Nothing that it started outlives this.
+/// Serves one host, which has had its `HELLO`, until it leaves. Nothing that it started outlives this.
 pub(crate) fn session(agent: &Arc<Agent>, input: Input, out: Arc<Out>) -> Over {
     let over = serve(agent, input, out);
     agent.asks.close();
@@ -41,9 +41,6 @@ pub(crate) fn session(agent: &Arc<Agent>, input: Input, out: Arc<Out>) -> Over {
 fn serve(agent: &Arc<Agent>, input: Input, out: Arc<Out>) -> Over {
     let mut session = Session { agent, input, out: out.clone() };
     loop {
-        if out.send(format!("{HELLO}\n").as_bytes()).is_err() {
-            return Over::Gone;
-        }
         match session.text() {
             Next::Over(over) => return over,
             Next::Frames => {}
@@ -53,6 +50,9 @@ fn serve(agent: &Arc<Agent>, input: Input, out: Arc<Out>) -> Over {
             Stop::Gone => return Over::Gone,
             // What is no frame is no command either. Both ends start over.
             Stop::Garbage => session.input.forget(),
+        }
+        if out.send(format!("{HELLO}\n").as_bytes()).is_err() {
+            return Over::Gone;
         }
     }
 }

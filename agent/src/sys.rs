@@ -109,18 +109,6 @@ pub(crate) fn take_fd(fd: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Has the kernel send this process SIGIO when something happens on `fd`.
-pub(crate) fn request_sigio(fd: BorrowedFd<'_>) -> io::Result<()> {
-    let raw = fd.as_raw_fd();
-    // SAFETY: plain system calls on an open descriptor.
-    let failed = unsafe {
-        let flags = libc::fcntl(raw, libc::F_GETFL);
-        libc::fcntl(raw, libc::F_SETOWN, libc::getpid()) < 0
-            || libc::fcntl(raw, libc::F_SETFL, flags | libc::O_ASYNC) < 0
-    };
-    if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
 /// Tells the terminal behind `fd` its size; the kernel sends SIGWINCH to its foreground.
 pub(crate) fn set_window(fd: BorrowedFd<'_>, rows: u16, columns: u16) {
     let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };

@@ -103,7 +103,7 @@ fn serve(line: &CommandLine) -> Result<(), String> {
     if let Err(e) = port::link_for_people() {
         say(&format!("cannot name the port in `/dev/virtio-ports`: {e}"));
     }
-    let port = Port::new(Source::Guest).map_err(|e| format!("cannot watch the port: {e}"))?;
+    let port = Port::new(Source::Guest);
     crate::serve_port(&agent, port).map_err(|e| format!("cannot serve: {e}"))
 }
 
