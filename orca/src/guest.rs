@@ -57,20 +57,39 @@ impl Guest {
         deadline: Instant,
         stop: &Receiver<Infallible>,
     ) -> io::Result<Guest> {
-        stream.set_write_timeout(Some(WRITE_LIMIT))?;
-        let (frames, inbox) = bounded(INBOX_FRAMES);
-        let input = stream.try_clone()?;
-        let reader = std::thread::Builder::new()
-            .name("link".into())
-            .spawn(move || read_link(input, &frames))?;
-        let stop = stop.clone();
-        let writer = Writer(Arc::new(Mutex::new(stream.try_clone()?)));
-        let reader = Some(reader);
-        let mut guest = Guest { stream, writer, inbox, stop, reader, last_id: 0 };
+        let mut guest = Guest::new(stream, stop, read_link)?;
         guest.expect(wire::HELLO, deadline)?;
         guest.stream.write_all(b"FRAMES\n")?;
         guest.expect(wire::OK, deadline)?;
         Ok(guest)
+    }
+
+    /// Goes on where a frozen agent's host left off: it speaks frames, runs nothing, and takes this host for that one.
+    ///
+    /// # Errors
+    /// As [`Guest::connect`].
+    pub fn go_on(
+        stream: UnixStream,
+        deadline: Instant,
+        stop: &Receiver<Infallible>,
+    ) -> io::Result<Guest> {
+        let mut guest = Guest::new(stream, stop, read_frames)?;
+        guest.ask(Command::Ping, deadline)?;
+        Ok(guest)
+    }
+
+    fn new(
+        stream: UnixStream,
+        stop: &Receiver<Infallible>,
+        read: fn(UnixStream, &Sender<Frame>),
+    ) -> io::Result<Guest> {
+        stream.set_write_timeout(Some(WRITE_LIMIT))?;
+        let (frames, inbox) = bounded(INBOX_FRAMES);
+        let input = stream.try_clone()?;
+        let reader = std::thread::Builder::new().name("link".into());
+        let reader = Some(reader.spawn(move || read(input, &frames))?);
+        let writer = Writer(Arc::new(Mutex::new(stream.try_clone()?)));
+        Ok(Guest { stream, writer, inbox, stop: stop.clone(), reader, last_id: 0 })
     }
 
     /// Every frame from the agent, in order; disconnected once the guest is lost.
@@ -181,9 +200,12 @@ fn read_link(mut input: UnixStream, frames: &Sender<Frame>) {
     let Some(ok) = read_line_where(&mut input, |line| line != wire::HELLO.as_bytes()) else {
         return;
     };
-    if frames.send(reply(ok)).is_err() {
-        return;
+    if frames.send(reply(ok)).is_ok() {
+        read_frames(input, frames);
     }
+}
+
+fn read_frames(input: UnixStream, frames: &Sender<Frame>) {
     let mut input = io::BufReader::with_capacity(wire::PAYLOAD_MAX, input);
     while let Ok(Some(frame)) = wire::read_frame(&mut input) {
         if frames.send(frame).is_err() {
@@ -250,6 +272,22 @@ mod tests {
     fn a_request_gets_its_own_answer() {
         let mut guest = connect(scripted("HELLO AGENT_v1\n", "PONG"), soon()).unwrap();
         assert_eq!(guest.ask(Command::Ping, soon()).unwrap(), "PONG");
+    }
+
+    #[test]
+    fn a_copy_is_asked_at_once_and_one_that_starts_over_is_refused() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let agent = std::thread::spawn(move || {
+            let mut out = theirs.try_clone().unwrap();
+            let frame = wire::read_frame(&mut BufReader::new(theirs)).unwrap().unwrap();
+            assert_eq!(Request::decode(&frame.payload).unwrap().command, Command::Ping);
+            wire::write_frame(&mut out, Kind::Reply, frame.id, b"PONG").unwrap();
+        });
+        assert!(Guest::go_on(ours, soon(), &never()).is_ok());
+        agent.join().unwrap();
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(b"HELLO AGENT_v1\n").unwrap();
+        assert!(Guest::go_on(ours, soon(), &never()).is_err());
     }
 
     #[test]

@@ -217,16 +217,36 @@ impl Started {
         self.phases.push((phase, self.began.elapsed()));
     }
 
-    /// Lets the guest go and waits for its agent.
+    /// Lets a guest that boots go and waits for its agent.
     pub(super) fn greet(&mut self, deadline: Instant, cancel: &Cancel) -> io::Result<Guest> {
         if self.parts.slot.gdb.is_none() {
-            self.qmp.execute("cont", Value::Null, Instant::now() + QEMU_LIMIT)?;
+            self.let_go()?;
         }
-        // Only now: a copy that wakes with its host connected already is not told of it.
-        let link = UnixStream::connect(&self.parts.slot.socket)?;
-        let guest = Guest::connect(link, deadline, cancel.on(Level::Cut))?;
+        let guest = Guest::connect(self.connect()?, deadline, cancel.on(Level::Cut))?;
         self.reached("hello");
         Ok(guest)
+    }
+
+    /// Lets a copy go, whose agent has been connected to `link` all along, and waits for an answer.
+    pub(super) fn wake(
+        &mut self,
+        link: UnixStream,
+        deadline: Instant,
+        cancel: &Cancel,
+    ) -> io::Result<Guest> {
+        self.let_go()?;
+        let guest = Guest::go_on(link, deadline, cancel.on(Level::Cut))?;
+        self.reached("hello");
+        Ok(guest)
+    }
+
+    /// The agent's port, which QEMU has open since it answers on QMP.
+    pub(super) fn connect(&self) -> io::Result<UnixStream> {
+        UnixStream::connect(&self.parts.slot.socket)
+    }
+
+    fn let_go(&mut self) -> io::Result<()> {
+        self.qmp.execute("cont", Value::Null, Instant::now() + QEMU_LIMIT).map(|_| ())
     }
 
     /// What keeps a silent machine from going on, where that is the host: QEMU pauses a machine whose disk it cannot write.

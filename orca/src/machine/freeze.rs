@@ -3,6 +3,7 @@
 use super::blueprint::{Blueprint, Individual, Place, QEMU_LIMIT, Started, boot};
 use crate::cancel::Cancel;
 use crate::error::{Result as HostResult, plain};
+use crate::guest::Guest;
 use crate::qemu::argv::{Memory, Spec};
 use crate::qemu::overlay::Overlays;
 use crate::qemu::qmp::Qmp;
@@ -13,15 +14,18 @@ use serde_json::{Value, json};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
 /// What is run before the freeze, so that copies need not: it brings the shell and the usual tools into the page cache and loads the
-/// modules that tests of networks ask for. What an image lacks is passed over.
+/// modules that tests of networks ask for. What an image lacks is passed over. Writeback is not throttled: the disk is the host's memory, and
+/// the timer that watches it runs in every copy.
 const SETTLE: &str = "\
 for m in veth bridge br_netfilter 8021q dummy tun macvlan vxlan sch_netem nf_tables nft_ct nft_chain_nat nft_masq nft_reject_inet \
 nft_limit nft_log nf_conntrack xt_conntrack iptable_filter iptable_nat; do modprobe -q $m; done
 for f in /bin/sh /bin/cat /bin/ls /bin/grep /bin/sed /bin/mount /bin/sleep /sbin/ip /usr/sbin/ip /usr/sbin/nft /usr/sbin/dnsmasq \
 /usr/bin/curl; do [ -e $f ] && cat $f; done >/dev/null 2>&1
+for f in /sys/block/*/queue/wbt_lat_usec; do echo 0 >$f; done
 ip link; nft list ruleset; sh -c :; true";
 
 /// What is run first where the root's own init is process 1: it waits for the services that this starts, however they fare. An init
@@ -59,7 +63,7 @@ pub(super) fn freeze(
     let mut started =
         blueprint.start(Individual { name: NAME, id: 0, spec, memory, disk, wires: &[] })?;
     let frozen = settle(blueprint, spec, &mut started, cancel)
-        .and_then(|()| save(&mut started.qmp, &stage.state()));
+        .and_then(|_connected| save(&mut started.qmp, &stage.state()));
     match frozen {
         Ok(()) => {
             started.parts.wait();
@@ -76,13 +80,14 @@ fn blank_disk(rootfs: &std::path::Path, stage: &Stage) -> HostResult<std::path::
     Ok(disk)
 }
 
-/// Warms the guest up and leaves it alone, its agent waiting for the next host.
+/// Warms the guest up and leaves it alone, its agent waiting for the next request of the host that it is connected to, and that every
+/// copy's host goes on as: finding a host and greeting it is a tenth of what a copy would have to do.
 fn settle(
     blueprint: &Blueprint,
     spec: &Spec,
     started: &mut Started,
     cancel: &Cancel,
-) -> io::Result<()> {
+) -> io::Result<Guest> {
     let deadline = Instant::now() + blueprint.boot_limit;
     let mut guest = started.greet(deadline, cancel)?;
     let settling = settling(spec);
@@ -92,10 +97,7 @@ fn settle(
         guest.exec(&settling, deadline)?;
         guest.ask(Command::Settle, deadline)?;
     }
-    started.qmp.forget_events(deadline)?;
-    drop(guest);
-    let unseen = |e: io::Error| io::Error::new(e.kind(), "the agent did not see its host leave");
-    started.qmp.wait_for_port(deadline).map_err(unseen)
+    Ok(guest)
 }
 
 /// Writes the devices' state; the memory is in its file already.
@@ -107,12 +109,14 @@ fn save(qmp: &mut Qmp, path: &std::path::Path) -> io::Result<()> {
     qmp.execute("quit", Value::Null, deadline).map(|_| ())
 }
 
-/// Gives a waiting copy its devices' state. It is paused afterwards, as the template was.
-pub(super) fn thaw(started: &mut Started, template: &Template) -> io::Result<()> {
+/// Gives a waiting copy its devices' state, and returns the link to its agent. It is paused afterwards, as the template was.
+pub(super) fn thaw(started: &mut Started, template: &Template) -> io::Result<UnixStream> {
     let deadline = Instant::now() + QEMU_LIMIT;
+    // Before the state, which says that there is a host: a guest that finds none is told, and starts over.
+    let link = started.connect()?;
     migrate(&mut started.qmp, "migrate-incoming", &template.state()?, deadline)?;
     started.reached("state");
-    Ok(())
+    Ok(link)
 }
 
 /// Moves the devices' state out to `file`, or in from it. `x-ignore-shared` leaves the memory out; a descriptor works under QEMU's

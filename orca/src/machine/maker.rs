@@ -8,6 +8,7 @@ use super::group::{self, Berths};
 use super::vm::{OnConsole, Vm};
 use super::{Machine, Maker, Shape, Tell};
 use crate::cancel::Cancel;
+use crate::guest::Guest;
 use crate::header::Node;
 use crate::qemu::argv::{self, Memory, Spec};
 use crate::qemu::foreign::Boot;
@@ -128,9 +129,10 @@ impl VmMaker {
 
     fn cold(&self, place: Place<'_>, shape: Shape, cancel: &Cancel) -> Result<Vm, Trouble> {
         let overlays = self.blueprint.overlays.as_ref();
-        let started = self.start(&self.spec(shape), place, Memory::Anonymous, overlays)?;
+        let mut started = self.start(&self.spec(shape), place, Memory::Anonymous, overlays)?;
         let wait = self.blueprint.spec.own_init.then_some(freeze::READY);
-        self.greet(started, place, wait, cancel)
+        let guest = started.greet(self.boot_deadline(), cancel);
+        self.make_ready(started, guest, place, wait)
     }
 
     fn copy(
@@ -142,10 +144,12 @@ impl VmMaker {
     ) -> Result<Vm, Trouble> {
         let memory = Memory::Copy(frozen.template.ram());
         let mut started = self.start(&self.spec(shape), place, memory, frozen.overlays.as_ref())?;
-        if let Err(error) = freeze::thaw(&mut started, &frozen.template) {
-            return Err(started.boot_trouble(&error, QEMU_LIMIT));
-        }
-        self.greet(started, place, None, cancel)
+        let link = match freeze::thaw(&mut started, &frozen.template) {
+            Ok(link) => link,
+            Err(error) => return Err(started.boot_trouble(&error, QEMU_LIMIT)),
+        };
+        let guest = started.wake(link, self.boot_deadline(), cancel);
+        self.make_ready(started, guest, place, None)
     }
 
     fn start(
@@ -169,18 +173,22 @@ impl VmMaker {
         self.blueprint.start(Individual { name: &name, id, spec, memory, disk, wires })
     }
 
-    /// Lets a machine go, makes it an individual, and takes it to the point where a test can run: its share mounted and the command
-    /// `wait`, if there is one, run.
-    fn greet(
+    fn boot_deadline(&self) -> Instant {
+        Instant::now() + self.blueprint.boot_limit
+    }
+
+    /// Makes a machine that has been let go an individual, and takes it to the point where a test can run: its share mounted and the
+    /// command `wait`, if there is one, run.
+    fn make_ready(
         &self,
         mut started: Started,
+        guest: io::Result<Guest>,
         place: Place<'_>,
         wait: Option<&str>,
-        cancel: &Cancel,
     ) -> Result<Vm, Trouble> {
         let blueprint = &self.blueprint;
-        let deadline = Instant::now() + blueprint.boot_limit;
-        let ready = started.greet(deadline, cancel).and_then(|mut guest| {
+        let deadline = self.boot_deadline();
+        let ready = guest.and_then(|mut guest| {
             let resume =
                 blueprint.resume((&started.name, started.net), place, Some(blueprint.share));
             guest.ask(resume, deadline)?;
