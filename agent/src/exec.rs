@@ -26,6 +26,9 @@ use crate::wire::{self, Ended, Kind, Request};
 /// Where commands are looked for, unless the agent itself was told otherwise.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// What runs commands, and tests that do not say what runs them.
+pub(crate) const SHELL: &str = "/bin/sh";
+
 /// A shell's exit statuses for what it cannot run, and for what is not there.
 pub(crate) const CANNOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
@@ -104,13 +107,13 @@ fn exec(
     orders: Orders,
     reply: &mut Reply,
 ) -> io::Result<Done> {
-    let mut command = Command::new("/bin/sh");
+    let mut command = Command::new(SHELL);
     command.arg("-c").arg(OsStr::from_bytes(line)).current_dir(agent.folder());
     command.envs(agent.test_variables());
     agent.environment(&mut command, env);
     let framed = reply.is_framed();
     match start(agent, &mut command, framed, framed) {
-        Err(e) => Ok(Done::refused(&format!("cannot run /bin/sh: {e}"))),
+        Err(e) => Ok(Done::refused(&format!("cannot run {SHELL}: {e}"))),
         Ok(running) => {
             reply.line(wire::EXEC_START)?;
             let outcome = pump(running, orders, reply);
@@ -249,7 +252,7 @@ fn interpreter(script: &Path) -> Command {
     if executable && says && start == *b"#!" {
         return Command::new(script);
     }
-    let mut command = Command::new("/bin/sh");
+    let mut command = Command::new(SHELL);
     command.arg(script);
     command
 }

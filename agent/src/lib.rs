@@ -79,10 +79,6 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     if std::process::id() == 1 {
         init::main();
     }
-    let mut args = args.into_iter().peekable();
-    if args.next_if(|first| first == spare::ARGUMENT).is_some() {
-        return spare::wait();
-    }
     match args::parse(args) {
         Ok(Asked::Text(text)) => u8::from(io::stdout().write_all(text.as_bytes()).is_err()),
         Ok(Asked::Serve(options)) => match serve(options) {

@@ -1,37 +1,42 @@
-//! A process that waits for the next test: made before its machine is frozen, it is there in every copy, in a tree of its own, with
-//! its pipes and folders, and only has to become the test.
+//! A shell that waits for the next test: started before its machine is frozen, it is there in every copy, in a tree of its own, with its
+//! pipes and folders, and only has to be told what to run.
 //!
-//! A copy under emulation finds no code translated, and forking, entering a cgroup and making folders is as much code as running a
-//! small test is. The process is this program once more: it reads one order from its standard input and executes that.
+//! A copy under emulation finds no code translated, and forking, executing and linking a shell is twice as much code as a small test
+//! is. So a test that a shell runs is read by this one, as if it had been its operand: `$0` is made the test's path in the shell's
+//! memory, where an operand as long has been kept for it. A shell that has copied its operand (bash does) notices, and executes
+//! another for the test, as this one does whatever runs by itself. What may tell the difference is a look at the shell's own
+//! `/proc/PID/cmdline` and `environ`.
 
-use std::ffi::{CStr, OsStr};
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
+use std::os::unix::fs::FileExt;
 use std::process::Command;
 use std::sync::PoisonError;
 
-use nix::unistd::{chdir, dup2_stdin, execve};
-
 use crate::agent::Agent;
-use crate::exec;
+use crate::exec::{self, SHELL};
 use crate::pump::Running;
 use crate::scratch::Scratch;
-use crate::sys;
 use crate::tree::Tree;
 
-/// Tells this program that it is a spare. No option: nobody types it.
-pub(crate) const ARGUMENT: &str = "spare";
-/// Ends each of an order's strings: the folder, the program and its arguments, an empty one, the environment.
-const NUL: u8 = 0;
-/// What an order takes, as a rule, in bytes.
-const ORDER_ROOM: usize = 4096;
+/// Reads what to do from standard input, which ends there.
+const WAIT: &str = ". /proc/self/fd/0";
+/// The longest path that `$0` has room for, in bytes.
+const PATH_ROOM: usize = 1023;
+/// Which field of `/proc/PID/stat`, counted from the one behind the name, is the address of the arguments.
+const ARG_START: usize = 45;
+/// The variables that a waiting shell can be given later, beside those that begin with `ORCA`. Others may mean something to it.
+const NAMES: [&str; 4] = ["PATH", "HOME", "LANG", "TMPDIR"];
 
 /// See the module.
 pub(crate) struct Spare {
     scratch: Scratch,
     running: Running,
+    /// The shell's memory, and where in it `$0` is.
+    memory: File,
+    name_at: u64,
 }
 
 impl Spare {
@@ -50,14 +55,17 @@ impl Spare {
 
     fn make(agent: &Agent) -> io::Result<Spare> {
         let scratch = Scratch::make()?;
-        let mut command = Command::new("/proc/self/exe");
-        command.arg0("agent").arg(ARGUMENT).env_clear().current_dir("/");
+        let mut command = Command::new(SHELL);
+        command.args(["-c", WAIT, &"x".repeat(PATH_ROOM)]).env_clear().current_dir("/");
         let running = exec::start_claiming(agent, &mut command, true, true)?;
         // A walk finds processes by a variable that only they have; this one's were its test's too.
-        match running.tree {
-            Tree::Cgroup(..) => Ok(Spare { scratch, running }),
-            Tree::Walk { .. } => Err(io::Error::other("no cgroup")),
-        }
+        let (Tree::Cgroup(..), &[pid]) = (&running.tree, &running.tree.pids()[..]) else {
+            return Err(io::Error::other("no cgroup with a shell in it"));
+        };
+        let before: usize = [SHELL, "-c", WAIT].iter().map(|text| text.len() + 1).sum();
+        let memory = File::options().write(true).open(format!("/proc/{pid}/mem"))?;
+        let name_at = arguments_of(pid)? + before as u64;
+        Ok(Spare { scratch, running, memory, name_at })
     }
 
     /// The folders that `command` should be told of.
@@ -68,47 +76,74 @@ impl Spare {
     /// Has it become `command`.
     ///
     /// # Errors
-    /// It is gone.
+    /// It cannot, or is gone.
     pub(crate) fn become_test(mut self, command: &Command) -> io::Result<(Scratch, Running)> {
-        let mut order = Vec::new();
-        let folder = command.get_current_dir().map_or(OsStr::new("/"), AsRef::as_ref);
-        let program = [folder, command.get_program()].into_iter().chain(command.get_args());
-        for text in program {
-            order.extend_from_slice(text.as_bytes());
-            order.push(NUL);
-        }
-        order.push(NUL);
-        for (name, value) in command.get_envs() {
-            order.extend_from_slice(name.as_bytes());
-            order.push(b'=');
-            order.extend_from_slice(value.unwrap_or_default().as_bytes());
-            order.push(NUL);
-        }
+        let order = order(command).ok_or(io::ErrorKind::Unsupported)?;
         let input = self.running.input.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        if let Some(script) = script_of(command) {
+            let mut name = script.as_bytes().to_vec();
+            name.resize(PATH_ROOM, 0);
+            self.memory.write_all_at(&name, self.name_at)?;
+        }
         File::from(input).write_all(&order)?;
         Ok((self.scratch, self.running))
     }
 }
 
-/// Waits for the order and executes it; returns an exit status, a shell's, only where that fails.
-pub(crate) fn wait() -> u8 {
-    // All that can be done before the order is known is done before the machine is frozen.
-    sys::default_sigpipe();
-    let Ok(null) = File::open("/dev/null") else { return exec::CANNOT_RUN };
-    let mut order = vec![1; ORDER_ROOM]; // written to, so that its memory is there
-    order.clear();
-    if io::stdin().read_to_end(&mut order).is_err() || order.is_empty() {
-        return exec::CANNOT_RUN; // the agent is gone, or did without
+/// Where the arguments of process `pid` are in its memory.
+fn arguments_of(pid: i32) -> io::Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let address = stat.rsplit(") ").next().and_then(|all| all.split(' ').nth(ARG_START));
+    address.and_then(|text| text.parse().ok()).ok_or_else(|| io::Error::other("no arguments"))
+}
+
+/// The script that `command` gives to a shell, if it is no more than that.
+fn script_of(command: &Command) -> Option<&OsStr> {
+    let mut args = command.get_args();
+    let script = args.next().filter(|_| command.get_program() == SHELL && args.len() == 0);
+    script.filter(|path| path.len() <= PATH_ROOM)
+}
+
+/// What the shell is to read to become `command`; `None` where it cannot.
+fn order(command: &Command) -> Option<Vec<u8>> {
+    let mut order = b"cd ".to_vec();
+    quote(&mut order, command.get_current_dir().map_or(OsStr::new("/"), AsRef::as_ref));
+    order.extend_from_slice(b" && unset OLDPWD && exec </dev/null || exit 126\nexport");
+    for (name, value) in command.get_envs() {
+        let name = name.to_str().filter(|name| is_ours(name))?;
+        order.extend_from_slice(format!(" {name}=").as_bytes());
+        quote(&mut order, value.unwrap_or_default());
     }
-    let strings = order.split_inclusive(|&b| b == NUL).map(CStr::from_bytes_with_nul);
-    let mut strings = strings.filter_map(Result::ok);
-    let folder = strings.next().unwrap_or_default();
-    let args: Vec<&CStr> = strings.by_ref().take_while(|text| !text.is_empty()).collect();
-    let env: Vec<&CStr> = strings.collect();
-    let program = args.first().copied().unwrap_or_default();
-    let Err(why) =
-        dup2_stdin(null).and_then(|()| chdir(folder)).and_then(|()| execve(program, &args, &env));
-    let named = env.iter().find_map(|text| text.to_bytes().strip_prefix(b"ORCA_TEST="));
-    let shown = String::from_utf8_lossy(named.unwrap_or(program.to_bytes()));
-    exec::say_why(&mut io::stderr(), &shown, &why.into())
+    order.push(b'\n');
+    if let Some(script) = script_of(command) {
+        order.extend_from_slice(b"[ \"$0\" = ");
+        quote(&mut order, script);
+        order.extend_from_slice(b" ] || ");
+    }
+    order.extend_from_slice(b"exec");
+    for word in [command.get_program()].into_iter().chain(command.get_args()) {
+        order.push(b' ');
+        quote(&mut order, word);
+    }
+    // The last command, so that its status is the shell's.
+    order.extend_from_slice(b"\n. \"$0\"\n");
+    Some(order)
+}
+
+fn is_ours(name: &str) -> bool {
+    let rest = name.strip_prefix("ORCA");
+    let plain = |text: &str| text.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric());
+    NAMES.contains(&name) || rest.is_some_and(plain)
+}
+
+/// Adds `text` as one word of a shell's.
+fn quote(order: &mut Vec<u8>, text: &OsStr) {
+    order.push(b'\'');
+    for &byte in text.as_bytes() {
+        match byte {
+            b'\'' => order.extend_from_slice(b"'\\''"),
+            _ => order.push(byte),
+        }
+    }
+    order.push(b'\'');
 }
