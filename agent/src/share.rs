@@ -115,8 +115,15 @@ fn mount_at(
     flags: MsFlags,
     options: &str,
 ) -> Result<(), String> {
-    make_folder(target)?;
-    mount(Some(source), target, Some(kind), flags, Some(options)).map_err(|e| match e {
+    let attempt = || mount(Some(source), target, Some(kind), flags, Some(options));
+    let mounted = match attempt() {
+        Err(Errno::ENOENT) => {
+            make_folder(target)?;
+            attempt()
+        }
+        first => first,
+    };
+    mounted.map_err(|e| match e {
         Errno::ENODEV => format!("the kernel knows no `{kind}` (is its module in the image?)"),
         Errno::ENOENT if kind == "9p" => format!("the host offers nothing as `{source}`"),
         _ => format!("cannot mount {kind} at {target}: {}", e.desc()),

@@ -34,9 +34,14 @@ const NAMES: [&str; 4] = ["PATH", "HOME", "LANG", "TMPDIR"];
 pub(crate) struct Spare {
     scratch: Scratch,
     running: Running,
-    /// The shell's memory, and where in it `$0` is.
+    operand: Operand,
+}
+
+/// What a waiting shell takes for its `$0`.
+struct Operand {
+    /// The shell's memory.
     memory: File,
-    name_at: u64,
+    at: u64,
 }
 
 impl Spare {
@@ -55,17 +60,15 @@ impl Spare {
 
     fn make(agent: &Agent) -> io::Result<Spare> {
         let scratch = Scratch::make()?;
-        let mut command = Command::new(SHELL);
-        command.args(["-c", WAIT, &"x".repeat(PATH_ROOM)]).env_clear().current_dir("/");
+        let mut command = waiting_shell();
+        command.env_clear().current_dir("/");
         let running = exec::start_claiming(agent, &mut command, true, true)?;
         // A walk finds processes by a variable that only they have; this one's were its test's too.
-        let (Tree::Cgroup(..), &[pid]) = (&running.tree, &running.tree.pids()[..]) else {
+        let (Tree::Cgroup { .. }, &[pid]) = (&running.tree, &running.tree.pids()[..]) else {
             return Err(io::Error::other("no cgroup with a shell in it"));
         };
-        let before: usize = [SHELL, "-c", WAIT].iter().map(|text| text.len() + 1).sum();
-        let memory = File::options().write(true).open(format!("/proc/{pid}/mem"))?;
-        let name_at = arguments_of(pid)? + before as u64;
-        Ok(Spare { scratch, running, memory, name_at })
+        let operand = Operand::of(pid)?;
+        Ok(Spare { scratch, running, operand })
     }
 
     /// The folders that `command` should be told of.
@@ -81,20 +84,38 @@ impl Spare {
         let order = order(command).ok_or(io::ErrorKind::Unsupported)?;
         let input = self.running.input.take().ok_or(io::ErrorKind::BrokenPipe)?;
         if let Some(script) = script_of(command) {
-            let mut name = script.as_bytes().to_vec();
-            name.resize(PATH_ROOM, 0);
-            self.memory.write_all_at(&name, self.name_at)?;
+            self.operand.set(script)?;
         }
         File::from(input).write_all(&order)?;
         Ok((self.scratch, self.running))
     }
 }
 
-/// Where the arguments of process `pid` are in its memory.
-fn arguments_of(pid: i32) -> io::Result<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let address = stat.rsplit(") ").next().and_then(|all| all.split(' ').nth(ARG_START));
-    address.and_then(|text| text.parse().ok()).ok_or_else(|| io::Error::other("no arguments"))
+fn waiting_shell() -> Command {
+    let mut command = Command::new(SHELL);
+    command.args(["-c", WAIT, &"x".repeat(PATH_ROOM)]);
+    command
+}
+
+impl Operand {
+    /// That of the waiting shell with this id.
+    fn of(pid: i32) -> io::Result<Operand> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        let field = stat.rsplit(") ").next().and_then(|fields| fields.split(' ').nth(ARG_START));
+        let start: Option<u64> = field.and_then(|text| text.parse().ok());
+        let before: usize = [SHELL, "-c", WAIT].iter().map(|text| text.len() + 1).sum();
+        Ok(Operand {
+            memory: File::options().write(true).open(format!("/proc/{pid}/mem"))?,
+            at: start.ok_or_else(|| io::Error::other("no arguments"))? + before as u64,
+        })
+    }
+
+    /// Makes it `path`, which is no longer than [`PATH_ROOM`].
+    fn set(&self, path: &OsStr) -> io::Result<()> {
+        let mut name = path.as_bytes().to_vec();
+        name.resize(PATH_ROOM, 0);
+        self.memory.write_all_at(&name, self.at)
+    }
 }
 
 /// The script that `command` gives to a shell, if it is no more than that.
@@ -146,4 +167,76 @@ fn quote(order: &mut Vec<u8>, text: &OsStr) {
         }
     }
     order.push(b'\'');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Output, Stdio};
+
+    /// What comes of a waiting shell that is told to become `command`; `told` is whether its `$0` is set, as some shells' cannot be.
+    fn become_in_a_shell(command: &Command, told: bool) -> Output {
+        let mut shell = waiting_shell();
+        shell.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = shell.spawn().unwrap();
+        if let Some(script) = script_of(command).filter(|_| told) {
+            Operand::of(child.id() as i32).unwrap().set(script).unwrap();
+        }
+        child.stdin.take().unwrap().write_all(&order(command).unwrap()).unwrap();
+        child.wait_with_output().unwrap()
+    }
+
+    /// A script with this text, and the folder that it is in.
+    fn script(name: &str, text: &str) -> (std::path::PathBuf, std::path::PathBuf) {
+        let folder =
+            std::env::temp_dir().join(format!("agent-spare-{}-{name}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("it's a_test.sh");
+        fs::write(&path, text).unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn a_script_sees_what_an_operand_of_the_shell_sees() {
+        let text =
+            "echo \"$0|$#|$PWD|${OLDPWD-unset}|$ORCA_TEST|$(cat)|$-\"; env | grep -c ORCA_; false";
+        let (folder, path) = script("operand", text);
+        let mut command = Command::new(SHELL);
+        command.arg(&path).env_clear().current_dir(&folder).stdin(Stdio::null());
+        command.env("ORCA_TEST", "a 'b'\n$c\\").env("PATH", exec::PATH);
+        let expected = command.output().unwrap();
+        assert!(expected.status.code() == Some(1) && !expected.stdout.is_empty());
+        for told in [true, false] {
+            assert_eq!(become_in_a_shell(&command, told), expected, "{told}");
+        }
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn exits_returns_and_errors_are_the_scripts() {
+        for (text, exit) in
+            [("exit 7", 7), ("return 6", 6), ("trap 'exit 5' EXIT", 5), ("kill -TERM $$", 15)]
+        {
+            let (folder, path) = script(&exit.to_string(), text);
+            let mut command = Command::new(SHELL);
+            command.arg(&path).env_clear();
+            let status = become_in_a_shell(&command, true).status;
+            let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+            assert_eq!(status.code().or(signal), Some(exit), "{text}");
+            fs::remove_dir_all(folder).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_runs_by_itself_is_executed_and_foreign_variables_are_not_touched() {
+        let mut command = Command::new("/usr/bin/env");
+        command.env_clear().env("ORCA", "1").current_dir("/");
+        let said = become_in_a_shell(&command, true).stdout;
+        let said = String::from_utf8(said).unwrap();
+        assert!(said.lines().any(|line| line == "ORCA=1"), "{said}");
+        for name in ["IFS", "PS4", "ORCA-X", "a.b", "OPTIND"] {
+            command.env_clear().env(name, "1");
+            assert!(order(&command).is_none(), "{name}");
+        }
+    }
 }

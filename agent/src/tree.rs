@@ -9,6 +9,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -27,13 +28,15 @@ const PROCESSES_MIN: u64 = 256;
 const NOT_STARTED: i32 = -1;
 /// `PF_KTHREAD` among the flags of a process.
 const KERNEL_THREAD: u32 = 0x0020_0000;
+/// Room for `cgroup.events`, which is two short lines, in bytes.
+const EVENTS_ROOM: usize = 128;
 /// How often the walk looks again while it waits for the killed to be gone.
 const WALK_TICK: Duration = Duration::from_millis(2);
 
 /// The processes of one command.
 pub(crate) enum Tree {
-    /// In this folder of cgroup2, and where strays are looked for, if they are.
-    Cgroup(PathBuf, Option<Outside>),
+    /// In `folder` of cgroup2; `events` says whether any is left. And where strays are looked for, if they are.
+    Cgroup { folder: PathBuf, events: File, outside: Option<Outside> },
     /// Marked with this value of `ORCA_SCOPE`, or in the session that the first process leads. In
     /// the middle of an exec, a process shows no environment.
     Walk { mark: String, session: i32 },
@@ -89,22 +92,24 @@ impl Tree {
     pub(crate) fn new(root: Option<&Path>) -> Tree {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let name = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        match root.map(|root| root.join(&name)) {
-            Some(folder) if fs::create_dir(&folder).is_ok() => Tree::Cgroup(folder, None),
-            _ => Tree::Walk { mark: name, session: NOT_STARTED },
-        }
+        let made = root.map(|root| root.join(&name)).and_then(|folder| {
+            fs::create_dir(&folder).ok()?;
+            let events = File::open(folder.join("cgroup.events")).ok()?;
+            Some(Tree::Cgroup { folder, events, outside: None })
+        });
+        made.unwrap_or(Tree::Walk { mark: name, session: NOT_STARTED })
     }
 
     /// Has new processes outside the agent's cgroups belong to this tree.
     pub(crate) fn claim(&mut self, strays: Option<Outside>) {
-        if let Tree::Cgroup(_, outside) = self {
+        if let Tree::Cgroup { outside, .. } = self {
             *outside = strays;
         }
     }
 
     /// What the first process must enter before it starts.
     pub(crate) fn procs(&self) -> Option<OwnedFd> {
-        let Tree::Cgroup(folder, _) = self else { return None };
+        let Tree::Cgroup { folder, .. } = self else { return None };
         let procs = File::options().write(true).open(folder.join("cgroup.procs"));
         procs.ok().map(OwnedFd::from)
     }
@@ -112,7 +117,7 @@ impl Tree {
     /// What the first process must find in its environment.
     pub(crate) fn mark(&self) -> Option<(&'static str, &str)> {
         match self {
-            Tree::Cgroup(..) => None,
+            Tree::Cgroup { .. } => None,
             Tree::Walk { mark, .. } => Some((MARK, mark)),
         }
     }
@@ -127,7 +132,7 @@ impl Tree {
     /// The ids of all processes that are alive.
     pub(crate) fn pids(&self) -> Vec<i32> {
         match self {
-            Tree::Cgroup(folder, outside) => {
+            Tree::Cgroup { folder, outside, .. } => {
                 let mut pids = Vec::new();
                 for_each_cgroup(folder, &mut |cgroup| pids.extend(members(cgroup)));
                 pids.extend(outside.iter().flat_map(Outside::strays));
@@ -147,7 +152,7 @@ impl Tree {
 
     /// Sends KILL to every process, those being forked included.
     pub(crate) fn kill(&self) {
-        if let Tree::Cgroup(folder, outside) = self {
+        if let Tree::Cgroup { folder, outside, .. } = self {
             if write(&folder.join("cgroup.kill"), "1") {
                 for pid in outside.iter().flat_map(Outside::strays) {
                     _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
@@ -178,30 +183,28 @@ impl Tree {
     /// Whether any process is alive.
     pub(crate) fn is_populated(&self) -> bool {
         match self {
-            Tree::Cgroup(folder, outside) => {
-                is_populated(folder) || outside.iter().any(|outside| !outside.strays().is_empty())
+            Tree::Cgroup { events, outside, .. } => {
+                is_populated(events) || outside.iter().any(|outside| !outside.strays().is_empty())
             }
             Tree::Walk { .. } => !self.pids().is_empty(),
         }
     }
 
     fn wait_for_change(&self, at_most: Duration) {
-        let folder = match self {
-            Tree::Cgroup(folder, _) if is_populated(folder) => folder,
+        let events = match self {
+            Tree::Cgroup { events, .. } if is_populated(events) => events,
             // Of strays nobody tells.
             _ => return std::thread::sleep(WALK_TICK.min(at_most)),
         };
-        let Ok(events) = File::open(folder.join("cgroup.events")) else { return };
-        if is_populated(folder) {
-            let mut fds = [PollFd::new(events.as_fd(), PollFlags::POLLPRI)];
-            _ = poll(&mut fds, PollTimeout::try_from(at_most).unwrap_or(PollTimeout::MAX));
-        }
+        // What has changed since it was read is told at once.
+        let mut fds = [PollFd::new(events.as_fd(), PollFlags::POLLPRI)];
+        _ = poll(&mut fds, PollTimeout::try_from(at_most).unwrap_or(PollTimeout::MAX));
     }
 }
 
 impl Drop for Tree {
     fn drop(&mut self) {
-        if let Tree::Cgroup(folder, _) = self {
+        if let Tree::Cgroup { folder, .. } = self {
             for_each_cgroup(folder, &mut |cgroup| _ = fs::remove_dir(cgroup));
         }
     }
@@ -245,10 +248,12 @@ fn members(cgroup: &Path) -> Vec<i32> {
     procs.lines().filter_map(|line| line.parse().ok()).filter(|&pid| pid > 0).collect()
 }
 
-/// Whether any process lives in `cgroup` or below it.
-fn is_populated(cgroup: &Path) -> bool {
-    fs::read_to_string(cgroup.join("cgroup.events"))
-        .is_ok_and(|events| !events.contains("populated 0"))
+/// Whether any process lives in the cgroup of these `cgroup.events`, or below it.
+fn is_populated(events: &File) -> bool {
+    let mut text = [0; EVENTS_ROOM];
+    // Gone is empty.
+    let count = events.read_at(&mut text, 0).unwrap_or(0);
+    text[..count].starts_with(b"populated 1")
 }
 
 /// Visits `folder` and every cgroup below it, the deepest first.
@@ -379,10 +384,10 @@ mod tests {
         let root = cgroup_root();
         let tree = Tree::new(root.as_deref());
         let folder = match &tree {
-            Tree::Cgroup(folder, _) => folder.clone(),
+            Tree::Cgroup { folder, .. } => folder.clone(),
             Tree::Walk { .. } => PathBuf::from("/no/such/cgroup"),
         };
-        assert_eq!(matches!(tree, Tree::Cgroup(..)), root.is_some());
+        assert_eq!(matches!(tree, Tree::Cgroup { .. }), root.is_some());
         drop(check(tree));
         assert!(!folder.exists());
     }

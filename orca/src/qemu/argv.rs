@@ -159,6 +159,8 @@ fn boot(args: &mut Args, spec: &Spec, slot: &Slot) {
 
 /// The kernel's command line. A kernel in trouble ends the machine at once: `panic=-1` reboots, `-no-reboot` makes that an exit.
 /// One that hangs can be asked why: sysrq obeys whatever the image says, and an NMI, which only orca sends, is a panic with a trace.
+/// Grace periods are expedited: whatever enters a cgroup, or takes down rules, devices or a namespace waits for one. Measured: 59 small
+/// tests a second in reused machines without, 74 with; suites of firewalls and networks take 8 % less.
 pub fn kernel_command_line(spec: &Spec) -> String {
     let root = match (&spec.rootfs, spec.host_root) {
         (Some(_), _) => "root=/dev/vda rw",
@@ -168,7 +170,7 @@ pub fn kernel_command_line(spec: &Spec) -> String {
     let init = if spec.own_init { "" } else { " agent_mode=true" };
     let mut line = format!(
         "console={} {root}{init} orca.share=later panic=-1 oops=panic quiet sysctl.kernel.hung_task_panic=1 \
-         sysctl.kernel.sysrq=1",
+         sysctl.kernel.sysrq=1 rcupdate.rcu_expedited=1",
         spec.arch.row().console
     );
     if spec.modules.is_some() {
