@@ -247,9 +247,12 @@ fn find_test(project: &Path, path: &[u8]) -> Result<PathBuf, &'static str> {
 /// `/bin/sh` and the script, or the script alone if it is executable and says what runs it.
 fn interpreter(script: &Path) -> Command {
     let executable = fs::metadata(script).is_ok_and(|meta| meta.permissions().mode() & 0o111 != 0);
-    let mut start = [0; 2];
-    let says = File::open(script).and_then(|mut file| file.read_exact(&mut start)).is_ok();
-    if executable && says && start == *b"#!" {
+    let says_what_runs_it = || {
+        let mut start = [0; 2];
+        let read = File::open(script).and_then(|mut file| file.read_exact(&mut start));
+        read.is_ok() && start == *b"#!"
+    };
+    if executable && says_what_runs_it() {
         return Command::new(script);
     }
     let mut command = Command::new(SHELL);

@@ -64,18 +64,13 @@ impl Guest {
         Ok(guest)
     }
 
-    /// Goes on where a frozen agent's host left off: it speaks frames, runs nothing, and takes this host for that one.
+    /// Goes on where a frozen agent's host left off: it speaks frames, runs nothing, and takes this host for that one. What is sent
+    /// before it wakes is the first thing that it finds.
     ///
     /// # Errors
-    /// As [`Guest::connect`].
-    pub fn go_on(
-        stream: UnixStream,
-        deadline: Instant,
-        stop: &Receiver<Infallible>,
-    ) -> io::Result<Guest> {
-        let mut guest = Guest::new(stream, stop, read_frames)?;
-        guest.ask(Command::Ping, deadline)?;
-        Ok(guest)
+    /// The stream's, or no more threads.
+    pub fn go_on(stream: UnixStream, stop: &Receiver<Infallible>) -> io::Result<Guest> {
+        Guest::new(stream, stop, read_frames)
     }
 
     fn new(
@@ -114,6 +109,14 @@ impl Guest {
     /// `Other` with the agent's reason when it answers `ERR`; else as [`Guest::connect`].
     pub fn ask(&mut self, command: Command, deadline: Instant) -> io::Result<String> {
         let id = self.send(&Request::new(command))?;
+        self.answer(id, deadline)
+    }
+
+    /// The one reply line to the request with this id, as [`Guest::ask`].
+    ///
+    /// # Errors
+    /// As [`Guest::ask`].
+    pub fn answer(&mut self, id: u32, deadline: Instant) -> io::Result<String> {
         loop {
             let frame = self.receive(deadline)?;
             if frame.id == id && frame.kind == Kind::Reply {
@@ -283,11 +286,12 @@ mod tests {
             assert_eq!(Request::decode(&frame.payload).unwrap().command, Command::Ping);
             wire::write_frame(&mut out, Kind::Reply, frame.id, b"PONG").unwrap();
         });
-        assert!(Guest::go_on(ours, soon(), &never()).is_ok());
+        let ping = |stream| Guest::go_on(stream, &never())?.ask(Command::Ping, soon());
+        assert_eq!(ping(ours).unwrap(), "PONG");
         agent.join().unwrap();
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         theirs.write_all(b"HELLO AGENT_v1\n").unwrap();
-        assert!(Guest::go_on(ours, soon(), &never()).is_err());
+        assert!(ping(ours).is_err());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::qemu::foreign::Boot;
 use crate::qemu::overlay::Overlays;
 use crate::qemu::template::{self, Store, Template};
 use crate::trouble::{Kind, Trouble};
+use agent::wire::Command;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::io;
@@ -130,9 +131,17 @@ impl VmMaker {
     fn cold(&self, place: Place<'_>, shape: Shape, cancel: &Cancel) -> Result<Vm, Trouble> {
         let overlays = self.blueprint.overlays.as_ref();
         let mut started = self.start(&self.spec(shape), place, Memory::Anonymous, overlays)?;
-        let wait = self.blueprint.spec.own_init.then_some(freeze::READY);
-        let guest = started.greet(self.boot_deadline(), cancel);
-        self.make_ready(started, guest, place, wait)
+        let deadline = self.boot_deadline();
+        let guest = started.greet(deadline, cancel).and_then(|mut guest| {
+            guest.ask(self.resume(&started, place), deadline)?; // with the time of now, not of before the boot
+            started.reached("share");
+            if self.blueprint.spec.own_init {
+                guest.exec(freeze::READY, deadline)?;
+                started.reached("services");
+            }
+            Ok(guest)
+        });
+        self.finish(started, guest)
     }
 
     fn copy(
@@ -148,8 +157,9 @@ impl VmMaker {
             Ok(link) => link,
             Err(error) => return Err(started.boot_trouble(&error, QEMU_LIMIT)),
         };
-        let guest = started.wake(link, self.boot_deadline(), cancel);
-        self.make_ready(started, guest, place, None)
+        let resume = self.resume(&started, place);
+        let guest = started.wake(link, resume, self.boot_deadline(), cancel);
+        self.finish(started, guest)
     }
 
     fn start(
@@ -177,31 +187,17 @@ impl VmMaker {
         Instant::now() + self.blueprint.boot_limit
     }
 
-    /// Makes a machine that has been let go an individual, and takes it to the point where a test can run: its share mounted and the
-    /// command `wait`, if there is one, run.
-    fn make_ready(
-        &self,
-        mut started: Started,
-        guest: io::Result<Guest>,
-        place: Place<'_>,
-        wait: Option<&str>,
-    ) -> Result<Vm, Trouble> {
-        let blueprint = &self.blueprint;
-        let deadline = self.boot_deadline();
-        let ready = guest.and_then(|mut guest| {
-            let resume =
-                blueprint.resume((&started.name, started.net), place, Some(blueprint.share));
-            guest.ask(resume, deadline)?;
-            started.reached("share");
-            if let Some(wait) = wait {
-                guest.exec(wait, deadline)?;
-                started.reached("services");
-            }
-            Ok(guest)
-        });
-        match ready {
-            Ok(guest) => Ok(Vm::new(started, guest, blueprint.bounds)),
-            Err(error) => Err(started.boot_trouble(&error, blueprint.boot_limit)),
+    /// What makes a machine an individual, with its share mounted.
+    fn resume(&self, started: &Started, place: Place<'_>) -> Command {
+        let who = (started.name.as_str(), started.net);
+        self.blueprint.resume(who, place, Some(self.blueprint.share))
+    }
+
+    /// A machine that can run a test, or why it cannot.
+    fn finish(&self, mut started: Started, guest: io::Result<Guest>) -> Result<Vm, Trouble> {
+        match guest {
+            Ok(guest) => Ok(Vm::new(started, guest, self.blueprint.bounds)),
+            Err(error) => Err(started.boot_trouble(&error, self.blueprint.boot_limit)),
         }
     }
 
