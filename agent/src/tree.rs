@@ -7,9 +7,9 @@
 //! command, which a daemon can shed if it means to; it is for agents without root, outside a guest.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -47,6 +47,8 @@ pub(crate) struct Outside {
     /// What is passed over below `mount`: the agent's own.
     own: PathBuf,
     mount: PathBuf,
+    /// The `cgroup.procs` of `mount`.
+    procs: File,
     /// The processes that were there at first, sorted.
     before: Vec<i32>,
 }
@@ -214,14 +216,19 @@ impl Outside {
     /// As it is now; `own` is where the agent makes cgroups.
     pub(crate) fn now(own: &Path) -> Option<Outside> {
         let mount = own.parent()?.to_owned();
-        let mut outside = Outside { own: own.to_owned(), mount, before: Vec::new() };
+        let procs = File::open(mount.join("cgroup.procs")).ok()?;
+        let mut outside = Outside { own: own.to_owned(), mount, procs, before: Vec::new() };
         outside.before = outside.members();
         outside.before.sort_unstable();
         Some(outside)
     }
 
     fn members(&self) -> Vec<i32> {
-        let mut pids = members(&self.mount);
+        let mut pids = pids_in(&self.procs);
+        // It is linked to twice, and once by each cgroup in it: as a rule there is the agent's alone.
+        if fs::metadata(&self.mount).is_ok_and(|meta| meta.nlink() == 3) {
+            return pids;
+        }
         for entry in fs::read_dir(&self.mount).into_iter().flatten().flatten() {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) && entry.path() != self.own {
                 for_each_cgroup(&entry.path(), &mut |cgroup| pids.extend(members(cgroup)));
@@ -244,8 +251,15 @@ impl Outside {
 
 /// The processes in `cgroup` itself.
 fn members(cgroup: &Path) -> Vec<i32> {
-    let procs = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
-    procs.lines().filter_map(|line| line.parse().ok()).filter(|&pid| pid > 0).collect()
+    File::open(cgroup.join("cgroup.procs")).map_or_else(|_| Vec::new(), |procs| pids_in(&procs))
+}
+
+/// The processes in the cgroup of this `cgroup.procs`.
+fn pids_in(mut procs: &File) -> Vec<i32> {
+    let mut text = String::new();
+    // Gone is empty.
+    _ = procs.seek(SeekFrom::Start(0)).and_then(|_| procs.read_to_string(&mut text));
+    text.lines().filter_map(|line| line.parse().ok()).filter(|&pid| pid > 0).collect()
 }
 
 /// Whether any process lives in the cgroup of these `cgroup.events`, or below it.
