@@ -43,8 +43,8 @@ ratio 'cold boot, of the one through the BIOS' "$cold" "$bios"
 one_time 'template: boot, settle, freeze' "$root/build/orca" template build -C "$work/one"
 repeat 'copy: QEMU process' qemu
 repeat 'copy: state loaded' state
-repeat 'copy: HELLO and an answer' hello
-ratio 'copy to HELLO and an answer, of a cold boot' "$median" "$cold"
+repeat 'copy: an answer to PING' hello
+ratio 'copy to an answer, of a cold boot' "$median" "$cold"
 repeat 'copy: share mounted' share
 first_byte "copy: first byte of a test's output"
 ratio "copy to the first byte of a test's output, of a cold boot" "$median" "$cold"
