@@ -3,7 +3,7 @@
 //! A virtio port without a host reads as ended and polls as hung up, both at once and for ever:
 //! waiting on it would spin. Only a write to it waits, so the first thing that a host is to read is
 //! what waits for it. After a host has left, the port is closed and opened again, which drops what
-//! that host left unread, and which the other side can see (QEMU's event `VSERPORT_CHANGE`).
+//! that host left unread.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

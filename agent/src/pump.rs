@@ -54,6 +54,14 @@ pub(crate) struct Running {
     pub(crate) keep: bool,
 }
 
+impl Running {
+    /// Ends it, of which nobody wants to know any more.
+    pub(crate) fn end(self) {
+        // One that hangs in the kernel is given up, as everywhere.
+        _ = self.tree.end(Instant::now() + KILL_WAIT);
+    }
+}
+
 /// How it ended, and who had to be killed after it.
 pub(crate) struct Outcome {
     pub(crate) ended: Ended,

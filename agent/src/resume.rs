@@ -7,7 +7,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_settime};
@@ -19,9 +18,6 @@ use crate::init::root;
 use crate::spare::Spare;
 use crate::sys;
 use crate::wire::{Resume, SHARE_DIR, Share};
-
-/// What is left of earlier work in the kernel (callbacks, timers of its disk) is over by then.
-const QUIET: Duration = Duration::from_millis(300);
 
 /// Does everything that `resume` asks for; what fails does not keep the rest from being done.
 ///
@@ -81,18 +77,20 @@ pub(crate) fn settle(agent: &Agent) -> Result<(), String> {
     agent.share.lock().unwrap_or_else(PoisonError::into_inner).prepare()?;
     Spare::put_by(agent);
     agent.crew.run(|| ()).map_err(|e| e.to_string())?;
-    // What is not dirty is not written back in every copy, and what is pending now is pending in all of them.
+    // What is not dirty is not written back in every copy.
     nix::unistd::sync();
     restart_watchdog();
-    std::thread::sleep(QUIET);
     Ok(())
 }
 
 /// Has the kernel look for stuck CPUs a full period from now on, and not somewhere in the first seconds of every copy.
 fn restart_watchdog() {
-    // A kernel that does not watch has nothing to restart.
-    for state in ["0", "1"] {
-        _ = fs::write("/proc/sys/kernel/soft_watchdog", state);
+    const SWITCH: &str = "/proc/sys/kernel/soft_watchdog";
+    if fs::read_to_string(SWITCH).is_ok_and(|state| state.trim() == "1") {
+        for state in ["0", "1"] {
+            // At worst copies look sooner.
+            _ = fs::write(SWITCH, state);
+        }
     }
 }
 

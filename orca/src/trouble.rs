@@ -5,7 +5,7 @@ use std::fmt;
 /// What went wrong with a machine. Never the test's fault: the attempt is errored, not failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// It never said `HELLO`.
+    /// Its agent never answered.
     Boot,
     /// It was there and is gone.
     Lost,

@@ -283,7 +283,7 @@ impl Started {
             (_, Some(death), _) => death.to_owned(),
             (io::ErrorKind::UnexpectedEof, None, Some(said)) => format!("QEMU ended: {said}"),
             (io::ErrorKind::UnexpectedEof, None, None) => {
-                "the machine ended before its agent said HELLO".to_owned()
+                "the machine ended before its agent answered".to_owned()
             }
             (io::ErrorKind::TimedOut, ..) => format!("{} ({} s)", plain(error), limit.as_secs()),
             _ => plain(error),

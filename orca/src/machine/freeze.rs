@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What is run before the freeze, so that copies need not: it brings the shell and the usual tools into the page cache and loads the
 /// modules that tests of networks ask for. What an image lacks is passed over. Writeback is not throttled: the disk is the host's memory, and
@@ -43,6 +43,9 @@ pub(super) fn settling(spec: &Spec) -> String {
     }
 }
 
+/// How long a guest that has nothing to do is left alone before it is frozen: what is pending then (callbacks, timers of its disk, the
+/// rest of its last answer) is pending in every copy.
+const QUIET: Duration = Duration::from_millis(300);
 /// The name that a template's machine has until its copies get theirs: as short as any.
 const NAME_AHEAD: &str = "vm0";
 /// The name of a template's machine in logs.
@@ -97,6 +100,7 @@ fn settle(
         guest.exec(&settling, deadline)?;
         guest.ask(Command::Settle, deadline)?;
     }
+    std::thread::sleep(QUIET);
     Ok(guest)
 }
 

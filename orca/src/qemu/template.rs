@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// Changes whenever older templates must not be used any more.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 /// Disk space that all templates together may take, in bytes; the least recently used ones go first.
 pub const SPACE_MAX: u64 = 4 << 30;
 const META: &str = "meta.json";
