@@ -108,7 +108,8 @@ impl Port {
     }
 }
 
-fn greeting() -> String {
+/// What a host reads first, and again where both ends start over.
+pub(crate) fn greeting() -> String {
     format!("{HELLO}\n")
 }
 

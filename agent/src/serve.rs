@@ -12,9 +12,10 @@ use crate::agent::Agent;
 use crate::control::{self, Control};
 use crate::exec;
 use crate::link::{Input, Line, Out, Wake};
+use crate::port::greeting;
 use crate::reply::Reply;
 use crate::resume::{resume, settle};
-use crate::wire::{self, BYE, Command, Frame, HELLO, Kind, OK, PONG, Request};
+use crate::wire::{self, BYE, Command, Frame, Kind, OK, PONG, Request};
 
 /// The most requests that run at once.
 const RUNNING_MAX: usize = 64;
@@ -51,7 +52,7 @@ fn serve(agent: &Arc<Agent>, input: Input, out: Arc<Out>) -> Over {
             // What is no frame is no command either. Both ends start over.
             Stop::Garbage => session.input.forget(),
         }
-        if out.send(format!("{HELLO}\n").as_bytes()).is_err() {
+        if out.send(greeting().as_bytes()).is_err() {
             return Over::Gone;
         }
     }

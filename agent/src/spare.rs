@@ -147,7 +147,7 @@ fn script_of(command: &Command) -> Option<&OsStr> {
 fn order(command: &Command) -> Option<Vec<u8>> {
     let mut order = b"cd -P ".to_vec();
     quote(&mut order, command.get_current_dir().map_or(OsStr::new("/"), AsRef::as_ref));
-    order.extend_from_slice(b" && unset OLDPWD && exec </dev/null || exit 126\nexport ORCA=1");
+    order.extend_from_slice(b" && unset OLDPWD && exec </dev/null || exit 126\nexport");
     for (name, value) in command.get_envs() {
         let name = name.to_str().filter(|name| is_ours(name))?;
         order.extend_from_slice(format!(" {name}=").as_bytes());
@@ -240,7 +240,7 @@ mod tests {
         {
             let (folder, path) = script(&exit.to_string(), text);
             let mut command = Command::new(SHELL);
-            command.arg(&path).env_clear();
+            command.arg(&path).env_clear().env("ORCA", "1");
             let status = become_in_a_shell(&command, true).status;
             let signal = std::os::unix::process::ExitStatusExt::signal(&status);
             assert_eq!(status.code().or(signal), Some(exit), "{text}");
