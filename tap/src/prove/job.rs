@@ -10,6 +10,7 @@ use crate::junit::{Case, Recorder};
 use crate::{Collector, ExitStatus, Options, Progress, Suite};
 use crossbeam::channel::Sender;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, PipeReader, Read};
 use std::os::fd::AsFd;
@@ -26,6 +27,8 @@ const DRAIN: Duration = Duration::from_secs(2);
 const COUNT_INTERVAL: Duration = Duration::from_millis(100);
 /// Exit status of a test that could not be started, as in shells.
 const CANNOT_RUN: i32 = 127;
+/// The end of a test that was to start when the run had been stopped already.
+const KILLED: ExitStatus = ExitStatus::signal(Signal::SIGKILL as i32);
 
 /// Everything known about a test that has ended.
 #[derive(Debug)]
@@ -71,8 +74,10 @@ fn read_all(
         }
         Source::Command(words) => words,
     };
-    let (mut child, mut output) = spawn(shared, index, &words)?;
-    shared.register(index, child.id());
+    let Some((mut child, mut output)) = shared.start(index, || spawn(shared, index, &words))?
+    else {
+        return Ok((KILLED, Vec::new()));
+    };
     let tee = child.stderr.take().map(super::tee::start);
     let give_up = shared.launch.timeout.map(|limit| Instant::now() + limit + DRAIN);
     let read = reading.drain(&mut output, give_up);

@@ -7,9 +7,10 @@ use crate::Progress;
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::io::IsTerminal;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::io::{self, IsTerminal, PipeReader};
+use std::process::Child;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 /// What a worker tells. The number is the test's place in the run.
@@ -39,7 +40,9 @@ pub(super) struct Shared {
     /// would be stopped for it.
     pub(super) own_group: bool,
     next: AtomicUsize,
-    closed: AtomicBool,
+    /// Whether no more tests are started. Held for reading while one is, so that whoever sets it
+    /// finds all that were started in `running`.
+    closed: RwLock<bool>,
     running: Mutex<HashMap<usize, Running>>,
 }
 
@@ -61,7 +64,7 @@ impl Shared {
             past_bail: settings.jobs == 1,
             own_group: !std::io::stdin().is_terminal(),
             next: AtomicUsize::new(0),
-            closed: AtomicBool::new(false),
+            closed: RwLock::new(false),
             running: Mutex::default(),
         }
     }
@@ -75,13 +78,21 @@ impl Shared {
         format!("{}.{index}", std::process::id())
     }
 
-    pub(super) fn register(&self, index: usize, pid: u32) {
-        let pid = pid.cast_signed();
+    /// Starts test number `index` by `spawn`, unless no more are to be started.
+    pub(super) fn start(
+        &self,
+        index: usize,
+        spawn: impl FnOnce() -> io::Result<(Child, PipeReader)>,
+    ) -> io::Result<Option<(Child, PipeReader)>> {
+        let closed = self.closed.read().unwrap_or_else(PoisonError::into_inner);
+        if *closed {
+            return Ok(None);
+        }
+        let started = spawn()?;
+        let pid = started.0.id().cast_signed();
         let fresh = Running { pid, since: Instant::now(), timed_out: false, over: false };
         self.running().insert(index, fresh);
-        if self.closed.load(Ordering::SeqCst) {
-            self.kill(index);
-        }
+        Ok(Some(started))
     }
 
     pub(super) fn deregister(&self, index: usize) {
@@ -105,7 +116,7 @@ impl Shared {
 
     /// Starts no more tests and kills those that run, except number `spared`.
     pub(super) fn stop(&self, spared: Option<usize>) {
-        self.closed.store(true, Ordering::SeqCst);
+        *self.closed.write().unwrap_or_else(PoisonError::into_inner) = true;
         let indices: Vec<usize> = self.running().keys().copied().collect();
         indices.into_iter().filter(|&i| Some(i) != spared).for_each(|i| self.kill(i));
     }
@@ -131,7 +142,7 @@ impl Shared {
     }
 
     fn take(&self) -> Option<usize> {
-        if self.closed.load(Ordering::SeqCst) {
+        if *self.closed.read().unwrap_or_else(PoisonError::into_inner) {
             return None;
         }
         let index = self.next.fetch_add(1, Ordering::SeqCst);
@@ -141,7 +152,7 @@ impl Shared {
 
 /// Starts up to `jobs` workers; the channel closes when the last of them is done. They are not
 /// joined: one whose test left a process behind may outlive the run, and ends with it.
-pub(super) fn start(shared: &Arc<Shared>, jobs: usize) -> std::io::Result<Receiver<Event>> {
+pub(super) fn start(shared: &Arc<Shared>, jobs: usize) -> io::Result<Receiver<Event>> {
     let (sender, receiver) = unbounded();
     for number in 0..jobs.min(shared.tests.len()) {
         let (shared, sender) = (Arc::clone(shared), sender.clone());

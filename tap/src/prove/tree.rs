@@ -7,26 +7,32 @@
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 /// The variable that marks a test's processes.
 pub(super) const MARK: &str = "PROVE_JOB";
-/// Rounds of looking and killing; a fork that races with one round is seen in the next.
-const MAX_ROUNDS: usize = 50;
+/// How long a killed process may take to be gone. One that waits for a broken disk never is.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two rounds of looking and killing; a fork that races with one is seen in the next.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Kills the tree of `root`; `mark` is the value of [`MARK`] it was started with, `group` tells
-/// whether it leads a process group.
+/// whether it leads a process group. All of them are gone afterwards, except what has not died of
+/// its kill within [`PATIENCE`].
 pub(super) fn kill_all(root: i32, mark: &str, group: bool) {
-    for _ in 0..MAX_ROUNDS {
+    let give_up = Instant::now() + PATIENCE;
+    loop {
         let mut killed = false;
         for pid in members(root, mark, group) {
             killed |= kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok();
         }
-        if !killed {
+        if !killed || give_up <= Instant::now() {
             break;
         }
-        std::thread::yield_now();
+        std::thread::sleep(PAUSE);
     }
-    let _ = kill(Pid::from_raw(root), Signal::SIGKILL);
+    // Where there is no /proc, this is all that can be found.
+    let _ = kill(Pid::from_raw(if group { -root } else { root }), Signal::SIGKILL);
 }
 
 /// One living process.
