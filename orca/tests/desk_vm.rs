@@ -3,20 +3,20 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 #[path = "kit/image.rs"]
+#[expect(dead_code, reason = "the list of machines is for others")]
 mod image;
 #[expect(dead_code, reason = "the table of verdicts is for other tests")]
 mod kit;
 #[path = "kit/pty.rs"]
 mod pty;
 
-use image::command;
 use kit::{Project, Ran};
 use pty::Terminal;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 fn project() -> Project {
@@ -27,6 +27,10 @@ fn project() -> Project {
     }
     fs::create_dir(project.root().join("tmp")).unwrap();
     project
+}
+
+fn command(project: &Project, args: &[&str]) -> Command {
+    image::command(&image::build(), project, args)
 }
 
 fn leftovers(project: &Project) -> usize {

@@ -58,7 +58,11 @@ impl Lab {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        image::command(&self.project, &[&["test", "--json", "report.json"], args].concat())
+        image::command(
+            &image::build(),
+            &self.project,
+            &[&["test", "--json", "report.json"], args].concat(),
+        )
     }
 
     /// Runs the tests and has a look at what must be so after every run.
@@ -66,7 +70,11 @@ impl Lab {
         let ran = Ran::from(self.command(args).output().unwrap());
         let report = self.report();
         let left = fs::read_dir(self.project.root().join("tmp")).unwrap().count();
-        assert_eq!((left, self.machines().len()), (0, 0), "something is left behind");
+        assert_eq!(
+            (left, image::machines(&self.project).len()),
+            (0, 0),
+            "something is left behind"
+        );
         (ran, report)
     }
 
@@ -74,18 +82,6 @@ impl Lab {
         let text = fs::read_to_string(self.project.root().join("report.json")).unwrap();
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         Report(lines.filter(|line| line["event"] == "test_finished").collect())
-    }
-
-    /// QEMU processes that work for this project.
-    fn machines(&self) -> Vec<i32> {
-        let root = self.project.root().to_string_lossy().into_owned();
-        let ours = |pid: &fs::DirEntry| {
-            let line = fs::read(pid.path().join("cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).into_owned();
-            line.starts_with("/usr/bin/qemu-system") && line.contains(&root)
-        };
-        let all = fs::read_dir("/proc").unwrap().flatten().filter(ours);
-        all.map(|pid| pid.file_name().to_str().unwrap().parse().unwrap()).collect()
     }
 }
 
@@ -215,7 +211,7 @@ fn a_qemu_that_is_killed_or_stopped_is_replaced() {
     };
     for (log, signal) in [("victim_test.sh", "KILL"), ("victim_test.sh.attempt-2", "STOP")] {
         wait_for("the test to run", || seen(log) || orca.try_wait().unwrap().is_some());
-        for pid in lab.machines() {
+        for (pid, _) in image::machines(&lab.project) {
             // One that has ended meanwhile was the machine before.
             let _ = Command::new("kill").args(["-s", signal, &pid.to_string()]).output();
         }
@@ -227,7 +223,7 @@ fn a_qemu_that_is_killed_or_stopped_is_replaced() {
     assert!(text(lost, "why").contains("machine lost"), "{lost:#}");
     assert!(text(hung, "why").contains("machine hung"), "{hung:#}");
     assert!(text(hung, "console").contains("[orca: QEMU did not answer in time]"), "{hung:#}");
-    assert!(lab.machines().is_empty());
+    assert_eq!(image::machines(&lab.project), []);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
+#[path = "kit/image.rs"]
+mod image;
 #[expect(dead_code, reason = "the table of verdicts is for others")]
 mod kit;
 
@@ -18,10 +20,6 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(120);
 const GOOD: &str = "echo 1..1; echo ok 1";
 
-fn build() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../build")
-}
-
 /// A project whose runs leave everything they leave in its own folders, with the image in `image`.
 struct Lab {
     project: Project,
@@ -32,7 +30,7 @@ impl Lab {
     fn new() -> Lab {
         let project = Project::new();
         fs::create_dir(project.root().join("tmp")).unwrap();
-        Lab { project, image: build() }
+        Lab { project, image: image::build() }
     }
 
     fn root(&self) -> &Path {
@@ -40,22 +38,16 @@ impl Lab {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.project.command(args);
-        command
-            .env("ORCA_KERNEL", self.image.join("vmlinux"))
-            .env("ORCA_INITRD", self.image.join("initramfs"))
-            .env("ORCA_ROOTFS", self.image.join("rootfs.ext4"))
-            .env("TMPDIR", self.root().join("tmp"));
-        command
+        image::command(&self.image, &self.project, args)
     }
 
     fn orca(&self, args: &[&str]) -> Ran {
-        Ran::from(self.command(args).stdin(Stdio::null()).output().unwrap())
+        Ran::from(self.command(args).output().unwrap())
     }
 
     fn start(&self, args: &[&str]) -> Child {
         let mut command = self.command(args);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     /// Waits until the log of `test` in the folder `logs` has `text`.
@@ -68,21 +60,10 @@ impl Lab {
         }
     }
 
-    /// Command lines of the QEMU processes that work for this project.
-    fn machines(&self) -> Vec<String> {
-        let root = self.root().to_string_lossy().into_owned();
-        let line = |pid: fs::DirEntry| fs::read(pid.path().join("cmdline")).unwrap_or_default();
-        let lines = fs::read_dir("/proc").unwrap().flatten().map(line);
-        let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
-        lines
-            .filter(|line| line.starts_with("/usr/bin/qemu-system") && line.contains(&root))
-            .collect()
-    }
-
     /// Nothing of a run is left: no machine, no socket, no overlay.
     #[track_caller]
     fn is_clean(&self) {
-        assert_eq!(self.machines(), Vec::<String>::new());
+        assert_eq!(image::machines(&self.project), []);
         let left: Vec<_> = fs::read_dir(self.root().join("tmp")).unwrap().collect();
         assert!(left.is_empty(), "{left:?}");
     }
@@ -149,12 +130,12 @@ fn secrets_travel_over_the_wire_and_the_run_is_private() {
         "r.json",
     ];
     let mut command = lab.command(&[&args[..], &["--junit", "r.xml", "-vv"]].concat());
-    command.env("TOKEN", "kept-secret").stdin(Stdio::null());
+    command.env("TOKEN", "kept-secret");
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     lab.wait_for("logs", "env", "waiting");
-    let machines = lab.machines();
+    let machines = image::machines(&lab.project);
     assert!(!machines.is_empty());
-    for line in machines {
+    for (_, line) in machines {
         assert!(!line.contains("-secret") && line.contains("-sandbox on,"), "{line}");
         assert!(line.contains("readonly=on") && line.contains("-nic none"), "{line}");
     }
@@ -194,7 +175,7 @@ fn an_image_replaced_under_a_run_changes_the_next_one() {
     lab.image = lab.root().join("image");
     fs::create_dir(&lab.image).unwrap();
     let link = |name: &str, to: &str| {
-        fs::copy(build().join(name), lab.image.join(to)).unwrap();
+        fs::copy(image::build().join(name), lab.image.join(to)).unwrap();
     };
     for name in ["vmlinux", "initramfs", "rootfs.ext4"] {
         link(name, name);

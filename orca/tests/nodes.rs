@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 #[path = "kit/image.rs"]
+#[expect(dead_code, reason = "the list of machines is for others")]
 mod image;
 #[expect(dead_code, reason = "the table of verdicts is for other tests")]
 mod kit;
@@ -13,7 +14,7 @@ use std::fs;
 fn orca(project: &Project, args: &[&str]) -> Ran {
     let tmp = project.root().join("tmp");
     fs::create_dir_all(&tmp).unwrap();
-    let ran = Ran::from(image::command(project, args).output().unwrap());
+    let ran = Ran::from(image::command(&image::build(), project, args).output().unwrap());
     assert_eq!(fs::read_dir(&tmp).unwrap().count(), 0, "something was left");
     ran
 }

@@ -10,11 +10,13 @@ mod image;
 mod kit;
 
 use kit::Project;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 const TESTS: usize = 40;
 const SEED: u64 = 1;
@@ -69,17 +71,6 @@ fn usage(pid: u32) -> Option<(usize, u64)> {
     Some((files, line.trim().strip_suffix(" kB")?.parse().ok()?))
 }
 
-/// Processes whose command line has all of `words`.
-fn processes(words: &[&str]) -> Vec<String> {
-    let has = |entry: &fs::DirEntry| {
-        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).into_owned();
-        line.starts_with("/usr/bin/qemu-system") && words.iter().all(|word| line.contains(word))
-    };
-    let found = fs::read_dir("/proc").unwrap().flatten().filter(has);
-    found.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
-}
-
 /// Writes the tests and returns what must come of each, by path.
 fn plan(project: &Project, tests: usize, seed: u64) -> HashMap<String, (&'static str, bool)> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -100,10 +91,9 @@ fn every_test_has_one_verdict_the_right_one_and_nothing_is_left() {
     let (tests, seed) = (setting("SOAK_TESTS", TESTS), setting("SOAK_SEED", SEED));
     let project = Project::new();
     let mut expected = plan(&project, tests, seed);
-    let root = project.root().to_string_lossy().into_owned();
     let tmp = project.root().join("tmp");
     fs::create_dir(&tmp).unwrap();
-    let mut child = image::command(&project, &["test", "-j2", "--format", "json"])
+    let mut child = image::command(&image::build(), &project, &["test", "-j2", "--format", "json"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -113,8 +103,9 @@ fn every_test_has_one_verdict_the_right_one_and_nothing_is_left() {
         let test = event["test"].as_str().unwrap_or_default().to_owned();
         if event["event"] == "test_started" && event["attempt"] == 1 && test.contains(VICTIM) {
             let socket = format!("/{}.sock", event["machine"].as_str().unwrap());
-            for pid in processes(&[&root, &socket]) {
-                assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+            let machines = image::machines(&project).into_iter();
+            for (pid, _) in machines.filter(|(_, line)| line.contains(&socket)) {
+                kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
             }
         }
         if event["event"] == "test_finished" {
@@ -136,7 +127,7 @@ fn every_test_has_one_verdict_the_right_one_and_nothing_is_left() {
     let status = child.wait().unwrap();
     assert!(wrong.is_empty() && expected.is_empty(), "seed {seed}: {wrong:#?}, none: {expected:?}");
     assert_eq!((status.code(), last["event"].as_str()), (Some(1), Some("finished")), "{last}");
-    assert_eq!(processes(&[&root]), Vec::<String>::new());
+    assert_eq!(image::machines(&project), []);
     let left: Vec<_> = fs::read_dir(&tmp).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(left.is_empty(), "{left:?}");
     let quarter = used.len() / 4;

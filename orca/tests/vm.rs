@@ -35,7 +35,7 @@ impl Lab {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        image::command(&self.project, args)
+        image::command(&image::build(), &self.project, args)
     }
 
     fn orca(&self, args: &[&str]) -> Ran {
@@ -64,15 +64,9 @@ impl Lab {
         entries.map(|entry| entry.unwrap().path()).collect()
     }
 
-    /// QEMU processes that work for this project.
+    /// How many QEMU processes work for this project.
     fn machines(&self) -> usize {
-        let root = self.project.root().to_string_lossy().into_owned();
-        let ours = |pid: &fs::DirEntry| {
-            let line = fs::read(pid.path().join("cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).into_owned();
-            line.starts_with("/usr/bin/qemu-system") && line.contains(&root)
-        };
-        fs::read_dir("/proc").unwrap().flatten().filter(ours).count()
+        image::machines(&self.project).len()
     }
 }
 
