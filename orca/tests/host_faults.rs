@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Nobody's, where a test has to be without root's rights.
 const NOBODY: u32 = 65534;
 const GOOD: &str = "echo 1..1; echo ok 1";
+/// Does not end, and no more does a process that it started, which has neither its session nor its parent and is deaf to TERM.
+const ENDLESS: &str = "(setsid sh -c 'trap \"\" TERM; echo $$ >pid; : >started; exec sleep 1000' &)
+while :; do sleep 1000; done";
 
 fn orca(project: &Project, args: &[&str]) -> Ran {
     Ran::from(project.command(args).output().unwrap())
@@ -62,10 +65,14 @@ fn limited(project: &Project, limits: &str, args: &[&str]) -> Ran {
 }
 
 fn wait_for(path: &Path) {
+    wait_until(&path.to_string_lossy(), || path.exists());
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
-    while !path.exists() {
-        assert!(Instant::now() < deadline, "waited in vain for {}", path.display());
-        std::thread::sleep(Duration::from_millis(5)); // no event tells that a file is there
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(5)); // no event tells of files and of others' processes
     }
 }
 
@@ -298,13 +305,26 @@ fn a_report_that_does_not_fit_is_told_and_costs_the_zero() {
     local(&project, &["--json", "/dev/full"]).exits(1).complains("make room on its disk");
 }
 
-/// Starts a run of two tests, of which the first is over and the second does not end.
+/// Starts a run of two tests, of which the first is over and the second, which begins so, does not end.
 fn half_done(project: &Project, second: &str) -> Child {
-    project.test("a", GOOD).test("b", &format!("echo 1..1; : > started; {second}"));
+    project.test("a", GOOD).test("b", &format!("echo 1..1; {second}\n{ENDLESS}"));
     let args = ["test", "--machine", "local", "-j1", "--json", "r.json", "--junit", "r.xml"];
-    let child = project.command(&args).stdout(Stdio::piped()).spawn().unwrap();
+    fs::create_dir(project.root().join("tmp")).unwrap();
+    let mut command = project.command(&args);
+    command.env("TMPDIR", project.root().join("tmp")).stdout(Stdio::piped());
+    let child = command.spawn().unwrap();
     wait_for(&project.root().join("started"));
     child
+}
+
+/// Nothing is left of the tests that [`half_done`] started: no folder, and no process whose id is in the file `pid`.
+fn is_cleared_away(project: &Project) -> bool {
+    let pid = fs::read_to_string(project.root().join("pid")).unwrap();
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    let mut folders = fs::read_dir(project.root().join("tmp")).unwrap().map(Result::unwrap);
+    let has_folder =
+        folders.any(|folder| folder.file_name().to_string_lossy().starts_with("orca-test."));
+    !has_folder && (stat.is_empty() || stat.contains(") Z "))
 }
 
 /// The reports are whole, and say this of the two tests.
@@ -321,32 +341,36 @@ fn check_reports(project: &Project, outcomes: &[&str], last: &str) {
 #[test]
 fn an_interrupted_run_has_whole_reports() {
     let project = Project::new();
-    let child = half_done(&project, "exec sleep 1000");
+    let child = half_done(&project, "");
     signal(&child, "INT");
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.signal(), Some(2));
     check_reports(&project, &["pass", "not run"], "finished");
+    assert!(is_cleared_away(&project));
 }
 
 #[test]
 fn a_second_interrupt_does_not_wait_for_the_grace() {
     let project = Project::new();
-    let child = half_done(&project, "trap '' TERM; while :; do sleep 1; done");
+    let child = half_done(&project, "trap ': >asked' TERM");
     signal(&child, "INT");
+    wait_for(&project.root().join("asked"));
     signal(&child, "TERM");
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.signal(), Some(2), "of the first");
     assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed, 1 not run"));
     check_reports(&project, &["pass", "not run"], "finished");
+    assert!(is_cleared_away(&project));
 }
 
 #[test]
 fn a_killed_orca_leaves_whole_reports_so_far() {
     let project = Project::new();
-    let mut child = half_done(&project, "exec sleep 1000");
+    let mut child = half_done(&project, "");
     child.kill().unwrap();
     child.wait().unwrap();
     check_reports(&project, &["pass"], "test_started");
+    wait_until("all that the test had to be gone", || is_cleared_away(&project));
 }
 
 #[test]

@@ -8,13 +8,13 @@ use super::{Machine, Maker, Order, Phase, Ran, Shape, Sink, Tell};
 use crate::cancel::{Cancel, Level};
 use crate::error::plain;
 use crate::guest::{Guest, Writer};
-use crate::nursery;
 use crate::trouble::{Kind, Trouble};
 use agent::wire::{Command as Ask, Frame};
 use crossbeam::channel::Receiver;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,6 +22,10 @@ use std::time::{Duration, Instant};
 
 /// How long the agent may take to start.
 const START_LIMIT: Duration = Duration::from_secs(20);
+/// How long it may take to leave, with all that its tests started: longer than it waits itself for what it has killed.
+const LEAVE_LIMIT: Duration = Duration::from_secs(8);
+/// How often it is looked at meanwhile.
+const LEAVE_TICK: Duration = Duration::from_millis(1);
 
 /// Starts agents that run tests in `project`.
 pub struct LocalMaker {
@@ -44,7 +48,7 @@ impl Maker for LocalMaker {
             console: "<empty>".to_owned(),
         };
         let (child, stream) = self.spawn().map_err(boot)?;
-        let agent = Reaped(child);
+        let agent = Leaving(child);
         let guest = Guest::connect(stream, Instant::now() + START_LIMIT, cancel.on(Level::Cut))
             .map_err(boot)?;
         Ok(Box::new(Local { guest, _agent: agent, name, bounds: self.bounds }))
@@ -60,25 +64,35 @@ impl LocalMaker {
             .arg(&self.project)
             .stdin(Stdio::from(OwnedFd::from(theirs.try_clone()?)))
             .stdout(Stdio::from(OwnedFd::from(theirs)))
-            .stderr(Stdio::null());
-        Ok((nursery::spawn(command)?, ours))
+            .stderr(Stdio::null())
+            .process_group(0); // a Ctrl-C in the terminal is orca's to handle
+        Ok((command.spawn()?, ours))
     }
 }
 
-/// Kills and reaps on drop.
-struct Reaped(Child);
+/// An agent whose host has left when this is dropped, whatever ended that: it ends all that its tests started and then itself. To kill it
+/// would be to leave their processes and folders behind.
+struct Leaving(Child);
 
-impl Drop for Reaped {
+impl Drop for Leaving {
     fn drop(&mut self) {
-        // Dead already is as good.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let give_up = Instant::now() + LEAVE_LIMIT;
+        while matches!(self.0.try_wait(), Ok(None)) {
+            if give_up <= Instant::now() {
+                // Dead already is as good.
+                let _ = self.0.kill();
+                let _ = self.0.wait();
+                return;
+            }
+            std::thread::sleep(LEAVE_TICK); // std knows no event for the end of a child
+        }
     }
 }
 
+/// `guest` comes first, so that it is closed before the agent's end is waited for.
 struct Local {
     guest: Guest,
-    _agent: Reaped,
+    _agent: Leaving,
     name: String,
     bounds: Bounds,
 }
@@ -104,7 +118,7 @@ impl Machine for Local {
     }
 
     fn stop(mut self: Box<Self>) {
-        // It is killed if it does not go by itself.
+        // It leaves in any case.
         let _ = self.guest.ask(Ask::Exit, Instant::now() + Duration::from_secs(2));
     }
 }
