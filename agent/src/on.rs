@@ -159,6 +159,7 @@ fn quote(word: &[u8], first: bool, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reaper::output_for_tests;
 
     #[test]
     fn a_shell_reads_back_what_was_quoted() {
@@ -167,7 +168,7 @@ mod tests {
         words.iter().for_each(|word| quote(word.as_bytes(), false, &mut line));
         let mut shell = Command::new("/bin/sh");
         shell.arg("-c").arg(OsStr::from_bytes(&line));
-        let printed = shell.output().unwrap().stdout;
-        assert_eq!(String::from_utf8(printed).unwrap(), words.map(|w| format!("{w}|")).concat());
+        let (_, printed, _) = output_for_tests(&mut shell, |_| ());
+        assert_eq!(printed, words.map(|w| format!("{w}|")).concat());
     }
 }

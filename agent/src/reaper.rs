@@ -126,6 +126,23 @@ pub(crate) fn for_tests() -> &'static Reaper {
     REAPER.get_or_init(|| Reaper::start().unwrap())
 }
 
+/// Runs `command` to its end, as `Command::output` would where nobody reaps: `meet` gets the child and gives it its input.
+#[cfg(test)]
+pub(crate) fn output_for_tests(
+    command: &mut Command,
+    meet: impl FnOnce(&mut Child),
+) -> (Ended, String, String) {
+    use std::process::Stdio;
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let Spawned { mut child, end } = for_tests().spawn(command).unwrap();
+    meet(&mut child);
+    drop(child.stdin.take());
+    let out = io::read_to_string(child.stdout.take().unwrap()).unwrap();
+    // Few enough to wait in their pipe meanwhile.
+    let errors = io::read_to_string(child.stderr.take().unwrap()).unwrap();
+    (end.wait(), out, errors)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,9 +15,8 @@ const UPPER: &str = "/run/orca/share/upper";
 /// Bytes per 9p message: near the 512 KiB that virtio can carry, at half the memory.
 const MSIZE: usize = 256 * 1024;
 
-/// How to cache what does not change, without extended attributes: an overlay asks for some of every file, and each is a question to
-/// the host.
-const BARE: &str = "loose,noxattr";
+/// How to cache what does not change: for ever.
+const LOOSE: &str = "loose";
 
 /// How the project is mounted, as far as this process did it.
 #[derive(Debug)]
@@ -70,8 +69,8 @@ fn change(from: Share, to: Share, upper: bool) -> Result<(), String> {
     }
     match to {
         Share::None => Ok(()),
-        // The host's files do not change under a test, so that everything may be cached for ever.
-        Share::Ro => mount_9p(SHARE_DIR, MsFlags::MS_RDONLY, BARE),
+        // The host's files do not change under a test.
+        Share::Ro => mount_9p(SHARE_DIR, MsFlags::MS_RDONLY, LOOSE),
         // `mmap`: as good as no cache, but files can be mapped writable.
         Share::Rw => mount_9p(SHARE_DIR, MsFlags::empty(), "mmap"),
         Share::Overlay => mount_overlay(upper).inspect_err(|_| {
@@ -91,7 +90,7 @@ fn mount_upper() -> Result<(), String> {
 }
 
 fn mount_overlay(upper: bool) -> Result<(), String> {
-    mount_9p(LOWER, MsFlags::MS_RDONLY, BARE)?;
+    mount_9p(LOWER, MsFlags::MS_RDONLY, LOOSE)?;
     if !upper {
         mount_upper()?;
     }

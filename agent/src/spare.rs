@@ -6,16 +6,20 @@
 //! memory, where an operand as long has been kept for it. A shell that has copied its operand (bash does) notices, and executes
 //! another for the test, as this one does whatever runs by itself.
 //!
+//! What no shell could start as it is (its interpreter is missing) is started as where there is no spare, for the better message.
 //! What can be told from `sh TEST`: the shell's own `/proc/PID/cmdline` and `environ`, one more of its own descriptors above 9, `c` in
 //! `$-` of a busybox, and that dash names the script twice in what it complains of (`T: 2: T: foo: not found`).
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::process::Command;
 use std::sync::PoisonError;
+
+use nix::unistd::{AccessFlags, access};
 
 use crate::agent::Agent;
 use crate::exec::{self, SHELL};
@@ -27,6 +31,10 @@ use crate::tree::Tree;
 const WAIT: &str = ". /proc/self/fd/0";
 /// The longest path that `$0` has room for, in bytes.
 const PATH_ROOM: usize = 1023;
+/// What fills that room until then.
+const FILLER: &str = "x";
+/// How much of a script the kernel reads to find its interpreter, in bytes.
+const LINE_ROOM: usize = 256;
 /// Which field of `/proc/PID/stat`, counted from the one behind the name, is the address of the arguments.
 const ARG_START: usize = 45;
 /// The variables that a waiting shell can be given later, beside those that begin with `ORCA`. Others may mean something to it.
@@ -99,6 +107,9 @@ impl Spare {
     }
 
     fn tell(&mut self, command: &Command) -> io::Result<()> {
+        if script_of(command).is_none() && !has_interpreter(Path::new(command.get_program())) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         let order = order(command).ok_or(io::ErrorKind::Unsupported)?;
         let input = self.running.input.take().ok_or(io::ErrorKind::BrokenPipe)?;
         // The shell names itself so in what it complains of, too.
@@ -112,7 +123,7 @@ impl Spare {
 
 fn waiting_shell() -> Command {
     let mut command = Command::new(SHELL);
-    command.args(["-c", WAIT, &"x".repeat(PATH_ROOM)]);
+    command.args(["-c", WAIT, &FILLER.repeat(PATH_ROOM)]);
     command
 }
 
@@ -123,10 +134,14 @@ impl Operand {
         let field = stat.rsplit(") ").next().and_then(|fields| fields.split(' ').nth(ARG_START));
         let start: Option<u64> = field.and_then(|text| text.parse().ok());
         let before: usize = [SHELL, "-c", WAIT].iter().map(|text| text.len() + 1).sum();
-        Ok(Operand {
-            memory: File::options().write(true).open(format!("/proc/{pid}/mem"))?,
-            at: start.ok_or_else(|| io::Error::other("no arguments"))? + before as u64,
-        })
+        let memory = File::options().read(true).write(true).open(format!("/proc/{pid}/mem"))?;
+        let at = start.ok_or_else(|| io::Error::other("no arguments"))? + before as u64;
+        let mut found = vec![0; PATH_ROOM];
+        memory.read_exact_at(&mut found, at)?;
+        if found != FILLER.repeat(PATH_ROOM).as_bytes() {
+            return Err(io::Error::other("other arguments"));
+        }
+        Ok(Operand { memory, at })
     }
 
     /// Makes it `path`, which is no longer than [`PATH_ROOM`].
@@ -178,6 +193,15 @@ fn is_ours(name: &str) -> bool {
     NAMES.contains(&name) || rest.is_some_and(plain)
 }
 
+/// Whether what the first line of `script` names is there to be executed.
+fn has_interpreter(script: &Path) -> bool {
+    let mut start = [0; LINE_ROOM];
+    let count = File::open(script).and_then(|mut file| file.read(&mut start)).unwrap_or(0);
+    let line = start[..count].strip_prefix(b"#!").unwrap_or_default().trim_ascii_start();
+    let end = line.iter().position(|byte| b" \t\r\n\0".contains(byte)).unwrap_or(line.len());
+    access(OsStr::from_bytes(&line[..end]), AccessFlags::X_OK).is_ok()
+}
+
 /// Adds `text` as one word of a shell's.
 fn quote(order: &mut Vec<u8>, text: &OsStr) {
     order.push(b'\'');
@@ -193,18 +217,19 @@ fn quote(order: &mut Vec<u8>, text: &OsStr) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::{Output, Stdio};
+    use crate::reaper::output_for_tests;
+    use crate::wire::Ended;
 
-    /// What comes of a waiting shell that is told to become `command`; `told` is whether its `$0` is set, as some shells' cannot be.
-    fn become_in_a_shell(command: &Command, told: bool) -> Output {
-        let mut shell = waiting_shell();
-        shell.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = shell.spawn().unwrap();
-        if let Some(script) = script_of(command).filter(|_| told) {
-            Operand::of(child.id() as i32).unwrap().set(script).unwrap();
-        }
-        child.stdin.take().unwrap().write_all(&order(command).unwrap()).unwrap();
-        child.wait_with_output().unwrap()
+    /// What comes of a waiting shell that is told to become `command`: its end, and both outputs. `told` is whether its `$0` is set, as
+    /// some shells' cannot be.
+    fn become_in_a_shell(command: &Command, told: bool) -> (Ended, String, String) {
+        output_for_tests(waiting_shell().env_clear(), |child| {
+            if let Some(script) = script_of(command).filter(|_| told) {
+                Operand::of(child.id() as i32).unwrap().set(script).unwrap();
+            }
+            let input = child.stdin.as_mut().unwrap();
+            input.write_all(&order(command).unwrap()).unwrap();
+        })
     }
 
     /// A script with this text, and the folder that it is in.
@@ -223,10 +248,10 @@ mod tests {
             "echo \"$0|$#|$PWD|${OLDPWD-unset}|$ORCA_TEST|$(cat)|$-\"; env | grep -c ORCA_; false";
         let (folder, path) = script("operand", text);
         let mut command = Command::new(SHELL);
-        command.arg(&path).env_clear().current_dir(&folder).stdin(Stdio::null());
+        command.arg(&path).env_clear().current_dir(&folder);
         command.env("ORCA_TEST", "a 'b'\n$c\\").env("PATH", exec::PATH);
-        let expected = command.output().unwrap();
-        assert!(expected.status.code() == Some(1) && !expected.stdout.is_empty());
+        let expected = output_for_tests(&mut command, |_| ());
+        assert!(expected.0.exit == 1 && !expected.1.is_empty());
         for told in [true, false] {
             assert_eq!(become_in_a_shell(&command, told), expected, "{told}");
         }
@@ -236,14 +261,12 @@ mod tests {
     #[test]
     fn exits_returns_and_errors_are_the_scripts() {
         for (text, exit) in
-            [("exit 7", 7), ("return 6", 6), ("trap 'exit 5' EXIT", 5), ("kill -TERM $$", 15)]
+            [("exit 7", 7), ("return 6", 6), ("trap 'exit 5' EXIT", 5), ("kill -TERM $$", 143)]
         {
             let (folder, path) = script(&exit.to_string(), text);
             let mut command = Command::new(SHELL);
             command.arg(&path).env_clear().env("ORCA", "1");
-            let status = become_in_a_shell(&command, true).status;
-            let signal = std::os::unix::process::ExitStatusExt::signal(&status);
-            assert_eq!(status.code().or(signal), Some(exit), "{text}");
+            assert_eq!(become_in_a_shell(&command, true).0.exit, exit, "{text}");
             fs::remove_dir_all(folder).unwrap();
         }
     }
@@ -252,11 +275,29 @@ mod tests {
     fn what_runs_by_itself_is_executed_and_foreign_variables_are_not_touched() {
         let mut command = Command::new("/usr/bin/env");
         command.env_clear().env("ORCA", "1").current_dir("/");
-        let said = become_in_a_shell(&command, true).stdout;
-        assert_eq!(String::from_utf8_lossy(&said), "ORCA=1\n");
+        assert_eq!(become_in_a_shell(&command, true).1, "ORCA=1\n");
         for name in ["IFS", "PS4", "ORCA-X", "a.b", "OPTIND"] {
             command.env_clear().env(name, "1");
             assert!(order(&command).is_none(), "{name}");
+        }
+    }
+    #[test]
+    fn an_interpreter_is_looked_for() {
+        for (at, (line, there)) in [
+            ("#!/bin/sh", true),
+            ("#! /usr/bin/env sh\n", true),
+            ("#!/bin/sh -e\r\n", true),
+            ("#!/no/such/program\n", false),
+            ("#!/etc/passwd\n", false),
+            ("#!\n", false),
+            ("", false),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let (folder, path) = script(&format!("interpreter-{at}"), line);
+            assert_eq!(has_interpreter(&path), there, "{line:?}");
+            fs::remove_dir_all(folder).unwrap();
         }
     }
 }

@@ -30,7 +30,7 @@ const NOT_STARTED: i32 = -1;
 const KERNEL_THREAD: u32 = 0x0020_0000;
 /// Room for `cgroup.events`, which is two short lines, in bytes.
 const EVENTS_ROOM: usize = 128;
-/// How often the walk looks again while it waits for the killed to be gone.
+/// How long the walk waits before it looks again.
 const WALK_TICK: Duration = Duration::from_millis(2);
 
 /// The processes of one command.
@@ -188,7 +188,13 @@ impl Tree {
             Tree::Cgroup { events, outside, .. } => {
                 is_populated(events) || outside.iter().any(|outside| !outside.strays().is_empty())
             }
-            Tree::Walk { .. } => !self.pids().is_empty(),
+            Tree::Walk { .. } => {
+                !self.pids().is_empty() || {
+                    // What was in the middle of an exec was not seen.
+                    std::thread::sleep(WALK_TICK);
+                    !self.pids().is_empty()
+                }
+            }
         }
     }
 
@@ -378,8 +384,15 @@ mod tests {
         let mut ready = [0; 6];
         spawned.child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
         assert!(tree.is_populated());
-        let pids = tree.pids();
-        assert_eq!(pids.len(), 3, "{pids:?}");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let pids = loop {
+            let pids = tree.pids();
+            if pids.len() == 3 {
+                break pids;
+            }
+            assert!(Instant::now() < deadline, "{pids:?}");
+            std::thread::sleep(WALK_TICK); // the walk does not see what is in the middle of an exec
+        };
         assert!(pids.contains(&(spawned.child.id() as i32)));
         assert!(tree.end(Instant::now() + Duration::from_secs(30)));
         assert_eq!(spawned.end.wait().signal, Some(9));

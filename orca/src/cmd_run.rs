@@ -2,6 +2,7 @@
 
 use crate::boot;
 use crate::cancel::{self, Cancel, Canceller, Level};
+use crate::clock;
 use crate::config::Config;
 use crate::discover::{Test, discover};
 use crate::error::{Error, Result};
@@ -21,7 +22,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Where a test that is run by hand leaves its artifacts, in the machine.
 const ARTIFACTS: &str = "/tmp/artifacts";
@@ -165,7 +166,7 @@ fn shell(
         .map_err(|e| crate::error::plain(&e))?;
     let mut guest = session::call(board.path())?;
     if by_hand.is_some() {
-        let made = guest.exec(&format!("mkdir -p {ARTIFACTS}"), Instant::now() + PREPARE_LIMIT);
+        let made = guest.exec(&format!("mkdir -p {ARTIFACTS}"), clock::now() + PREPARE_LIMIT);
         made.map_err(|e| crate::error::plain(&e))?;
     }
     session::shell(&mut guest, env, signals)

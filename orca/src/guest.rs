@@ -47,7 +47,8 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// Waits for the agent's `HELLO` and switches to frames. All waiting here and in [`Guest::ask`] ends when `stop` closes.
+    /// Waits for the agent's `HELLO` and switches to frames. All waiting here and in [`Guest::ask`] ends when `stop` closes. Its
+    /// deadlines are times of [`clock::now`].
     ///
     /// # Errors
     /// `TimedOut` at the deadline, `UnexpectedEof` when the peer closes, `InvalidData` when it is no agent, `Interrupted` when

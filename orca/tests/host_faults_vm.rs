@@ -154,11 +154,13 @@ fn secrets_travel_over_the_wire_and_the_run_is_private() {
 fn two_runs_in_one_project_and_a_kill_do_not_touch_each_other() {
     let lab = Lab::new();
     lab.project.test("a", "echo 1..1; echo waiting >&2; sleep 4; echo ok 1").test("b", GOOD);
-    let first = lab.start(&["test", "--log-dir", "one"]);
-    let second = lab.start(&["test", "--log-dir", "two"]);
-    let mut third = lab.start(&["test", "--log-dir", "three", "-j1"]);
-    for logs in ["one", "two", "three"] {
-        lab.wait_for(logs, "a", "waiting");
+    lab.project.test("endless", "echo 1..1; echo waiting >&2; exec sleep 1000");
+    let two = ["t/a_test.sh", "t/b_test.sh", "--log-dir"];
+    let first = lab.start(&[&["test"], &two[..], &["one"]].concat());
+    let second = lab.start(&[&["test"], &two[..], &["two"]].concat());
+    let mut third = lab.start(&["test", "t/endless_test.sh", "--log-dir", "three"]);
+    for (logs, test) in [("one", "a"), ("two", "a"), ("three", "endless")] {
+        lab.wait_for(logs, test, "waiting");
     }
     third.kill().unwrap();
     assert_eq!(third.wait().unwrap().signal(), Some(9));

@@ -9,6 +9,7 @@ mod kit;
 use kit::{Project, Ran, VERDICTS};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -243,6 +244,18 @@ fn a_killed_orca_takes_its_machines_along_and_the_next_run_sweeps() {
     lab.test("good", "echo 1..1; echo ok 1");
     lab.orca(&["test"]).exits(0);
     assert!(lab.leftovers().is_empty(), "{:?}", lab.leftovers());
+}
+
+#[test]
+fn a_copy_tells_of_a_missing_interpreter_as_a_booted_machine_does() {
+    let lab = Lab::new();
+    lab.test("missing", "#!/no/such/program\n");
+    let path = lab.project.root().join("t/missing_test.sh");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    for how in [&["test"][..], &["test", "--cold"]] {
+        let told = "agent: cannot run t/missing_test.sh: No such file or directory";
+        lab.orca(how).exits(1).says(told).never_says("exec");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::blueprint::{Blueprint, Individual, Place, QEMU_LIMIT, Started, boot};
 use crate::cancel::Cancel;
+use crate::clock;
 use crate::error::{Result as HostResult, plain};
 use crate::guest::Guest;
 use crate::qemu::argv::{Memory, Spec};
@@ -91,7 +92,7 @@ fn settle(
     started: &mut Started,
     cancel: &Cancel,
 ) -> io::Result<Guest> {
-    let deadline = Instant::now() + blueprint.boot_limit;
+    let deadline = clock::now() + blueprint.boot_limit;
     let mut guest = started.greet(deadline, cancel)?;
     let settling = settling(spec);
     if !settling.is_empty() {

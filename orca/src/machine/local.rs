@@ -6,6 +6,7 @@
 use super::drive::{self, Alarms, Bounds};
 use super::{Machine, Maker, Order, Phase, Ran, Shape, Sink, Tell};
 use crate::cancel::{Cancel, Level};
+use crate::clock;
 use crate::error::plain;
 use crate::guest::{Guest, Writer};
 use crate::trouble::{Kind, Trouble};
@@ -49,7 +50,7 @@ impl Maker for LocalMaker {
         };
         let (child, stream) = self.spawn().map_err(boot)?;
         let agent = Leaving(child);
-        let guest = Guest::connect(stream, Instant::now() + START_LIMIT, cancel.on(Level::Cut))
+        let guest = Guest::connect(stream, clock::now() + START_LIMIT, cancel.on(Level::Cut))
             .map_err(boot)?;
         Ok(Box::new(Local { guest, _agent: agent, name, bounds: self.bounds }))
     }
@@ -119,6 +120,6 @@ impl Machine for Local {
 
     fn stop(mut self: Box<Self>) {
         // It leaves in any case.
-        let _ = self.guest.ask(Ask::Exit, Instant::now() + Duration::from_secs(2));
+        let _ = self.guest.ask(Ask::Exit, clock::now() + Duration::from_secs(2));
     }
 }

@@ -8,6 +8,7 @@ use super::group::{self, Berths};
 use super::vm::{OnConsole, Vm};
 use super::{Machine, Maker, Shape, Tell};
 use crate::cancel::Cancel;
+use crate::clock;
 use crate::guest::Guest;
 use crate::header::Node;
 use crate::qemu::argv::{self, Memory, Spec};
@@ -184,7 +185,7 @@ impl VmMaker {
     }
 
     fn boot_deadline(&self) -> Instant {
-        Instant::now() + self.blueprint.boot_limit
+        clock::now() + self.blueprint.boot_limit
     }
 
     /// What makes a machine an individual, with its share mounted.

@@ -5,6 +5,7 @@
 
 use super::Sink;
 use super::drive::{Aside, Fault, HEARTBEAT, PANIC_GRACE};
+use crate::clock;
 use crate::guest::Writer;
 use crate::trouble::Kind;
 use agent::wire::{self, Command, Ended, Frame, Request};
@@ -203,28 +204,28 @@ pub(super) fn attend(
     let end = &desk.ends[at];
     let mut panicked = end.panicked.clone();
     let ping = Request::new(Command::Ping).encode();
-    let (mut heard, mut pinged, mut patience) = (Instant::now(), None::<Instant>, end.hung);
+    let (mut heard, mut pinged, mut patience) = (clock::now(), None::<Instant>, end.hung);
     loop {
         let wake = pinged.map_or(heard + HEARTBEAT, |at| at + patience);
         select! {
             recv(end.inbox) -> frame => {
                 let lost = |_| Fault::new(Kind::Lost, "the connection to the agent ended");
                 let frame = frame.map_err(lost)?;
-                (heard, pinged, patience) = (Instant::now(), None, end.hung);
+                (heard, pinged, patience) = (clock::now(), None, end.hung);
                 pass_back(desk, at, frame, tell);
             }
             recv(panicked) -> _ => {
                 panicked = never();
-                (pinged, patience) = (Some(Instant::now()), PANIC_GRACE.min(end.hung));
+                (pinged, patience) = (Some(clock::now()), PANIC_GRACE.min(end.hung));
                 desk.send(at, wire::Kind::Command, PING, &ping);
             }
             recv(stopped) -> _ => return Ok(()),
-            default(wake.saturating_duration_since(Instant::now())) => {
+            default(wake.saturating_duration_since(clock::now())) => {
                 if pinged.is_some() {
                     let why = format!("no answer to PING in {:.0} s", patience.as_secs_f64());
                     return Err(Fault::new(Kind::Hung, why));
                 }
-                pinged = Some(Instant::now());
+                pinged = Some(clock::now());
                 desk.send(at, wire::Kind::Command, PING, &ping);
             }
         }

@@ -5,6 +5,7 @@ use super::blueprint::Started;
 use super::drive::{self, Alarms, Aside, Bounds, Fault};
 use super::{Machine, Order, Phase, Ran, Sink};
 use crate::cancel::Cancel;
+use crate::clock;
 use crate::guest::{Guest, Writer};
 use crate::qemu::console::{self, Console};
 use crate::trouble::{Kind, Trouble};
@@ -105,10 +106,9 @@ impl Machine for Vm {
     }
 
     fn stop(mut self: Box<Self>) {
-        let deadline = Instant::now() + STOP_LIMIT;
-        if self.guest.ask(Command::Exit, deadline).is_ok() {
+        if self.guest.ask(Command::Exit, clock::now() + STOP_LIMIT).is_ok() {
             // Ended or not: dropping the process kills what is left of it.
-            let _ = self.started.qmp.execute("quit", Value::Null, deadline);
+            let _ = self.started.qmp.execute("quit", Value::Null, Instant::now() + STOP_LIMIT);
         }
     }
 }

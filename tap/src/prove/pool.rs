@@ -9,9 +9,15 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, PipeReader};
 use std::process::Child;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::time::{Duration, Instant};
+
+/// A test that is being started is waited for this long before the tests are killed: its program
+/// may be on a disk that does not answer.
+const START_LIMIT: Duration = Duration::from_secs(2);
+/// How often it is looked at meanwhile.
+const START_TICK: Duration = Duration::from_millis(1);
 
 /// What a worker tells. The number is the test's place in the run.
 #[derive(Debug)]
@@ -40,9 +46,11 @@ pub(super) struct Shared {
     /// would be stopped for it.
     pub(super) own_group: bool,
     next: AtomicUsize,
-    /// Whether no more tests are started. Held for reading while one is, so that whoever sets it
+    /// Whether no more tests are started.
+    closed: AtomicBool,
+    /// Held for reading while one is, so that whoever has set `closed` and then waits for this
     /// finds all that were started in `running`.
-    closed: RwLock<bool>,
+    starting: RwLock<()>,
     running: Mutex<HashMap<usize, Running>>,
 }
 
@@ -64,7 +72,8 @@ impl Shared {
             past_bail: settings.jobs == 1,
             own_group: !std::io::stdin().is_terminal(),
             next: AtomicUsize::new(0),
-            closed: RwLock::new(false),
+            closed: AtomicBool::new(false),
+            starting: RwLock::default(),
             running: Mutex::default(),
         }
     }
@@ -84,8 +93,8 @@ impl Shared {
         index: usize,
         spawn: impl FnOnce() -> io::Result<(Child, PipeReader)>,
     ) -> io::Result<Option<(Child, PipeReader)>> {
-        let closed = self.closed.read().unwrap_or_else(PoisonError::into_inner);
-        if *closed {
+        let _starting = self.starting.read().unwrap_or_else(PoisonError::into_inner);
+        if self.is_closed() {
             return Ok(None);
         }
         let started = spawn()?;
@@ -114,9 +123,19 @@ impl Shared {
         }
     }
 
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
     /// Starts no more tests and kills those that run, except number `spared`.
     pub(super) fn stop(&self, spared: Option<usize>) {
-        *self.closed.write().unwrap_or_else(PoisonError::into_inner) = true;
+        self.closed.store(true, Ordering::SeqCst);
+        let give_up = Instant::now() + START_LIMIT;
+        while matches!(self.starting.try_write(), Err(TryLockError::WouldBlock))
+            && Instant::now() < give_up
+        {
+            std::thread::sleep(START_TICK);
+        }
         let indices: Vec<usize> = self.running().keys().copied().collect();
         indices.into_iter().filter(|&i| Some(i) != spared).for_each(|i| self.kill(i));
     }
@@ -142,7 +161,7 @@ impl Shared {
     }
 
     fn take(&self) -> Option<usize> {
-        if *self.closed.read().unwrap_or_else(PoisonError::into_inner) {
+        if self.is_closed() {
             return None;
         }
         let index = self.next.fetch_add(1, Ordering::SeqCst);
