@@ -101,6 +101,9 @@ impl Shared {
         let pid = started.0.id().cast_signed();
         let fresh = Running { pid, since: Instant::now(), timed_out: false, over: false };
         self.running().insert(index, fresh);
+        if self.is_closed() {
+            self.kill(index); // it took so long to start that nobody waited
+        }
         Ok(Some(started))
     }
 
