@@ -177,11 +177,13 @@ fn a_machine_that_dies_costs_one_test_its_verdict() {
 #[test]
 fn a_machine_that_hangs_is_asked_why_and_replaced() {
     let lab = Lab::new();
-    lab.test("interrupts_off", &format!("{ONE}{KO}ko faebfe"));
+    // All that is waited for is an answer to PING.
+    let patient = format!("# orca: timeout=900s\n{ONE}");
+    lab.test("interrupts_off", &format!("{patient}{KO}ko faebfe"));
     let freeze = "mkdir /sys/fs/cgroup/x; cd /sys/fs/cgroup/x; echo 1 >cgroup.procs; echo 1 >cgroup.freeze; sleep 1000";
-    lab.test("agent_stopped", &format!("{ONE}{freeze}"));
+    lab.test("agent_stopped", &format!("{patient}{freeze}"));
     let silent = "cd /sys/bus/virtio/drivers/virtio_console; for d in virtio*; do echo $d >unbind; done; sleep 1000";
-    lab.test("port_silent", &format!("{ONE}{silent}"));
+    lab.test("port_silent", &format!("{patient}{silent}"));
     lab.test("bystander", ONE);
     // Bounds are scaled down; booting needs its time.
     let (ran, report) = lab.orca(&["-j4", "--timeout-factor", "0.1", "--boot-timeout", "600s"]);
@@ -312,14 +314,17 @@ fn a_guest_without_memory_disk_or_descriptors_fails_its_own_test() {
     );
     lab.test(
         "fork_bomb",
-        "# orca: timeout=2s\necho 1..1; echo ok 1; b() { b | b & }; b; sleep 1000",
+        "# orca: timeout=1s\necho 1..1; echo ok 1; b() { b | b & }; b; sleep 1000",
     );
     lab.test(
         "clock",
         "echo 1..1; for t in 1999-01-01 2037-12-31 @0; do date -s $t; sleep 0.3; done; echo ok 1",
     );
     lab.test("bystander", ONE).test("zz_bystander", ONE);
-    let (ran, report) = lab.orca(&["-j2", "--log-dir", "logs", "-m", "256M"]);
+    // A guest that is short of everything is slow.
+    let patient = ["--timeout-factor", "10"];
+    let (ran, report) =
+        lab.orca(&[&["-j2", "--log-dir", "logs", "-m", "256M"], &patient[..]].concat());
     ran.exits(1).says("3 passed, 6 failed, 1 timed out");
     let oom = report.one("oom", "fail");
     assert!(text(oom, "why").contains("killed by signal 9"), "{oom:#}");
