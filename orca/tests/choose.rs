@@ -3,13 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 mod kit;
+#[path = "kit/process.rs"]
+#[expect(dead_code, reason = "others look at processes in more ways")]
+mod process;
 
 use kit::{Project, Ran, VERDICTS};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const GOOD: &str = "echo 1..1; echo ok 1";
 const BAD: &str = "echo 1..1; echo not ok 1";
@@ -50,11 +53,7 @@ fn each(events: &[Value], event: &str, field: &str) -> Vec<String> {
 /// Waits until a test has made the file `started`, and removes it.
 fn wait_for_start(project: &Project) {
     let path = project.root().join("started");
-    let deadline = Instant::now() + PATIENCE;
-    while !path.exists() {
-        assert!(Instant::now() < deadline, "the test never started");
-        std::thread::sleep(Duration::from_millis(5)); // no event tells that a file is there
-    }
+    process::wait_for(PATIENCE, "the test to start", || path.exists());
     std::fs::remove_file(path).unwrap();
 }
 

@@ -5,10 +5,14 @@
 
 #[expect(dead_code, reason = "the table of verdicts is for other tests")]
 mod kit;
+#[path = "kit/process.rs"]
+#[expect(dead_code, reason = "others look at processes in other ways")]
+mod process;
 #[path = "kit/pty.rs"]
 mod pty;
 
 use kit::{Project, Ran};
+use process::{is_alive, signal};
 use pty::Terminal;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -61,17 +65,6 @@ fn expect(lines: &Receiver<String>, text: &str) -> Vec<String> {
             Err(_) => panic!("no `{text}` in {seen:#?}"),
         }
     }
-}
-
-fn signal(child: u32, name: &str) {
-    let sent = Command::new("kill").args(["-s", name, &child.to_string()]).status();
-    assert!(sent.unwrap().success());
-}
-
-/// Whether a process is alive; one that only waits to be reaped is not.
-fn is_alive(pid: &str) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-    !stat.is_empty() && !stat.contains(") Z ")
 }
 
 #[test]
@@ -159,7 +152,7 @@ fn kept_machines_can_be_called_until_ctrl_c() {
     let mut terminal = Terminal::start(command(&project, &["shell", "local1"]));
     terminal.types("echo in-\"one\"").expect("in-one");
     orca(&project, &["shell", "local1", "--", "true"]).exits(0);
-    signal(child.id(), "INT");
+    signal(&child, "INT");
     assert_eq!(child.wait().unwrap().code(), Some(1), "the run's own status");
     terminal.expect("is gone");
     assert_eq!(terminal.end().code(), Some(2));
@@ -179,7 +172,7 @@ fn nothing_is_kept_where_nothing_failed_or_where_the_run_was_interrupted() {
     while !project.root().join("started").exists() {
         std::thread::sleep(Duration::from_millis(5)); // no event tells that a file is there
     }
-    signal(child.id(), "TERM");
+    signal(&child, "TERM");
     assert_eq!(child.wait().unwrap().signal(), Some(15));
     assert!(!said.iter().any(|line| line.contains("kept")));
 }
@@ -368,7 +361,7 @@ fn watching_runs_what_a_change_touches() {
     put(&project, "src.c", "");
     expect(&said, "src.c changed, 3 tests to run");
     expect(&said, "waiting for changes");
-    signal(child.id(), "TERM");
+    signal(&child, "TERM");
     assert_eq!(child.wait().unwrap().signal(), Some(15));
 }
 
@@ -390,7 +383,7 @@ fn a_change_cuts_the_run_and_a_signal_ends_run_and_watch() {
     while !fs::read_to_string(&output).is_ok_and(|text| text.contains("started")) {
         std::thread::sleep(Duration::from_millis(5)); // files of others send no event
     }
-    signal(child.id(), "TERM");
+    signal(&child, "TERM");
     expect(&out, "1 not run");
     assert_eq!(child.wait().unwrap().signal(), Some(15));
 }

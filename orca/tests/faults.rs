@@ -7,13 +7,17 @@
 mod image;
 #[expect(dead_code, reason = "the kit serves other files too")]
 mod kit;
+#[path = "kit/process.rs"]
+#[expect(dead_code, reason = "others look at processes in more ways")]
+mod process;
 
 use kit::{Project, Ran};
+use process::wait_for;
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Anything that waits for a process waits at most this long.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -133,14 +137,6 @@ fn seconds(attempt: &Value) -> f64 {
     attempt["seconds"]["test"].as_f64().unwrap()
 }
 
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(10)); // processes and files of others send no event
-    }
-}
-
 #[test]
 fn a_machine_that_dies_costs_one_test_its_verdict() {
     let lab = Lab::new();
@@ -212,7 +208,7 @@ fn a_qemu_that_is_killed_or_stopped_is_replaced() {
         fs::read_to_string(log).is_ok_and(|text| text.contains("it runs"))
     };
     for (log, signal) in [("victim_test.sh", "KILL"), ("victim_test.sh.attempt-2", "STOP")] {
-        wait_for("the test to run", || seen(log) || orca.try_wait().unwrap().is_some());
+        wait_for(PATIENCE, "the test to run", || seen(log) || orca.try_wait().unwrap().is_some());
         for (pid, _) in image::machines(&lab.project) {
             // One that has ended meanwhile was the machine before.
             let _ = Command::new("kill").args(["-s", signal, &pid.to_string()]).output();
@@ -253,6 +249,7 @@ fn a_test_that_takes_too_long_or_kills_everything_is_ended_with_all_it_started()
     assert!(seconds(deaf) >= 2.9, "TERM, 2 s of grace, KILL: {deaf:#}");
     let polite = report.one("polite", "timeout");
     assert_eq!(polite["checks"]["failed"], 1, "{polite:#}");
+    assert!(seconds(polite) < seconds(deaf), "ended when it obeyed: {polite:#}");
     assert_eq!(report.one("silent", "timeout")["why"], "silence");
     report.one("chatty", "pass");
     for name in ["kill_all", "exec_game"] {

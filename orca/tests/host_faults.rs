@@ -5,8 +5,11 @@
 
 #[expect(dead_code, reason = "the table of verdicts is for others")]
 mod kit;
+#[path = "kit/process.rs"]
+mod process;
 
 use kit::{Project, Ran};
+use process::{is_alive, signal};
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
@@ -15,7 +18,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Anything that waits for a file waits at most this long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -65,20 +68,7 @@ fn limited(project: &Project, limits: &str, args: &[&str]) -> Ran {
 }
 
 fn wait_for(path: &Path) {
-    wait_until(&path.to_string_lossy(), || path.exists());
-}
-
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(5)); // no event tells of files and of others' processes
-    }
-}
-
-fn signal(child: &Child, name: &str) {
-    let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    process::wait_for(PATIENCE, &path.to_string_lossy(), || path.exists());
 }
 
 fn lines(path: &Path) -> Vec<Value> {
@@ -320,11 +310,10 @@ fn half_done(project: &Project, second: &str) -> Child {
 /// Nothing is left of the tests that [`half_done`] started: no folder, and no process whose id is in the file `pid`.
 fn is_cleared_away(project: &Project) -> bool {
     let pid = fs::read_to_string(project.root().join("pid")).unwrap();
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
     let mut folders = fs::read_dir(project.root().join("tmp")).unwrap().map(Result::unwrap);
     let has_folder =
         folders.any(|folder| folder.file_name().to_string_lossy().starts_with("orca-test."));
-    !has_folder && (stat.is_empty() || stat.contains(") Z "))
+    !has_folder && !is_alive(&pid)
 }
 
 /// The reports are whole, and say this of the two tests.
@@ -370,7 +359,7 @@ fn a_killed_orca_leaves_whole_reports_so_far() {
     child.kill().unwrap();
     child.wait().unwrap();
     check_reports(&project, &["pass"], "test_started");
-    wait_until("all that the test had to be gone", || is_cleared_away(&project));
+    process::wait_for(PATIENCE, "all that the test had to be gone", || is_cleared_away(&project));
 }
 
 #[test]

@@ -7,14 +7,18 @@
 mod image;
 #[expect(dead_code, reason = "the table of verdicts is for others")]
 mod kit;
+#[path = "kit/process.rs"]
+#[expect(dead_code, reason = "others look at processes in more ways")]
+mod process;
 
 use kit::{Project, Ran};
+use process::wait_for;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Anything that waits for a process waits at most this long.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -53,11 +57,9 @@ impl Lab {
     /// Waits until the log of `test` in the folder `logs` has `text`.
     fn wait_for(&self, logs: &str, test: &str, text: &str) {
         let log = self.root().join(format!("{logs}/t/{test}_test.sh/output.log"));
-        let deadline = Instant::now() + PATIENCE;
-        while !fs::read_to_string(&log).is_ok_and(|log| log.contains(text)) {
-            assert!(Instant::now() < deadline, "waited in vain for `{text}` of {test}");
-            std::thread::sleep(Duration::from_millis(10)); // a file of another process sends no event
-        }
+        wait_for(PATIENCE, &format!("`{text}` of {test}"), || {
+            fs::read_to_string(&log).is_ok_and(|log| log.contains(text))
+        });
     }
 
     /// Nothing of a run is left: no machine, no socket, no overlay.

@@ -5,15 +5,19 @@
 #[path = "kit/image.rs"]
 mod image;
 mod kit;
+#[path = "kit/process.rs"]
+#[expect(dead_code, reason = "others look at processes in more ways")]
+mod process;
 
 use kit::{Project, Ran, VERDICTS};
+use process::wait_for;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Anything that waits for a process waits at most this long.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -54,7 +58,7 @@ impl Lab {
             .unwrap();
         let log = self.project.root().join("logs/t/endless_test.sh/output.log");
         let runs = || fs::read_to_string(&log).is_ok_and(|text| text.contains("it runs"));
-        wait_for("the test to run", || runs() || child.try_wait().unwrap().is_some());
+        wait_for(PATIENCE, "the test to run", || runs() || child.try_wait().unwrap().is_some());
         assert!(runs(), "orca ended early");
         child
     }
@@ -68,14 +72,6 @@ impl Lab {
     /// How many QEMU processes work for this project.
     fn machines(&self) -> usize {
         image::machines(&self.project).len()
-    }
-}
-
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(10)); // processes and files of others send no event
     }
 }
 
@@ -238,7 +234,7 @@ fn a_killed_orca_takes_its_machines_along_and_the_next_run_sweeps() {
     let mut child = lab.start_endless();
     child.kill().unwrap();
     child.wait().unwrap();
-    wait_for("QEMU to be gone", || lab.machines() == 0);
+    wait_for(PATIENCE, "QEMU to be gone", || lab.machines() == 0);
     assert!(!lab.leftovers().is_empty(), "kill -9 leaves the folder");
     fs::remove_file(lab.project.root().join("t/endless_test.sh")).unwrap();
     lab.test("good", "echo 1..1; echo ok 1");

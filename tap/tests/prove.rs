@@ -115,6 +115,13 @@ fn a_bail_out_kills_what_runs_and_claims_no_success() {
     assert!(!ran.out.contains("All tests successful"), "{}", ran.out);
 }
 
+/// Fails unless a process has ended; it may wait to be reaped.
+#[track_caller]
+fn is_dead(pid: &str) {
+    let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    assert!(state.is_empty() || state.contains(") Z"), "{pid} lives: {state}");
+}
+
 #[test]
 fn a_timeout_kills_the_whole_tree() {
     let dir = Dir::new();
@@ -133,8 +140,7 @@ fn a_timeout_kills_the_whole_tree() {
     let pids = dir.read("pids");
     assert_eq!(pids.lines().count(), 3);
     for pid in pids.lines() {
-        let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        assert!(state.is_empty() || state.contains(") Z"), "{pid} lives: {state}");
+        is_dead(pid);
     }
 }
 
@@ -285,6 +291,5 @@ fn an_interrupt_kills_the_tests_and_ends_by_the_signal() {
         text.contains("\nTest run interrupted!\n") && text.contains("Result: NOTESTS\n"),
         "{text}"
     );
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", dir.read("pid").trim()));
-    assert!(stat.is_err() || stat.is_ok_and(|stat| stat.contains(") Z")));
+    is_dead(dir.read("pid").trim());
 }
