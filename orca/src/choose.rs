@@ -2,12 +2,12 @@
 
 use crate::changed;
 use crate::cli::raw::Raw;
-use crate::cli::suggest::nearest;
 use crate::config::Config;
 use crate::discover::{Test, discover};
 use crate::error::{Error, Result};
 use crate::header::Header;
 use crate::history::History;
+use crate::text::suggest::nearest;
 use std::path::Path;
 
 /// What is left.

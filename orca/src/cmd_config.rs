@@ -38,7 +38,7 @@ pub fn run(config: &Config) -> Result<u8> {
         let mut out = String::new();
         for setting in &settings {
             let value = setting.value.as_deref().unwrap_or("-");
-            let shown = crate::quote::shell_word(value.as_bytes());
+            let shown = crate::text::quote::shell_word(value.as_bytes());
             out.push_str(&format!("{:16} {shown:24} {}\n", setting.name, setting.from));
         }
         out.push('\n');

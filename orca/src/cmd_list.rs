@@ -5,13 +5,13 @@
 use crate::choose::{self, Chosen, choose};
 use crate::cli::raw::Format;
 use crate::config::Config;
-use crate::day::Day;
 use crate::discover::Test;
 use crate::error::{Error, Result};
 use crate::exit;
 use crate::header::Header;
 use crate::history::History;
 use crate::report::plain;
+use crate::text::day::Day;
 use serde_json::json;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, SystemTime};

@@ -2,10 +2,10 @@
 
 use crate::cli::completions::{SHELLS, script};
 use crate::cli::man;
-use crate::cli::suggest::nearest;
 use crate::error::{Error, Result};
 use crate::exit;
 use crate::report::plain;
+use crate::text::suggest::nearest;
 use std::ffi::OsString;
 
 /// Prints the completions for the shell that is named.

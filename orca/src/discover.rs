@@ -2,10 +2,10 @@
 //!
 //! Symbolic links to files are followed as long as they stay in the project; links to folders are not, so there are no loops.
 
-use crate::cli::suggest;
 use crate::error::{Error, Result};
-use crate::glob;
-use crate::quote;
+use crate::text::glob;
+use crate::text::quote;
+use crate::text::suggest;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;

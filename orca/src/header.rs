@@ -7,10 +7,10 @@ mod nodes;
 
 pub use nodes::Node;
 
-use crate::cli::suggest::nearest;
-use crate::cli::value;
-use crate::day::Day;
 use crate::error::{Error, Result};
+use crate::text::day::Day;
+use crate::text::suggest::nearest;
+use crate::text::value;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;

@@ -5,10 +5,10 @@
 
 use crate::machine::Machine;
 use crate::pod::Held;
-use crate::quote::shell_word;
 use crate::report::plain;
 use crate::session::{self, Env};
 use crate::switchboard::Switchboard;
+use crate::text::quote::shell_word;
 use crossbeam::channel::{Receiver, Sender, bounded, never};
 use std::collections::VecDeque;
 use std::convert::Infallible;

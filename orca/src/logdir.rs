@@ -1,7 +1,7 @@
 //! The folder that a run leaves behind: logs, TAP, consoles, artifacts. `latest` beside it names the newest.
 
-use crate::day::Day;
 use crate::error::{Error, Result};
+use crate::text::day::Day;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};

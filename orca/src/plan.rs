@@ -1,10 +1,10 @@
 //! What will run, in which order, under which limits: the answer to "what would you do?" before anything is done.
 
-use crate::day::Day;
 use crate::discover::Test;
 use crate::error::Result;
 use crate::header::{Header, NODES, Node};
 use crate::history::History;
+use crate::text::day::Day;
 use std::cmp::Reverse;
 use std::path::Path;
 use std::time::Duration;

@@ -6,7 +6,7 @@
 use crate::error::{Error, Result};
 use crate::event::{Attempt, Complaints, Kernel, Outcome, Start, TestId, Timing};
 use crate::points::{self, Point, Points};
-use crate::quote;
+use crate::text::quote;
 use crate::trouble::{Kind, Trouble};
 use serde_json::Value;
 use std::ffi::OsString;

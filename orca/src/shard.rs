@@ -3,7 +3,7 @@
 //! The parts are made from the names and the expected times alone: longest first, each to the part that has least so far. So every
 //! machine that has the same tests and the same history comes to the same parts, in whatever order it found the tests.
 
-use crate::cli::value::Parsed;
+use crate::text::value::Parsed;
 use std::cmp::Reverse;
 use std::time::Duration;
 

@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 /// The layers of this crate, lowest first. A module may name those of its own layer and below.
 const LAYERS: [&[&str]; 9] = [
     &[
-        "error", "cancel", "clock", "host", "rundir", "logdir", "sys", "nursery", "tty", "quote",
-        "signals", "trouble", "mutate", "day", "watcher",
+        "error", "cancel", "clock", "host", "rundir", "logdir", "sys", "nursery", "tty", "text",
+        "signals", "trouble", "mutate", "watcher",
     ],
     &["points", "event", "tally", "exit", "history"],
     &[
-        "cli", "config", "discover", "header", "plan", "expr", "glob", "shard", "changed",
-        "choose", "touch", "replay", "merge",
+        "cli", "config", "discover", "header", "plan", "shard", "changed", "choose", "touch",
+        "replay", "merge",
     ],
     &["qemu", "guest", "switchboard"],
     &["machine"],
@@ -42,9 +42,9 @@ const LAYERS: [&[&str]; 9] = [
 ];
 
 /// What a module may name although the layers would forbid it, or may not although they would allow it.
-const QEMU_KNOWS: [&str; 6] = ["error", "sys", "nursery", "quote", "qemu", "exit"];
+const QEMU_KNOWS: [&str; 6] = ["error", "sys", "nursery", "text", "qemu", "exit"];
 const REPORT_KNOWS: [&str; 10] =
-    ["error", "event", "points", "tally", "trouble", "tty", "quote", "report", "sys", "history"];
+    ["error", "event", "points", "tally", "trouble", "tty", "text", "report", "sys", "history"];
 
 /// The one upward edge: the values of two flags are QEMU's own words.
 const EXCEPTIONS: [(&str, &str); 1] = [("cli", "qemu")];

@@ -2,11 +2,11 @@
 
 use super::command::Command::{self, Doctor, List, Merge, Run, Shell, Template, Test};
 use super::raw::{Artifacts, Color, Format, Raw};
-use super::value::{self, Parsed};
-use crate::expr::Expr;
 use crate::qemu::accel::Accel;
 use crate::qemu::arch::Arch;
 use crate::shard::Shard;
+use crate::text::filter::Expr;
+use crate::text::value::{self, Parsed};
 use agent::wire::Share;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

@@ -7,5 +7,3 @@ pub mod help;
 pub mod man;
 pub mod parse;
 pub mod raw;
-pub mod suggest;
-pub mod value;

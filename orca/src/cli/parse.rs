@@ -5,8 +5,8 @@
 use super::command::{COMMANDS, Command};
 use super::flags::{self, FLAGS, Flag, Group};
 use super::raw::{Given, Raw, Source};
-use super::suggest::nearest;
 use crate::error::{Error, Result};
+use crate::text::suggest::nearest;
 use lexopt::{Arg, Parser};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;

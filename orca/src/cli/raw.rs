@@ -1,9 +1,9 @@
 //! What the user asked for, as typed: nothing is looked up, nothing is acted on, every field may be absent.
 
-use crate::expr::Expr;
 use crate::qemu::accel::Accel;
 use crate::qemu::arch::Arch;
 use crate::shard::Shard;
+use crate::text::filter::Expr;
 use agent::wire::Share;
 use std::ffi::OsString;
 use std::path::PathBuf;

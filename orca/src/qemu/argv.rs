@@ -2,7 +2,7 @@
 
 use super::accel::Accel;
 use super::arch::Arch;
-use crate::quote::shell_word;
+use crate::text::quote::shell_word;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};

@@ -6,8 +6,8 @@
 use super::Reporter;
 use crate::event::{Attempt, Event, Outcome, Start};
 use crate::points::{self, Point};
-use crate::quote;
 use crate::tally::Tally;
+use crate::text::quote;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;

@@ -7,8 +7,8 @@ use super::Reporter;
 use super::words::seconds;
 use crate::event::{Attempt, Event, Outcome};
 use crate::points::Point;
-use crate::quote;
 use crate::tally::Tally;
+use crate::text::quote;
 use ::tap::{Directive, Entry, Writer, junit};
 use std::io::{self, Write};
 

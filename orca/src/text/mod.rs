@@ -1,0 +1,8 @@
+//! Forms that people type and read: pure, and below everything else.
+
+pub mod day;
+pub mod filter;
+pub mod glob;
+pub mod quote;
+pub mod suggest;
+pub mod value;
