@@ -2,11 +2,13 @@
 
 use crate::boot;
 use crate::cancel::{self, Cancel, Canceller, Level};
-use crate::clock;
 use crate::config::Config;
 use crate::discover::{Test, discover};
 use crate::error::{Error, Result};
+use crate::exit;
 use crate::header::Header;
+use crate::host::clock;
+use crate::host::{limits, signals};
 use crate::keep;
 use crate::machine::maker::VmMaker;
 use crate::machine::vm::Vm;
@@ -16,7 +18,6 @@ use crate::session::{self, End, Env};
 use crate::setup::{self, Lab};
 use crate::text::quote::shell_word;
 use crate::trouble::Trouble;
-use crate::{exit, host, signals};
 use crossbeam::channel::{Receiver, bounded, select};
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -49,9 +50,9 @@ pub fn run(config: &Config) -> Result<u8> {
         Some(path) => Some(ByHand::prepare(&path, &mut config)?),
         None => None,
     };
-    host::open_files(1, host::Kind::Virtual)?;
+    limits::open_files(1, limits::Kind::Virtual)?;
     let lab = setup::vms(&config)?;
-    host::room_for_disks(lab.run_dir.path(), 1)?;
+    limits::room_for_disks(lab.run_dir.path(), 1)?;
     if config.raw.print_command {
         plain::out(format!("{}\n", lab.maker.command_line()).as_bytes());
         return Ok(exit::GOOD);

@@ -3,8 +3,8 @@
 use crate::cmd_run::environment;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::host::{rundir, signals};
 use crate::session::{self, End};
-use crate::{rundir, signals};
 use std::path::PathBuf;
 
 /// A machine that can be called.

@@ -4,16 +4,18 @@ use crate::cancel;
 use crate::choose::{Chosen, choose};
 use crate::cli::command::Command;
 use crate::cli::raw::{Artifacts, Format};
-use crate::clock;
 use crate::conductor::{self, Conductor, Ended, Entry, Limits, State};
 use crate::config::Config;
 use crate::error::{Error, Result, plain};
 use crate::event::{Kernel, Start};
 use crate::exit;
 use crate::history::{History, Journal};
-use crate::host;
+use crate::host::clock;
+use crate::host::limits;
+use crate::host::logdir;
+use crate::host::signals;
+use crate::host::tty;
 use crate::keep::{Keeper, Wish};
-use crate::logdir;
 use crate::machine::stock::Stock;
 use crate::machine::{Maker, Order, Shape};
 use crate::plan::{Defaults, Plan, Planned};
@@ -23,10 +25,8 @@ use crate::report::plain;
 use crate::report::record::Record;
 use crate::reports::{self, Reporters};
 use crate::setup::{self, Lab};
-use crate::signals;
 use crate::text::day::Day;
 use crate::text::quote;
-use crate::tty;
 use crossbeam::channel::unbounded;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -54,8 +54,8 @@ pub fn run(config: &Config) -> Result<u8> {
         }
     };
     let local = config.raw.local == Some(true);
-    let kind = if local { host::Kind::Local } else { host::Kind::Virtual };
-    host::open_files(config.jobs.min(tests.len()), kind)?;
+    let kind = if local { limits::Kind::Local } else { limits::Kind::Virtual };
+    limits::open_files(config.jobs.min(tests.len()), kind)?;
     clock::keep();
     let lab = setup::lab(config)?;
     let defaults = Defaults {
@@ -74,7 +74,7 @@ pub fn run(config: &Config) -> Result<u8> {
     plan.warnings.extend(damage);
     let workers = config.jobs.min(at_once(config, &plan).saturating_mul(lab.kernels.len().max(1)));
     if !local {
-        host::room_for_disks(lab.run_dir.path(), workers)?;
+        limits::room_for_disks(lab.run_dir.path(), workers)?;
     }
     check_socket(config, workers)?;
     let Reporters { all, faults } = reports::open(config, Some(&lab.log_dir))?;

@@ -11,12 +11,12 @@ pub use step::{Limits, State};
 
 use crate::cancel::{Cancel, Canceller};
 use crate::event::{Event, Start};
+use crate::host::signals;
+use crate::host::tty::Attention;
 use crate::keep::Keeper;
 use crate::pod::{Job, Pod};
 use crate::report::Reporter;
-use crate::signals;
 use crate::tally::Tally;
-use crate::tty::Attention;
 use crossbeam::channel::{Receiver, Sender, after, never, select, tick};
 use std::time::{Duration, Instant};
 use step::{Action, Input};

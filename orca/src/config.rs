@@ -3,7 +3,8 @@
 use crate::cli::raw::{Color, Raw};
 use crate::discover::TEST_DIR;
 use crate::error::{Error, Result};
-use crate::{history, logdir};
+use crate::history;
+use crate::host::logdir;
 use std::ffi::OsString;
 use std::fs;
 use std::io::IsTerminal;
@@ -82,7 +83,7 @@ impl Config {
         match self.color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => crate::tty::output().is_terminal() && !unwanted(),
+            Color::Auto => crate::host::tty::output().is_terminal() && !unwanted(),
         }
     }
 
@@ -163,7 +164,8 @@ fn default_jobs(memory_mib: u32, cpus: u32) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let by_cores = cores / cpus.max(1) as usize;
     let each = machine_mib(memory_mib);
-    let by_memory = crate::sys::available_mib().map_or(usize::MAX, |mib| (mib / each) as usize);
+    let by_memory =
+        crate::host::sys::available_mib().map_or(usize::MAX, |mib| (mib / each) as usize);
     by_cores.min(by_memory).max(1)
 }
 

@@ -201,7 +201,7 @@ fn image(config: &Config, arch: Arch) -> Vec<Finding> {
 }
 
 fn memory(config: &Config) -> Finding {
-    let Some(available) = crate::sys::available_mib() else {
+    let Some(available) = crate::host::sys::available_mib() else {
         return Finding::fair("memory", "unknown on this host", "choose --jobs yourself");
     };
     let each = config::machine_mib(config.memory_mib);
@@ -249,7 +249,7 @@ fn folder(what: &'static str, dir: &Path, more: &str) -> Finding {
             return Finding::bad(what, &error.hint(hint));
         }
     }
-    let free = crate::host::free_bytes(there).map(|bytes| bytes >> 20);
+    let free = crate::host::limits::free_bytes(there).map(|bytes| bytes >> 20);
     let text = format!("{}{more}", dir.display());
     match free {
         Some(mib) if mib < SPACE_MIN_MIB => Finding::fair(
@@ -263,7 +263,7 @@ fn folder(what: &'static str, dir: &Path, more: &str) -> Finding {
 }
 
 fn sockets() -> Finding {
-    match crate::rundir::RunDir::create() {
+    match crate::host::rundir::RunDir::create() {
         Ok(dir) => {
             let path = dir.path().join("vm10000.shell");
             let bound = std::os::unix::net::UnixListener::bind(&path);
@@ -281,7 +281,7 @@ fn sockets() -> Finding {
 }
 
 fn terminal() -> Finding {
-    let size = crate::tty::size(&crate::tty::output());
+    let size = crate::host::tty::size(&crate::host::tty::output());
     match size {
         Some((columns, rows)) => Finding::good("terminal", format!("{columns} by {rows}")),
         None => Finding::good("terminal", "none: plain lines, no --shell-on-fail"),

@@ -3,7 +3,7 @@
 //! One thread reads; it ends when its peer closes, and its channel disconnecting is how the loss of a guest is seen. Reads have no
 //! timeouts: waiting, with deadlines, happens on the channel.
 
-use crate::clock;
+use crate::host::clock;
 use agent::wire::{self, Command, Ended, Frame, Kind, Request};
 use crossbeam::channel::{Receiver, Sender, bounded, select};
 use std::convert::Infallible;

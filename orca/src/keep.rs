@@ -240,7 +240,7 @@ pub fn open_door(
     inbox: Receiver<agent::wire::Frame>,
     writer: crate::guest::Writer,
 ) -> std::io::Result<Switchboard> {
-    let path = run_dir.join(format!("{name}.{}", crate::rundir::DOOR));
+    let path = run_dir.join(format!("{name}.{}", crate::host::rundir::DOOR));
     fs::write(path.with_extension("about"), about)?;
     Switchboard::open(&path, inbox, writer)
 }

@@ -5,8 +5,8 @@
 
 use super::{Cut, Order, Ran, Sink};
 use crate::cancel::{Cancel, Level};
-use crate::clock;
 use crate::guest::Guest;
+use crate::host::clock;
 use crate::trouble::Kind;
 use agent::wire::{self, Command, Ended, Frame, Request};
 use crossbeam::channel::{Receiver, never, select};

@@ -2,9 +2,9 @@
 
 use super::blueprint::{Blueprint, Individual, Place, QEMU_LIMIT, Started, boot};
 use crate::cancel::Cancel;
-use crate::clock;
 use crate::error::{Result as HostResult, plain};
 use crate::guest::Guest;
+use crate::host::clock;
 use crate::qemu::argv::{Memory, Spec};
 use crate::qemu::overlay::Overlays;
 use crate::qemu::qmp::Qmp;

@@ -6,9 +6,9 @@
 use super::drive::{self, Alarms, Bounds};
 use super::{Machine, Maker, Order, Phase, Ran, Shape, Sink, Tell};
 use crate::cancel::{Cancel, Level};
-use crate::clock;
 use crate::error::plain;
 use crate::guest::{Guest, Writer};
+use crate::host::clock;
 use crate::trouble::{Kind, Trouble};
 use agent::wire::{Command as Ask, Frame};
 use crossbeam::channel::Receiver;

@@ -5,8 +5,8 @@
 
 use super::Sink;
 use super::drive::{Aside, Fault, HEARTBEAT, PANIC_GRACE};
-use crate::clock;
 use crate::guest::Writer;
+use crate::host::clock;
 use crate::trouble::Kind;
 use agent::wire::{self, Command, Ended, Frame, Request};
 use crossbeam::channel::{Receiver, Sender, never, select};

@@ -5,7 +5,7 @@
 
 use super::arch::Arch;
 use super::probe;
-use crate::sys;
+use crate::host::sys;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

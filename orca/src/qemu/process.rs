@@ -3,7 +3,7 @@
 //! The QMP and console channels are socket pairs handed over as the child's standard input and output (`-chardev socket,fd=0` and
 //! `fd=1`): no path, no race for a listening socket, nobody else can connect, and the end of the process is the end of the stream.
 
-use crate::nursery;
+use crate::host::spawner;
 use std::fs::File;
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -51,7 +51,7 @@ impl Process {
             // QEMU's heap grows by thousands of small steps; in few large ones a copy starts 2 ms sooner.
             .env("MALLOC_TOP_PAD_", HEAP_STEP.to_string())
             .stderr(File::create(stderr)?);
-        let child = nursery::spawn(command)?;
+        let child = spawner::spawn(command)?;
         Ok((Process { child, stderr: stderr.to_owned() }, Pipes { qmp, console }))
     }
 

@@ -2,7 +2,7 @@
 //! three machines that do not boot.
 
 use crate::error::{Error, Result, plain};
-use crate::sys;
+use crate::host::sys;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;

@@ -11,10 +11,10 @@ use super::rounds::Rounds;
 use super::screen::Screen;
 use super::words::{count, counts, detail, front, opening, seconds, summary};
 use crate::event::{Attempt, Event, Outcome, Start};
+use crate::host::tty::Attention;
 use crate::points::{self, Point};
 use crate::tally::Tally;
 use crate::text::quote;
-use crate::tty::Attention;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 

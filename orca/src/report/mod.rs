@@ -22,8 +22,8 @@ mod width;
 mod words;
 
 use crate::event::Event;
+use crate::host::tty::Attention;
 use crate::tally::Tally;
-use crate::tty::Attention;
 
 /// Told everything that happens, in order. It must never stop a run: what it cannot write is lost, or said at the end.
 pub trait Reporter {

@@ -4,7 +4,7 @@
 //! break lines in two, and whatever became of them stands behind the cursor, where one sequence clears it. Every change is one
 //! write, and lines are overwritten rather than cleared first, so nothing flickers.
 
-use crate::tty::{self, Keys};
+use crate::host::tty::{self, Keys};
 use std::io::{self, IsTerminal, Write};
 
 /// The window's size where nobody knows it, in columns and rows.

@@ -4,8 +4,8 @@ use super::Reporter;
 use super::board::Board;
 use super::plain;
 use crate::event::Event;
+use crate::host::tty::Attention;
 use crate::tally::Tally;
-use crate::tty::Attention;
 use std::time::Instant;
 
 /// See the module.

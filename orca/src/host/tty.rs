@@ -1,6 +1,6 @@
 //! The user's terminal: its size, raw mode, its input as a stream that can be stopped, and single keys while a run is watched.
 
-use crate::sys;
+use super::sys;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
 use std::io;

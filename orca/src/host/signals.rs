@@ -2,8 +2,8 @@
 //!
 //! `ctrlc` could take all three, but does not tell which came, and an interrupted run is to die of the one that did.
 
+use super::tty::Attention;
 use crate::error::{Error, Result, plain};
-use crate::tty::Attention;
 use crossbeam::channel::{Receiver, bounded};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGWINCH};
 

@@ -3,7 +3,7 @@
 //! "Die with the parent" means the parent *thread*, so every such child is started by one thread that lives as long as the process.
 //! Each gets a process group of its own: a Ctrl-C in the terminal is orca's to handle.
 
-use crate::sys;
+use super::sys;
 use crossbeam::channel::{Sender, bounded, unbounded};
 use std::io;
 use std::os::unix::process::CommandExt;

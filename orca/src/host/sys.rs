@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::Command;
 
-/// Makes the child be killed when the thread that spawns it ends, which is why [`crate::nursery`] spawns from one that never does.
+/// Makes the child be killed when the thread that spawns it ends, which is why [`crate::host::spawner`] spawns from one that never does.
 #[cfg(target_os = "linux")]
 pub fn die_with_parent(command: &mut Command) {
     use std::os::unix::process::CommandExt;
@@ -21,7 +21,7 @@ pub fn die_with_parent(command: &mut Command) {
     unsafe { command.pre_exec(hook) };
 }
 
-/// Elsewhere a child that outlives this process is ended by the next run, see [`crate::rundir`].
+/// Elsewhere a child that outlives this process is ended by the next run, see [`crate::host::rundir`].
 #[cfg(not(target_os = "linux"))]
 pub fn die_with_parent(_command: &mut Command) {}
 
