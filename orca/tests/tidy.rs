@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The layers of this crate, lowest first. A module may name those of its own layer and below.
 const LAYERS: [&[&str]; 9] = [
     &["error", "cancel", "host", "text", "trouble", "mutate"],
-    &["points", "event", "tally", "exit", "history"],
+    &["points", "event", "events", "tally", "exit", "history"],
     &[
         "cli", "config", "discover", "header", "plan", "shard", "changed", "choose", "touch",
         "replay", "merge",

@@ -1,0 +1,3 @@
+//! What happens in a run, as data.
+
+pub mod event;
