@@ -5,7 +5,7 @@ use crate::cli::flags::{FLAGS, Flag};
 use crate::cli::raw::{Format, Given, Source};
 use crate::config::Config;
 use crate::error::Result;
-use crate::exit;
+use crate::events::exit;
 use crate::report::plain;
 use serde_json::{Value, json};
 

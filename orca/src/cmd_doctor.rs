@@ -5,7 +5,7 @@ use crate::cli::raw::Raw;
 use crate::config::Config;
 use crate::doctor::{self, Finding, State};
 use crate::error::{Error, Result};
-use crate::exit;
+use crate::events::exit;
 use crate::guest::Guest;
 use crate::machine::{Machine, Shape};
 use crate::report::{paint::safe, plain};

@@ -7,7 +7,7 @@ use crate::cli::raw::Format;
 use crate::config::Config;
 use crate::discover::Test;
 use crate::error::{Error, Result};
-use crate::exit;
+use crate::events::exit;
 use crate::header::Header;
 use crate::history::History;
 use crate::report::plain;

@@ -2,12 +2,12 @@
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::event::Event;
-use crate::exit;
+use crate::events::event::Event;
+use crate::events::exit;
+use crate::events::tally::Tally;
 use crate::merge::join;
 use crate::replay;
 use crate::reports::{self, Reporters};
-use crate::tally::Tally;
 use std::fs;
 use std::path::PathBuf;
 

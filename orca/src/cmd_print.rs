@@ -3,7 +3,7 @@
 use crate::cli::completions::{SHELLS, script};
 use crate::cli::man;
 use crate::error::{Error, Result};
-use crate::exit;
+use crate::events::exit;
 use crate::report::plain;
 use crate::text::suggest::nearest;
 use std::ffi::OsString;

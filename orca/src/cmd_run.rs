@@ -5,7 +5,8 @@ use crate::cancel::{self, Cancel, Canceller, Level};
 use crate::config::Config;
 use crate::discover::{Test, discover};
 use crate::error::{Error, Result};
-use crate::exit;
+use crate::events::exit;
+use crate::events::trouble::Trouble;
 use crate::header::Header;
 use crate::host::clock;
 use crate::host::{limits, signals};
@@ -17,7 +18,6 @@ use crate::report::plain;
 use crate::session::{self, End, Env};
 use crate::setup::{self, Lab};
 use crate::text::quote::shell_word;
-use crate::trouble::Trouble;
 use crossbeam::channel::{Receiver, bounded, select};
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -109,7 +109,7 @@ fn in_machine(
             Ok(ended)
         }
         Err(detail) => {
-            let kind = crate::trouble::Kind::Lost;
+            let kind = crate::events::trouble::Kind::Lost;
             Err(vm.trouble(crate::machine::drive::Fault { kind, detail }))
         }
     }

@@ -4,12 +4,13 @@ use crate::boot;
 use crate::cancel::{self, Level};
 use crate::config::Config;
 use crate::error::{Error, Result, plain as plain_io};
+use crate::events::exit;
 use crate::host::signals;
 use crate::machine::Shape;
 use crate::qemu::kept::Kept;
 use crate::qemu::template::{SPACE_MAX, Store};
 use crate::report::plain;
-use crate::{exit, setup};
+use crate::setup;
 use crossbeam::channel::select;
 use std::time::SystemTime;
 

@@ -10,13 +10,13 @@ pub use agenda::Entry;
 pub use step::{Limits, State};
 
 use crate::cancel::{Cancel, Canceller};
-use crate::event::{Event, Start};
+use crate::events::event::{Event, Start};
+use crate::events::tally::Tally;
 use crate::host::signals;
 use crate::host::tty::Attention;
 use crate::keep::Keeper;
 use crate::pod::{Job, Pod};
 use crate::report::Reporter;
-use crate::tally::Tally;
 use crossbeam::channel::{Receiver, Sender, after, never, select, tick};
 use std::time::{Duration, Instant};
 use step::{Action, Input};

@@ -5,7 +5,8 @@
 //! known. The next run writes it anew, a line per test, where nobody else is writing. A damaged line costs itself.
 
 use crate::error::{Error, Result};
-use crate::event::{Attempt, Event, Outcome};
+use crate::events::attempt::{Attempt, Outcome};
+use crate::events::event::Event;
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Value, json};
 use std::collections::HashMap;

@@ -3,7 +3,8 @@
 //! Of each test and round one result counts. Where reports have several, one with a verdict outranks one without, so a shard that was
 //! cut off can be run again and both reports given; among verdicts the worst counts, so that nothing is hidden.
 
-use crate::event::{Attempt, Outcome, Start};
+use crate::events::attempt::{Attempt, Outcome};
+use crate::events::event::Start;
 use crate::replay::Report;
 use std::collections::BTreeMap;
 use std::path::PathBuf;

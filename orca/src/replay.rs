@@ -4,10 +4,11 @@
 //! only what is no report at all is an error.
 
 use crate::error::{Error, Result};
-use crate::event::{Attempt, Complaints, Kernel, Outcome, Start, TestId, Timing};
-use crate::points::{self, Point, Points};
+use crate::events::attempt::{Attempt, Complaints, Kernel, Outcome, TestId, Timing};
+use crate::events::event::Start;
+use crate::events::points::{self, Point, Points};
+use crate::events::trouble::{Kind, Trouble};
 use crate::text::quote;
-use crate::trouble::{Kind, Trouble};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;

@@ -3,7 +3,7 @@
 use crate::cli::raw::Format;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::exit;
+use crate::events::exit;
 use crate::report::Reporter;
 use crate::report::github::Github;
 use crate::report::human::{Human, Volume};

@@ -1,14 +1,14 @@
 //! A person in a guest: one command, a shell, or the serial console, on this process's own standard streams.
 
 use crate::error::plain;
-use crate::exit;
+use crate::events::exit;
+use crate::events::trouble::Trouble;
 use crate::guest::{Guest, Writer};
 use crate::host::clock;
 use crate::host::tty::{self, Input, RawMode};
 use crate::machine::maker::VmMaker;
 use crate::report::plain;
 use crate::text::quote::shell_word;
-use crate::trouble::Trouble;
 use agent::wire::{self, Command, Ended, Kind, Request};
 use crossbeam::channel::{Receiver, bounded, never, select};
 use signal_hook::consts::SIGWINCH;

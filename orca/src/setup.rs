@@ -5,7 +5,7 @@
 use crate::boot::{self, Root};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::event::Kernel;
+use crate::events::attempt::Kernel;
 use crate::header::NODES;
 use crate::host::logdir;
 use crate::host::rundir::RunDir;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The layers of this crate, lowest first. A module may name those of its own layer and below.
 const LAYERS: [&[&str]; 9] = [
     &["error", "cancel", "host", "text", "trouble", "mutate"],
-    &["points", "event", "events", "tally", "exit", "history"],
+    &["events", "history"],
     &[
         "cli", "config", "discover", "header", "plan", "shard", "changed", "choose", "touch",
         "replay", "merge",
@@ -39,9 +39,8 @@ const LAYERS: [&[&str]; 9] = [
 ];
 
 /// What a module may name although the layers would forbid it, or may not although they would allow it.
-const QEMU_KNOWS: [&str; 5] = ["error", "host", "text", "qemu", "exit"];
-const REPORT_KNOWS: [&str; 9] =
-    ["error", "event", "points", "tally", "trouble", "host", "text", "report", "history"];
+const QEMU_KNOWS: [&str; 4] = ["error", "host", "text", "qemu"];
+const REPORT_KNOWS: [&str; 6] = ["error", "events", "host", "text", "report", "history"];
 
 /// The one upward edge: the values of two flags are QEMU's own words.
 const EXCEPTIONS: [(&str, &str); 1] = [("cli", "qemu")];

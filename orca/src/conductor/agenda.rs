@@ -3,7 +3,7 @@
 //! Pure, as [`super::step`] is. Exclusive tests come behind all others, so that the machines have to wait for each other once; only
 //! a run without an end, which would never come to them, takes them at the end of every round.
 
-use crate::event::TestId;
+use crate::events::attempt::TestId;
 use crate::pod::Job;
 use std::collections::VecDeque;
 

@@ -2,10 +2,11 @@
 
 use super::agenda::{Agenda, Entry, next_attempt};
 use crate::cancel::Level;
-use crate::event::{Attempt, Event, Outcome, TestId};
+use crate::events::attempt::{Attempt, Outcome, TestId};
+use crate::events::event::Event;
+use crate::events::tally::Tally;
+use crate::events::trouble::Kind;
 use crate::pod::Job;
-use crate::tally::Tally;
-use crate::trouble::Kind;
 
 /// Boots that may fail in a row before the run ends: the fourth machine would not fare better.
 const BOOT_FAILURES_MAX: u32 = 3;
@@ -271,8 +272,8 @@ fn not_run(job: &Job) -> Attempt {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::trouble::Trouble;
     use crate::machine::Order;
-    use crate::trouble::Trouble;
     use std::path::PathBuf;
 
     fn job(test: usize) -> Job {

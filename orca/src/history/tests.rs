@@ -1,7 +1,7 @@
 //! The history with real files, and runs that are only told of.
 
 use super::*;
-use crate::event::Start;
+use crate::events::event::Start;
 
 /// A history file in a folder of its own.
 struct Store(PathBuf);

@@ -5,9 +5,9 @@
 
 use super::{Cut, Order, Ran, Sink};
 use crate::cancel::{Cancel, Level};
+use crate::events::trouble::Kind;
 use crate::guest::Guest;
 use crate::host::clock;
-use crate::trouble::Kind;
 use agent::wire::{self, Command, Ended, Frame, Request};
 use crossbeam::channel::{Receiver, never, select};
 use std::convert::Infallible;

@@ -3,13 +3,13 @@
 use super::blueprint::{Blueprint, Individual, Place, QEMU_LIMIT, Started, boot};
 use crate::cancel::Cancel;
 use crate::error::{Result as HostResult, plain};
+use crate::events::trouble::Trouble;
 use crate::guest::Guest;
 use crate::host::clock;
 use crate::qemu::argv::{Memory, Spec};
 use crate::qemu::overlay::Overlays;
 use crate::qemu::qmp::Qmp;
 use crate::qemu::template::{Stage, Template};
-use crate::trouble::Trouble;
 use agent::wire::Command;
 use serde_json::{Value, json};
 use std::fs::File;

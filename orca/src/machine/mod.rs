@@ -15,9 +15,9 @@ pub mod stock;
 pub mod vm;
 
 use crate::cancel::Cancel;
+use crate::events::trouble::{Kind, Trouble};
 use crate::guest::Writer;
 use crate::header::Node;
-use crate::trouble::{Kind, Trouble};
 use agent::wire::{Ended, Frame};
 use crossbeam::channel::Receiver;
 use std::time::Duration;

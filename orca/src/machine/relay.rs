@@ -5,9 +5,9 @@
 
 use super::Sink;
 use super::drive::{Aside, Fault, HEARTBEAT, PANIC_GRACE};
+use crate::events::trouble::Kind;
 use crate::guest::Writer;
 use crate::host::clock;
-use crate::trouble::Kind;
 use agent::wire::{self, Command, Ended, Frame, Request};
 use crossbeam::channel::{Receiver, Sender, never, select};
 use std::collections::HashMap;

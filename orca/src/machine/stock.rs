@@ -6,8 +6,8 @@
 
 use super::{Machine, Maker, Shape, Tell};
 use crate::cancel::{Cancel, Level};
+use crate::events::trouble::Trouble;
 use crate::header::Node;
-use crate::trouble::Trouble;
 use crossbeam::channel::{Receiver, Sender, bounded, select};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

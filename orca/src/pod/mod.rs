@@ -9,7 +9,8 @@ mod worker;
 pub use worker::Policy;
 
 use crate::cancel::Cancel;
-use crate::event::{Event, Kernel, TestId};
+use crate::events::attempt::{Kernel, TestId};
+use crate::events::event::Event;
 use crate::machine::{Machine, Maker, Order};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use std::convert::Infallible;

@@ -4,9 +4,10 @@
 //! note.
 
 use super::Job;
-use crate::event::{Complaints, Event, TestId};
+use crate::events::attempt::{Complaints, TestId};
+use crate::events::event::Event;
+use crate::events::points::Points;
 use crate::machine::Sink;
-use crate::points::Points;
 use agent::wire::Ended;
 use crossbeam::channel::Sender;
 use std::collections::HashMap;

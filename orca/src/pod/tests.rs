@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::cancel::{self, Level};
-use crate::event::{Attempt, Outcome};
+use crate::events::attempt::{Attempt, Outcome};
+use crate::events::trouble::{Kind, Trouble};
 use crate::header::Node;
 use crate::machine::{Machine, Phase, Ran, Shape, Sink, Tell};
-use crate::trouble::{Kind, Trouble};
 use agent::wire::Ended;
 use crossbeam::channel::unbounded;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -6,9 +6,10 @@
 use super::recorder::Recorder;
 use super::{After, Held, Job};
 use crate::cancel::{Cancel, Level};
-use crate::event::{Attempt, Event, Outcome, Timing};
+use crate::events::attempt::{Attempt, Outcome, Timing};
+use crate::events::event::Event;
+use crate::events::trouble::{Kind, Trouble};
 use crate::machine::{Cut, Machine, Maker, Order, Ran, Shape};
-use crate::trouble::{Kind, Trouble};
 use crossbeam::channel::{Receiver, Sender, bounded, select};
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -6,8 +6,9 @@ use super::estimate::Estimate;
 use super::paint::safe;
 use super::width;
 use super::words::{clock, count, seconds};
-use crate::event::{Event, Start, TestId};
-use crate::tally::Tally;
+use crate::events::attempt::TestId;
+use crate::events::event::{Event, Start};
+use crate::events::tally::Tally;
 use std::time::{Duration, Instant};
 
 /// The part of its timeout after which a running test is called slow.

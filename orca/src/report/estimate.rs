@@ -1,7 +1,7 @@
 //! How much longer a run will take: the tests that are left, each as long as history or its neighbours say, given to whichever
 //! worker is free first.
 
-use crate::event::{Attempt, TestId};
+use crate::events::attempt::{Attempt, TestId};
 use std::iter::repeat_n;
 use std::time::Duration;
 

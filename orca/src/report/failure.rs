@@ -3,7 +3,7 @@
 use super::paint::{Paint, safe, safe_lines};
 use super::width::fit;
 use super::words::seconds;
-use crate::event::{Attempt, Outcome};
+use crate::events::attempt::{Attempt, Outcome};
 use crate::text::quote::{self, shell_word};
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -4,9 +4,10 @@
 //! time. Times are in seconds. `replay` reads it back: whatever a report for people says stands here too.
 
 use super::Reporter;
-use crate::event::{Attempt, Event, Outcome, Start};
-use crate::points::{self, Point};
-use crate::tally::Tally;
+use crate::events::attempt::{Attempt, Outcome};
+use crate::events::event::{Event, Start};
+use crate::events::points::{self, Point};
+use crate::events::tally::Tally;
 use crate::text::quote;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -214,8 +215,8 @@ fn failures(list: &[tap::Failure]) -> Vec<Value> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::points::Points;
-    use crate::trouble::{Kind, Trouble};
+    use crate::events::points::Points;
+    use crate::events::trouble::{Kind, Trouble};
 
     /// A test whose output is `stream`.
     fn printed(test: usize, name: &str, outcome: Outcome, stream: &str) -> Attempt {

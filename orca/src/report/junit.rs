@@ -5,9 +5,10 @@
 //! beside the checks: exit status, plan, timeout, machine. It is always there, so that the set of cases is the same in every run.
 
 use super::Reporter;
-use crate::event::{Attempt, Event, Outcome};
-use crate::points::Point;
-use crate::tally::Tally;
+use crate::events::attempt::{Attempt, Outcome};
+use crate::events::event::Event;
+use crate::events::points::Point;
+use crate::events::tally::Tally;
 use std::fs;
 use std::io::{Seek, Write};
 use std::path::Path;

@@ -7,7 +7,7 @@ use super::board::{Board, Doing, Running};
 use super::paint::Paint;
 use super::width::{columns, fit, fit_end};
 use super::words::clock;
-use crate::tally::Tally;
+use crate::events::tally::Tally;
 use std::time::{Duration, Instant};
 
 /// Fewer columns than this: only the time and the path.
@@ -127,7 +127,7 @@ fn bar(done: usize, total: usize, width: usize) -> String {
 mod tests {
     use super::super::board::tests::{begun, start};
     use super::*;
-    use crate::event::Event;
+    use crate::events::event::Event;
 
     fn board(path: &str, workers: usize) -> (Board, Instant) {
         let now = Instant::now();

@@ -4,8 +4,8 @@
 //! GitHub reads nothing but those.
 
 use super::words::seconds;
-use crate::event::{Attempt, Outcome};
-use crate::tally::Tally;
+use crate::events::attempt::{Attempt, Outcome};
+use crate::events::tally::Tally;
 
 /// Tests in the table.
 pub(super) const TESTS_MAX: usize = 200;

@@ -21,9 +21,9 @@ pub mod tap;
 mod width;
 mod words;
 
-use crate::event::Event;
+use crate::events::event::Event;
+use crate::events::tally::Tally;
 use crate::host::tty::Attention;
-use crate::tally::Tally;
 
 /// Told everything that happens, in order. It must never stop a run: what it cannot write is lost, or said at the end.
 pub trait Reporter {

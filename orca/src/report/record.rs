@@ -1,9 +1,9 @@
 //! The history's ear: hands every event to the journal.
 
 use super::Reporter;
-use crate::event::Event;
+use crate::events::event::Event;
+use crate::events::tally::Tally;
 use crate::history::Journal;
-use crate::tally::Tally;
 
 /// See the module.
 pub struct Record(pub Journal);

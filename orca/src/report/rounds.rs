@@ -1,6 +1,6 @@
 //! Tests that are run again and again: how often each has had a result, and how often a bad one.
 
-use crate::event::{Attempt, Outcome};
+use crate::events::attempt::{Attempt, Outcome};
 use std::collections::BTreeMap;
 
 /// See the module.

@@ -3,9 +3,9 @@
 use super::Reporter;
 use super::board::Board;
 use super::plain;
-use crate::event::Event;
+use crate::events::event::Event;
+use crate::events::tally::Tally;
 use crate::host::tty::Attention;
-use crate::tally::Tally;
 use std::time::Instant;
 
 /// See the module.

@@ -5,9 +5,10 @@
 
 use super::Reporter;
 use super::words::seconds;
-use crate::event::{Attempt, Event, Outcome};
-use crate::points::Point;
-use crate::tally::Tally;
+use crate::events::attempt::{Attempt, Outcome};
+use crate::events::event::Event;
+use crate::events::points::Point;
+use crate::events::tally::Tally;
 use crate::text::quote;
 use ::tap::{Directive, Entry, Writer, junit};
 use std::io::{self, Write};

@@ -1,8 +1,9 @@
 //! The vocabulary that all reports for people share: one word for each thing, numbers and times in one form.
 
 use super::paint::safe;
-use crate::event::{Attempt, Outcome, Start};
-use crate::tally::Tally;
+use crate::events::attempt::{Attempt, Outcome};
+use crate::events::event::Start;
+use crate::events::tally::Tally;
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Exit statuses, with the one place that chooses among them.
 
-use crate::tally::Tally;
+use super::tally::Tally;
 
 /// All passed.
 pub const GOOD: u8 = 0;

@@ -1,6 +1,7 @@
 //! Counts of final results: the numbers in the summary and behind the exit status.
 
-use crate::event::{Attempt, Event, Outcome};
+use super::attempt::{Attempt, Outcome};
+use super::event::Event;
 
 /// Test files by outcome, and the points in them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
