@@ -1,6 +1,6 @@
 //! What machines start on: the kernels that the configuration names, each with its initramfs and its modules, and the root.
 
-use crate::config::Config;
+use crate::cli::config::Config;
 use crate::error::{Error, Result};
 use crate::qemu::arch::Arch;
 use crate::qemu::census::Census;

@@ -1,8 +1,8 @@
 //! From all tests to those that were asked for: by path, name, tag, last result, change and share of the work.
 
 use crate::changed;
+use crate::cli::config::Config;
 use crate::cli::raw::Raw;
-use crate::config::Config;
 use crate::discover::{Test, discover};
 use crate::error::{Error, Result};
 use crate::header::Header;

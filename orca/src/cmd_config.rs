@@ -1,9 +1,9 @@
 //! `orca config`: what every option of a run is set to, and by what.
 
 use crate::cli::command::Command;
+use crate::cli::config::Config;
 use crate::cli::flags::{FLAGS, Flag};
 use crate::cli::raw::{Format, Given, Source};
-use crate::config::Config;
 use crate::error::Result;
 use crate::events::exit;
 use crate::report::plain;

@@ -1,8 +1,8 @@
 //! `orca doctor`: what [`doctor`] finds, as a line each, and a machine that is booted if all else is well.
 
 use crate::cancel;
+use crate::cli::config::Config;
 use crate::cli::raw::Raw;
-use crate::config::Config;
 use crate::doctor::{self, Finding, State};
 use crate::error::{Error, Result};
 use crate::events::exit;

@@ -3,8 +3,8 @@
 //! Plain, it is the paths alone, as bytes, and reads no file that it need not read.
 
 use crate::choose::{self, Chosen, choose};
+use crate::cli::config::Config;
 use crate::cli::raw::Format;
-use crate::config::Config;
 use crate::discover::Test;
 use crate::error::{Error, Result};
 use crate::events::exit;

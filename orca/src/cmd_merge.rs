@@ -1,6 +1,6 @@
 //! `orca merge`: the reports of several runs as one, through the same reporters.
 
-use crate::config::Config;
+use crate::cli::config::Config;
 use crate::error::{Error, Result};
 use crate::events::event::Event;
 use crate::events::exit;

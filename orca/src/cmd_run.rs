@@ -2,7 +2,7 @@
 
 use crate::boot;
 use crate::cancel::{self, Cancel, Canceller, Level};
-use crate::config::Config;
+use crate::cli::config::Config;
 use crate::discover::{Test, discover};
 use crate::error::{Error, Result};
 use crate::events::exit;

@@ -2,7 +2,7 @@
 
 use crate::boot;
 use crate::cancel::{self, Level};
-use crate::config::Config;
+use crate::cli::config::Config;
 use crate::error::{Error, Result, plain as plain_io};
 use crate::events::exit;
 use crate::host::signals;

@@ -3,9 +3,9 @@
 use crate::cancel;
 use crate::choose::{Chosen, choose};
 use crate::cli::command::Command;
+use crate::cli::config::Config;
 use crate::cli::raw::{Artifacts, Format};
 use crate::conductor::{self, Conductor, Ended, Entry, Limits, State};
-use crate::config::Config;
 use crate::error::{Error, Result, plain};
 use crate::events::attempt::Kernel;
 use crate::events::event::Start;

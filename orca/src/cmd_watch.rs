@@ -3,8 +3,8 @@
 //! Each run is a child of its own, so that it is exactly what `orca test` is. A change while one runs cuts it: what it would have said
 //! is out of date, and its tests run again together with what has been touched since.
 
+use crate::cli::config::Config;
 use crate::cli::raw::Source;
-use crate::config::Config;
 use crate::discover::{Test, discover};
 use crate::error::{Error, Result, plain as plain_io};
 use crate::host::watcher::Watcher;

@@ -1,7 +1,7 @@
 //! What a run needs of this host, looked at one by one, each on its own: what is missing keeps nothing else from being looked at.
 
+use crate::cli::config::{self, Config};
 use crate::cli::raw::Raw;
-use crate::config::{self, Config};
 use crate::discover::discover;
 use crate::error::{Error, Result};
 use crate::qemu::accel::{self, Accel};

@@ -16,7 +16,6 @@ mod cmd_template;
 mod cmd_test;
 mod cmd_watch;
 mod conductor;
-mod config;
 mod discover;
 mod doctor;
 mod error;
@@ -45,8 +44,8 @@ mod text;
 mod touch;
 
 use cli::command::Command;
+use cli::config::Config;
 use cli::parse::{self, Parsed};
-use config::Config;
 use error::{Error, Result};
 use events::exit;
 use report::plain;
@@ -119,7 +118,7 @@ fn run_program(name: &str, args: Vec<OsString>) -> u8 {
 
 fn orca(args: Vec<OsString>) -> Result<u8> {
     let variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-    let parsed = parse::parse(args.clone(), &variables, config::rc_settings);
+    let parsed = parse::parse(args.clone(), &variables, cli::config::rc_settings);
     match (parsed, args.first()) {
         (Err(complaint), Some(first)) if first == Command::Doctor.row().name => {
             // Settings that cannot be used are one of the things it looks for; a wrong command line is not.

@@ -1,7 +1,7 @@
 //! Which reports a command writes, and where.
 
+use crate::cli::config::Config;
 use crate::cli::raw::Format;
-use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::events::exit;
 use crate::report::Reporter;

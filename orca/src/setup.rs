@@ -3,7 +3,7 @@
 //! Everything that could be wrong with the host or the image is found here, before a test runs, and said in one message.
 
 use crate::boot::{self, Root};
-use crate::config::Config;
+use crate::cli::config::Config;
 use crate::error::{Error, Result};
 use crate::events::attempt::Kernel;
 use crate::header::NODES;

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 /// The layers of this crate, lowest first. A module may name those of its own layer and below.
 const LAYERS: [&[&str]; 9] = [
-    &["error", "cancel", "host", "text", "trouble", "mutate"],
+    &["error", "cancel", "host", "text", "mutate"],
     &["events", "history"],
     &[
-        "cli", "config", "discover", "header", "plan", "shard", "changed", "choose", "touch",
-        "replay", "merge",
+        "cli", "discover", "header", "plan", "shard", "changed", "choose", "touch", "replay",
+        "merge",
     ],
     &["qemu", "guest", "switchboard"],
     &["machine"],

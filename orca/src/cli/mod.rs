@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod completions;
+pub mod config;
 pub mod flags;
 pub mod help;
 pub mod man;

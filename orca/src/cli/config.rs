@@ -1,6 +1,6 @@
 //! From what was typed to what will be used: the project, the limits, the folders. Looks at the host, changes nothing.
 
-use crate::cli::raw::{Color, Raw};
+use super::raw::{Color, Raw};
 use crate::discover::TEST_DIR;
 use crate::error::{Error, Result};
 use crate::history;
