@@ -2,15 +2,15 @@
 //!
 //! Plain, it is the paths alone, as bytes, and reads no file that it need not read.
 
-use crate::choose::{self, Chosen, choose};
 use crate::cli::config::Config;
 use crate::cli::raw::Format;
-use crate::discover::Test;
 use crate::error::{Error, Result};
 use crate::events::exit;
-use crate::header::Header;
-use crate::history::History;
 use crate::report::plain;
+use crate::select::choose::{self, Chosen, choose};
+use crate::select::discover::Test;
+use crate::select::header::Header;
+use crate::select::history::History;
 use crate::text::day::Day;
 use serde_json::json;
 use std::os::unix::ffi::OsStrExt;

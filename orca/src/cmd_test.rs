@@ -1,7 +1,6 @@
 //! `orca test`: discover, plan, run, report.
 
 use crate::cancel;
-use crate::choose::{Chosen, choose};
 use crate::cli::command::Command;
 use crate::cli::config::Config;
 use crate::cli::raw::{Artifacts, Format};
@@ -10,7 +9,6 @@ use crate::error::{Error, Result, plain};
 use crate::events::attempt::Kernel;
 use crate::events::event::Start;
 use crate::events::exit;
-use crate::history::{History, Journal};
 use crate::host::clock;
 use crate::host::limits;
 use crate::host::logdir;
@@ -19,12 +17,14 @@ use crate::host::tty;
 use crate::keep::{Keeper, Wish};
 use crate::machine::stock::Stock;
 use crate::machine::{Maker, Order, Shape};
-use crate::plan::{Defaults, Plan, Planned};
 use crate::pod::{After, Job, Pod, Policy};
 use crate::report::Reporter;
 use crate::report::plain;
 use crate::report::record::Record;
 use crate::reports::{self, Reporters};
+use crate::select::choose::{Chosen, choose};
+use crate::select::history::{History, Journal};
+use crate::select::plan::{Defaults, Plan, Planned};
 use crate::setup::{self, Lab};
 use crate::text::day::Day;
 use crate::text::quote;

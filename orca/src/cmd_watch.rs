@@ -5,12 +5,12 @@
 
 use crate::cli::config::Config;
 use crate::cli::raw::Source;
-use crate::discover::{Test, discover};
 use crate::error::{Error, Result, plain as plain_io};
 use crate::host::watcher::Watcher;
 use crate::host::{rundir, signals, sys};
 use crate::report::plain;
-use crate::touch::{Touched, touched};
+use crate::select::dependents::{Touched, touched};
+use crate::select::discover::{Test, discover};
 use agent::wire::Share;
 use crossbeam::channel::{Receiver, bounded, never, select};
 use nix::sys::signal::{Signal, kill};

@@ -2,12 +2,12 @@
 
 use crate::cli::config::{self, Config};
 use crate::cli::raw::Raw;
-use crate::discover::discover;
 use crate::error::{Error, Result};
 use crate::qemu::accel::{self, Accel};
 use crate::qemu::arch::Arch;
 use crate::qemu::template::Store;
 use crate::qemu::{files, process};
+use crate::select::discover::discover;
 use crate::setup;
 use nix::sys::resource::{Resource, getrlimit};
 use std::fs;

@@ -2,8 +2,6 @@
 
 mod boot;
 mod cancel;
-mod changed;
-mod choose;
 mod cli;
 mod cmd_config;
 mod cmd_doctor;
@@ -16,13 +14,10 @@ mod cmd_template;
 mod cmd_test;
 mod cmd_watch;
 mod conductor;
-mod discover;
 mod doctor;
 mod error;
 mod events;
 mod guest;
-mod header;
-mod history;
 mod host;
 mod image;
 mod keep;
@@ -30,18 +25,16 @@ mod machine;
 mod merge;
 #[cfg(test)]
 mod mutate;
-mod plan;
 mod pod;
 mod qemu;
 mod replay;
 mod report;
 mod reports;
+mod select;
 mod session;
 mod setup;
-mod shard;
 mod switchboard;
 mod text;
-mod touch;
 
 use cli::command::Command;
 use cli::config::Config;

@@ -6,7 +6,6 @@ use crate::boot::{self, Root};
 use crate::cli::config::Config;
 use crate::error::{Error, Result};
 use crate::events::attempt::Kernel;
-use crate::header::NODES;
 use crate::host::logdir;
 use crate::host::rundir::RunDir;
 use crate::machine::Maker;
@@ -21,6 +20,7 @@ use crate::qemu::overlay::Overlays;
 use crate::qemu::template::Store;
 use crate::qemu::version;
 use crate::report::passthrough;
+use crate::select::header::NODES;
 use agent::wire::Share;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub struct Lab<M> {
     pub log_dir: PathBuf,
     /// What timeouts are multiplied by.
     pub factor: f64,
-    /// What the machines have, of what tests can require (see [`crate::header::NEEDS`]).
+    /// What the machines have, of what tests can require (see [`crate::select::header::NEEDS`]).
     pub has: Vec<&'static str>,
     /// The machines in words.
     pub description: String,

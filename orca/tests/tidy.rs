@@ -9,11 +9,8 @@ use std::path::{Path, PathBuf};
 /// The layers of this crate, lowest first. A module may name those of its own layer and below.
 const LAYERS: [&[&str]; 9] = [
     &["error", "cancel", "host", "text", "mutate"],
-    &["events", "history"],
-    &[
-        "cli", "discover", "header", "plan", "shard", "changed", "choose", "touch", "replay",
-        "merge",
-    ],
+    &["events"],
+    &["cli", "select", "replay", "merge"],
     &["qemu", "guest", "switchboard"],
     &["machine"],
     &["pod", "report"],
@@ -40,7 +37,7 @@ const LAYERS: [&[&str]; 9] = [
 
 /// What a module may name although the layers would forbid it, or may not although they would allow it.
 const QEMU_KNOWS: [&str; 4] = ["error", "host", "text", "qemu"];
-const REPORT_KNOWS: [&str; 6] = ["error", "events", "host", "text", "report", "history"];
+const REPORT_KNOWS: [&str; 6] = ["error", "events", "host", "text", "report", "select"];
 
 /// The one upward edge: the values of two flags are QEMU's own words.
 const EXCEPTIONS: [(&str, &str); 1] = [("cli", "qemu")];

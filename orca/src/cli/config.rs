@@ -1,10 +1,10 @@
 //! From what was typed to what will be used: the project, the limits, the folders. Looks at the host, changes nothing.
 
 use super::raw::{Color, Raw};
-use crate::discover::TEST_DIR;
 use crate::error::{Error, Result};
-use crate::history;
 use crate::host::logdir;
+use crate::select::discover::TEST_DIR;
+use crate::select::history;
 use std::ffi::OsString;
 use std::fs;
 use std::io::IsTerminal;

@@ -4,7 +4,7 @@ use super::command::Command::{self, Doctor, List, Merge, Run, Shell, Template, T
 use super::raw::{Artifacts, Color, Format, Raw};
 use crate::qemu::accel::Accel;
 use crate::qemu::arch::Arch;
-use crate::shard::Shard;
+use crate::select::shard::Shard;
 use crate::text::filter::Expr;
 use crate::text::value::{self, Parsed};
 use agent::wire::Share;

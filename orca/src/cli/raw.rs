@@ -2,7 +2,7 @@
 
 use crate::qemu::accel::Accel;
 use crate::qemu::arch::Arch;
-use crate::shard::Shard;
+use crate::select::shard::Shard;
 use crate::text::filter::Expr;
 use agent::wire::Share;
 use std::ffi::OsString;

@@ -17,7 +17,7 @@ pub mod vm;
 use crate::cancel::Cancel;
 use crate::events::trouble::{Kind, Trouble};
 use crate::guest::Writer;
-use crate::header::Node;
+use crate::select::header::Node;
 use agent::wire::{Ended, Frame};
 use crossbeam::channel::Receiver;
 use std::time::Duration;

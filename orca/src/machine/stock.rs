@@ -7,7 +7,7 @@
 use super::{Machine, Maker, Shape, Tell};
 use crate::cancel::{Cancel, Level};
 use crate::events::trouble::Trouble;
-use crate::header::Node;
+use crate::select::header::Node;
 use crossbeam::channel::{Receiver, Sender, bounded, select};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -3,7 +3,7 @@
 use super::Reporter;
 use crate::events::event::Event;
 use crate::events::tally::Tally;
-use crate::history::Journal;
+use crate::select::history::Journal;
 
 /// See the module.
 pub struct Record(pub Journal);

@@ -1,12 +1,12 @@
 //! From all tests to those that were asked for: by path, name, tag, last result, change and share of the work.
 
-use crate::changed;
+use super::discover::{Test, discover};
+use super::git;
+use super::header::Header;
+use super::history::History;
 use crate::cli::config::Config;
 use crate::cli::raw::Raw;
-use crate::discover::{Test, discover};
 use crate::error::{Error, Result};
-use crate::header::Header;
-use crate::history::History;
 use crate::text::suggest::nearest;
 use std::path::Path;
 
@@ -43,7 +43,7 @@ pub fn choose(config: &Config, history: &History) -> Result<Chosen> {
         }
     }
     if let Some(rev) = &raw.changed {
-        tests = changed::touched(&config.root, rev, &tests)?;
+        tests = git::touched(&config.root, rev, &tests)?;
         if tests.is_empty() {
             let since = if rev.is_empty() { "the last commit" } else { rev };
             let error = Error::new(format!("no test is touched by what changed since {since}"));

@@ -5,7 +5,7 @@
 //! That finds too much rather than too little, knows no shell grammar, and a comment `# uses table.csv` is all that a name put together
 //! at run time needs. Whatever nobody names may matter to anybody: what becomes of that is for the caller to say.
 
-use crate::discover::{TEST_DIR, Test};
+use super::discover::{TEST_DIR, Test};
 use memchr::memmem;
 use std::collections::HashSet;
 use std::fs;
@@ -47,7 +47,8 @@ pub fn touched(root: &Path, tests: &[Test], changed: &[PathBuf]) -> Touched {
 }
 
 fn is_test(path: &Path) -> bool {
-    path.starts_with(TEST_DIR) && path.to_string_lossy().ends_with(crate::discover::TEST_SUFFIX)
+    path.starts_with(TEST_DIR)
+        && path.to_string_lossy().ends_with(crate::select::discover::TEST_SUFFIX)
 }
 
 /// Every test that names the file at `path`, or names one that does.
@@ -128,7 +129,7 @@ mod tests {
             fs::create_dir_all(full.parent().unwrap()).unwrap();
             fs::write(full, text).unwrap();
         }
-        let tests = crate::discover::discover(&root, &[]).unwrap();
+        let tests = crate::select::discover::discover(&root, &[]).unwrap();
         (Project(root), tests)
     }
 

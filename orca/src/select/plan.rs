@@ -1,9 +1,9 @@
 //! What will run, in which order, under which limits: the answer to "what would you do?" before anything is done.
 
-use crate::discover::Test;
+use super::discover::Test;
+use super::header::{Header, NODES, Node};
+use super::history::History;
 use crate::error::Result;
-use crate::header::{Header, NODES, Node};
-use crate::history::History;
 use crate::text::day::Day;
 use std::cmp::Reverse;
 use std::path::Path;

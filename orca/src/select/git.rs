@@ -1,8 +1,8 @@
 //! What git says has changed, for `--changed`: in the working tree, or since a revision.
 
-use crate::discover::Test;
+use super::dependents;
+use super::discover::Test;
 use crate::error::{Error, Result, plain};
-use crate::touch;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use std::process::Command;
 /// # Errors
 /// No git, no repository, no such revision.
 pub fn touched(root: &Path, rev: &str, tests: &[Test]) -> Result<Vec<Test>> {
-    Ok(touch::touched(root, tests, &changed_files(root, rev)?).tests)
+    Ok(dependents::touched(root, tests, &changed_files(root, rev)?).tests)
 }
 
 /// Paths below `root`, relative to it. Files that are new and not ignored have changed, files that are gone as well.

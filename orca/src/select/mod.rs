@@ -1,0 +1,10 @@
+//! Which tests run, in which order, and what is known of each: discovery, headers, expressions, history, shards.
+
+pub mod choose;
+pub mod dependents;
+pub mod discover;
+pub mod git;
+pub mod header;
+pub mod history;
+pub mod plan;
+pub mod shard;
