@@ -1,14 +1,15 @@
 //! What machines start on: the kernels that the configuration names, each with its initramfs and its modules, and the root.
 
+use crate::arch::Arch;
 use crate::cli::config::Config;
 use crate::error::{Error, Result};
-use crate::qemu::arch::Arch;
-use crate::qemu::census::Census;
-use crate::qemu::files;
-use crate::qemu::filesystem::{self, Purpose};
-use crate::qemu::foreign::{self, Boot, Brought};
-use crate::qemu::kept::{Kept, Key};
-use crate::qemu::wants::Needs;
+use crate::image::cache::{Kept, Key};
+use crate::image::custom_kernel::{self, Boot, Brought};
+use crate::image::ext4::{self, Purpose};
+use crate::image::files;
+use crate::image::fingerprint::Census;
+use crate::image::requirements::Needs;
+use crate::qemu::arch;
 use agent::wire::Share;
 use std::path::{Path, PathBuf};
 
@@ -52,7 +53,7 @@ pub fn find(config: &Config, arch: Arch) -> Result<(Vec<Boot>, Root)> {
 fn name(kernels: &mut [Boot], paths: &[PathBuf]) -> Result<()> {
     for (kernel, path) in kernels.iter_mut().zip(paths) {
         if kernel.release.is_empty() {
-            kernel.release = foreign::release_of(path)?;
+            kernel.release = custom_kernel::release_of(path)?;
         }
     }
     for (at, kernel) in kernels.iter().enumerate() {
@@ -92,8 +93,8 @@ fn root(config: &Config) -> Result<Root> {
     }
     if files::is_archive(&path) {
         let key = Key::new().file(&path)?;
-        let disk = Kept::new(&config.cache)
-            .file("rootfs", &key, |out| filesystem::from_tar(&path, out))?;
+        let disk =
+            Kept::new(&config.cache).file("rootfs", &key, |out| ext4::from_tar(&path, out))?;
         return Ok(Root::Disk(disk, "raw"));
     }
     let format = files::rootfs_format(&path)?;
@@ -106,17 +107,17 @@ fn folder(config: &Config, dir: &Path) -> Result<Root> {
     if dir == Path::new("/") {
         return Err(Error::new("`/` is this host's own root").hint("say --rootfs host"));
     }
-    filesystem::check_root(dir, dir)?;
+    ext4::check_root(dir, dir)?;
     let census = Census::of(dir)?;
     let key = Key::new().with(census.digest);
     let disk = Kept::new(&config.cache)
-        .file("rootfs", &key, |out| filesystem::from_folder(dir, &census, Purpose::Root, out))?;
+        .file("rootfs", &key, |out| ext4::from_folder(dir, &census, Purpose::Root, out))?;
     Ok(Root::Disk(disk, "raw"))
 }
 
 /// The kernel of the image that was built; for the host's own root, where there is no such image, the host's own.
 fn default_kernel(config: &Config, arch: Arch) -> PathBuf {
-    let built = config.image_file(arch.row().kernels);
+    let built = config.image_file(arch::row(arch).kernels);
     let is_host = config.raw.rootfs.as_deref() == Some(Path::new("host")) && arch == Arch::HOST;
     let release = nix::sys::utsname::uname().ok().filter(|_| is_host && !built.exists());
     let own = release.and_then(|uname| {
@@ -131,13 +132,13 @@ fn default_kernel(config: &Config, arch: Arch) -> PathBuf {
 fn kernel(config: &Config, arch: Arch, root: &Root, path: &Path) -> Result<Boot> {
     let raw = &config.raw;
     let kept = Kept::new(&config.cache);
-    let image = path.parent().filter(|_| is_named(path, arch.row().kernels));
+    let image = path.parent().filter(|_| is_named(path, arch::row(arch).kernels));
     let beside = image.map(|dir| dir.join(IMAGE_INITRD)).filter(|initrd| initrd.exists());
     let Some(initrd) = raw.initrd.clone().or(beside) else {
         let agent = config.image_file(&["agent", "toolbox-linux"]);
         let modules = raw.modules.as_deref();
         let needs = needs(config, root);
-        return foreign::prepare(
+        return custom_kernel::prepare(
             &kept,
             &Brought { kernel: path, modules, agent: &agent, arch, needs },
         );
@@ -148,7 +149,7 @@ fn kernel(config: &Config, arch: Arch, root: &Root, path: &Path) -> Result<Boot>
     Ok(Boot {
         kernel: absolute(path),
         initrd: absolute(&initrd),
-        modules: modules.map(|dir| foreign::modules_disk(&kept, &dir)).transpose()?,
+        modules: modules.map(|dir| custom_kernel::modules_disk(&kept, &dir)).transpose()?,
         release: String::new(), // of use only among several
     })
 }

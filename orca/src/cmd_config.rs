@@ -6,6 +6,7 @@ use crate::cli::flags::{FLAGS, Flag};
 use crate::cli::raw::{Format, Given, Source};
 use crate::error::Result;
 use crate::events::exit;
+use crate::qemu::arch;
 use crate::report::plain;
 use serde_json::{Value, json};
 
@@ -94,7 +95,7 @@ fn source(source: &Source) -> String {
 fn default(name: &str, config: &Config) -> Option<String> {
     let seconds = |time: std::time::Duration| format!("{}s", time.as_secs_f64());
     let file = |names: &[&str]| config.image_file(names).display().to_string();
-    let arch = config.raw.arch.unwrap_or(crate::qemu::arch::Arch::HOST);
+    let arch = config.raw.arch.unwrap_or(crate::arch::Arch::HOST);
     Some(match name {
         "project-root" => config.root.display().to_string(),
         "jobs" => config.jobs.to_string(),
@@ -103,10 +104,10 @@ fn default(name: &str, config: &Config) -> Option<String> {
         "memory" => format!("{}M", config.memory_mib),
         "cpus" => config.cpus.to_string(),
         "retries" => "0".to_owned(),
-        "kernel" => file(arch.row().kernels),
+        "kernel" => file(arch::row(arch).kernels),
         "initrd" => file(&["initramfs"]),
         "rootfs" => file(&["rootfs.ext4"]),
-        "qemu" => arch.row().program.to_owned(),
+        "qemu" => arch::row(arch).program.to_owned(),
         "arch" => arch.to_string(),
         "accel" | "color" => "auto".to_owned(),
         "share" => "overlay".to_owned(),

@@ -1,6 +1,5 @@
 //! `orca doctor`: what [`doctor`] finds, as a line each, and a machine that is booted if all else is well.
 
-use crate::cancel;
 use crate::cli::config::Config;
 use crate::cli::raw::Raw;
 use crate::doctor::{self, Finding, State};
@@ -8,8 +7,9 @@ use crate::error::{Error, Result};
 use crate::events::exit;
 use crate::guest::Guest;
 use crate::machine::{Machine, Shape};
-use crate::report::{paint::safe, plain};
-use crate::setup;
+use crate::report::paint::safe;
+use crate::report::plain;
+use crate::{cancel, setup};
 use agent::wire::{Command, Ended, Kind, Request};
 use crossbeam::channel::RecvTimeoutError;
 use std::sync::Mutex;

@@ -1,14 +1,11 @@
 //! `orca run`: one machine for a person: a shell, one command, or the serial console.
 
-use crate::boot;
 use crate::cancel::{self, Cancel, Canceller, Level};
 use crate::cli::config::Config;
 use crate::error::{Error, Result};
 use crate::events::exit;
 use crate::events::trouble::Trouble;
-use crate::host::clock;
-use crate::host::{limits, signals};
-use crate::keep;
+use crate::host::{clock, limits, signals};
 use crate::machine::maker::VmMaker;
 use crate::machine::vm::Vm;
 use crate::machine::{Machine, Shape};
@@ -18,6 +15,7 @@ use crate::select::header::Header;
 use crate::session::{self, End, Env};
 use crate::setup::{self, Lab};
 use crate::text::quote::shell_word;
+use crate::{boot, keep};
 use crossbeam::channel::{Receiver, bounded, select};
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

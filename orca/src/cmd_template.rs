@@ -1,16 +1,15 @@
 //! `orca template` and `orca clean`: what orca keeps between runs, for people.
 
-use crate::boot;
 use crate::cancel::{self, Level};
 use crate::cli::config::Config;
 use crate::error::{Error, Result, plain as plain_io};
 use crate::events::exit;
 use crate::host::signals;
+use crate::image::cache::Kept;
 use crate::machine::Shape;
-use crate::qemu::kept::Kept;
 use crate::qemu::template::{SPACE_MAX, Store};
 use crate::report::plain;
-use crate::setup;
+use crate::{boot, setup};
 use crossbeam::channel::select;
 use std::time::SystemTime;
 

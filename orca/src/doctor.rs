@@ -1,12 +1,12 @@
 //! What a run needs of this host, looked at one by one, each on its own: what is missing keeps nothing else from being looked at.
 
+use crate::arch::{Accel, Arch};
 use crate::cli::config::{self, Config};
 use crate::cli::raw::Raw;
 use crate::error::{Error, Result};
-use crate::qemu::accel::{self, Accel};
-use crate::qemu::arch::Arch;
+use crate::image::files;
 use crate::qemu::template::Store;
-use crate::qemu::{files, process};
+use crate::qemu::{accel, arch, process};
 use crate::select::discover::discover;
 use crate::setup;
 use nix::sys::resource::{Resource, getrlimit};
@@ -143,7 +143,7 @@ fn qemu(program: Result<&Path, &Error>, arch: Arch) -> Vec<Finding> {
         Finding::good("share", "this QEMU has 9p")
     } else {
         let error = Error::new("this QEMU has no 9p, by which machines see the project");
-        Finding::bad("share", &error.hint(format!("install the full {}", arch.row().package)))
+        Finding::bad("share", &error.hint(format!("install the full {}", arch::row(arch).package)))
     });
     found
 }
@@ -186,7 +186,7 @@ fn image(config: &Config, arch: Arch) -> Vec<Finding> {
         Ok(()) => Finding::good(what, path.display().to_string()),
         Err(error) => Finding::bad(what, &error),
     };
-    let kernel = file(&raw.kernels.items().first().cloned(), arch.row().kernels);
+    let kernel = file(&raw.kernels.items().first().cloned(), arch::row(arch).kernels);
     let initrd = file(&raw.initrd, &["initramfs"]);
     let rootfs = file(&raw.rootfs, &["rootfs.ext4"]);
     vec![

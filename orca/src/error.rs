@@ -2,9 +2,8 @@
 //!
 //! Faults of tests and machines are not errors: they are results (see `event::Outcome` and `machine::Trouble`).
 
-use std::fmt;
-use std::io;
 use std::path::Path;
+use std::{fmt, io};
 
 /// A host or user fault: a lowercase fragment, and a hint that says what to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]

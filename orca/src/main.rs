@@ -1,5 +1,6 @@
 //! The multi-call host binary: the name it is called by, or its first argument, picks the program.
 
+mod arch;
 mod boot;
 mod cancel;
 mod cli;
@@ -13,6 +14,7 @@ mod cmd_shell;
 mod cmd_template;
 mod cmd_test;
 mod cmd_watch;
+mod commands;
 mod conductor;
 mod doctor;
 mod error;
@@ -128,7 +130,7 @@ fn obey(parsed: Parsed, complaint: Option<&Error>) -> Result<u8> {
         Parsed::Version => return Ok(print(&format!("orca {VERSION}\n"))),
         Parsed::Help(None, _) => return Ok(print(&cli::help::overview())),
         Parsed::Help(Some(command), long) => return Ok(print(&cli::help::command(command, long))),
-        Parsed::Pass(args) => return image::run(args).map(|()| exit::GOOD),
+        Parsed::Pass(args) => return commands::image::run(args).map(|()| exit::GOOD),
     };
     let config = match command {
         Command::Completions => return cmd_print::completions(&raw.words),

@@ -4,16 +4,15 @@ use crate::cli::config::Config;
 use crate::cli::raw::Format;
 use crate::error::{Error, Result};
 use crate::events::exit;
-use crate::report::Reporter;
 use crate::report::github::Github;
 use crate::report::human::{Human, Volume};
 use crate::report::json::Json;
 use crate::report::junit::Junit;
 use crate::report::paint::Paint;
-use crate::report::plain;
 use crate::report::saved::{Fault, Saved};
 use crate::report::status::Status;
 use crate::report::tap::Tap;
+use crate::report::{Reporter, plain};
 use std::path::{Path, PathBuf};
 
 /// The run's own report, in its folder.

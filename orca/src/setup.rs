@@ -2,6 +2,7 @@
 //!
 //! Everything that could be wrong with the host or the image is found here, before a test runs, and said in one message.
 
+use crate::arch::{Accel, Arch};
 use crate::boot::{self, Root};
 use crate::cli::config::Config;
 use crate::error::{Error, Result};
@@ -13,12 +14,11 @@ use crate::machine::blueprint::Blueprint;
 use crate::machine::drive::Bounds;
 use crate::machine::local::LocalMaker;
 use crate::machine::maker::VmMaker;
-use crate::qemu::accel::{self, Accel, Choice};
-use crate::qemu::arch::Arch;
+use crate::qemu::accel::{self, Choice};
 use crate::qemu::argv::Spec;
 use crate::qemu::overlay::Overlays;
 use crate::qemu::template::Store;
-use crate::qemu::version;
+use crate::qemu::{arch, version};
 use crate::report::passthrough;
 use crate::select::header::NODES;
 use agent::wire::Share;
@@ -106,7 +106,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
     let (kernels, root) = boot::find(config, arch)?;
     let kernel = kernels[0].clone(); // there is one at least
     let choice = accelerator(raw.accel, arch, &program, &config.cache)?;
-    let factor = raw.timeout_factor.unwrap_or_else(|| choice.accel.timeout_factor());
+    let factor = raw.timeout_factor.unwrap_or_else(|| accel::timeout_factor(choice.accel));
     let run_dir = RunDir::create()?;
     let log_dir = logdir::create(raw.log_dir.as_deref(), &config.state, &config.root)?;
     let share = raw.share.unwrap_or_default();
@@ -203,7 +203,7 @@ fn accelerator(wanted: Option<Accel>, arch: Arch, program: &Path, cache: &Path) 
 /// None in PATH, or one that is not executable.
 pub fn find_program(given: Option<&Path>, arch: Arch) -> Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
-    let row = arch.row();
+    let row = arch::row(arch);
     let name = given.unwrap_or(Path::new(row.program));
     let candidates: Vec<PathBuf> = if name.components().count() > 1 {
         vec![name.to_owned()]

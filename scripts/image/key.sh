@@ -5,9 +5,9 @@
 image_key() {
   {
     echo "$1 $arch $init $epoch $debian_suite ${DEBIAN_MIRROR:-} $alpine_version $alpine_mirror"
-    cat "$scripts/build-image.sh" "$scripts"/image/* "$agent" "$root/orca/src/image.rs" "$root"/orca/src/qemu/cpio.rs \
-      "$root"/orca/src/qemu/decompress.rs "$root"/orca/src/qemu/kernel.rs "$root"/orca/src/qemu/wants.rs \
-      "$root"/orca/src/qemu/initramfs.rs "$root"/orca/src/qemu/initramfs/*
+    cat "$scripts/build-image.sh" "$scripts"/image/* "$agent" "$root"/orca/src/commands/image.rs "$root"/orca/src/image/cpio.rs \
+      "$root"/orca/src/image/decompress.rs "$root"/orca/src/image/kernel.rs "$root"/orca/src/image/requirements.rs \
+      "$root"/orca/src/image/initramfs/*
     if [ "$1" = alpine ] && [ -n "${ALPINE_MINIROOTFS:-}" ]; then
       cat "$ALPINE_MINIROOTFS"
     fi

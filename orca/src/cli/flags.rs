@@ -2,8 +2,7 @@
 
 use super::command::Command::{self, Doctor, List, Merge, Run, Shell, Template, Test};
 use super::raw::{Artifacts, Color, Format, Raw};
-use crate::qemu::accel::Accel;
-use crate::qemu::arch::Arch;
+use crate::arch::{Accel, Arch};
 use crate::select::shard::Shard;
 use crate::text::filter::Expr;
 use crate::text::value::{self, Parsed};

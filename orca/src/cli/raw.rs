@@ -1,7 +1,6 @@
 //! What the user asked for, as typed: nothing is looked up, nothing is acted on, every field may be absent.
 
-use crate::qemu::accel::Accel;
-use crate::qemu::arch::Arch;
+use crate::arch::{Accel, Arch};
 use crate::select::shard::Shard;
 use crate::text::filter::Expr;
 use agent::wire::Share;

@@ -6,11 +6,10 @@ use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::ffi::OsStr;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
+use std::{fs, io};
 
 /// How often a host without inotify is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -11,7 +11,7 @@ use crate::cancel::{Cancel, Level};
 use crate::error::plain;
 use crate::events::trouble::{Kind, Trouble};
 use crate::guest::Writer;
-use crate::qemu::wire::Wire;
+use crate::qemu::ethernet_hub::Wire;
 use crate::select::header::Node;
 use agent::wire::{self, Frame};
 use crossbeam::channel::{Receiver, Sender, bounded, select};

@@ -3,16 +3,15 @@
 //! Which of the two is decided once per shape, by whoever needs the first machine of it; the others wait for that.
 
 use super::blueprint::{Blueprint, Individual, Place, QEMU_LIMIT, Started};
-use super::freeze;
 use super::group::{self, Berths};
 use super::vm::{OnConsole, Vm};
-use super::{Machine, Maker, Shape, Tell};
+use super::{Machine, Maker, Shape, Tell, freeze};
 use crate::cancel::Cancel;
 use crate::events::trouble::{Kind, Trouble};
 use crate::guest::Guest;
 use crate::host::clock;
+use crate::image::custom_kernel::Boot;
 use crate::qemu::argv::{self, Memory, Spec};
-use crate::qemu::foreign::Boot;
 use crate::qemu::overlay::Overlays;
 use crate::qemu::template::{self, Store, Template};
 use crate::select::header::Node;

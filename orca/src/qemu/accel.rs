@@ -3,8 +3,8 @@
 //! `auto` tries: it runs the guest of [`super::probe`] under a deadline. The answer is kept in the cache folder for as long as the
 //! host stays up and QEMU stays the same, so a host with a useless `/dev/kvm` pays the second once per boot.
 
-use super::arch::Arch;
-use super::probe;
+use super::{arch, probe};
+use crate::arch::{Accel, Arch};
 use crate::host::sys;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,42 +17,9 @@ const PROBE_LIMIT: Duration = Duration::from_millis(1500);
 /// How much slower than hardware emulation is assumed to be: test timeouts are multiplied by it.
 const TCG_TIMEOUT_FACTOR: f64 = 3.0;
 
-/// What executes the guest's instructions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accel {
-    /// Linux's hypervisor.
-    Kvm,
-    /// macOS's hypervisor.
-    Hvf,
-    /// QEMU's own emulation.
-    Tcg,
-}
-
-impl Accel {
-    /// The name that `-machine accel=` and `--accel` take.
-    pub fn name(self) -> &'static str {
-        match self {
-            Accel::Kvm => "kvm",
-            Accel::Hvf => "hvf",
-            Accel::Tcg => "tcg",
-        }
-    }
-
-    /// Whether the guest's instructions run on the host's own CPU.
-    pub fn is_hardware(self) -> bool {
-        self != Accel::Tcg
-    }
-
-    /// `-machine` without the accelerator, and `-cpu`, for guests of `arch`.
-    pub fn machine(self, arch: Arch) -> (&'static str, &'static str) {
-        let row = arch.row();
-        if self.is_hardware() { (row.hardware_machine, "host") } else { (row.machine, row.tcg_cpu) }
-    }
-
-    /// What timeouts that were chosen for hardware virtualisation are multiplied by.
-    pub fn timeout_factor(self) -> f64 {
-        if self.is_hardware() { 1.0 } else { TCG_TIMEOUT_FACTOR }
-    }
+/// What timeouts that were chosen for hardware virtualisation are multiplied by under `accel`.
+pub fn timeout_factor(accel: Accel) -> f64 {
+    if accel.is_hardware() { 1.0 } else { TCG_TIMEOUT_FACTOR }
 }
 
 /// The outcome of `--accel auto`.
@@ -142,7 +109,7 @@ fn try_probe(accel: Accel, arch: Arch, program: &Path) -> bool {
 
 /// QEMU's exit status, if it ended by itself and in time.
 fn run_probe(accel: Accel, arch: Arch, program: &Path, kernel: &Path) -> Option<i32> {
-    let (machine, cpu) = accel.machine(arch);
+    let (machine, cpu) = arch::machine(accel, arch);
     let mut command = Command::new(program);
     command
         .args(["-machine", &format!("{machine},accel={}", accel.name()), "-cpu", cpu])
@@ -188,7 +155,7 @@ mod tests {
     #[test]
     fn the_probes_for_x86_64_and_aarch64_run_and_an_empty_one_does_not() {
         for arch in [Arch::X86_64, Arch::Aarch64] {
-            let program = Path::new(arch.row().program);
+            let program = Path::new(arch::row(arch).program);
             assert!(try_probe(Accel::Tcg, arch, program), "{arch}");
             let empty = std::env::temp_dir().join(format!("orca-no-probe-{}", std::process::id()));
             fs::write(&empty, [0; 512]).unwrap();

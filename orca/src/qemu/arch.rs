@@ -1,15 +1,6 @@
 //! One table row per guest architecture, with a reason beside each odd entry.
 
-use std::fmt;
-
-/// A guest architecture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arch {
-    /// 64-bit x86.
-    X86_64,
-    /// 64-bit ARM.
-    Aarch64,
-}
+use crate::arch::{Accel, Arch};
 
 /// What differs between architectures on QEMU's and the kernel's command line.
 #[derive(Debug)]
@@ -63,34 +54,16 @@ const AARCH64: Row = Row {
     vmgenid: false,
 };
 
-impl Arch {
-    /// The architecture this program was built for.
-    pub const HOST: Arch = if cfg!(target_arch = "aarch64") { Arch::Aarch64 } else { Arch::X86_64 };
-
-    /// Whether this program was built for it.
-    pub fn is_host(self) -> bool {
-        self == Arch::HOST
-    }
-
-    /// As it is typed.
-    pub fn name(self) -> &'static str {
-        match self {
-            Arch::X86_64 => "x86_64",
-            Arch::Aarch64 => "aarch64",
-        }
-    }
-
-    /// Its row of the table.
-    pub fn row(self) -> &'static Row {
-        match self {
-            Arch::X86_64 => &X86_64,
-            Arch::Aarch64 => &AARCH64,
-        }
+/// The row of `arch`.
+pub fn row(arch: Arch) -> &'static Row {
+    match arch {
+        Arch::X86_64 => &X86_64,
+        Arch::Aarch64 => &AARCH64,
     }
 }
 
-impl fmt::Display for Arch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
+/// `-machine` without the accelerator, and `-cpu`, for guests of `arch` under `accel`.
+pub fn machine(accel: Accel, arch: Arch) -> (&'static str, &'static str) {
+    let row = row(arch);
+    if accel.is_hardware() { (row.hardware_machine, "host") } else { (row.machine, row.tcg_cpu) }
 }

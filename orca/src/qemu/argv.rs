@@ -1,7 +1,7 @@
 //! QEMU's command line: a pure function of the machine's [`Spec`] and its [`Slot`], one function per group of arguments.
 
-use super::accel::Accel;
-use super::arch::Arch;
+use super::arch;
+use crate::arch::{Accel, Arch};
 use crate::text::quote::shell_word;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -116,10 +116,10 @@ fn option_with_path(before: &str, path: &Path, after: &str) -> OsString {
 }
 
 fn machine(args: &mut Args, spec: &Spec, slot: &Slot) {
-    let row = spec.arch.row();
+    let row = arch::row(spec.arch);
     let accel = spec.accel.name();
     let backend = if slot.memory == Memory::Anonymous { "" } else { ",memory-backend=ram" };
-    let (machine, cpu) = spec.accel.machine(spec.arch);
+    let (machine, cpu) = arch::machine(spec.accel, spec.arch);
     args.pair("-machine", format!("{machine},accel={accel}{backend}"));
     args.pair("-cpu", cpu);
     args.pair("-smp", spec.cpus.to_string());
@@ -171,7 +171,7 @@ pub fn kernel_command_line(spec: &Spec) -> String {
     let mut line = format!(
         "console={} {root}{init} orca.share=later panic=-1 oops=panic quiet sysctl.kernel.hung_task_panic=1 \
          sysctl.kernel.sysrq=1 rcupdate.rcu_expedited=1",
-        spec.arch.row().console
+        arch::row(spec.arch).console
     );
     if spec.modules.is_some() {
         // The kernel names disks in the order in which it finds them, which is that of the command line.

@@ -6,7 +6,7 @@
 //! translation, spins and asks the firmware (PSCI) for the machine's end, upon which QEMU exits with 0: it does so for nothing else,
 //! as a machine that goes astray there hangs.
 
-use super::arch::Arch;
+use crate::arch::Arch;
 
 /// QEMU's exit status when the probe has run to its end; on x86_64 `(0x10 << 1) | 1`.
 pub fn success(arch: Arch) -> i32 {

@@ -3,10 +3,9 @@
 //! The runner obeys commands that stand in a step's output, so what a test prints could give it some. While a run lasts, commands
 //! are therefore switched off, with a word that no test knows, and on again around each of ours.
 
-use super::Reporter;
-use super::markdown;
 use super::rounds::Rounds;
 use super::words::{detail, summary};
+use super::{Reporter, markdown};
 use crate::events::attempt::{Attempt, Outcome};
 use crate::events::event::Event;
 use crate::events::tally::Tally;

@@ -2,14 +2,12 @@
 //!
 //! What is said is the same on a terminal and elsewhere, in the order in which it happens.
 
-use super::Reporter;
 use super::board::Board;
-use super::failure;
-use super::live;
 use super::paint::{Paint, safe};
 use super::rounds::Rounds;
 use super::screen::Screen;
 use super::words::{count, counts, detail, front, opening, seconds, summary};
+use super::{Reporter, failure, live};
 use crate::events::attempt::{Attempt, Outcome};
 use crate::events::event::{Event, Start};
 use crate::events::points::{self, Point};

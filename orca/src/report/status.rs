@@ -1,8 +1,7 @@
 //! The status on standard error, for a run whose standard output belongs to a program.
 
-use super::Reporter;
 use super::board::Board;
-use super::plain;
+use super::{Reporter, plain};
 use crate::events::event::Event;
 use crate::events::tally::Tally;
 use crate::host::tty::Attention;

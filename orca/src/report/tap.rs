@@ -10,8 +10,8 @@ use crate::events::event::Event;
 use crate::events::points::Point;
 use crate::events::tally::Tally;
 use crate::text::quote;
-use ::tap::{Directive, Entry, Writer, junit};
 use std::io::{self, Write};
+use tap::{Directive, Entry, Writer, junit};
 
 /// The most that is written of a failing point's diagnostics, of a console, and of standard error, in bytes.
 const TEXT_BYTES: usize = 64 * 1024;

@@ -3,9 +3,7 @@
 //! Symbolic links to files are followed as long as they stay in the project; links to folders are not, so there are no loops.
 
 use crate::error::{Error, Result};
-use crate::text::glob;
-use crate::text::quote;
-use crate::text::suggest;
+use crate::text::{glob, quote, suggest};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;

@@ -1,8 +1,7 @@
 //! Templates without machines: any files will do.
 
 use super::*;
-use crate::qemu::accel::Accel;
-use crate::qemu::arch::Arch;
+use crate::arch::{Accel, Arch};
 use std::os::unix::fs::FileExt;
 
 struct Cache(PathBuf);

@@ -106,7 +106,7 @@ fn read_up_to(file: &File, at: u64, len: usize) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::qemu::arch::Arch;
+    use crate::arch::Arch;
     use crate::qemu::probe;
     use std::io::Write;
 

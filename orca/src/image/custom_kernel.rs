@@ -2,15 +2,14 @@
 //! modules, and a disk with all of them for the guest's `modprobe`. Whatever it lacks is told before anything boots, as far as its
 //! modules, its configuration or its own bytes show.
 
-use super::arch::Arch;
-use super::census::Census;
+use super::cache::{Kept, Key};
 use super::decompress::{Format, decompress};
-use super::files;
-use super::filesystem::{self, Purpose};
+use super::ext4::{self, Purpose};
+use super::fingerprint::Census;
 use super::initramfs::{self, Recipe};
-use super::kept::{Kept, Key};
-use super::kernel;
-use super::wants::{self, BUILT_IN, Needs, WANTS};
+use super::requirements::{self, BUILT_IN, Needs, WANTS};
+use super::{files, kernel};
+use crate::arch::Arch;
 use crate::error::{Error, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -105,7 +104,7 @@ pub fn modules_disk(kept: &Kept, dir: &Path) -> Result<PathBuf> {
 
 fn disk(kept: &Kept, dir: &Path, census: &Census) -> Result<PathBuf> {
     let key = Key::new().with(census.digest);
-    kept.file("modules", &key, |out| filesystem::from_folder(dir, census, Purpose::Modules, out))
+    kept.file("modules", &key, |out| ext4::from_folder(dir, census, Purpose::Modules, out))
 }
 
 /// The kernel itself, where a folder is named.
@@ -204,7 +203,11 @@ fn check_built_in(path: &Path, release: Option<&str>, bytes: &[u8], needs: Needs
         // A kernel that stays packed shows nothing: the agent will tell.
         let is_open = memchr::memmem::find(bytes, BANNER).is_some();
         let missing = needs.missing(|want| !is_open || want.shows_in(bytes));
-        return if missing.is_empty() { Ok(()) } else { Err(wants::lacking(&shown, &missing)) };
+        return if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(requirements::lacking(&shown, &missing))
+        };
     };
     let value =
         |option: &str| config.lines().find_map(|line| line.strip_prefix(option)?.strip_prefix('='));
@@ -216,7 +219,7 @@ fn check_built_in(path: &Path, release: Option<&str>, bytes: &[u8], needs: Needs
         .filter(|option| value(option).is_none())
         .collect();
     if !absent.is_empty() {
-        return Err(wants::lacking(&shown, &absent));
+        return Err(requirements::lacking(&shown, &absent));
     }
     let outside: Vec<&str> = WANTS
         .iter()

@@ -1,8 +1,8 @@
 //! Checks on the files that a machine is made of, before QEMU sees them: what QEMU says about a bad kernel helps nobody.
 
-use super::arch::Arch;
 use super::decompress::Format;
-use super::whole;
+use super::format;
+use crate::arch::Arch;
 use crate::error::{Error, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -65,7 +65,7 @@ pub fn check_initrd(path: &Path) -> Result<()> {
     ];
     let head = head(path, 16)?;
     if MAGIC.iter().any(|magic| head.starts_with(magic)) {
-        let breaks_off = File::open(path).and_then(|file| whole::initrd_breaks_off(&file));
+        let breaks_off = File::open(path).and_then(|file| format::initrd_breaks_off(&file));
         if breaks_off.map_err(|e| unreadable(path, &e))? {
             return Err(Error::new(format!("`{}` is cut off", path.display())).hint(BUILD));
         }
@@ -108,7 +108,7 @@ pub fn rootfs_format(path: &Path) -> Result<&'static str> {
 /// How long a kernel is, and how long it must be.
 fn lengths(path: &Path) -> Result<(u64, u64)> {
     let lengths =
-        File::open(path).and_then(|file| Ok((file.metadata()?.len(), whole::kernel_len(&file)?)));
+        File::open(path).and_then(|file| Ok((file.metadata()?.len(), format::kernel_len(&file)?)));
     lengths.map_err(|e| unreadable(path, &e))
 }
 

@@ -1,9 +1,9 @@
 //! `orca image`: the parts of a guest image that a shell script cannot make well. `scripts/build-image.sh` makes the rest.
 
 use crate::error::{Error, Result};
-use crate::qemu::initramfs::{self, Recipe};
-use crate::qemu::kernel;
-use crate::qemu::wants::Needs;
+use crate::image::initramfs::{self, Recipe};
+use crate::image::kernel;
+use crate::image::requirements::Needs;
 use crate::report::plain;
 use lexopt::prelude::*;
 use std::ffi::OsString;

@@ -6,7 +6,7 @@ pub mod modules;
 
 use super::cpio::Archive;
 use super::decompress::{Format, decompress};
-use super::wants::{self, Needs, WANTS};
+use super::requirements::{self, Needs, WANTS};
 use crate::error::{Error, Result};
 use modules::Tree;
 use std::fs;
@@ -107,7 +107,7 @@ fn check(tree: &Tree, dir: &Path, recipe: &Recipe) -> Result<()> {
     let kernel = format!("of `{}`", dir.display());
     let missing = recipe.needs.missing(|want| tree.has(want.module));
     if !missing.is_empty() {
-        return Err(wants::lacking(&kernel, &missing));
+        return Err(requirements::lacking(&kernel, &missing));
     }
     let unknown: Vec<String> =
         recipe.with.iter().filter(|name| !tree.has(name)).map(|name| format!("`{name}`")).collect();

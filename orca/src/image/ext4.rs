@@ -3,7 +3,7 @@
 //! Owners: root keeps those of the files. Anybody else becomes root of a user namespace for it, so that his own files are root's in
 //! the guest, as he means them to be, and an archive's owners are kept where he has subordinate ids.
 
-use super::census::Census;
+use super::fingerprint::Census;
 use crate::error::{Error, Result, plain};
 use std::ffi::OsString;
 use std::fs;
@@ -177,7 +177,7 @@ mod tests {
     }
 
     fn is_ext4(path: &Path) -> bool {
-        crate::qemu::files::rootfs_format(path) == Ok("raw")
+        crate::image::files::rootfs_format(path) == Ok("raw")
     }
 
     #[test]

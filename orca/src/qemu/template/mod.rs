@@ -6,7 +6,7 @@
 //! or removed while copies of it run, or are still to be made.
 
 use super::argv::{Memory, Slot, Spec, argv};
-use super::sum;
+use super::checksum;
 use crate::error::{Error, Result};
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Value, json};
@@ -171,7 +171,7 @@ impl Stage {
         for part in PARTS {
             let path = self.dir.join(part);
             if path.exists() {
-                let sum = File::open(&path).and_then(|file| sum::of(&file));
+                let sum = File::open(&path).and_then(|file| checksum::of(&file));
                 let sum = sum.map_err(|e| Error::io("read", &path, &e))?;
                 sums.insert(part.to_owned(), json!(format!("{sum:016x}")));
             }
@@ -278,7 +278,7 @@ fn check(dir: &Path) -> Result<Template, String> {
     let open = |part: &str| {
         let Some(expected) = meta["sums"][part].as_str() else { return Ok(None) };
         let file = regular(&dir.join(part));
-        let sum = file.and_then(|file| Ok((sum::of(&file)?, file)));
+        let sum = file.and_then(|file| Ok((checksum::of(&file)?, file)));
         match sum {
             Ok((sum, file)) if expected == format!("{sum:016x}") => Ok(Some(file)),
             Ok(_) => Err(format!("`{part}` is damaged")),

@@ -1,0 +1,3 @@
+//! The subcommands of `orca`, a file each.
+
+pub mod image;
