@@ -5,7 +5,7 @@ use crate::cli::raw::Raw;
 use crate::doctor::{self, Finding, State};
 use crate::error::{Error, Result};
 use crate::events::exit;
-use crate::guest::Guest;
+use crate::guest::client::Guest;
 use crate::machine::{Machine, Shape};
 use crate::report::paint::safe;
 use crate::report::plain;

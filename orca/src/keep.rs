@@ -3,11 +3,11 @@
 //! A worker hands such a machine over and waits until it is told to go on. The conductor owns the machine from then on, serves it on a
 //! [`Switchboard`] and ends it: after the shell, or when the person at the terminal has had enough. Nothing is kept longer than that.
 
+use crate::guest::mux::Switchboard;
 use crate::machine::Machine;
 use crate::pod::Held;
 use crate::report::plain;
 use crate::session::{self, Env};
-use crate::switchboard::Switchboard;
 use crate::text::quote::shell_word;
 use crossbeam::channel::{Receiver, Sender, bounded, never};
 use std::collections::VecDeque;
@@ -238,7 +238,7 @@ pub fn open_door(
     name: &str,
     about: &str,
     inbox: Receiver<agent::wire::Frame>,
-    writer: crate::guest::Writer,
+    writer: crate::guest::client::Writer,
 ) -> std::io::Result<Switchboard> {
     let path = run_dir.join(format!("{name}.{}", crate::host::rundir::DOOR));
     fs::write(path.with_extension("about"), about)?;

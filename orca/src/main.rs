@@ -35,7 +35,6 @@ mod reports;
 mod select;
 mod session;
 mod setup;
-mod switchboard;
 mod text;
 
 use cli::command::Command;

@@ -3,7 +3,7 @@
 use crate::error::plain;
 use crate::events::exit;
 use crate::events::trouble::Trouble;
-use crate::guest::{Guest, Writer};
+use crate::guest::client::{Guest, Writer};
 use crate::host::clock;
 use crate::host::tty::{self, Input, RawMode};
 use crate::machine::maker::VmMaker;

@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 10] = [
     &["events"],
     &["cli", "select", "replay", "merge"],
     &["image"],
-    &["qemu", "guest", "switchboard"],
+    &["qemu", "guest"],
     &["machine"],
     &["pod", "report"],
     &["conductor", "session", "keep"],

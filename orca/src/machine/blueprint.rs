@@ -6,7 +6,7 @@ use super::drive::Bounds;
 use crate::cancel::{Cancel, Level};
 use crate::error::plain;
 use crate::events::trouble::{Kind, Trouble};
-use crate::guest::Guest;
+use crate::guest::client::Guest;
 use crate::image::custom_kernel::Boot;
 use crate::qemu::argv::{self, Memory, Slot, Spec};
 use crate::qemu::console::{self, Console, Tee};

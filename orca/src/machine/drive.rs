@@ -6,7 +6,7 @@
 use super::{Cut, Order, Ran, Sink};
 use crate::cancel::{Cancel, Level};
 use crate::events::trouble::Kind;
-use crate::guest::Guest;
+use crate::guest::client::Guest;
 use crate::host::clock;
 use agent::wire::{self, Command, Ended, Frame, Request};
 use crossbeam::channel::{Receiver, never, select};

@@ -4,7 +4,7 @@ use super::blueprint::{Blueprint, Individual, Place, QEMU_LIMIT, Started, boot};
 use crate::cancel::Cancel;
 use crate::error::{Result as HostResult, plain};
 use crate::events::trouble::Trouble;
-use crate::guest::Guest;
+use crate::guest::client::Guest;
 use crate::host::clock;
 use crate::qemu::argv::{Memory, Spec};
 use crate::qemu::overlay::Overlays;

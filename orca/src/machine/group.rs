@@ -10,7 +10,7 @@ use super::{Machine, Order, Phase, Ran, Sink, Tell};
 use crate::cancel::{Cancel, Level};
 use crate::error::plain;
 use crate::events::trouble::{Kind, Trouble};
-use crate::guest::Writer;
+use crate::guest::client::Writer;
 use crate::qemu::ethernet_hub::Wire;
 use crate::select::header::Node;
 use agent::wire::{self, Frame};

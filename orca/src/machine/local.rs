@@ -8,7 +8,7 @@ use super::{Machine, Maker, Order, Phase, Ran, Shape, Sink, Tell};
 use crate::cancel::{Cancel, Level};
 use crate::error::plain;
 use crate::events::trouble::{Kind, Trouble};
-use crate::guest::{Guest, Writer};
+use crate::guest::client::{Guest, Writer};
 use crate::host::clock;
 use agent::wire::{Command as Ask, Frame};
 use crossbeam::channel::Receiver;

@@ -8,7 +8,7 @@ use super::vm::{OnConsole, Vm};
 use super::{Machine, Maker, Shape, Tell, freeze};
 use crate::cancel::Cancel;
 use crate::events::trouble::{Kind, Trouble};
-use crate::guest::Guest;
+use crate::guest::client::Guest;
 use crate::host::clock;
 use crate::image::custom_kernel::Boot;
 use crate::qemu::argv::{self, Memory, Spec};

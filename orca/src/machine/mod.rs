@@ -16,7 +16,7 @@ pub mod vm;
 
 use crate::cancel::Cancel;
 use crate::events::trouble::{Kind, Trouble};
-use crate::guest::Writer;
+use crate::guest::client::Writer;
 use crate::select::header::Node;
 use agent::wire::{Ended, Frame};
 use crossbeam::channel::Receiver;

@@ -6,7 +6,7 @@
 use super::Sink;
 use super::drive::{Aside, Fault, HEARTBEAT, PANIC_GRACE};
 use crate::events::trouble::Kind;
-use crate::guest::Writer;
+use crate::guest::client::Writer;
 use crate::host::clock;
 use agent::wire::{self, Command, Ended, Frame, Request};
 use crossbeam::channel::{Receiver, Sender, never, select};

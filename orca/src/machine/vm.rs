@@ -6,7 +6,7 @@ use super::drive::{self, Alarms, Aside, Bounds, Fault};
 use super::{Machine, Order, Phase, Ran, Sink};
 use crate::cancel::Cancel;
 use crate::events::trouble::{Kind, Trouble};
-use crate::guest::{Guest, Writer};
+use crate::guest::client::{Guest, Writer};
 use crate::host::clock;
 use crate::qemu::console::{self, Console};
 use agent::wire::{Command, Frame};

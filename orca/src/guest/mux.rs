@@ -5,7 +5,7 @@
 //! their upper half, and what comes back is sorted by that. A caller cannot end the machine, and what he left running when he leaves
 //! is cancelled. It is served for as long as the orca that holds the machine lives, and no longer.
 
-use crate::guest::Writer;
+use super::client::Writer;
 use agent::wire::{self, Command, Frame, Kind, Request};
 use crossbeam::channel::{Receiver, Sender, bounded, select};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -210,7 +210,7 @@ fn pass_on(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guest::Guest;
+    use crate::guest::client::Guest;
     use crossbeam::channel::never;
     use std::io::BufRead;
     use std::time::Instant;
