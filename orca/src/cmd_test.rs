@@ -11,7 +11,7 @@ use crate::events::event::Start;
 use crate::events::exit;
 use crate::host::{clock, limits, logdir, signals, tty};
 use crate::keep::{Keeper, Wish};
-use crate::machine::stock::Stock;
+use crate::machine::prefetch::Stock;
 use crate::machine::{Maker, Order, Shape};
 use crate::pod::{After, Job, Pod, Policy};
 use crate::report::record::Record;

@@ -2,8 +2,8 @@
 //!
 //! A group is made for one test and ends with it. Its machines are as pristine as any: each is a copy of the template of its shape.
 
-use super::blueprint::Place;
 use super::drive::{Aside, Fault};
+use super::launch::Place;
 use super::relay::{self, Desk, End};
 use super::vm::Vm;
 use super::{Machine, Order, Phase, Ran, Sink, Tell};
@@ -99,7 +99,7 @@ pub(super) fn assemble(
     boot: Boot<'_>,
     tell: Tell<'_>,
 ) -> Result<Group, Trouble> {
-    let wires = wires(nodes, run_dir).map_err(super::blueprint::boot)?;
+    let wires = wires(nodes, run_dir).map_err(super::launch::boot)?;
     let said = Mutex::new(Vec::new());
     let make = |(number, node): (u8, &Node)| {
         let sockets: Vec<PathBuf> =
@@ -112,8 +112,7 @@ pub(super) fn assemble(
     let members: Result<Vec<Member>, Trouble> = std::thread::scope(|scope| {
         let start = |numbered| scope.spawn(move || make(numbered));
         let started: Vec<_> = (1..).zip(nodes).map(start).collect();
-        let panicked =
-            || super::blueprint::boot("a thread that makes machines panicked".to_owned());
+        let panicked = || super::launch::boot("a thread that makes machines panicked".to_owned());
         let made =
             started.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(panicked())));
         made.collect::<Vec<_>>().into_iter().collect()
@@ -162,12 +161,12 @@ impl Machine for Group {
         let (tell, asides) = bounded(ASIDES);
         let lost = AtomicUsize::new(0);
         let Some((first, others)) = self.members.split_first_mut() else {
-            return Err(super::blueprint::boot("a group without nodes".to_owned()));
+            return Err(super::launch::boot("a group without nodes".to_owned()));
         };
         let order = Order { env: env(first), ..order.clone() };
         let ends: Vec<End> = others.iter().filter_map(|other| End::of(other, env(other))).collect();
         let Some((_, back)) = first.vm.ends() else {
-            return Err(super::blueprint::boot("the first node has no agent".to_owned()));
+            return Err(super::launch::boot("the first node has no agent".to_owned()));
         };
         let desk = Desk::new(ends, back);
         let (stop, stopped) = bounded(0);
@@ -214,7 +213,7 @@ impl Group {
                 let trouble = vm.trouble(fault);
                 of_node(name, vm.name(), trouble)
             }
-            None => super::blueprint::boot(fault.detail),
+            None => super::launch::boot(fault.detail),
         }
     }
 }

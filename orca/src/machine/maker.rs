@@ -2,10 +2,10 @@
 //!
 //! Which of the two is decided once per shape, by whoever needs the first machine of it; the others wait for that.
 
-use super::blueprint::{Blueprint, Individual, Place, QEMU_LIMIT, Started};
 use super::group::{self, Berths};
+use super::launch::{Blueprint, Individual, Place, QEMU_LIMIT, Started};
 use super::vm::{OnConsole, Vm};
-use super::{Machine, Maker, Shape, Tell, freeze};
+use super::{Machine, Maker, Shape, Tell, snapshot};
 use crate::cancel::Cancel;
 use crate::events::trouble::{Kind, Trouble};
 use crate::guest::client::Guest;
@@ -76,7 +76,7 @@ impl VmMaker {
                 Ok(vm) => return Ok(vm),
                 Err(trouble) if trouble.kind == Kind::Killed => return Err(trouble),
                 Err(trouble) => {
-                    tell(freeze::unusable(&io::Error::other(trouble.detail)));
+                    tell(snapshot::unusable(&io::Error::other(trouble.detail)));
                     self.sources().insert(shape, Source::Cold);
                 }
             }
@@ -123,7 +123,7 @@ impl VmMaker {
             Source::Copies(_) => Ok(()),
             Source::Cold => {
                 let why = told.into_inner().unwrap_or_else(PoisonError::into_inner);
-                Err(super::blueprint::boot(why.unwrap_or_default()))
+                Err(super::launch::boot(why.unwrap_or_default()))
             }
         }
     }
@@ -136,7 +136,7 @@ impl VmMaker {
             guest.ask(self.resume(&started, place), deadline)?; // with the time of now, not of before the boot
             started.reached("share");
             if self.blueprint.spec.own_init {
-                guest.exec(freeze::READY, deadline)?;
+                guest.exec(snapshot::READY, deadline)?;
                 started.reached("services");
             }
             Ok(guest)
@@ -153,7 +153,7 @@ impl VmMaker {
     ) -> Result<Vm, Trouble> {
         let memory = Memory::Copy(frozen.template.ram());
         let mut started = self.start(&self.spec(shape), place, memory, frozen.overlays.as_ref())?;
-        let link = match freeze::thaw(&mut started, &frozen.template) {
+        let link = match snapshot::thaw(&mut started, &frozen.template) {
             Ok(link) => link,
             Err(error) => return Err(started.boot_trouble(&error, QEMU_LIMIT)),
         };
@@ -175,7 +175,7 @@ impl VmMaker {
         let disk: Option<PathBuf> = match overlays {
             Some(overlays) => {
                 let disk = overlays.create(&name);
-                Some(disk.map_err(|e| super::blueprint::boot(e.to_string()))?)
+                Some(disk.map_err(|e| super::launch::boot(e.to_string()))?)
             }
             None => None,
         };
@@ -227,7 +227,7 @@ impl VmMaker {
             Ok(frozen) => Source::Copies(Arc::new(frozen)),
             Err(trouble) if trouble.kind == Kind::Killed => return Err(trouble),
             Err(trouble) => {
-                tell(freeze::reason(&trouble));
+                tell(snapshot::reason(&trouble));
                 Source::Cold
             }
         };
@@ -242,10 +242,10 @@ impl VmMaker {
         cancel: &Cancel,
         tell: Tell<'_>,
     ) -> Result<Frozen, Trouble> {
-        let host = |e: crate::error::Error| super::blueprint::boot(e.to_string());
+        let host = |e: crate::error::Error| super::launch::boot(e.to_string());
         let spec = self.spec(shape);
-        let key = template::key(&spec, &freeze::settling(&spec))
-            .map_err(|e| super::blueprint::boot(crate::error::plain(&e)))?;
+        let key = template::key(&spec, &snapshot::settling(&spec))
+            .map_err(|e| super::launch::boot(crate::error::plain(&e)))?;
         let template = match store.open(&key) {
             Ok(found) => found,
             Err(why) => {
@@ -258,11 +258,11 @@ impl VmMaker {
             None => {
                 let stage = store.stage(&key).map_err(host)?;
                 if !stage.is_made() {
-                    freeze::freeze(&self.blueprint, &spec, &stage, cancel)?;
+                    snapshot::freeze(&self.blueprint, &spec, &stage, cancel)?;
                     stage.publish(&describe(&spec)).map_err(host)?;
                 }
-                let made = store.open(&key).map_err(super::blueprint::boot)?;
-                made.ok_or_else(|| super::blueprint::boot("the template is gone".to_owned()))?
+                let made = store.open(&key).map_err(super::launch::boot)?;
+                made.ok_or_else(|| super::launch::boot("the template is gone".to_owned()))?
             }
         };
         let overlays = match template.disk() {

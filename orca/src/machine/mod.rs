@@ -3,15 +3,15 @@
 //! The pod knows this and nothing of QEMU. Behind it stand [`vm`] (the real one), [`local`] (the agent as a child process) and, in
 //! tests, a scripted fake.
 
-mod autopsy;
-pub mod blueprint;
+pub mod diagnose;
 pub mod drive;
-mod freeze;
 pub mod group;
+pub mod launch;
 pub mod local;
 pub mod maker;
+pub mod prefetch;
 mod relay;
-pub mod stock;
+pub mod snapshot;
 pub mod vm;
 
 use crate::cancel::Cancel;

@@ -1,8 +1,8 @@
 //! The real machine: QEMU with an agent inside, ready for a test.
 
-use super::autopsy::{Autopsy, autopsy};
-use super::blueprint::Started;
+use super::diagnose::{Autopsy, autopsy};
 use super::drive::{self, Alarms, Aside, Bounds, Fault};
+use super::launch::Started;
 use super::{Machine, Order, Phase, Ran, Sink};
 use crate::cancel::Cancel;
 use crate::events::trouble::{Kind, Trouble};

@@ -1,6 +1,6 @@
 //! Making a template: boot a machine, settle it, freeze it; and thawing a copy.
 
-use super::blueprint::{Blueprint, Individual, Place, QEMU_LIMIT, Started, boot};
+use super::launch::{Blueprint, Individual, Place, QEMU_LIMIT, Started, boot};
 use crate::cancel::Cancel;
 use crate::error::{Result as HostResult, plain};
 use crate::events::trouble::Trouble;

@@ -4,7 +4,7 @@
 //! The kernel is asked by a sysrq over the serial console, which wants interrupts; where they are off, by an NMI, which the kernel's
 //! command line makes a panic with a trace.
 
-use super::blueprint::Started;
+use super::launch::Started;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
