@@ -5,9 +5,9 @@ use crate::error::{Error, Result};
 use crate::events::event::Event;
 use crate::events::exit;
 use crate::events::tally::Tally;
-use crate::merge::join;
-use crate::replay;
-use crate::reports::{self, Reporters};
+use crate::report::merge::join;
+use crate::report::open::{self, Reporters};
+use crate::report::replay;
 use std::fs;
 use std::path::PathBuf;
 
@@ -28,7 +28,7 @@ pub fn run(config: &Config) -> Result<u8> {
         found.push(replay::read(&path.display().to_string(), &bytes)?);
     }
     let joined = join(found);
-    let Reporters { mut all, faults } = reports::open(config, None)?;
+    let Reporters { mut all, faults } = open::open(config, None)?;
     let mut tally = Tally::default();
     let mut tell = |event: Event| {
         tally.take(&event);
@@ -40,7 +40,7 @@ pub fn run(config: &Config) -> Result<u8> {
         tell(Event::TestFinished(Box::new(attempt)));
     }
     tell(Event::Finished { took: joined.took });
-    Ok(reports::settle(&faults, exit::status(&tally)))
+    Ok(open::settle(&faults, exit::status(&tally)))
 }
 
 /// A report that is written over while it is read would be lost.

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::events::exit;
 use crate::events::trouble::Trouble;
 use crate::host::{clock, limits, signals};
+use crate::keep;
 use crate::machine::maker::VmMaker;
 use crate::machine::vm::Vm;
 use crate::machine::{Machine, Shape};
@@ -13,9 +14,9 @@ use crate::report::plain;
 use crate::select::discover::{Test, discover};
 use crate::select::header::Header;
 use crate::session::{self, End, Env};
+use crate::setup::boot_files;
 use crate::setup::{self, Lab};
 use crate::text::quote::shell_word;
-use crate::{boot, keep};
 use crossbeam::channel::{Receiver, bounded, select};
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -37,7 +38,7 @@ pub fn run(config: &Config) -> Result<u8> {
         let error = Error::new(format!("unexpected argument `{}`", word.to_string_lossy()));
         return Err(error.hint("a command to run in the machine stands behind `--`"));
     }
-    boot::only_one(config)?;
+    boot_files::only_one(config)?;
     let mut config = config.clone();
     if config.raw.console {
         let words = "orca.share=overlay orca.console=shell loglevel=7";

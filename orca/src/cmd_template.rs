@@ -9,7 +9,7 @@ use crate::image::cache::Kept;
 use crate::machine::Shape;
 use crate::qemu::template::{SPACE_MAX, Store};
 use crate::report::plain;
-use crate::{boot, setup};
+use crate::setup::{self, boot_files};
 use crossbeam::channel::select;
 use std::time::SystemTime;
 
@@ -65,7 +65,7 @@ fn build(config: &Config) -> Result<u8> {
     if config.raw.cold {
         return Err(Error::new("--cold asks for no template").hint("leave it out"));
     }
-    boot::only_one(config)?;
+    boot_files::only_one(config)?;
     let lab = setup::vms(config)?;
     let signals = signals::listen()?;
     let (mut canceller, cancel) = cancel::channel();

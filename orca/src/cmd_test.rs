@@ -14,9 +14,9 @@ use crate::keep::{Keeper, Wish};
 use crate::machine::prefetch::Stock;
 use crate::machine::{Maker, Order, Shape};
 use crate::pod::{After, Job, Pod, Policy};
-use crate::report::record::Record;
+use crate::report::journal::Record;
+use crate::report::open::{self, Reporters};
 use crate::report::{Reporter, plain};
-use crate::reports::{self, Reporters};
 use crate::select::choose::{Chosen, choose};
 use crate::select::history::{History, Journal};
 use crate::select::plan::{Defaults, Plan, Planned};
@@ -73,10 +73,10 @@ pub fn run(config: &Config) -> Result<u8> {
         limits::room_for_disks(lab.run_dir.path(), workers)?;
     }
     check_socket(config, workers)?;
-    let Reporters { all, faults } = reports::open(config, Some(&lab.log_dir))?;
+    let Reporters { all, faults } = open::open(config, Some(&lab.log_dir))?;
     let ended = conduct(config, &plan, &lab, &history, (workers, seed, wish), all)?;
     drop(lab);
-    let status = reports::settle(&faults, exit::status(&ended.tally));
+    let status = open::settle(&faults, exit::status(&ended.tally));
     match ended.signal {
         Some(signal) => signals::die_of(signal),
         None => Ok(status),

@@ -1,7 +1,6 @@
 //! The multi-call host binary: the name it is called by, or its first argument, picks the program.
 
 mod arch;
-mod boot;
 mod cancel;
 mod cli;
 mod cmd_config;
@@ -24,14 +23,11 @@ mod host;
 mod image;
 mod keep;
 mod machine;
-mod merge;
 #[cfg(test)]
 mod mutate;
 mod pod;
 mod qemu;
-mod replay;
 mod report;
-mod reports;
 mod select;
 mod session;
 mod setup;

@@ -7,19 +7,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers of this crate, lowest first. A module may name those of its own layer and below.
-const LAYERS: [&[&str]; 10] = [
+const LAYERS: [&[&str]; 11] = [
     &["error", "cancel", "arch", "host", "text", "mutate"],
     &["events"],
-    &["cli", "select", "replay", "merge"],
+    &["cli", "select"],
     &["image"],
     &["qemu", "guest"],
     &["machine"],
     &["pod", "report"],
+    &["setup"],
     &["conductor", "session", "keep"],
     &[
-        "boot",
-        "setup",
-        "reports",
         "cmd_test",
         "cmd_run",
         "cmd_list",
@@ -38,7 +36,7 @@ const LAYERS: [&[&str]; 10] = [
 
 /// What a module may name although the layers would forbid it, or may not although they would allow it.
 const QEMU_KNOWS: [&str; 6] = ["error", "arch", "image", "host", "text", "qemu"];
-const REPORT_KNOWS: [&str; 6] = ["error", "events", "host", "text", "report", "select"];
+const REPORT_KNOWS: [&str; 7] = ["error", "cli", "events", "host", "text", "report", "select"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

@@ -2,7 +2,7 @@
 
 use super::paint::{Paint, safe, safe_lines};
 use super::width::fit;
-use super::words::seconds;
+use super::wording::seconds;
 use crate::events::attempt::{Attempt, Outcome};
 use crate::text::quote::{self, shell_word};
 use std::fs::File;

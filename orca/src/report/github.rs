@@ -4,7 +4,7 @@
 //! are therefore switched off, with a word that no test knows, and on again around each of ours.
 
 use super::rounds::Rounds;
-use super::words::{detail, summary};
+use super::wording::{detail, summary};
 use super::{Reporter, markdown};
 use crate::events::attempt::{Attempt, Outcome};
 use crate::events::event::Event;

@@ -2,11 +2,11 @@
 //!
 //! What is said is the same on a terminal and elsewhere, in the order in which it happens.
 
-use super::board::Board;
 use super::paint::{Paint, safe};
+use super::progress::Board;
 use super::rounds::Rounds;
 use super::screen::Screen;
-use super::words::{count, counts, detail, front, opening, seconds, summary};
+use super::wording::{count, counts, detail, front, opening, seconds, summary};
 use super::{Reporter, failure, live};
 use crate::events::attempt::{Attempt, Outcome};
 use crate::events::event::{Event, Start};
@@ -175,7 +175,7 @@ impl Human {
     fn slow(&mut self) -> String {
         let now = Instant::now();
         let slow = self.board.newly_slow(now);
-        let line = |(running, elapsed): (super::board::Running, Duration)| {
+        let line = |(running, elapsed): (super::progress::Running, Duration)| {
             let (word, time) = front("SLOW", elapsed);
             let left = seconds(running.timeout.saturating_sub(elapsed));
             let (word, path) = (self.paint.warn(&word), running.path);

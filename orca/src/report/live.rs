@@ -3,10 +3,10 @@
 //! Pure: it turns the [`Board`] into lines; [`super::screen`] puts them on the terminal. No line is as wide as the terminal: a
 //! character in the last column leaves the cursor where terminals disagree.
 
-use super::board::{Board, Doing, Running};
 use super::paint::Paint;
+use super::progress::{Board, Doing, Running};
 use super::width::{columns, fit, fit_end};
-use super::words::clock;
+use super::wording::clock;
 use crate::events::tally::Tally;
 use std::time::{Duration, Instant};
 
@@ -125,9 +125,9 @@ fn bar(done: usize, total: usize, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::board::tests::{begun, start};
     use super::*;
     use crate::events::event::Event;
+    use crate::report::progress::tests::{begun, start};
 
     fn board(path: &str, workers: usize) -> (Board, Instant) {
         let now = Instant::now();

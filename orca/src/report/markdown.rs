@@ -3,7 +3,7 @@
 //! Text from tests is never Markdown here: inline it is spelled in character references, and longer text stands in `<pre>`, where
 //! GitHub reads nothing but those.
 
-use super::words::seconds;
+use super::wording::seconds;
 use crate::events::attempt::{Attempt, Outcome};
 use crate::events::tally::Tally;
 

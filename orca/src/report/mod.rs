@@ -1,25 +1,28 @@
 //! Reporters: consumers of events. Nothing else prints.
 
-mod board;
+pub mod console;
 mod estimate;
 mod failure;
+pub mod file;
 pub mod github;
 pub mod human;
+pub mod journal;
 pub mod json;
 pub mod junit;
 mod live;
 mod markdown;
+pub mod merge;
+pub mod open;
 pub mod paint;
-pub mod passthrough;
 pub mod plain;
-pub mod record;
+mod progress;
+pub mod replay;
 mod rounds;
-pub mod saved;
 mod screen;
 pub mod status;
 pub mod tap;
 mod width;
-mod words;
+mod wording;
 
 use crate::events::event::Event;
 use crate::events::tally::Tally;

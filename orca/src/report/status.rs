@@ -1,6 +1,6 @@
 //! The status on standard error, for a run whose standard output belongs to a program.
 
-use super::board::Board;
+use super::progress::Board;
 use super::{Reporter, plain};
 use crate::events::event::Event;
 use crate::events::tally::Tally;

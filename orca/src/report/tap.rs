@@ -4,7 +4,7 @@
 //! failure that does not count; a test that did not run or has no verdict is `not ok`, since nothing says that it is.
 
 use super::Reporter;
-use super::words::seconds;
+use super::wording::seconds;
 use crate::events::attempt::{Attempt, Outcome};
 use crate::events::event::Event;
 use crate::events::points::Point;

@@ -1,18 +1,18 @@
 //! Which reports a command writes, and where.
 
+use super::file::{Fault, Saved};
+use super::github::Github;
+use super::human::{Human, Volume};
+use super::json::Json;
+use super::junit::Junit;
+use super::paint::Paint;
+use super::status::Status;
+use super::tap::Tap;
+use super::{Reporter, plain};
 use crate::cli::config::Config;
 use crate::cli::raw::Format;
 use crate::error::{Error, Result};
 use crate::events::exit;
-use crate::report::github::Github;
-use crate::report::human::{Human, Volume};
-use crate::report::json::Json;
-use crate::report::junit::Junit;
-use crate::report::paint::Paint;
-use crate::report::saved::{Fault, Saved};
-use crate::report::status::Status;
-use crate::report::tap::Tap;
-use crate::report::{Reporter, plain};
 use std::path::{Path, PathBuf};
 
 /// The run's own report, in its folder.

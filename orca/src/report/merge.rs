@@ -3,9 +3,9 @@
 //! Of each test and round one result counts. Where reports have several, one with a verdict outranks one without, so a shard that was
 //! cut off can be run again and both reports given; among verdicts the worst counts, so that nothing is hidden.
 
+use super::replay::Report;
 use crate::events::attempt::{Attempt, Outcome};
 use crate::events::event::Start;
-use crate::replay::Report;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -161,7 +161,7 @@ fn first(reports: &[Report]) -> Start {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replay::read;
+    use crate::report::replay::read;
 
     /// A report of tests called by letters, each with its outcome; `-` for none.
     fn report(name: &str, tests: &[(&str, &str)], whole: bool) -> Report {

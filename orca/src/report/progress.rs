@@ -5,7 +5,7 @@
 use super::estimate::Estimate;
 use super::paint::safe;
 use super::width;
-use super::words::{clock, count, seconds};
+use super::wording::{clock, count, seconds};
 use crate::events::attempt::TestId;
 use crate::events::event::{Event, Start};
 use crate::events::tally::Tally;

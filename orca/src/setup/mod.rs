@@ -2,8 +2,9 @@
 //!
 //! Everything that could be wrong with the host or the image is found here, before a test runs, and said in one message.
 
+pub mod boot_files;
+
 use crate::arch::{Accel, Arch};
-use crate::boot::{self, Root};
 use crate::cli::config::Config;
 use crate::error::{Error, Result};
 use crate::events::attempt::Kernel;
@@ -19,9 +20,10 @@ use crate::qemu::argv::Spec;
 use crate::qemu::overlay::Overlays;
 use crate::qemu::template::Store;
 use crate::qemu::{arch, version};
-use crate::report::passthrough;
+use crate::report::console;
 use crate::select::header::NODES;
 use agent::wire::Share;
+use boot_files::Root;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -103,7 +105,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
     let arch = raw.arch.unwrap_or(Arch::HOST);
     let program = find_program(raw.qemu.as_deref(), arch)?;
     let version = version::check(&program, &config.cache)?;
-    let (kernels, root) = boot::find(config, arch)?;
+    let (kernels, root) = boot_files::find(config, arch)?;
     let kernel = kernels[0].clone(); // there is one at least
     let choice = accelerator(raw.accel, arch, &program, &config.cache)?;
     let factor = raw.timeout_factor.unwrap_or_else(|| accel::timeout_factor(choice.accel));
@@ -148,8 +150,8 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
         bounds: bounds(factor),
         socket: raw.socket.clone(),
         tee: match (raw.console, raw.debug) {
-            (true, _) => Some(passthrough::terminal),
-            (false, true) => Some(passthrough::console),
+            (true, _) => Some(console::terminal),
+            (false, true) => Some(console::console),
             (false, false) => None,
         },
         gdb: raw.gdb,
