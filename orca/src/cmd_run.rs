@@ -2,18 +2,18 @@
 
 use crate::cancel::{self, Cancel, Canceller, Level};
 use crate::cli::config::Config;
+use crate::conductor::interactive::{self, End, Env};
+use crate::conductor::keeper;
 use crate::error::{Error, Result};
 use crate::events::exit;
 use crate::events::trouble::Trouble;
 use crate::host::{clock, limits, signals};
-use crate::keep;
 use crate::machine::maker::VmMaker;
 use crate::machine::vm::Vm;
 use crate::machine::{Machine, Shape};
 use crate::report::plain;
 use crate::select::discover::{Test, discover};
 use crate::select::header::Header;
-use crate::session::{self, End, Env};
 use crate::setup::boot_files;
 use crate::setup::{self, Lab};
 use crate::text::quote::shell_word;
@@ -62,7 +62,7 @@ pub fn run(config: &Config) -> Result<u8> {
     let signals = signals::listen()?;
     let (canceller, cancel) = cancel::channel();
     let ended = if config.raw.console {
-        session::console(&lab.maker, &signals)
+        interactive::console(&lab.maker, &signals)
     } else {
         if let Some(socket) = lab.maker.gdb_socket() {
             plain::err(attach(&config, &socket).as_bytes());
@@ -98,7 +98,7 @@ fn in_machine(
     };
     let ended = match &config.raw.rest {
         Some(words) if !words.is_empty() => {
-            session::command(vm.guest(), words, environment(config), signals)
+            interactive::command(vm.guest(), words, environment(config), signals)
         }
         _ => shell(config, lab, by_hand, &vm, signals),
     };
@@ -162,14 +162,14 @@ fn shell(
     }
     let Some((inbox, writer)) = vm.ends() else { return Err("it has no agent".to_owned()) };
     let name = vm.name().to_owned();
-    let board = keep::open_door(lab.run_dir.path(), &name, &about, inbox, writer)
+    let board = keeper::open_door(lab.run_dir.path(), &name, &about, inbox, writer)
         .map_err(|e| crate::error::plain(&e))?;
-    let mut guest = session::call(board.path())?;
+    let mut guest = interactive::call(board.path())?;
     if by_hand.is_some() {
         let made = guest.exec(&format!("mkdir -p {ARTIFACTS}"), clock::now() + PREPARE_LIMIT);
         made.map_err(|e| crate::error::plain(&e))?;
     }
-    session::shell(&mut guest, env, signals)
+    interactive::shell(&mut guest, env, signals)
 }
 
 /// What a person types to attach.

@@ -2,9 +2,9 @@
 
 use crate::cli::config::Config;
 use crate::cmd_run::environment;
+use crate::conductor::interactive::{self, End};
 use crate::error::{Error, Result};
 use crate::host::{rundir, signals};
-use crate::session::{self, End};
 use std::path::PathBuf;
 
 /// A machine that can be called.
@@ -29,11 +29,11 @@ pub fn run(config: &Config) -> Result<u8> {
     let door = choose(&doors, &names)?;
     let signals = signals::listen()?;
     let gone = |why: String| Error::new(format!("`{}` is gone: {why}", door.name));
-    let mut guest = session::call(&door.socket).map_err(gone)?;
+    let mut guest = interactive::call(&door.socket).map_err(gone)?;
     let env = environment(config);
     let ended = match &config.raw.rest {
-        Some(words) if !words.is_empty() => session::command(&mut guest, words, env, &signals),
-        _ => session::shell(&mut guest, env, &signals),
+        Some(words) if !words.is_empty() => interactive::command(&mut guest, words, env, &signals),
+        _ => interactive::shell(&mut guest, env, &signals),
     };
     match ended.map_err(gone)? {
         End::Status(status) => Ok(status),

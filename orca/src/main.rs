@@ -21,7 +21,6 @@ mod events;
 mod guest;
 mod host;
 mod image;
-mod keep;
 mod machine;
 #[cfg(test)]
 mod mutate;
@@ -29,7 +28,6 @@ mod pod;
 mod qemu;
 mod report;
 mod select;
-mod session;
 mod setup;
 mod text;
 

@@ -16,7 +16,7 @@ const LAYERS: [&[&str]; 11] = [
     &["machine"],
     &["pod", "report"],
     &["setup"],
-    &["conductor", "session", "keep"],
+    &["conductor"],
     &[
         "cmd_test",
         "cmd_run",

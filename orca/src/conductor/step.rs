@@ -1,6 +1,6 @@
 //! The run's decisions: a function from state and input to actions, without threads, clocks or machines.
 
-use super::agenda::{Agenda, Entry, next_attempt};
+use super::schedule::{Agenda, Entry, next_attempt};
 use crate::cancel::Level;
 use crate::events::attempt::{Attempt, Outcome, TestId};
 use crate::events::event::Event;

@@ -3,11 +3,11 @@
 //! A worker hands such a machine over and waits until it is told to go on. The conductor owns the machine from then on, serves it on a
 //! [`Switchboard`] and ends it: after the shell, or when the person at the terminal has had enough. Nothing is kept longer than that.
 
+use super::interactive::{self, Env};
 use crate::guest::mux::Switchboard;
 use crate::machine::Machine;
 use crate::pod::Held;
 use crate::report::plain;
-use crate::session::{self, Env};
 use crate::text::quote::shell_word;
 use crossbeam::channel::{Receiver, Sender, bounded, never};
 use std::collections::VecDeque;
@@ -196,8 +196,8 @@ impl Keeper {
         let (path, env) = (kept.board.path().to_owned(), self.env.clone());
         let body = move || {
             let _open: Sender<Infallible> = open;
-            let ended =
-                session::call(&path).and_then(|mut guest| session::shell(&mut guest, env, &inbox));
+            let ended = interactive::call(&path)
+                .and_then(|mut guest| interactive::shell(&mut guest, env, &inbox));
             if let Err(why) = ended {
                 plain::err(format!("orca: the shell ended: {why}\n").as_bytes());
             }

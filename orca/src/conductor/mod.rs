@@ -3,10 +3,12 @@
 //! The conductor alone holds the job sender, so retries re-enter here and dropping it is what ends the workers. It alone decides
 //! what is final. The loop owns everything that must be wound down and so has no `?`.
 
-mod agenda;
+pub mod interactive;
+pub mod keeper;
+mod schedule;
 mod step;
 
-pub use agenda::Entry;
+pub use schedule::Entry;
 pub use step::{Limits, State};
 
 use crate::cancel::{Cancel, Canceller};
@@ -14,10 +16,10 @@ use crate::events::event::{Event, Start};
 use crate::events::tally::Tally;
 use crate::host::signals;
 use crate::host::tty::Attention;
-use crate::keep::Keeper;
 use crate::pod::{Job, Pod};
 use crate::report::Reporter;
 use crossbeam::channel::{Receiver, Sender, after, never, select, tick};
+use keeper::Keeper;
 use std::time::{Duration, Instant};
 use step::{Action, Input};
 
