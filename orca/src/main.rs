@@ -3,19 +3,8 @@
 mod arch;
 mod cancel;
 mod cli;
-mod cmd_config;
-mod cmd_doctor;
-mod cmd_list;
-mod cmd_merge;
-mod cmd_print;
-mod cmd_run;
-mod cmd_shell;
-mod cmd_template;
-mod cmd_test;
-mod cmd_watch;
 mod commands;
 mod conductor;
-mod doctor;
 mod error;
 mod events;
 mod guest;
@@ -126,21 +115,21 @@ fn obey(parsed: Parsed, complaint: Option<&Error>) -> Result<u8> {
         Parsed::Pass(args) => return commands::image::run(args).map(|()| exit::GOOD),
     };
     let config = match command {
-        Command::Completions => return cmd_print::completions(&raw.words),
-        Command::Man => return Ok(cmd_print::man(VERSION)),
-        Command::Doctor => return Ok(cmd_doctor::run(&raw, complaint, VERSION)),
+        Command::Completions => return commands::completions::run(&raw.words),
+        Command::Man => return Ok(commands::man::run(VERSION)),
+        Command::Doctor => return Ok(commands::doctor::run(&raw, complaint, VERSION)),
         _ => Config::new(raw)?,
     };
     match command {
-        Command::Run => cmd_run::run(&config),
-        Command::List => cmd_list::run(&config),
-        Command::Merge => cmd_merge::run(&config),
-        Command::Template => cmd_template::run(&config),
-        Command::Clean => cmd_template::clean(&config),
-        Command::Shell => cmd_shell::run(&config),
-        Command::Watch => cmd_watch::run(&config),
-        Command::Config => cmd_config::run(&config),
-        _ => cmd_test::run(&config), // the others have been done
+        Command::Run => commands::run::run(&config),
+        Command::List => commands::list::run(&config),
+        Command::Merge => commands::merge::run(&config),
+        Command::Template => commands::template::run(&config),
+        Command::Clean => commands::clean::run(&config),
+        Command::Shell => commands::shell::run(&config),
+        Command::Watch => commands::watch::run(&config),
+        Command::Config => commands::config::run(&config),
+        _ => commands::test::run(&config), // the others have been done
     }
 }
 

@@ -17,20 +17,7 @@ const LAYERS: [&[&str]; 11] = [
     &["pod", "report"],
     &["setup"],
     &["conductor"],
-    &[
-        "cmd_test",
-        "cmd_run",
-        "cmd_list",
-        "cmd_merge",
-        "cmd_template",
-        "cmd_shell",
-        "cmd_config",
-        "doctor",
-        "cmd_doctor",
-        "cmd_watch",
-        "cmd_print",
-        "commands",
-    ],
+    &["commands"],
     &["main"],
 ];
 

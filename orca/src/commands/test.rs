@@ -148,7 +148,7 @@ fn conduct(
         failed: wish.map(|_| failed),
         artifacts: config.raw.artifacts == Some(Artifacts::All),
     };
-    let env = crate::cmd_run::environment(config);
+    let env = crate::commands::run::environment(config);
     let keeper = wish.map(|wish| Keeper::new(wish, held, lab.run_dir.path(), env));
     let pod = Pod::start(workers, &maker, policy, &after, &queue, &cancel)
         .map_err(|e| Error::new(format!("cannot start the workers: {}", plain(&e))))?;

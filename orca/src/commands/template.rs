@@ -1,11 +1,10 @@
-//! `orca template` and `orca clean`: what orca keeps between runs, for people.
+//! `orca template`: the templates that orca keeps between runs, for people.
 
 use crate::cancel::{self, Level};
 use crate::cli::config::Config;
-use crate::error::{Error, Result, plain as plain_io};
+use crate::error::{Error, Result};
 use crate::events::exit;
 use crate::host::signals;
-use crate::image::cache::Kept;
 use crate::machine::Shape;
 use crate::qemu::template::{SPACE_MAX, Store};
 use crate::report::plain;
@@ -108,35 +107,5 @@ fn remove(store: &Store, keys: &[&str]) -> Result<u8> {
         }
         store.remove(key)?;
     }
-    Ok(exit::GOOD)
-}
-
-/// Removes templates, what was made of kernels and roots, remembered answers, the logs of runs and what is known of tests.
-///
-/// # Errors
-/// What cannot be removed.
-pub fn clean(config: &Config) -> Result<u8> {
-    if let Some(word) = config.raw.words.first() {
-        return Err(Error::new(format!("`orca clean` takes no `{}`", word.to_string_lossy())));
-    }
-    let store = Store::new(&config.cache);
-    for entry in store.list() {
-        store.remove(&entry.key)?;
-        plain::out(format!("removed template {}\n", entry.key).as_bytes());
-    }
-    let runs = config.state.join("runs");
-    if runs.exists() {
-        std::fs::remove_dir_all(&runs).map_err(|e| {
-            Error::new(format!("cannot remove `{}`: {}", runs.display(), plain_io(&e)))
-        })?;
-        plain::out(format!("removed the logs in {}\n", runs.display()).as_bytes());
-    }
-    let histories = config.state.join("history");
-    if histories.exists() {
-        std::fs::remove_dir_all(&histories).map_err(|e| Error::io("remove", &histories, &e))?;
-        plain::out(format!("removed the histories in {}\n", histories.display()).as_bytes());
-    }
-    Kept::new(&config.cache).clear()?;
-    crate::qemu::accel::forget(&config.cache);
     Ok(exit::GOOD)
 }

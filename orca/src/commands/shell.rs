@@ -1,7 +1,7 @@
 //! `orca shell`: a machine that another orca of this user holds, called through its switchboard.
 
+use super::run::environment;
 use crate::cli::config::Config;
-use crate::cmd_run::environment;
 use crate::conductor::interactive::{self, End};
 use crate::error::{Error, Result};
 use crate::host::{rundir, signals};

@@ -1,7 +1,6 @@
-//! `orca completions` and `orca man`: what derives from the tables of commands and options.
+//! `orca completions`: the completions for a shell, made from the table of options.
 
 use crate::cli::completions::{SHELLS, script};
-use crate::cli::man;
 use crate::error::{Error, Result};
 use crate::events::exit;
 use crate::report::plain;
@@ -12,7 +11,7 @@ use std::ffi::OsString;
 ///
 /// # Errors
 /// No shell, or one that there are none for.
-pub fn completions(words: &[OsString]) -> Result<u8> {
+pub fn run(words: &[OsString]) -> Result<u8> {
     let names: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
     let [name] = &names[..] else {
         return Err(Error::new("`orca completions` takes the name of one shell")
@@ -27,10 +26,4 @@ pub fn completions(words: &[OsString]) -> Result<u8> {
     };
     plain::out(text.as_bytes());
     Ok(exit::GOOD)
-}
-
-/// Prints the manual page.
-pub fn man(version: &str) -> u8 {
-    plain::out(man::page(version).as_bytes());
-    exit::GOOD
 }

@@ -1,8 +1,8 @@
 //! `orca doctor`: what [`doctor`] finds, as a line each, and a machine that is booted if all else is well.
 
+use super::checks::{self, Finding, State};
 use crate::cli::config::Config;
 use crate::cli::raw::Raw;
-use crate::doctor::{self, Finding, State};
 use crate::error::{Error, Result};
 use crate::events::exit;
 use crate::guest::client::Guest;
@@ -20,7 +20,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// Examines the host and prints what it found. `complaint` is what is wrong with the settings, where they cannot be used.
 pub fn run(raw: &Raw, complaint: Option<&Error>, version: &str) -> u8 {
-    let found = doctor::examine(raw, complaint);
+    let found = checks::examine(raw, complaint);
     for finding in &found {
         show(finding);
     }

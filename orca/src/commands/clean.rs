@@ -1,0 +1,39 @@
+//! `orca clean`: removes what orca keeps between runs.
+
+use crate::cli::config::Config;
+use crate::error::{Error, Result, plain as plain_io};
+use crate::events::exit;
+use crate::image::cache::Kept;
+use crate::qemu::accel;
+use crate::qemu::template::Store;
+use crate::report::plain;
+
+/// Removes templates, what was made of kernels and roots, remembered answers, the logs of runs and what is known of tests.
+///
+/// # Errors
+/// What cannot be removed.
+pub fn run(config: &Config) -> Result<u8> {
+    if let Some(word) = config.raw.words.first() {
+        return Err(Error::new(format!("`orca clean` takes no `{}`", word.to_string_lossy())));
+    }
+    let store = Store::new(&config.cache);
+    for entry in store.list() {
+        store.remove(&entry.key)?;
+        plain::out(format!("removed template {}\n", entry.key).as_bytes());
+    }
+    let runs = config.state.join("runs");
+    if runs.exists() {
+        std::fs::remove_dir_all(&runs).map_err(|e| {
+            Error::new(format!("cannot remove `{}`: {}", runs.display(), plain_io(&e)))
+        })?;
+        plain::out(format!("removed the logs in {}\n", runs.display()).as_bytes());
+    }
+    let histories = config.state.join("history");
+    if histories.exists() {
+        std::fs::remove_dir_all(&histories).map_err(|e| Error::io("remove", &histories, &e))?;
+        plain::out(format!("removed the histories in {}\n", histories.display()).as_bytes());
+    }
+    Kept::new(&config.cache).clear()?;
+    accel::forget(&config.cache);
+    Ok(exit::GOOD)
+}
