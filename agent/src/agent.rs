@@ -1,23 +1,20 @@
 //! What all requests share: where the project is, who reaps, what may be changed in this machine.
 
+use crate::cmdline::CommandLine;
+use crate::exec::{Env, PATH, Remains};
+use crate::nodes::requests::Asks;
+use crate::prestarted_shell::Spare;
+use crate::reaper::{Reaper, adopt_orphans};
+use crate::share::Mounted;
+use crate::threads::Crew;
+use crate::{process_tree, root};
 use std::ffi::{OsStr, OsString};
-use std::fs;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use crate::asks::Asks;
-use crate::cmdline::CommandLine;
-use crate::crew::Crew;
-use crate::exec::{Env, PATH, Remains};
-use crate::init::root;
-use crate::reaper::{Reaper, adopt_orphans};
-use crate::share::Mounted;
-use crate::spare::Spare;
-use crate::tree;
+use std::{fs, io};
 
 /// The agent.
 pub(crate) struct Agent {
@@ -53,9 +50,9 @@ impl Agent {
             adopt_orphans()?;
         }
         let spared = owns_machine && fs::write("/proc/self/oom_score_adj", "-1000").is_ok();
-        let cgroups = tree::cgroup_root();
+        let cgroups = process_tree::cgroup_root();
         if let Some(root) = cgroups.as_deref().filter(|_| owns_machine) {
-            tree::bound_forks(root);
+            process_tree::bound_forks(root);
         }
         Ok(Agent {
             project,

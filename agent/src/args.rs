@@ -1,10 +1,9 @@
 //! The command line.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
-
 use crate::default_project;
 use crate::port::Source;
+use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]

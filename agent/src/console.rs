@@ -1,14 +1,13 @@
 //! What process 1 says when nobody but the console listens, and how it ends: with the machine off,
 //! never by exiting.
 
+use nix::libc::O_NOCTTY;
+use nix::sys::reboot::{RebootMode, reboot};
+use nix::sys::termios::tcdrain;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::panic;
-
-use nix::libc::O_NOCTTY;
-use nix::sys::reboot::{RebootMode, reboot};
-use nix::sys::termios::tcdrain;
 
 /// Writes one line to the console, begun with `agent: `, and waits until it is out.
 pub(crate) fn say(line: &str) {

@@ -1,5 +1,18 @@
 //! Runs what a request asks for, and everything that comes of it: `EXEC`, `TEST` and `SHELL`.
 
+use crate::agent::Agent;
+use crate::control::Orders;
+use crate::kmsg::KernelLog;
+use crate::nodes::requests;
+use crate::prestarted_shell::Spare;
+use crate::process_tree::{Outside, Tree};
+use crate::pump::{Kept, Outcome, Running, pump};
+use crate::reaper::Spawned;
+use crate::reply::{Reply, error_line};
+use crate::scratch::Scratch;
+use crate::shell;
+use crate::sys::{self, ChildSetup};
+use crate::wire::{self, Ended, Kind, Request};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -8,20 +21,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-
-use crate::agent::Agent;
-use crate::asks;
-use crate::control::Orders;
-use crate::kernel::KernelLog;
-use crate::pump::{Kept, Outcome, Running, pump};
-use crate::reaper::Spawned;
-use crate::reply::{Reply, error_line};
-use crate::scratch::Scratch;
-use crate::shell;
-use crate::spare::Spare;
-use crate::sys::{self, ChildSetup};
-use crate::tree::{Outside, Tree};
-use crate::wire::{self, Ended, Kind, Request};
 
 /// Where commands are looked for, unless the agent itself was told otherwise.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -139,7 +138,7 @@ fn test(
     let mut command = interpreter(&script);
     command.current_dir(&agent.project).env("ORCA_TEST", OsStr::from_bytes(path));
     if env.iter().any(|(name, _)| name == wire::NODES.as_bytes()) {
-        command.env("PATH", format!("{}:{PATH}", asks::PROGRAMS));
+        command.env("PATH", format!("{}:{PATH}", requests::PROGRAMS));
     }
     let framed = reply.is_framed();
     // The kernel's log is the test's where the machine is.

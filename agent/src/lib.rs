@@ -9,27 +9,29 @@ mod agent;
 #[cfg(target_os = "linux")]
 mod args;
 #[cfg(target_os = "linux")]
-mod asks;
-#[cfg(target_os = "linux")]
 mod cmdline;
+#[cfg(target_os = "linux")]
+mod connection;
 #[cfg(target_os = "linux")]
 mod console;
 #[cfg(target_os = "linux")]
 mod control;
 #[cfg(target_os = "linux")]
-mod crew;
-#[cfg(target_os = "linux")]
 mod exec;
 #[cfg(target_os = "linux")]
 mod init;
 #[cfg(target_os = "linux")]
-mod kernel;
+mod kmsg;
 #[cfg(target_os = "linux")]
-mod link;
+mod mounts;
 #[cfg(target_os = "linux")]
-mod on;
+mod nodes;
 #[cfg(target_os = "linux")]
 mod port;
+#[cfg(target_os = "linux")]
+mod prestarted_shell;
+#[cfg(target_os = "linux")]
+mod process_tree;
 #[cfg(target_os = "linux")]
 mod pump;
 #[cfg(target_os = "linux")]
@@ -39,6 +41,8 @@ mod reply;
 #[cfg(target_os = "linux")]
 mod resume;
 #[cfg(target_os = "linux")]
+mod root;
+#[cfg(target_os = "linux")]
 mod scratch;
 #[cfg(target_os = "linux")]
 mod serve;
@@ -47,11 +51,9 @@ mod share;
 #[cfg(target_os = "linux")]
 mod shell;
 #[cfg(target_os = "linux")]
-mod spare;
-#[cfg(target_os = "linux")]
 mod sys;
 #[cfg(target_os = "linux")]
-mod tree;
+mod threads;
 pub mod wire;
 
 use std::ffi::OsString;
@@ -93,7 +95,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn on(args: impl IntoIterator<Item = OsString>) -> u8 {
-    on::run(args.into_iter().collect())
+    nodes::on::run(args.into_iter().collect())
 }
 
 /// Says that there is no agent on this system: a guest is a Linux.

@@ -1,7 +1,7 @@
 //! The guest agent; called as `on`, what a test drives its other nodes with.
 
 #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
-mod lean;
+mod libc_stubs;
 
 use std::process::ExitCode;
 

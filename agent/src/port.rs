@@ -5,6 +5,10 @@
 //! what waits for it. After a host has left, the port is closed and opened again, which drops what
 //! that host left unread.
 
+use crate::connection::{self, Input, Out};
+use crate::sys;
+use crate::wire::{HELLO, PORT_NAME};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -13,12 +17,6 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-
-use crate::link::{self, Input, Out};
-use crate::sys;
-use crate::wire::{HELLO, PORT_NAME};
 
 /// How often to look for a port that is not there.
 const TICK: Duration = Duration::from_millis(250);
@@ -76,7 +74,7 @@ impl Port {
             Source::Fd(fd) => both(sys::take_fd(*fd)?),
             Source::Stdio => {
                 let from = Arc::new(sys::take_fd(0)?);
-                link::halves(from, Arc::new(sys::take_fd(1)?))
+                connection::halves(from, Arc::new(sys::take_fd(1)?))
             }
         };
         // Whoever is gone already shows in the first read as well.
@@ -115,7 +113,7 @@ pub(crate) fn greeting() -> String {
 
 fn both(file: OwnedFd) -> (Input, Arc<Out>) {
     let file = Arc::new(file);
-    link::halves(file.clone(), file)
+    connection::halves(file.clone(), file)
 }
 
 /// The device of the port, if there is one.

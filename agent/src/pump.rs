@@ -5,23 +5,21 @@
 //! open delays nothing. What it left running is killed, then what is in the pipes already is read,
 //! and that is all.
 
-use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::mpsc::TryRecvError;
-use std::time::{Duration, Instant};
-
+use crate::control::{Input, Orders, UNBOUNDED};
+use crate::kmsg::KernelLog;
+use crate::process_tree::{Tree, name_of};
+use crate::reaper::Exit;
+use crate::reply::Reply;
+use crate::sys;
+use crate::wire::{Ended, Kind, PAYLOAD_MAX};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
-
-use crate::control::{Input, Orders, UNBOUNDED};
-use crate::kernel::KernelLog;
-use crate::reaper::Exit;
-use crate::reply::Reply;
-use crate::sys;
-use crate::tree::{Tree, name_of};
-use crate::wire::{Ended, Kind, PAYLOAD_MAX};
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::mpsc::TryRecvError;
+use std::time::{Duration, Instant};
 
 /// How long a cancelled tree may take between TERM and KILL.
 pub(crate) const CANCEL_GRACE: Duration = Duration::from_secs(2);

@@ -6,15 +6,14 @@
 //! was quicker. So one thread *peeks* (`WNOWAIT`) at whatever has ended and reaps it under a lock
 //! that is also held across every spawn: a status is consumed only when it is known whose it is.
 
+use crate::sys;
+use crate::wire::Ended;
 use std::collections::HashMap;
 use std::io::{self, PipeReader, PipeWriter, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-use crate::sys;
-use crate::wire::Ended;
 
 /// How often to look for orphans while this process has no child of its own; only helpers of the
 /// kernel can turn up then.

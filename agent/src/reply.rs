@@ -3,11 +3,10 @@
 //! In text mode a line of output that would read as a marker gets a leading backslash, wherever the
 //! reads happened to cut it.
 
+use crate::connection::Out;
+use crate::wire::{self, Kind, PAYLOAD_MAX};
 use std::io;
 use std::sync::Arc;
-
-use crate::link::Out;
-use crate::wire::{self, Kind, PAYLOAD_MAX};
 
 /// Where the answers to one request go.
 pub(crate) struct Reply {

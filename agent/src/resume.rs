@@ -1,5 +1,13 @@
 //! `RESUME`: makes a copy of a frozen machine a machine of its own.
 
+use crate::agent::Agent;
+use crate::cmdline::CommandLine;
+use crate::prestarted_shell::Spare;
+use crate::wire::{Resume, SHARE_DIR, Share};
+use crate::{root, sys};
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_settime};
+use nix::unistd::sethostname;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -7,17 +15,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-
-use nix::sys::time::TimeSpec;
-use nix::time::{ClockId, clock_settime};
-use nix::unistd::sethostname;
-
-use crate::agent::Agent;
-use crate::cmdline::CommandLine;
-use crate::init::root;
-use crate::spare::Spare;
-use crate::sys;
-use crate::wire::{Resume, SHARE_DIR, Share};
 
 /// Does everything that `resume` asks for; what fails does not keep the rest from being done.
 ///

@@ -1,18 +1,16 @@
 //! A test's folders: a private `TMPDIR`, and `ORCA_ARTIFACTS`, whose files are sent to the host
 //! when the test has ended.
 
+use crate::reply::Reply;
+use crate::wire::{Kind, PAYLOAD_MAX};
+use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
+use nix::mount::{MntFlags, umount2};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-
-use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
-use nix::mount::{MntFlags, umount2};
-
-use crate::reply::Reply;
-use crate::wire::{Kind, PAYLOAD_MAX};
 
 /// The most that one test's artifacts may hold together, in bytes.
 const ARTIFACTS_MAX: u64 = 64 << 20;

@@ -1,5 +1,13 @@
 //! One connected host: commands in, replies out, first as text, after `FRAMES` as frames.
 
+use crate::agent::Agent;
+use crate::connection::{Input, Line, Out, Wake};
+use crate::control::{self, Control};
+use crate::exec;
+use crate::port::greeting;
+use crate::reply::Reply;
+use crate::resume::{resume, settle};
+use crate::wire::{self, BYE, Command, Frame, Kind, OK, PONG, Request};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
@@ -7,15 +15,6 @@ use std::os::fd::AsFd;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-
-use crate::agent::Agent;
-use crate::control::{self, Control};
-use crate::exec;
-use crate::link::{Input, Line, Out, Wake};
-use crate::port::greeting;
-use crate::reply::Reply;
-use crate::resume::{resume, settle};
-use crate::wire::{self, BYE, Command, Frame, Kind, OK, PONG, Request};
 
 /// The most requests that run at once.
 const RUNNING_MAX: usize = 64;

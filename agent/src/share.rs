@@ -1,12 +1,10 @@
 //! Mounts the host's project, and unmounts it.
 
-use std::fs;
-use std::path::Path;
-
+use crate::wire::{SHARE_DIR, SHARE_TAG, Share};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-
-use crate::wire::{SHARE_DIR, SHARE_TAG, Share};
+use std::fs;
+use std::path::Path;
 
 /// What lies under the overlay.
 const LOWER: &str = "/run/orca/share/lower";

@@ -1,5 +1,14 @@
 //! `SHELL`: an interactive shell on a terminal of its own.
 
+use crate::agent::Agent;
+use crate::control::Orders;
+use crate::exec::{self, Done, Env};
+use crate::pump::{Running, pump};
+use crate::reply::Reply;
+use crate::sys;
+use crate::wire::Kind;
+use nix::fcntl::OFlag;
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -8,17 +17,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::Command;
-
-use nix::fcntl::OFlag;
-use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
-
-use crate::agent::Agent;
-use crate::control::Orders;
-use crate::exec::{self, Done, Env};
-use crate::pump::{Running, pump};
-use crate::reply::Reply;
-use crate::sys;
-use crate::wire::Kind;
 
 /// Rows and columns until the host says better.
 const WINDOW: (u16, u16) = (24, 80);

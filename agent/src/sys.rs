@@ -1,12 +1,11 @@
 //! The system calls that have no safe wrapper, and nothing else: all `unsafe` of this crate is
 //! here.
 
+use nix::libc;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus};
-
-use nix::libc;
 
 /// What a child does between fork and exec, besides becoming the leader of a session of its own.
 #[derive(Default)]

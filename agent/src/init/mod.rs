@@ -3,11 +3,18 @@
 //! Nothing here may panic, exit or return: an error is a line on the console and, if the machine is
 //! of no use with it, the end of the machine.
 
-mod kernel;
-mod mounts;
-pub(crate) mod root;
+mod requirements;
 mod service;
 
+use crate::agent::Agent;
+use crate::cmdline::CommandLine;
+use crate::console::{give_up, power_off, power_off_on_panic, say};
+use crate::port::{self, Port, Source};
+use crate::{default_project, exec, mounts, resume, root, sys};
+use nix::kmod::{ModuleInitFlags, finit_module};
+use nix::libc::O_NOCTTY;
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::low_level::pipe;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
@@ -17,20 +24,6 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
-
-use nix::kmod::{ModuleInitFlags, finit_module};
-use nix::libc::O_NOCTTY;
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
-use signal_hook::low_level::pipe;
-
-use crate::agent::Agent;
-use crate::cmdline::CommandLine;
-use crate::console::{give_up, power_off, power_off_on_panic, say};
-use crate::default_project;
-use crate::exec;
-use crate::port::{self, Port, Source};
-use crate::resume;
-use crate::sys;
 
 /// The modules to load, one path a line, in the order in which they depend on each other. The
 /// image's builder writes it.
@@ -44,7 +37,7 @@ pub(crate) fn main() -> ! {
     mounts::early();
     let line = CommandLine::of_this_boot();
     load_modules();
-    if let Err(why) = kernel::check() {
+    if let Err(why) = requirements::check() {
         give_up(&why);
     }
     if let Err(why) = root::enter(&line) {

@@ -1,9 +1,8 @@
 //! Frames, as orca uses them.
 
-use std::time::{Duration, Instant};
-
 use crate::kit::{Agent, Project, is_alive};
 use agent::wire::{self, Ended, Kind, PAYLOAD_MAX};
+use std::time::{Duration, Instant};
 
 #[test]
 fn outputs_stay_apart_and_whole() {

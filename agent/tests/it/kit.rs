@@ -1,5 +1,6 @@
 //! An agent as a child process, on one end of a socket pair, with a project of its own.
 
+use agent::wire::{self, Ended, Frame, Kind, Request};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
@@ -9,8 +10,6 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-
-use agent::wire::{self, Ended, Frame, Kind, Request};
 
 /// Far beyond anything that passes, so that a loaded machine fails no test.
 pub const DEADLINE: Duration = Duration::from_secs(60);

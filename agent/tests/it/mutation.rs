@@ -1,13 +1,12 @@
 //! What a broken or hostile other side could send: seeded mutations of what a good one sends. No input makes the decoder or the
 //! agent panic, hang, or make room for more than one frame.
 
-use std::io::{Read, Write};
-use std::net::Shutdown;
-use std::time::Instant;
-
 use crate::kit::{Agent, DEADLINE, Project};
 use crate::mutate::mutation;
 use agent::wire::{self, Command, Ended, Kind, PAYLOAD_MAX, Request};
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::time::Instant;
 
 /// How many mutations the decoder gets; they take microseconds.
 const DECODED: u64 = 20_000;

@@ -1,12 +1,11 @@
 //! Text mode, as a person with a terminal sees it.
 
+use crate::kit::{Agent, Project, is_alive, wait_for};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
-
-use crate::kit::{Agent, Project, is_alive, wait_for};
 
 #[test]
 fn ping_and_exit() {

@@ -1,12 +1,10 @@
 //! The file systems that every Linux has.
 
-use std::fs;
-use std::os::unix::fs::symlink;
-
+use crate::console::say;
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
-
-use crate::console::say;
+use std::fs;
+use std::os::unix::fs::symlink;
 
 /// Kind, mount point, flags, options.
 type Mount = (&'static str, &'static str, MsFlags, &'static str);

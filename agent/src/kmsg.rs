@@ -4,14 +4,12 @@
 //! `/dev/kmsg` has what `quiet` keeps from the console, and tells the kernel's own words from what a
 //! process wrote into the log. Opened at a test's start it has nothing from before.
 
+use crate::wire;
+use nix::libc::O_NONBLOCK;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
-
-use nix::libc::O_NONBLOCK;
-
-use crate::wire;
 
 /// Room for the longest record that the kernel hands out, in bytes.
 const RECORD_MAX: usize = 8192;

@@ -1,11 +1,10 @@
 //! What the kernel lacks, said where only the console listens: the host names the option to its
 //! user.
 
-use std::fs;
-use std::path::Path;
-
 use crate::console::say;
 use crate::wire::LACKS;
+use std::fs;
+use std::path::Path;
 
 /// An option, and where it shows that the kernel has it: a file system's name, or a folder of
 /// sysfs.

@@ -6,6 +6,9 @@
 //! there before. The walk finds what still has the session, an ancestor or the environment of the
 //! command, which a daemon can shed if it means to; it is for agents without root, outside a guest.
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,10 +16,6 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 /// The environment variable by which the walk recognises daemons.
 const MARK: &str = "ORCA_SCOPE";

@@ -3,6 +3,12 @@
 //! Nothing is run or understood here. Each `on` gets an id, its frames go to the host under that, and what the host answers comes
 //! back. The network under test has no part in it.
 
+use crate::connection::Out;
+use crate::reply::error_line;
+use crate::threads::Crew;
+use crate::wire::{self, Kind};
+use nix::sys::socket::sockopt::SndBufForce;
+use nix::sys::socket::{MsgFlags, send, setsockopt};
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -12,14 +18,6 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use nix::sys::socket::sockopt::SndBufForce;
-use nix::sys::socket::{MsgFlags, send, setsockopt};
-
-use crate::crew::Crew;
-use crate::link::Out;
-use crate::reply::error_line;
-use crate::wire::{self, Kind};
 
 /// Where `on` connects.
 pub(crate) const SOCKET: &str = "/run/orca/on.sock";

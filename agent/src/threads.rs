@@ -1,10 +1,9 @@
 //! The threads that requests run on. One that has run its request waits for another: starting a thread is cheap where code is warm,
 //! and a tenth of a small test's work in a machine that has just been copied.
 
-use std::io;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::{io, thread};
 
 type Body = Box<dyn FnOnce() + Send>;
 

@@ -1,14 +1,12 @@
 //! The bytes to and from one connected host: [`Input`] for the one thread that reads, [`Out`] for
 //! all that write.
 
+use crate::wire::{self, Kind, LINE_MAX, PAYLOAD_MAX};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
-use crate::wire::{self, Kind, LINE_MAX, PAYLOAD_MAX};
 
 /// The reading half, with what has been read and not yet used.
 pub(crate) struct Input {

@@ -1,23 +1,20 @@
 //! From the initramfs into the machine's own root.
 
-use std::fs;
-use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-use std::time::{Duration, Instant};
-
+use crate::cmdline::CommandLine;
+use crate::console::say;
+use crate::wire::ROOT_TAG;
+use crate::{mounts, share};
 use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
 };
 use nix::unistd::{chdir, chroot};
-
-use super::mounts;
-use crate::cmdline::CommandLine;
-use crate::console::say;
-use crate::share;
-use crate::wire::ROOT_TAG;
+use std::fs;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Where the root is mounted before it is the root.
 const NEW: &str = "/newroot";

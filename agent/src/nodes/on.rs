@@ -1,6 +1,12 @@
 //! `on NODE COMMAND [ARGUMENT…]`: runs a command on another node of the test. Its input, its two outputs and its exit status are this
 //! process's own; when this process dies, so does the command.
 
+use super::requests::SOCKET;
+use crate::exec::say_why;
+use crate::sys;
+use crate::wire::{self, Ended, Kind};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -8,14 +14,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
-use crate::asks::SOCKET;
-use crate::exec::say_why;
-use crate::sys;
-use crate::wire::{self, Ended, Kind};
 
 /// The exit status where the command could not be run or its node is gone: what `ssh` has for it.
 const NO_ANSWER: u8 = 255;

@@ -10,6 +10,12 @@
 //! What can be told from `sh TEST`: the shell's own `/proc/PID/cmdline` and `environ`, one more of its own descriptors above 9, `c` in
 //! `$-` of a busybox, and that dash names the script twice in what it complains of (`T: 2: T: foo: not found`).
 
+use crate::agent::Agent;
+use crate::exec::{self, SHELL};
+use crate::process_tree::Tree;
+use crate::pump::Running;
+use crate::scratch::Scratch;
+use nix::unistd::{AccessFlags, access};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -18,14 +24,6 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::PoisonError;
-
-use nix::unistd::{AccessFlags, access};
-
-use crate::agent::Agent;
-use crate::exec::{self, SHELL};
-use crate::pump::Running;
-use crate::scratch::Scratch;
-use crate::tree::Tree;
 
 /// Reads what to do from standard input, which ends there.
 const WAIT: &str = ". /proc/self/fd/0";
