@@ -2,11 +2,11 @@
 
 use crate::cmdline::CommandLine;
 use crate::exec::{Env, PATH, Remains};
-use crate::nodes::requests::Asks;
-use crate::prestarted_shell::Spare;
+use crate::nodes::requests::NodeRequests;
+use crate::prestarted_shell::PrestartedShell;
 use crate::reaper::{Reaper, adopt_orphans};
 use crate::share::Mounted;
-use crate::threads::Crew;
+use crate::threads::Threads;
 use crate::{process_tree, root};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -27,16 +27,16 @@ pub(crate) struct Agent {
     /// What a child's `oom_score_adj` has to be set back to.
     pub(crate) oom_score: Option<&'static [u8]>,
     pub(crate) reaper: Reaper,
-    pub(crate) crew: Crew,
+    pub(crate) crew: Threads,
     /// Where to make cgroups, if that is possible.
     pub(crate) cgroups: Option<PathBuf>,
     pub(crate) share: Mutex<Mounted>,
     /// Ready for the next test.
-    pub(crate) spare: Mutex<Option<Spare>>,
+    pub(crate) spare: Mutex<Option<PrestartedShell>>,
     /// Whether the root is still to be entered, when the machine is let go.
     pub(crate) rootless: AtomicBool,
     /// What tests ask of other nodes.
-    pub(crate) asks: Asks,
+    pub(crate) asks: NodeRequests,
     /// What the last test left that was told to.
     remains: Mutex<Option<Remains>>,
 }
@@ -60,12 +60,12 @@ impl Agent {
             owns_machine,
             oom_score: spared.then_some(b"0"),
             reaper: Reaper::start()?,
-            crew: Crew::default(),
+            crew: Threads::default(),
             cgroups,
             share: Mutex::new(Mounted::NOTHING),
             spare: Mutex::new(None),
             rootless: AtomicBool::new(is_pid_1 && root::waits(&CommandLine::of_this_boot())),
-            asks: Asks::default(),
+            asks: NodeRequests::default(),
             remains: Mutex::default(),
         })
     }

@@ -4,9 +4,9 @@ use crate::agent::Agent;
 use crate::control::Orders;
 use crate::kmsg::KernelLog;
 use crate::nodes::requests;
-use crate::prestarted_shell::Spare;
-use crate::process_tree::{Outside, Tree};
-use crate::pump::{Kept, Outcome, Running, pump};
+use crate::prestarted_shell::PrestartedShell;
+use crate::process_tree::{Outside, ProcessTree};
+use crate::pump::{KeptTree, Outcome, Running, pump};
 use crate::reaper::Spawned;
 use crate::reply::{Reply, error_line};
 use crate::scratch::Scratch;
@@ -39,7 +39,7 @@ const KEEP: &[u8] = b"ORCA_KEEP";
 pub(crate) struct Remains {
     /// Before `scratch`: processes may hold files there.
     #[expect(dead_code, reason = "held for its drop")]
-    tree: Kept,
+    tree: KeptTree,
     test: Vec<u8>,
     scratch: Scratch,
 }
@@ -61,12 +61,12 @@ pub(crate) type Env = [(Vec<u8>, Vec<u8>)];
 /// A request that has run: its last line, and what there is to clear away once that is sent.
 pub(crate) struct Done {
     pub(crate) line: String,
-    _leavings: (Option<Tree>, Option<Scratch>),
+    _leavings: (Option<ProcessTree>, Option<Scratch>),
 }
 
 impl Done {
     /// It ran, in `tree`.
-    pub(crate) fn new(line: String, tree: Option<Tree>) -> Done {
+    pub(crate) fn new(line: String, tree: Option<ProcessTree>) -> Done {
         Done { line, _leavings: (tree, None) }
     }
 
@@ -190,7 +190,7 @@ fn start_test(
         command.env("ORCA_ARTIFACTS", scratch.artifacts()).env("TMPDIR", scratch.tmp());
         agent.environment(command, env);
     };
-    if framed && let Some(spare) = Spare::take(agent) {
+    if framed && let Some(spare) = PrestartedShell::take(agent) {
         told(command, spare.scratch());
         if let Ok((scratch, running)) = spare.become_test(command) {
             return Ok((scratch, Ok(running)));
@@ -295,8 +295,8 @@ pub(crate) fn spawn(
     agent: &Agent,
     command: &mut Command,
     terminal: bool,
-) -> io::Result<(Spawned, Tree)> {
-    let mut tree = Tree::new(agent.cgroups.as_deref());
+) -> io::Result<(Spawned, ProcessTree)> {
+    let mut tree = ProcessTree::new(agent.cgroups.as_deref());
     if let Some((name, value)) = tree.mark() {
         command.env(name, value);
     }

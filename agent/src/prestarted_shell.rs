@@ -12,7 +12,7 @@
 
 use crate::agent::Agent;
 use crate::exec::{self, SHELL};
-use crate::process_tree::Tree;
+use crate::process_tree::ProcessTree;
 use crate::pump::Running;
 use crate::scratch::Scratch;
 use nix::unistd::{AccessFlags, access};
@@ -39,7 +39,7 @@ const ARG_START: usize = 45;
 const NAMES: [&str; 4] = ["PATH", "HOME", "LANG", "TMPDIR"];
 
 /// See the module.
-pub(crate) struct Spare {
+pub(crate) struct PrestartedShell {
     scratch: Scratch,
     running: Running,
     operand: Operand,
@@ -52,32 +52,32 @@ struct Operand {
     at: u64,
 }
 
-impl Spare {
+impl PrestartedShell {
     /// Makes one for `agent`'s next test, unless there is one. Where that fails the test is started as any other.
     pub(crate) fn put_by(agent: &Agent) {
         let mut place = agent.spare.lock().unwrap_or_else(PoisonError::into_inner);
         if place.is_none() {
-            *place = Spare::make(agent).ok();
+            *place = PrestartedShell::make(agent).ok();
         }
     }
 
     /// Takes the one that was put by.
-    pub(crate) fn take(agent: &Agent) -> Option<Spare> {
+    pub(crate) fn take(agent: &Agent) -> Option<PrestartedShell> {
         agent.spare.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn make(agent: &Agent) -> io::Result<Spare> {
+    fn make(agent: &Agent) -> io::Result<PrestartedShell> {
         let scratch = Scratch::make()?;
         let mut command = waiting_shell();
         command.env_clear().current_dir("/");
         let running = exec::start_claiming(agent, &mut command, true, true)?;
         // A walk finds processes by a variable that only they have; this one's were its test's too.
         let operand = match (&running.tree, &running.tree.pids()[..]) {
-            (Tree::Cgroup { .. }, &[pid]) => Operand::of(pid),
+            (ProcessTree::Cgroup { .. }, &[pid]) => Operand::of(pid),
             _ => Err(io::Error::other("no cgroup with a shell in it")),
         };
         match operand {
-            Ok(operand) => Ok(Spare { scratch, running, operand }),
+            Ok(operand) => Ok(PrestartedShell { scratch, running, operand }),
             Err(e) => {
                 running.end();
                 Err(e)

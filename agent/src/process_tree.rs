@@ -33,7 +33,7 @@ const EVENTS_ROOM: usize = 128;
 const WALK_TICK: Duration = Duration::from_millis(2);
 
 /// The processes of one command.
-pub(crate) enum Tree {
+pub(crate) enum ProcessTree {
     /// In `folder` of cgroup2; `events` says whether any is left. And where strays are looked for, if they are.
     Cgroup { folder: PathBuf, events: File, outside: Option<Outside> },
     /// Marked with this value of `ORCA_SCOPE`, or in the session that the first process leads. In
@@ -88,29 +88,29 @@ fn sweep(root: &Path) {
     }
 }
 
-impl Tree {
+impl ProcessTree {
     /// A tree without processes yet.
-    pub(crate) fn new(root: Option<&Path>) -> Tree {
+    pub(crate) fn new(root: Option<&Path>) -> ProcessTree {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let name = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let made = root.map(|root| root.join(&name)).and_then(|folder| {
             fs::create_dir(&folder).ok()?;
             let events = File::open(folder.join("cgroup.events")).ok()?;
-            Some(Tree::Cgroup { folder, events, outside: None })
+            Some(ProcessTree::Cgroup { folder, events, outside: None })
         });
-        made.unwrap_or(Tree::Walk { mark: name, session: NOT_STARTED })
+        made.unwrap_or(ProcessTree::Walk { mark: name, session: NOT_STARTED })
     }
 
     /// Has new processes outside the agent's cgroups belong to this tree.
     pub(crate) fn claim(&mut self, strays: Option<Outside>) {
-        if let Tree::Cgroup { outside, .. } = self {
+        if let ProcessTree::Cgroup { outside, .. } = self {
             *outside = strays;
         }
     }
 
     /// What the first process must enter before it starts.
     pub(crate) fn procs(&self) -> Option<OwnedFd> {
-        let Tree::Cgroup { folder, .. } = self else { return None };
+        let ProcessTree::Cgroup { folder, .. } = self else { return None };
         let procs = File::options().write(true).open(folder.join("cgroup.procs"));
         procs.ok().map(OwnedFd::from)
     }
@@ -118,14 +118,14 @@ impl Tree {
     /// What the first process must find in its environment.
     pub(crate) fn mark(&self) -> Option<(&'static str, &str)> {
         match self {
-            Tree::Cgroup { .. } => None,
-            Tree::Walk { mark, .. } => Some((MARK, mark)),
+            ProcessTree::Cgroup { .. } => None,
+            ProcessTree::Walk { mark, .. } => Some((MARK, mark)),
         }
     }
 
     /// Tells which process is the first one; it leads a session.
     pub(crate) fn started(&mut self, pid: u32) {
-        if let Tree::Walk { session, .. } = self {
+        if let ProcessTree::Walk { session, .. } = self {
             *session = pid as i32;
         }
     }
@@ -133,13 +133,13 @@ impl Tree {
     /// The ids of all processes that are alive.
     pub(crate) fn pids(&self) -> Vec<i32> {
         match self {
-            Tree::Cgroup { folder, outside, .. } => {
+            ProcessTree::Cgroup { folder, outside, .. } => {
                 let mut pids = Vec::new();
                 for_each_cgroup(folder, &mut |cgroup| pids.extend(members(cgroup)));
                 pids.extend(outside.iter().flat_map(Outside::strays));
                 pids
             }
-            Tree::Walk { mark, session } => walk(mark, *session),
+            ProcessTree::Walk { mark, session } => walk(mark, *session),
         }
     }
 
@@ -153,7 +153,7 @@ impl Tree {
 
     /// Sends KILL to every process, those being forked included.
     pub(crate) fn kill(&self) {
-        if let Tree::Cgroup { folder, outside, .. } = self {
+        if let ProcessTree::Cgroup { folder, outside, .. } = self {
             if write(&folder.join("cgroup.kill"), "1") {
                 for pid in outside.iter().flat_map(Outside::strays) {
                     _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
@@ -184,10 +184,10 @@ impl Tree {
     /// Whether any process is alive.
     pub(crate) fn is_populated(&self) -> bool {
         match self {
-            Tree::Cgroup { events, outside, .. } => {
+            ProcessTree::Cgroup { events, outside, .. } => {
                 is_populated(events) || outside.iter().any(|outside| !outside.strays().is_empty())
             }
-            Tree::Walk { .. } => {
+            ProcessTree::Walk { .. } => {
                 !self.pids().is_empty() || {
                     // What was in the middle of an exec was not seen.
                     std::thread::sleep(WALK_TICK);
@@ -199,7 +199,7 @@ impl Tree {
 
     fn wait_for_change(&self, at_most: Duration) {
         let events = match self {
-            Tree::Cgroup { events, .. } if is_populated(events) => events,
+            ProcessTree::Cgroup { events, .. } if is_populated(events) => events,
             // Of strays nobody tells.
             _ => return std::thread::sleep(WALK_TICK.min(at_most)),
         };
@@ -209,9 +209,9 @@ impl Tree {
     }
 }
 
-impl Drop for Tree {
+impl Drop for ProcessTree {
     fn drop(&mut self) {
-        if let Tree::Cgroup { folder, .. } = self {
+        if let ProcessTree::Cgroup { folder, .. } = self {
             for_each_cgroup(folder, &mut |cgroup| _ = fs::remove_dir(cgroup));
         }
     }
@@ -373,7 +373,7 @@ mod tests {
     /// A shell, its child, and a daemon that has left its session and its parents; both long-lived.
     const FAMILY: &str = "sleep 1000 & (setsid sleep 1000 &) ; echo ready; wait";
 
-    fn check(mut tree: Tree) -> Tree {
+    fn check(mut tree: ProcessTree) -> ProcessTree {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", FAMILY]).stdout(Stdio::piped());
         command.envs(tree.mark());
@@ -401,19 +401,19 @@ mod tests {
 
     #[test]
     fn the_walk_finds_daemons() {
-        check(Tree::new(None));
+        check(ProcessTree::new(None));
     }
 
     #[test]
     fn a_cgroup_holds_daemons_and_goes_with_its_tree() {
         // Where this process may make none, the walk is what a tree falls back to.
         let root = cgroup_root();
-        let tree = Tree::new(root.as_deref());
+        let tree = ProcessTree::new(root.as_deref());
         let folder = match &tree {
-            Tree::Cgroup { folder, .. } => folder.clone(),
-            Tree::Walk { .. } => PathBuf::from("/no/such/cgroup"),
+            ProcessTree::Cgroup { folder, .. } => folder.clone(),
+            ProcessTree::Walk { .. } => PathBuf::from("/no/such/cgroup"),
         };
-        assert_eq!(matches!(tree, Tree::Cgroup { .. }), root.is_some());
+        assert_eq!(matches!(tree, ProcessTree::Cgroup { .. }), root.is_some());
         drop(check(tree));
         assert!(!folder.exists());
     }

@@ -7,7 +7,7 @@
 
 use crate::control::{Input, Orders, UNBOUNDED};
 use crate::kmsg::KernelLog;
-use crate::process_tree::{Tree, name_of};
+use crate::process_tree::{ProcessTree, name_of};
 use crate::reaper::Exit;
 use crate::reply::Reply;
 use crate::sys;
@@ -38,7 +38,7 @@ const NAMED_MAX: usize = 20;
 
 /// A process that has just been started.
 pub(crate) struct Running {
-    pub(crate) tree: Tree,
+    pub(crate) tree: ProcessTree,
     pub(crate) end: Exit,
     /// What is read from it, and what that is.
     pub(crate) outputs: Vec<(Kind, OwnedFd)>,
@@ -55,7 +55,7 @@ pub(crate) struct Running {
 impl Running {
     /// Ends it, of which nobody wants to know any more.
     pub(crate) fn end(self) {
-        drop(Kept { tree: self.tree, _outputs: self.outputs });
+        drop(KeptTree { tree: self.tree, _outputs: self.outputs });
     }
 }
 
@@ -65,19 +65,19 @@ pub(crate) struct Outcome {
     /// Process id and name of the first [`NAMED_MAX`] of them.
     pub(crate) left: Vec<String>,
     /// Empty, and to be cleared away when there is time; unless it was kept.
-    pub(crate) tree: Option<Tree>,
+    pub(crate) tree: Option<ProcessTree>,
     /// What was told to stay alive.
-    pub(crate) kept: Option<Kept>,
+    pub(crate) kept: Option<KeptTree>,
 }
 
 /// A tree that outlives its request. Dropping it kills what is left of it.
-pub(crate) struct Kept {
-    tree: Tree,
+pub(crate) struct KeptTree {
+    tree: ProcessTree,
     /// The agent's ends of its pipes: a process that finds nobody reading dies of it.
     _outputs: Vec<(Kind, OwnedFd)>,
 }
 
-impl Drop for Kept {
+impl Drop for KeptTree {
     fn drop(&mut self) {
         // One that hangs in the kernel is given up, as everywhere.
         _ = self.tree.end(Instant::now() + KILL_WAIT);
@@ -341,7 +341,7 @@ impl Pump<'_> {
         self.drain();
         let Running { tree, end, outputs, .. } = self.run;
         let ended = if has_ended { end.wait() } else { LET_GO };
-        let kept = Some(Kept { tree, _outputs: outputs });
+        let kept = Some(KeptTree { tree, _outputs: outputs });
         Outcome { ended, left: Vec::new(), tree: None, kept }
     }
 

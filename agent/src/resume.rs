@@ -2,7 +2,7 @@
 
 use crate::agent::Agent;
 use crate::cmdline::CommandLine;
-use crate::prestarted_shell::Spare;
+use crate::prestarted_shell::PrestartedShell;
 use crate::wire::{Resume, SHARE_DIR, Share};
 use crate::{root, sys};
 use nix::sys::time::TimeSpec;
@@ -72,7 +72,7 @@ pub(crate) fn settle(agent: &Agent) -> Result<(), String> {
         return Err("this machine is not the agent's to change".into());
     }
     agent.share.lock().unwrap_or_else(PoisonError::into_inner).prepare()?;
-    Spare::put_by(agent);
+    PrestartedShell::put_by(agent);
     agent.crew.run(|| ()).map_err(|e| e.to_string())?;
     // What is not dirty is not written back in every copy.
     nix::unistd::sync();

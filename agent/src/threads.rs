@@ -9,9 +9,9 @@ type Body = Box<dyn FnOnce() + Send>;
 
 /// See the module. Clones share the threads.
 #[derive(Clone, Default)]
-pub(crate) struct Crew(Arc<Mutex<Vec<SyncSender<Body>>>>);
+pub(crate) struct Threads(Arc<Mutex<Vec<SyncSender<Body>>>>);
 
-impl Crew {
+impl Threads {
     /// Runs `body` on a thread that is idle, or on a new one.
     ///
     /// # Errors
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn a_thread_serves_again_and_two_requests_get_two() {
-        let crew = Crew::default();
+        let crew = Threads::default();
         let (tell, told) = channel();
         let ask = || {
             let tell = tell.clone();

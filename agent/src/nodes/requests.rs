@@ -5,7 +5,7 @@
 
 use crate::connection::Out;
 use crate::reply::error_line;
-use crate::threads::Crew;
+use crate::threads::Threads;
 use crate::wire::{self, Kind};
 use nix::sys::socket::sockopt::SndBufForce;
 use nix::sys::socket::{MsgFlags, send, setsockopt};
@@ -24,13 +24,13 @@ pub(crate) const SOCKET: &str = "/run/orca/on.sock";
 /// The folder that has `on` in it.
 pub(crate) const PROGRAMS: &str = "/run/orca/bin";
 /// The most that run at a time.
-const ASKS_MAX: usize = 64;
+const REQUESTS_MAX: usize = 64;
 /// What may wait for an `on` to read it, in bytes: its credit, and what two pipes of the largest kind hold when a command ends.
 const ROOM: usize = 4 << 20;
 
 /// See the module.
 #[derive(Clone, Default)]
-pub(crate) struct Asks(Arc<Mutex<State>>);
+pub(crate) struct NodeRequests(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -42,12 +42,12 @@ struct State {
     open: HashMap<u32, UnixStream>,
 }
 
-impl Asks {
+impl NodeRequests {
     /// Makes `on` work, for the host at `out`.
     ///
     /// # Errors
     /// The guest has no place for the program or its socket.
-    pub(crate) fn open(&self, crew: &Crew, out: &Arc<Out>) -> io::Result<()> {
+    pub(crate) fn open(&self, crew: &Threads, out: &Arc<Out>) -> io::Result<()> {
         let mut state = self.lock();
         state.out = Some(out.clone());
         if state.listens {
@@ -87,19 +87,19 @@ impl Asks {
         }
     }
 
-    fn listen(&self, listener: &UnixListener, crew: &Crew) {
+    fn listen(&self, listener: &UnixListener, crew: &Threads) {
         for stream in listener.incoming().flatten() {
             // One that cannot be served sees its connection end.
             _ = self.admit(stream, crew);
         }
     }
 
-    fn admit(&self, mut stream: UnixStream, crew: &Crew) -> io::Result<()> {
+    fn admit(&self, mut stream: UnixStream, crew: &Threads) -> io::Result<()> {
         let mut state = self.lock();
         let refused = match &state.out {
             None => Some("no test is running".to_owned()),
-            Some(_) if state.open.len() >= ASKS_MAX => {
-                Some(format!("{ASKS_MAX} commands are running on other nodes already"))
+            Some(_) if state.open.len() >= REQUESTS_MAX => {
+                Some(format!("{REQUESTS_MAX} commands are running on other nodes already"))
             }
             Some(_) => None,
         };

@@ -4,7 +4,7 @@ use super::command::Command::{self, Doctor, List, Merge, Run, Shell, Template, T
 use super::raw::{Artifacts, Color, Format, Raw};
 use crate::arch::{Accel, Arch};
 use crate::select::shard::Shard;
-use crate::text::filter::Expr;
+use crate::text::filter::Filter;
 use crate::text::value::{self, Parsed};
 use agent::wire::Share;
 use std::ffi::OsStr;
@@ -746,10 +746,10 @@ fn set_env(raw: &mut Raw, value: &OsStr) -> Parsed<()> {
     Ok(())
 }
 
-fn expression(slot: &mut Vec<Expr>, value: &OsStr) -> Parsed<()> {
+fn expression(slot: &mut Vec<Filter>, value: &OsStr) -> Parsed<()> {
     let text = value::text(value)?;
     let form = |why| format!("words with `and`, `or`, `not` and parentheses ({why})");
-    slot.push(Expr::parse(&text).map_err(form)?);
+    slot.push(Filter::parse(&text).map_err(form)?);
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use crate::arch::{Accel, Arch};
 use crate::select::shard::Shard;
-use crate::text::filter::Expr;
+use crate::text::filter::Filter;
 use agent::wire::Share;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ pub struct Raw {
     pub fail_fast: Option<usize>,
     pub fail_on_warn: bool,
     pub failed: bool,
-    pub filter: Vec<Expr>,
+    pub filter: Vec<Filter>,
     pub format: Option<Format>,
     pub gdb: bool,
     pub history: Option<PathBuf>,
@@ -45,7 +45,7 @@ pub struct Raw {
     pub memory_mib: Option<u32>,
     pub modules: Option<PathBuf>,
     pub net: Option<bool>,
-    pub not: Vec<Expr>,
+    pub not: Vec<Filter>,
     pub print_command: bool,
     pub project_root: Option<PathBuf>,
     pub qemu: Option<PathBuf>,

@@ -24,7 +24,7 @@ const FILES_BASE: u64 = 64;
 
 /// How it stands with one thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum Health {
     /// In order.
     Good,
     /// Runs work, and could do better.
@@ -39,7 +39,7 @@ pub struct Finding {
     /// What.
     pub what: &'static str,
     /// How it stands.
-    pub state: State,
+    pub state: Health,
     /// What was found, or what is wrong.
     pub text: String,
     /// What to do about it.
@@ -49,19 +49,19 @@ pub struct Finding {
 impl Finding {
     /// All is well.
     pub fn good(what: &'static str, text: impl Into<String>) -> Finding {
-        Finding { what, state: State::Good, text: text.into(), advice: None }
+        Finding { what, state: Health::Good, text: text.into(), advice: None }
     }
 
     /// It could be better.
     pub fn fair(what: &'static str, text: impl Into<String>, advice: &str) -> Finding {
         let advice = Some(advice.to_owned());
-        Finding { what, state: State::Fair, text: text.into(), advice }
+        Finding { what, state: Health::Fair, text: text.into(), advice }
     }
 
     /// It keeps runs from working.
     pub fn bad(what: &'static str, error: &Error) -> Finding {
         let advice = error.next_step().map(str::to_owned);
-        Finding { what, state: State::Bad, text: error.to_string(), advice }
+        Finding { what, state: Health::Bad, text: error.to_string(), advice }
     }
 }
 
@@ -125,7 +125,7 @@ fn qemu(program: Result<&Path, &Error>, arch: Arch) -> Vec<Finding> {
     let Some(version) = process::version(program) else {
         let text = format!("`{}` does not say its version", program.display());
         let advice = "name another emulator with --qemu";
-        return vec![Finding { state: State::Bad, ..Finding::fair("QEMU", text, advice) }];
+        return vec![Finding { state: Health::Bad, ..Finding::fair("QEMU", text, advice) }];
     };
     let text = format!("{}, {version}", program.display());
     let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));

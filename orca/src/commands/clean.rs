@@ -3,7 +3,7 @@
 use crate::cli::config::Config;
 use crate::error::{Error, Result, plain as plain_io};
 use crate::events::exit;
-use crate::image::cache::Kept;
+use crate::image::cache::ArtifactCache;
 use crate::qemu::accel;
 use crate::qemu::template::Store;
 use crate::report::plain;
@@ -33,7 +33,7 @@ pub fn run(config: &Config) -> Result<u8> {
         std::fs::remove_dir_all(&histories).map_err(|e| Error::io("remove", &histories, &e))?;
         plain::out(format!("removed the histories in {}\n", histories.display()).as_bytes());
     }
-    Kept::new(&config.cache).clear()?;
+    ArtifactCache::new(&config.cache).clear()?;
     accel::forget(&config.cache);
     Ok(exit::GOOD)
 }

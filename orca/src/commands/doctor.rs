@@ -1,6 +1,6 @@
 //! `orca doctor`: what [`doctor`] finds, as a line each, and a machine that is booted if all else is well.
 
-use super::checks::{self, Finding, State};
+use super::checks::{self, Finding, Health};
 use crate::cli::config::Config;
 use crate::cli::raw::Raw;
 use crate::error::{Error, Result};
@@ -24,13 +24,13 @@ pub fn run(raw: &Raw, complaint: Option<&Error>, version: &str) -> u8 {
     for finding in &found {
         show(finding);
     }
-    let mut bad = found.iter().filter(|finding| finding.state == State::Bad).count();
+    let mut bad = found.iter().filter(|finding| finding.state == Health::Bad).count();
     if bad == 0 {
         let tried = match boot(raw, version) {
             Ok(finding) => finding,
             Err(error) => Finding::bad("machine", &error),
         };
-        bad += usize::from(tried.state == State::Bad);
+        bad += usize::from(tried.state == Health::Bad);
         show(&tried);
     }
     let text = match bad {
@@ -44,9 +44,9 @@ pub fn run(raw: &Raw, complaint: Option<&Error>, version: &str) -> u8 {
 
 fn show(finding: &Finding) {
     let word = match finding.state {
-        State::Good => "ok  ",
-        State::Fair => "note",
-        State::Bad => "BAD ",
+        Health::Good => "ok  ",
+        Health::Fair => "note",
+        Health::Bad => "BAD ",
     };
     let mut text = format!("{word} {:12} {}\n", finding.what, safe(&finding.text));
     if let Some(advice) = &finding.advice {

@@ -48,7 +48,7 @@ pub fn run(config: &Config) -> Result<u8> {
         Some(path) => Some(ByHand::prepare(&path, &mut config)?),
         None => None,
     };
-    limits::open_files(1, limits::Kind::Virtual)?;
+    limits::open_files(1, limits::MachineKind::Virtual)?;
     let lab = setup::vms(&config)?;
     limits::room_for_disks(lab.run_dir.path(), 1)?;
     if config.raw.print_command {

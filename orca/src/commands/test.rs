@@ -5,16 +5,16 @@ use crate::cli::command::Command;
 use crate::cli::config::Config;
 use crate::cli::raw::{Artifacts, Format};
 use crate::conductor::keeper::{Keeper, Wish};
-use crate::conductor::{self, Conductor, Ended, Entry, Limits, State};
+use crate::conductor::{self, Conductor, Ended, Limits, ScheduledJob, State};
 use crate::error::{Error, Result, plain};
 use crate::events::attempt::Kernel;
 use crate::events::event::Start;
 use crate::events::exit;
 use crate::host::{clock, limits, logdir, signals, tty};
-use crate::machine::prefetch::Stock;
+use crate::machine::prefetch::Prefetcher;
 use crate::machine::{Maker, Order, Shape};
 use crate::pod::{After, Job, Pod, Policy};
-use crate::report::journal::Record;
+use crate::report::journal::JournalReporter;
 use crate::report::open::{self, Reporters};
 use crate::report::{Reporter, plain};
 use crate::select::choose::{Chosen, choose};
@@ -50,7 +50,7 @@ pub fn run(config: &Config) -> Result<u8> {
         }
     };
     let local = config.raw.local == Some(true);
-    let kind = if local { limits::Kind::Local } else { limits::Kind::Virtual };
+    let kind = if local { limits::MachineKind::Local } else { limits::MachineKind::Virtual };
     limits::open_files(config.jobs.min(tests.len()), kind)?;
     clock::keep();
     let lab = setup::lab(config)?;
@@ -125,7 +125,7 @@ fn conduct(
     let mut warnings = [lab.warnings.as_slice(), &plan.warnings].concat();
     warnings.extend(journal.as_ref().err().cloned());
     if let Ok(journal) = journal {
-        reporters.insert(0, Box::new(Record(journal)));
+        reporters.insert(0, Box::new(JournalReporter(journal)));
     }
     let (signals, attention) = (signals::listen()?, signals::attend()?);
     let (canceller, cancel) = cancel::channel();
@@ -140,7 +140,7 @@ fn conduct(
                 shape(planned, 0) == usual && planned.skipped.is_none() && planned.nodes.is_empty()
             };
             let demand = in_rounds(config, plan.tests.iter().filter(fits).count());
-            Arc::new(Stock::new(Arc::clone(&lab.maker), usual, workers, demand, &cancel))
+            Arc::new(Prefetcher::new(Arc::clone(&lab.maker), usual, workers, demand, &cancel))
         }
     };
     let (failed, held) = unbounded();
@@ -242,7 +242,7 @@ fn kernels(lab: &Lab<Arc<dyn Maker>>) -> Vec<Option<&Kernel>> {
     if several.is_empty() { vec![None] } else { several }
 }
 
-fn entries(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Entry> {
+fn entries(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<ScheduledJob> {
     let own = |name: &str, value: OsString| (name.as_bytes().to_vec(), value.into_vec());
     let mut env: Vec<(Vec<u8>, Vec<u8>)> =
         config.raw.env.iter().map(|(name, value)| own(name, value.clone())).collect();
@@ -279,7 +279,7 @@ fn entries(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Entry
     let all = kernels(lab).into_iter().enumerate().flat_map(|(number, kernel)| {
         plan.tests.iter().map(move |planned| (planned, number, kernel))
     });
-    let entry = |(test, (planned, number, kernel))| Entry {
+    let entry = |(test, (planned, number, kernel))| ScheduledJob {
         job: Job { test, ..job(planned, number, kernel) },
         exclusive: planned.exclusive,
         skipped: planned.skipped.clone(),

@@ -1,10 +1,10 @@
 //! The machines of failed tests, which somebody wants to look into: `--shell-on-fail` and `--keep`.
 //!
 //! A worker hands such a machine over and waits until it is told to go on. The conductor owns the machine from then on, serves it on a
-//! [`Switchboard`] and ends it: after the shell, or when the person at the terminal has had enough. Nothing is kept longer than that.
+//! [`Mux`] and ends it: after the shell, or when the person at the terminal has had enough. Nothing is kept longer than that.
 
 use super::interactive::{self, Env};
-use crate::guest::mux::Switchboard;
+use crate::guest::mux::Mux;
 use crate::machine::Machine;
 use crate::pod::Held;
 use crate::report::plain;
@@ -39,19 +39,19 @@ pub struct Keeper {
     /// Machines that wait for their shell.
     waiting: VecDeque<Held>,
     shell: Option<Shell>,
-    kept: Vec<Kept>,
+    kept: Vec<KeptMachine>,
     /// Failed tests whose machine there was no room for.
     dropped: usize,
 }
 
 /// A machine with its door open.
-struct Kept {
-    board: Switchboard,
+struct KeptMachine {
+    board: Mux,
     machine: Box<dyn Machine>,
     test: String,
 }
 
-impl Kept {
+impl KeptMachine {
     /// Ends the machine in good order, so that its agent ends what the test left.
     fn end(self) {
         drop(self.board); // nobody else reads the answers from now on
@@ -65,7 +65,7 @@ struct Shell {
     done: Receiver<Infallible>,
     signals: Sender<i32>,
     thread: Option<JoinHandle<()>>,
-    kept: Kept,
+    kept: KeptMachine,
     /// Lets the worker go on when it is dropped.
     release: Sender<Infallible>,
 }
@@ -211,15 +211,15 @@ impl Drop for Keeper {
     /// An interrupted run keeps nothing.
     fn drop(&mut self) {
         self.finish();
-        self.kept.drain(..).for_each(Kept::end);
+        self.kept.drain(..).for_each(KeptMachine::end);
     }
 }
 
 /// Opens the door to a machine; `None` where that cannot be, with a word.
-fn open(run_dir: &Path, machine: Box<dyn Machine>, test: String) -> Option<Kept> {
+fn open(run_dir: &Path, machine: Box<dyn Machine>, test: String) -> Option<KeptMachine> {
     let (inbox, writer) = machine.ends()?;
     match open_door(run_dir, machine.name(), &test, inbox, writer) {
-        Ok(board) => Some(Kept { board, machine, test }),
+        Ok(board) => Some(KeptMachine { board, machine, test }),
         Err(e) => {
             let why = crate::error::plain(&e);
             let text = format!("orca: cannot keep {}: {why}\n", machine.name());
@@ -232,17 +232,17 @@ fn open(run_dir: &Path, machine: Box<dyn Machine>, test: String) -> Option<Kept>
 /// Opens a switchboard for the machine called `name` in `run_dir`, where `orca shell` finds it; `about` is what the list says.
 ///
 /// # Errors
-/// As [`Switchboard::open`].
+/// As [`Mux::open`].
 pub fn open_door(
     run_dir: &Path,
     name: &str,
     about: &str,
     inbox: Receiver<agent::wire::Frame>,
     writer: crate::guest::client::Writer,
-) -> std::io::Result<Switchboard> {
+) -> std::io::Result<Mux> {
     let path = run_dir.join(format!("{name}.{}", crate::host::rundir::DOOR));
     fs::write(path.with_extension("about"), about)?;
-    Switchboard::open(&path, inbox, writer)
+    Mux::open(&path, inbox, writer)
 }
 
 fn is_closed(done: &Receiver<Infallible>) -> bool {

@@ -8,7 +8,7 @@ pub mod keeper;
 mod schedule;
 mod step;
 
-pub use schedule::Entry;
+pub use schedule::ScheduledJob;
 pub use step::{Limits, State};
 
 use crate::cancel::{Cancel, Canceller};

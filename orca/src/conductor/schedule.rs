@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 /// A test of the run.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct ScheduledJob {
     /// The first attempt in its first round.
     pub job: Job,
     /// Whether no other test may run at the same time.
@@ -20,8 +20,8 @@ pub struct Entry {
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Agenda {
-    entries: Vec<Entry>,
+pub(super) struct Schedule {
+    entries: Vec<ScheduledJob>,
     /// Those that run beside others, and those that run alone.
     lists: [Vec<TestId>; 2],
     /// How many rounds; `None` without an end.
@@ -40,22 +40,23 @@ struct Place {
     index: usize,
 }
 
-impl Agenda {
+impl Schedule {
     /// An agenda of `entries`, each of them `rounds` times.
-    pub(super) fn new(entries: Vec<Entry>, rounds: Option<u32>) -> Agenda {
+    pub(super) fn new(entries: Vec<ScheduledJob>, rounds: Option<u32>) -> Schedule {
         let list = |exclusive: bool| {
-            let mine =
-                |(_, entry): &(_, &Entry)| entry.exclusive == exclusive && entry.skipped.is_none();
+            let mine = |(_, entry): &(_, &ScheduledJob)| {
+                entry.exclusive == exclusive && entry.skipped.is_none()
+            };
             entries.iter().enumerate().filter(mine).map(|(id, _)| id).collect::<Vec<TestId>>()
         };
         let lists = [list(false), list(true)];
         let any = lists.iter().any(|list| !list.is_empty()) && rounds != Some(0);
         let first = Place { list: usize::from(lists[0].is_empty()), round: 1, index: 0 };
-        Agenda { entries, lists, rounds, again: VecDeque::new(), next: any.then_some(first) }
+        Schedule { entries, lists, rounds, again: VecDeque::new(), next: any.then_some(first) }
     }
 
     /// Every test, in plan order.
-    pub(super) fn entries(&self) -> &[Entry] {
+    pub(super) fn entries(&self) -> &[ScheduledJob] {
         &self.entries
     }
 
@@ -143,8 +144,8 @@ mod tests {
     use crate::machine::Order;
 
     /// Tests by letter: capitals run alone, `-` is skipped.
-    fn agenda(tests: &str, rounds: Option<u32>) -> Agenda {
-        let entry = |(test, letter): (usize, char)| Entry {
+    fn agenda(tests: &str, rounds: Option<u32>) -> Schedule {
+        let entry = |(test, letter): (usize, char)| ScheduledJob {
             job: Job {
                 test,
                 path: letter.to_string(),
@@ -159,10 +160,10 @@ mod tests {
             exclusive: letter.is_uppercase(),
             skipped: (letter == '-').then(String::new),
         };
-        Agenda::new(tests.chars().enumerate().map(entry).collect(), rounds)
+        Schedule::new(tests.chars().enumerate().map(entry).collect(), rounds)
     }
 
-    fn walk(agenda: &mut Agenda, count: usize) -> String {
+    fn walk(agenda: &mut Schedule, count: usize) -> String {
         let jobs = std::iter::from_fn(|| agenda.take([])).take(count);
         jobs.map(|job| format!("{}{}", job.path, job.round)).collect::<Vec<_>>().join(" ")
     }

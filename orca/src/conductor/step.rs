@@ -1,6 +1,6 @@
 //! The run's decisions: a function from state and input to actions, without threads, clocks or machines.
 
-use super::schedule::{Agenda, Entry, next_attempt};
+use super::schedule::{Schedule, ScheduledJob, next_attempt};
 use crate::cancel::Level;
 use crate::events::attempt::{Attempt, Outcome, TestId};
 use crate::events::event::Event;
@@ -49,7 +49,7 @@ pub struct Limits {
 /// Where the run stands.
 #[derive(Debug)]
 pub struct State {
-    agenda: Agenda,
+    agenda: Schedule,
     workers: usize,
     /// Attempts that workers have been given: test, round, attempt.
     given: Vec<(TestId, u32, u32)>,
@@ -67,7 +67,7 @@ impl State {
     /// A run of `entries`, none of them begun, `rounds` times (`None`: without an end) by `workers` workers. Each worker is given a
     /// job when it has finished one, so that nothing starts after a decision to stop.
     pub fn new(
-        entries: Vec<Entry>,
+        entries: Vec<ScheduledJob>,
         rounds: Option<u32>,
         mut limits: Limits,
         workers: usize,
@@ -77,7 +77,7 @@ impl State {
         }
         State {
             answered: vec![false; entries.len()],
-            agenda: Agenda::new(entries, rounds),
+            agenda: Schedule::new(entries, rounds),
             workers,
             given: Vec::new(),
             running: 0,
@@ -299,7 +299,7 @@ mod tests {
 
     /// A run of tests of which some are exclusive.
     fn rounds(exclusive: &[bool], rounds: Option<u32>, limits: Limits) -> State {
-        let entry = |(test, exclusive): (usize, &bool)| Entry {
+        let entry = |(test, exclusive): (usize, &bool)| ScheduledJob {
             job: job(test),
             exclusive: *exclusive,
             skipped: None,
@@ -350,7 +350,7 @@ mod tests {
         let again = finished(0, 2, trouble(Kind::Lost));
         assert_eq!(line(&plain.step(again)), "error, close");
         let retries = Job { retries: 1, ..job(0) };
-        let entry = Entry { job: retries, exclusive: false, skipped: None };
+        let entry = ScheduledJob { job: retries, exclusive: false, skipped: None };
         let mut twice = State::new(vec![entry], Some(1), Limits::default(), 2);
         twice.begin();
         let failed = finished(0, 1, Outcome::Failed);
@@ -437,7 +437,7 @@ mod tests {
 
     #[test]
     fn what_cannot_run_here_is_told_at_once() {
-        let entry = |test, skipped| Entry { job: job(test), exclusive: false, skipped };
+        let entry = |test, skipped| ScheduledJob { job: job(test), exclusive: false, skipped };
         let entries = vec![entry(0, Some("no kvm".to_owned())), entry(1, None)];
         let mut state = State::new(entries, Some(2), Limits::default(), 2);
         assert_eq!(line(&state.begin()), "skip, submit 1.1, submit 1.1");

@@ -30,7 +30,7 @@ const REQUESTS_MAX: usize = 4096;
 
 /// An open switchboard. Dropping it hangs up on everybody and removes the socket.
 #[derive(Debug)]
-pub struct Switchboard {
+pub struct Mux {
     path: PathBuf,
     callers: Callers,
     stop: Option<(Sender<Infallible>, UnixStream)>,
@@ -40,17 +40,17 @@ pub struct Switchboard {
 /// Who is there, by number.
 type Callers = Arc<Mutex<HashMap<u32, UnixStream>>>;
 
-impl Switchboard {
+impl Mux {
     /// Opens one at `path` for the guest with this `inbox` and this `writer`. Nobody else may read from the inbox.
     ///
     /// # Errors
     /// A path that no socket can have; a host that gives no thread.
-    pub fn open(path: &Path, inbox: Receiver<Frame>, writer: Writer) -> io::Result<Switchboard> {
+    pub fn open(path: &Path, inbox: Receiver<Frame>, writer: Writer) -> io::Result<Mux> {
         let listener = UnixListener::bind(path)?;
         let callers = Callers::default();
         let (stop, stopped) = bounded(0);
         let (hang_up, hung_up) = UnixStream::pair()?;
-        let mut board = Switchboard {
+        let mut board = Mux {
             path: path.to_owned(),
             callers: Arc::clone(&callers),
             stop: Some((stop, hang_up)),
@@ -73,7 +73,7 @@ impl Switchboard {
     }
 }
 
-impl Drop for Switchboard {
+impl Drop for Mux {
     fn drop(&mut self) {
         self.stop = None; // ends both threads; the door's joins the callers'
         hang_up(&self.callers);
@@ -249,7 +249,7 @@ mod tests {
         let (cancelled, cancels) = bounded(8);
         let guest = Guest::connect(agent(cancelled), soon(), &never()).unwrap();
         let path = dir.join("vm1.shell");
-        let board = Switchboard::open(&path, guest.inbox().clone(), guest.writer()).unwrap();
+        let board = Mux::open(&path, guest.inbox().clone(), guest.writer()).unwrap();
         let call =
             || Guest::connect(UnixStream::connect(&path).unwrap(), soon(), &never()).unwrap();
         let (mut one, mut two) = (call(), call());

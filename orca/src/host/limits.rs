@@ -17,7 +17,7 @@ const ROOM_PER_MACHINE: u64 = 2 << 20;
 
 /// What runs the tests, as far as limits care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MachineKind {
     /// QEMU processes.
     Virtual,
     /// The agent alone.
@@ -28,7 +28,7 @@ pub enum Kind {
 ///
 /// # Errors
 /// A hard limit that is too low, with the number that is needed.
-pub fn open_files(workers: usize, kind: Kind) -> Result<()> {
+pub fn open_files(workers: usize, kind: MachineKind) -> Result<()> {
     let needed = files_needed(workers, kind);
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return Ok(()) };
     if soft >= needed
@@ -51,9 +51,9 @@ pub fn open_files(workers: usize, kind: Kind) -> Result<()> {
     }))
 }
 
-fn files_needed(workers: usize, kind: Kind) -> u64 {
+fn files_needed(workers: usize, kind: MachineKind) -> u64 {
     let own = FILES_BASE + FILES_PER_WORKER * workers as u64;
-    if kind == Kind::Virtual { own.max(FILES_QEMU) } else { own }
+    if kind == MachineKind::Virtual { own.max(FILES_QEMU) } else { own }
 }
 
 /// Makes sure that the disks of `workers` workers' machines fit into `dir`.
@@ -90,17 +90,17 @@ mod tests {
 
     #[test]
     fn qemu_needs_its_own_whatever_the_workers_need() {
-        assert_eq!(files_needed(1, Kind::Virtual), FILES_QEMU);
-        assert!(files_needed(64, Kind::Virtual) > FILES_QEMU);
-        assert!(files_needed(1, Kind::Local) < 64);
+        assert_eq!(files_needed(1, MachineKind::Virtual), FILES_QEMU);
+        assert!(files_needed(64, MachineKind::Virtual) > FILES_QEMU);
+        assert!(files_needed(1, MachineKind::Local) < 64);
     }
 
     #[test]
     fn more_than_any_system_allows_is_one_message() {
-        let error = open_files(usize::MAX >> 8, Kind::Virtual).unwrap_err();
+        let error = open_files(usize::MAX >> 8, MachineKind::Virtual).unwrap_err();
         assert!(error.to_string().contains("open files, and the limit is"), "{error}");
         assert!(error.next_step().is_some_and(|hint| hint.contains("-j")), "{error:?}");
-        assert_eq!(open_files(1, Kind::Virtual), Ok(()));
+        assert_eq!(open_files(1, MachineKind::Virtual), Ok(()));
     }
 
     #[test]

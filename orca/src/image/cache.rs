@@ -22,7 +22,7 @@ const UNFINISHED: &str = ".new-";
 
 /// The folder of all of them.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct ArtifactCache {
     dir: PathBuf,
 }
 
@@ -59,10 +59,10 @@ impl Default for Key {
     }
 }
 
-impl Kept {
+impl ArtifactCache {
     /// What is kept below the cache folder `cache`.
-    pub fn new(cache: &Path) -> Kept {
-        Kept { dir: cache.join("made") }
+    pub fn new(cache: &Path) -> ArtifactCache {
+        ArtifactCache { dir: cache.join("made") }
     }
 
     /// The file that is called `kind` and made from `key`; `make` writes it to the path it is given if it is not there yet.
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn a_file_is_made_once_and_again_when_what_it_is_made_from_changes() {
         let temp = Temp::new("once");
-        let kept = Kept::new(&temp.0);
+        let kept = ArtifactCache::new(&temp.0);
         let input = temp.0.join("input");
         let made = Cell::new(0);
         let file = |text: &str| {
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn what_fails_leaves_nothing() {
         let temp = Temp::new("fails");
-        let kept = Kept::new(&temp.0);
+        let kept = ArtifactCache::new(&temp.0);
         let error = kept.file("x", &Key::new(), |out| {
             fs::write(out, "half").unwrap();
             Err(Error::new("broken"))

@@ -2,12 +2,12 @@
 //! modules, and a disk with all of them for the guest's `modprobe`. Whatever it lacks is told before anything boots, as far as its
 //! modules, its configuration or its own bytes show.
 
-use super::cache::{Kept, Key};
+use super::cache::{ArtifactCache, Key};
 use super::decompress::{Format, decompress};
 use super::ext4::{self, Purpose};
-use super::fingerprint::Census;
+use super::fingerprint::Fingerprint;
 use super::initramfs::{self, Recipe};
-use super::requirements::{self, BUILT_IN, Needs, WANTS};
+use super::requirements::{self, BUILT_IN, Needs, REQUIREMENTS};
 use super::{files, kernel};
 use crate::arch::Arch;
 use crate::error::{Error, Result};
@@ -25,7 +25,7 @@ const BUILT_AARCH64: [&str; 1] = ["arch/arm64/boot/Image"];
 
 /// What somebody brings.
 #[derive(Clone, Copy, Debug)]
-pub struct Brought<'a> {
+pub struct KernelSource<'a> {
     /// A kernel, or the folder that one was built in.
     pub kernel: &'a Path,
     /// Its modules, if he names them.
@@ -55,7 +55,7 @@ pub struct Boot {
 ///
 /// # Errors
 /// It is no kernel for the architecture, its modules cannot be used, or it lacks something.
-pub fn prepare(kept: &Kept, brought: &Brought) -> Result<Boot> {
+pub fn prepare(kept: &ArtifactCache, brought: &KernelSource) -> Result<Boot> {
     let path = in_folder(brought.kernel, brought.arch)?;
     files::check_kernel(&path, brought.arch)?;
     let data = fs::read(&path).map_err(|e| Error::io("read", &path, &e))?;
@@ -72,7 +72,7 @@ pub fn prepare(kept: &Kept, brought: &Brought) -> Result<Boot> {
         (None, Some(dir)) => initramfs::release_of(dir)?,
         (None, None) => name_of(&path),
     };
-    let census = modules.as_deref().map(Census::of).transpose()?;
+    let census = modules.as_deref().map(Fingerprint::of).transpose()?;
     let modules = modules.as_deref().zip(census.as_ref());
     let initrd = initrd(kept, brought, modules)?;
     let modules = modules.map(|(dir, census)| disk(kept, dir, census)).transpose()?;
@@ -98,11 +98,11 @@ fn name_of(path: &Path) -> String {
 ///
 /// # Errors
 /// A folder that cannot be read, or `mke2fs`'s trouble.
-pub fn modules_disk(kept: &Kept, dir: &Path) -> Result<PathBuf> {
-    disk(kept, dir, &Census::of(dir)?)
+pub fn modules_disk(kept: &ArtifactCache, dir: &Path) -> Result<PathBuf> {
+    disk(kept, dir, &Fingerprint::of(dir)?)
 }
 
-fn disk(kept: &Kept, dir: &Path, census: &Census) -> Result<PathBuf> {
+fn disk(kept: &ArtifactCache, dir: &Path, census: &Fingerprint) -> Result<PathBuf> {
     let key = Key::new().with(census.digest);
     kept.file("modules", &key, |out| ext4::from_folder(dir, census, Purpose::Modules, out))
 }
@@ -134,8 +134,8 @@ struct Unpacked {
 }
 
 /// `None` for a kernel that is not packed, or that cannot be unpacked here: QEMU boots it as it is.
-fn unpack(kept: &Kept, path: &Path, data: &[u8]) -> Result<Option<Unpacked>> {
-    if kernel::kind(data) != Ok(kernel::Kind::BzImage) {
+fn unpack(kept: &ArtifactCache, path: &Path, data: &[u8]) -> Result<Option<Unpacked>> {
+    if kernel::kind(data) != Ok(kernel::KernelFormat::BzImage) {
         return Ok(None);
     }
     let key = Key::new().file(path)?;
@@ -211,7 +211,7 @@ fn check_built_in(path: &Path, release: Option<&str>, bytes: &[u8], needs: Needs
     };
     let value =
         |option: &str| config.lines().find_map(|line| line.strip_prefix(option)?.strip_prefix('='));
-    let absent: Vec<&str> = WANTS
+    let absent: Vec<&str> = REQUIREMENTS
         .iter()
         .filter(|want| needs.includes(want))
         .map(|want| want.option)
@@ -221,7 +221,7 @@ fn check_built_in(path: &Path, release: Option<&str>, bytes: &[u8], needs: Needs
     if !absent.is_empty() {
         return Err(requirements::lacking(&shown, &absent));
     }
-    let outside: Vec<&str> = WANTS
+    let outside: Vec<&str> = REQUIREMENTS
         .iter()
         .filter(|want| needs.includes(want) && value(want.option) == Some("m"))
         .map(|want| want.option)
@@ -256,8 +256,12 @@ fn config(path: &Path, release: Option<&str>, bytes: &[u8]) -> Option<String> {
     String::from_utf8(text).ok()
 }
 
-fn initrd(kept: &Kept, brought: &Brought, modules: Option<(&Path, &Census)>) -> Result<PathBuf> {
-    let Brought { agent, needs, .. } = *brought;
+fn initrd(
+    kept: &ArtifactCache,
+    brought: &KernelSource,
+    modules: Option<(&Path, &Fingerprint)>,
+) -> Result<PathBuf> {
+    let KernelSource { agent, needs, .. } = *brought;
     let build = "build it with `scripts/build-toolbox.sh`";
     let key = Key::new().with(needs).file(agent).map_err(|e| e.hint(build))?;
     let key = key.with(modules.map(|(_, census)| census.digest));

@@ -3,7 +3,7 @@
 //! Owners: root keeps those of the files. Anybody else becomes root of a user namespace for it, so that his own files are root's in
 //! the guest, as he means them to be, and an archive's owners are kept where he has subordinate ids.
 
-use super::fingerprint::Census;
+use super::fingerprint::Fingerprint;
 use crate::error::{Error, Result, plain};
 use std::ffi::OsString;
 use std::fs;
@@ -40,7 +40,7 @@ enum Users {
 ///
 /// # Errors
 /// `mke2fs` is missing or fails.
-pub fn from_folder(dir: &Path, census: &Census, purpose: Purpose, out: &Path) -> Result<()> {
+pub fn from_folder(dir: &Path, census: &Fingerprint, purpose: Purpose, out: &Path) -> Result<()> {
     ext4(dir, census, purpose, Users::One, out)
 }
 
@@ -54,13 +54,19 @@ pub fn from_tar(path: &Path, out: &Path) -> Result<()> {
     fs::create_dir_all(&tree).map_err(|e| Error::io("create", &tree, &e))?;
     let made = unpack(path, &tree).and_then(|()| {
         check_root(path, &tree)?;
-        ext4(&tree, &Census::of(&tree)?, Purpose::Root, Users::All, out)
+        ext4(&tree, &Fingerprint::of(&tree)?, Purpose::Root, Users::All, out)
     });
     remove(&tree)?;
     made
 }
 
-fn ext4(dir: &Path, census: &Census, purpose: Purpose, users: Users, out: &Path) -> Result<()> {
+fn ext4(
+    dir: &Path,
+    census: &Fingerprint,
+    purpose: Purpose,
+    users: Users,
+    out: &Path,
+) -> Result<()> {
     let (bytes, files) = match purpose {
         Purpose::Modules => (census.bytes, census.files + 64),
         Purpose::Root => (census.bytes + SPARE_BYTES, census.files + SPARE_FILES),
@@ -185,7 +191,7 @@ mod tests {
         let temp = Temp::new("both");
         let root = temp.0.join("root");
         let (one, two) = (temp.0.join("one"), temp.0.join("two"));
-        from_folder(&root, &Census::of(&root).unwrap(), Purpose::Modules, &one).unwrap();
+        from_folder(&root, &Fingerprint::of(&root).unwrap(), Purpose::Modules, &one).unwrap();
         from_tar(&temp.tar("root"), &two).unwrap();
         assert!(is_ext4(&one) && is_ext4(&two));
         assert!(!temp.0.join("two.tree").exists());

@@ -11,7 +11,7 @@ const BLOCK: u64 = 4096;
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Census {
+pub struct Fingerprint {
     /// What the files take together, in bytes, whole blocks.
     pub bytes: u64,
     /// How many files, folders and links there are.
@@ -20,13 +20,13 @@ pub struct Census {
     pub digest: u64,
 }
 
-impl Census {
+impl Fingerprint {
     /// Looks at everything below `dir`, following no link.
     ///
     /// # Errors
     /// A folder that cannot be read: half a look would miss changes.
-    pub fn of(dir: &Path) -> Result<Census> {
-        let mut census = Census::default();
+    pub fn of(dir: &Path) -> Result<Fingerprint> {
+        let mut census = Fingerprint::default();
         let mut hasher = DefaultHasher::new();
         census.add(dir, &mut hasher)?;
         census.digest = hasher.finish();
@@ -67,15 +67,15 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("orca-census-{}", std::process::id()));
         fs::create_dir_all(dir.join("a/b")).unwrap();
         fs::write(dir.join("a/file"), "12345").unwrap();
-        let first = Census::of(&dir).unwrap();
+        let first = Fingerprint::of(&dir).unwrap();
         assert_eq!((first.files, first.bytes), (3, 3 * BLOCK));
-        assert_eq!(Census::of(&dir).unwrap(), first);
+        assert_eq!(Fingerprint::of(&dir).unwrap(), first);
         fs::write(dir.join("a/file"), "54321").unwrap();
-        let second = Census::of(&dir).unwrap();
+        let second = Fingerprint::of(&dir).unwrap();
         assert_ne!(second.digest, first.digest);
         std::os::unix::fs::symlink("/nowhere", dir.join("a/b/link")).unwrap();
-        assert_ne!(Census::of(&dir).unwrap().digest, second.digest);
+        assert_ne!(Fingerprint::of(&dir).unwrap().digest, second.digest);
         fs::remove_dir_all(&dir).unwrap();
-        assert!(Census::of(&dir).is_err());
+        assert!(Fingerprint::of(&dir).is_err());
     }
 }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 
 /// What a kernel file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum KernelFormat {
     /// An x86 bzImage.
     BzImage,
     /// An uncompressed x86_64 kernel.
@@ -53,7 +53,7 @@ const WHERE_FROM: &str =
 ///
 /// # Errors
 /// It is empty, or nothing that is known.
-pub fn kind(data: &[u8]) -> Result<Kind> {
+pub fn kind(data: &[u8]) -> Result<KernelFormat> {
     if data.is_empty() {
         return Err(Error::new("the kernel file is empty").hint(WHERE_FROM));
     }
@@ -61,13 +61,13 @@ pub fn kind(data: &[u8]) -> Result<Kind> {
         return elf_kind(data);
     }
     if bytes(data, SETUP_MAGIC_AT, 4) == Some(SETUP_MAGIC) {
-        return Ok(Kind::BzImage);
+        return Ok(KernelFormat::BzImage);
     }
     if bytes(data, IMAGE_MAGIC_AT, 4) == Some(IMAGE_MAGIC) {
-        return Ok(Kind::ImageAarch64);
+        return Ok(KernelFormat::ImageAarch64);
     }
     if data.starts_with(ZBOOT_MAGIC) {
-        return Ok(Kind::ZbootAarch64);
+        return Ok(KernelFormat::ZbootAarch64);
     }
     let what = match Format::of(data) {
         Some(format) => format!("the file is {format:?}-compressed and no bzImage").to_lowercase(),
@@ -76,10 +76,12 @@ pub fn kind(data: &[u8]) -> Result<Kind> {
     Err(Error::new(what.replace("bzimage", "bzImage")).hint(WHERE_FROM))
 }
 
-fn elf_kind(data: &[u8]) -> Result<Kind> {
+fn elf_kind(data: &[u8]) -> Result<KernelFormat> {
     let machine = u16_at(data, 18);
     match machine {
-        Some(ELF_MACHINE_X86_64) if data.get(4) == Some(&ELF_CLASS_64) => Ok(Kind::VmlinuxX86),
+        Some(ELF_MACHINE_X86_64) if data.get(4) == Some(&ELF_CLASS_64) => {
+            Ok(KernelFormat::VmlinuxX86)
+        }
         Some(ELF_MACHINE_AARCH64) => {
             Err(Error::new("the file is an aarch64 ELF file, which QEMU does not boot")
                 .hint("take `arch/arm64/boot/Image` of the same build"))
@@ -104,12 +106,12 @@ pub fn vmlinux(data: &[u8]) -> Result<Vec<u8>> {
         return image(&decompress(Format::Gzip, data)?);
     }
     let elf = match kind(data)? {
-        Kind::VmlinuxX86 => data.to_vec(),
-        Kind::BzImage => unpack(data)?,
-        Kind::ImageAarch64 => return Ok(data.to_vec()),
-        Kind::ZbootAarch64 => return image(&unpack_zboot(data)?),
+        KernelFormat::VmlinuxX86 => data.to_vec(),
+        KernelFormat::BzImage => unpack(data)?,
+        KernelFormat::ImageAarch64 => return Ok(data.to_vec()),
+        KernelFormat::ZbootAarch64 => return image(&unpack_zboot(data)?),
     };
-    if kind(&elf)? != Kind::VmlinuxX86 {
+    if kind(&elf)? != KernelFormat::VmlinuxX86 {
         return Err(Error::new("the bzImage does not hold an x86_64 kernel").hint(WHERE_FROM));
     }
     if !has_pvh_entry(&elf) {
@@ -121,7 +123,7 @@ pub fn vmlinux(data: &[u8]) -> Result<Vec<u8>> {
 
 /// `data`, if it is an aarch64 kernel's `Image`.
 fn image(data: &[u8]) -> Result<Vec<u8>> {
-    if kind(data) == Ok(Kind::ImageAarch64) {
+    if kind(data) == Ok(KernelFormat::ImageAarch64) {
         return Ok(data.to_vec());
     }
     Err(Error::new("what is packed in the file is no aarch64 kernel").hint(WHERE_FROM))
@@ -140,7 +142,7 @@ fn unpack_zboot(data: &[u8]) -> Result<Vec<u8>> {
 
 /// The release of a bzImage's kernel, as `uname -r` says it.
 pub fn release(data: &[u8]) -> Option<String> {
-    if kind(data) != Ok(Kind::BzImage) {
+    if kind(data) != Ok(KernelFormat::BzImage) {
         return None;
     }
     let at = usize::from(u16_at(data, RELEASE_AT)?).checked_add(SECTOR)?;
@@ -313,7 +315,7 @@ mod tests {
         put(&mut zboot, ZBOOT_OFFSET_AT, &64u32.to_le_bytes());
         put(&mut zboot, ZBOOT_LENGTH_AT, &(packed.len() as u32).to_le_bytes());
         zboot.extend(&packed);
-        assert_eq!(kind(&zboot), Ok(Kind::ZbootAarch64));
+        assert_eq!(kind(&zboot), Ok(KernelFormat::ZbootAarch64));
         assert_eq!(vmlinux(&zboot).unwrap(), image);
         for len in 0..zboot.len() {
             assert!(vmlinux(&zboot[..len]).is_err(), "{len}");
@@ -343,7 +345,7 @@ mod tests {
     fn other_files_are_named_for_what_they_are() {
         let mut arm = vec![0; 64];
         put(&mut arm, 0x38, b"ARMd");
-        assert_eq!(kind(&arm), Ok(Kind::ImageAarch64));
+        assert_eq!(kind(&arm), Ok(KernelFormat::ImageAarch64));
         assert_eq!(vmlinux(&arm).unwrap(), arm);
         check_error(&gzip(b"no kernel"), "what is packed in the file is no aarch64 kernel");
         check_error(b"BZh91AY&SY", "the file is bzip2-compressed and no bzImage");

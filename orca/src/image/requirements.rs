@@ -21,7 +21,7 @@ pub enum For {
 
 /// One thing that a kernel has or lacks.
 #[derive(Debug)]
-pub struct Want {
+pub struct Requirement {
     /// The module's name, whether or not it is built in.
     pub module: &'static str,
     /// The option that makes it.
@@ -32,12 +32,17 @@ pub struct Want {
     for_what: For,
 }
 
-const fn want(module: &'static str, option: &'static str, sign: &'static str, f: For) -> Want {
-    Want { module, option, sign, for_what: f }
+const fn want(
+    module: &'static str,
+    option: &'static str,
+    sign: &'static str,
+    f: For,
+) -> Requirement {
+    Requirement { module, option, sign, for_what: f }
 }
 
 /// In the order of loading: first the way to the host, so that a later failure can be told.
-pub const WANTS: [Want; 10] = [
+pub const REQUIREMENTS: [Requirement; 10] = [
     want("virtio_pci", "CONFIG_VIRTIO_PCI", "virtio-pci\0", For::Machine),
     want("virtio_console", "CONFIG_VIRTIO_CONSOLE", "virtio_console\0", For::Machine),
     want("virtio_blk", "CONFIG_VIRTIO_BLK", "virtio_blk\0", For::Disk),
@@ -76,7 +81,7 @@ impl Needs {
     pub const ALL: Needs = Needs { disk: true, files: true, overlay: true };
 
     /// Whether a machine is of no use without `want`.
-    pub fn includes(self, want: &Want) -> bool {
+    pub fn includes(self, want: &Requirement) -> bool {
         match want.for_what {
             For::Machine => true,
             For::Disk => self.disk,
@@ -87,19 +92,19 @@ impl Needs {
     }
 
     /// What `has` says no to, of what is needed.
-    pub fn missing(self, has: impl Fn(&Want) -> bool) -> Vec<&'static Want> {
-        WANTS.iter().filter(|want| self.includes(want) && !has(want)).collect()
+    pub fn missing(self, has: impl Fn(&Requirement) -> bool) -> Vec<&'static Requirement> {
+        REQUIREMENTS.iter().filter(|want| self.includes(want) && !has(want)).collect()
     }
 }
 
-impl Want {
+impl Requirement {
     /// Whether a kernel's own bytes, not compressed, show that it has this built in.
     pub fn shows_in(&self, kernel: &[u8]) -> bool {
         memchr::memmem::find(kernel, self.sign.as_bytes()).is_some()
     }
 }
 
-impl fmt::Display for Want {
+impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` ({})", self.module, self.option)
     }
@@ -133,6 +138,9 @@ mod tests {
     fn every_missing_thing_is_named_with_its_option() {
         let error = lacking("`6.1`", &Needs::ALL.missing(|want| want.module != "9p"));
         assert_eq!(error.to_string(), "the kernel `6.1` has no `9p` (CONFIG_9P_FS)");
-        assert!(WANTS[5].shows_in(b"..v9fs_inode_cache\0..") && !WANTS[5].shows_in(b"v9fs"));
+        assert!(
+            REQUIREMENTS[5].shows_in(b"..v9fs_inode_cache\0..")
+                && !REQUIREMENTS[5].shows_in(b"v9fs")
+        );
     }
 }

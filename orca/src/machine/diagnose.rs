@@ -4,7 +4,7 @@
 //! The kernel is asked by a sysrq over the serial console, which wants interrupts; where they are off, by an NMI, which the kernel's
 //! command line makes a panic with a trace.
 
-use super::launch::Started;
+use super::launch::Launched;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ const LINES_BEFORE: usize = 5;
 const LINES_EACH: usize = 30;
 
 /// What was found.
-pub(super) struct Autopsy {
+pub(super) struct Diagnosis {
     /// The console's tail before the machine was asked.
     pub(super) before: String,
     /// Its last lines, and the findings behind them.
@@ -29,7 +29,7 @@ pub(super) struct Autopsy {
 }
 
 /// Examines a machine that hangs. Its kernel may panic of that.
-pub(super) fn autopsy(started: &mut Started) -> Autopsy {
+pub(super) fn autopsy(started: &mut Launched) -> Diagnosis {
     let deadline = Instant::now() + LIMIT;
     let before = started.parts.console.tail();
     let lines: Vec<&str> = before.lines().filter(|line| *line != "<empty>").collect();
@@ -39,10 +39,10 @@ pub(super) fn autopsy(started: &mut Started) -> Autopsy {
     if let Err(error) = examine(started, deadline, &mut found) {
         found.push(format!("[orca: {error}]"));
     }
-    Autopsy { before, console: found.join("\n") }
+    Diagnosis { before, console: found.join("\n") }
 }
 
-fn examine(started: &mut Started, deadline: Instant, found: &mut Vec<String>) -> io::Result<()> {
+fn examine(started: &mut Launched, deadline: Instant, found: &mut Vec<String>) -> io::Result<()> {
     let status = started.qmp.execute("query-status", Value::Null, deadline)?;
     let status = status["status"].as_str().unwrap_or("in no state").to_owned();
     found.push(format!("[orca: QEMU says that the machine is {status}]"));
@@ -71,7 +71,7 @@ fn examine(started: &mut Started, deadline: Instant, found: &mut Vec<String>) ->
 }
 
 /// Takes what the console has said since; how many lines that is.
-fn answer(started: &Started, total: u64, found: &mut Vec<String>) -> usize {
+fn answer(started: &Launched, total: u64, found: &mut Vec<String>) -> usize {
     let said = started.parts.console.since(total);
     let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
     found.extend(lines.iter().take(LINES_EACH).map(|line| (*line).to_owned()));

@@ -11,7 +11,7 @@ use crate::cancel::{Cancel, Level};
 use crate::error::plain;
 use crate::events::trouble::{Kind, Trouble};
 use crate::guest::client::Writer;
-use crate::qemu::ethernet_hub::Wire;
+use crate::qemu::ethernet_hub::EthernetHub;
 use crate::select::header::Node;
 use agent::wire::{self, Frame};
 use crossbeam::channel::{Receiver, Sender, bounded, select};
@@ -76,7 +76,7 @@ impl Drop for Berth {
 pub(super) struct Group {
     name: String,
     members: Vec<Member>,
-    _wires: Vec<Wire>,
+    _wires: Vec<EthernetHub>,
     _berth: Berth,
 }
 
@@ -123,12 +123,13 @@ pub(super) fn assemble(
     Ok(Group { name: names.join("+"), members, _wires: wires, _berth: berth })
 }
 
-fn wires(nodes: &[Node], run_dir: &Path) -> Result<Vec<Wire>, String> {
+fn wires(nodes: &[Node], run_dir: &Path) -> Result<Vec<EthernetHub>, String> {
     static MADE: AtomicU32 = AtomicU32::new(1);
     let count = nodes.iter().flat_map(|node| &node.wires).max().map_or(0, |last| last + 1);
     let wire = |_| {
         let path = run_dir.join(format!("wire{}", MADE.fetch_add(1, Ordering::Relaxed)));
-        Wire::new(&path).map_err(|e| format!("cannot make `{}`: {}", path.display(), plain(&e)))
+        EthernetHub::new(&path)
+            .map_err(|e| format!("cannot make `{}`: {}", path.display(), plain(&e)))
     };
     (0..count).map(wire).collect()
 }

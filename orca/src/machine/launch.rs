@@ -31,7 +31,7 @@ const ASK_LIMIT: Duration = Duration::from_secs(2);
 const SEED_BYTES: usize = 64;
 
 /// Everything that machines of one run have in common.
-pub struct Blueprint {
+pub struct Launcher {
     /// What shapes them.
     pub spec: Spec,
     /// What they may start on; the first is in `spec` already.
@@ -57,7 +57,7 @@ pub struct Blueprint {
 }
 
 /// What tells one machine from another before it starts.
-pub(super) struct Individual<'a> {
+pub(super) struct Instance<'a> {
     /// Its name, and the name of its files.
     pub(super) name: &'a str,
     /// Its number.
@@ -81,7 +81,7 @@ pub(super) struct Place<'a> {
     pub(super) wires: &'a [PathBuf],
 }
 
-impl Blueprint {
+impl Launcher {
     /// The files of the machine with this number.
     pub(super) fn slot(&self, id: u32, memory: Memory, disk: Option<PathBuf>) -> Slot {
         let socket = match &self.socket {
@@ -93,7 +93,7 @@ impl Blueprint {
     }
 
     /// Starts QEMU, paused or waiting for its state, with every channel connected.
-    pub(super) fn start(&self, one: Individual<'_>) -> Result<Started, Trouble> {
+    pub(super) fn start(&self, one: Instance<'_>) -> Result<Launched, Trouble> {
         let began = Instant::now();
         let mut slot = self.slot(one.id, one.memory, one.disk);
         slot.wires = one.wires.to_vec();
@@ -108,12 +108,12 @@ impl Blueprint {
         let log = self.log_dir.join(format!("{}.console.log", one.name));
         let console = Console::start(pipes.console, &log, self.tee.map(|tee| tee(one.name)))
             .map_err(|e| boot(format!("cannot keep the console: {}", plain(&e))))?;
-        let mut parts = Parts { process, console, slot };
+        let mut parts = Resources { process, console, slot };
         match Qmp::connect(pipes.qmp, Instant::now() + QEMU_LIMIT) {
             Ok(qmp) => {
                 let name = one.name.to_owned();
                 let (net, phases) = (one.spec.net, Vec::new());
-                let mut started = Started { name, net, qmp, parts, began, phases };
+                let mut started = Launched { name, net, qmp, parts, began, phases };
                 started.reached("qemu");
                 Ok(started)
             }
@@ -163,13 +163,13 @@ fn death_of_qemu(status: ExitStatus) -> Option<String> {
 }
 
 /// What of a machine has to be ended and cleared away; dropping it does both.
-pub(super) struct Parts {
+pub(super) struct Resources {
     process: Process,
     pub(super) console: Console,
     slot: Slot,
 }
 
-impl Parts {
+impl Resources {
     /// Ends QEMU, completes the console, and returns what QEMU said on its stderr.
     pub(super) fn end(&mut self) -> Option<String> {
         // A process that cannot be reaped is the kernel's affair.
@@ -185,7 +185,7 @@ impl Parts {
     }
 }
 
-impl Drop for Parts {
+impl Drop for Resources {
     fn drop(&mut self) {
         self.end();
         let private = |path: &&PathBuf| {
@@ -200,18 +200,18 @@ impl Drop for Parts {
 }
 
 /// A QEMU with its channels connected.
-pub(super) struct Started {
+pub(super) struct Launched {
     pub(super) name: String,
     /// Whether it has a card on the way to the host's network.
     pub(super) net: bool,
     pub(super) qmp: Qmp,
-    pub(super) parts: Parts,
+    pub(super) parts: Resources,
     began: Instant,
     /// How far it has come.
     pub(super) phases: Vec<Phase>,
 }
 
-impl Started {
+impl Launched {
     /// Notes that a phase is done.
     pub(super) fn reached(&mut self, phase: &'static str) {
         self.phases.push((phase, self.began.elapsed()));

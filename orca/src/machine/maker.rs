@@ -3,7 +3,7 @@
 //! Which of the two is decided once per shape, by whoever needs the first machine of it; the others wait for that.
 
 use super::group::{self, Berths};
-use super::launch::{Blueprint, Individual, Place, QEMU_LIMIT, Started};
+use super::launch::{Instance, Launched, Launcher, Place, QEMU_LIMIT};
 use super::vm::{OnConsole, Vm};
 use super::{Machine, Maker, Shape, Tell, snapshot};
 use crate::cancel::Cancel;
@@ -26,7 +26,7 @@ use std::time::Instant;
 
 /// See the module.
 pub struct VmMaker {
-    blueprint: Blueprint,
+    blueprint: Launcher,
     made: AtomicU32,
     /// Where templates are kept; `None` for cold boots only.
     store: Option<Store>,
@@ -50,7 +50,7 @@ struct Frozen {
 impl VmMaker {
     /// A maker that has made none yet; with a `store` it copies templates from there. Groups of machines are made while there are
     /// no more than `grouped` machines in groups, or one group alone.
-    pub fn new(blueprint: Blueprint, store: Option<Store>, grouped: usize) -> VmMaker {
+    pub fn new(blueprint: Launcher, store: Option<Store>, grouped: usize) -> VmMaker {
         let (made, sources) = (AtomicU32::new(0), Mutex::default());
         VmMaker { blueprint, made, store, sources, berths: Berths::new(grouped) }
     }
@@ -168,7 +168,7 @@ impl VmMaker {
         place: Place<'_>,
         memory: Memory,
         overlays: Option<&Overlays>,
-    ) -> Result<Started, Trouble> {
+    ) -> Result<Launched, Trouble> {
         let id = self.made.fetch_add(1, Ordering::Relaxed) + 1;
         let name = format!("vm{id}");
         let overlays = overlays.or(self.blueprint.overlays.as_ref());
@@ -180,7 +180,7 @@ impl VmMaker {
             None => None,
         };
         let wires = place.wires;
-        self.blueprint.start(Individual { name: &name, id, spec, memory, disk, wires })
+        self.blueprint.start(Instance { name: &name, id, spec, memory, disk, wires })
     }
 
     fn boot_deadline(&self) -> Instant {
@@ -188,13 +188,13 @@ impl VmMaker {
     }
 
     /// What makes a machine an individual, with its share mounted.
-    fn resume(&self, started: &Started, place: Place<'_>) -> Command {
+    fn resume(&self, started: &Launched, place: Place<'_>) -> Command {
         let who = (started.name.as_str(), started.net);
         self.blueprint.resume(who, place, Some(self.blueprint.share))
     }
 
     /// A machine that can run a test, or why it cannot.
-    fn finish(&self, mut started: Started, guest: io::Result<Guest>) -> Result<Vm, Trouble> {
+    fn finish(&self, mut started: Launched, guest: io::Result<Guest>) -> Result<Vm, Trouble> {
         match guest {
             Ok(guest) => Ok(Vm::new(started, guest, self.blueprint.bounds)),
             Err(error) => Err(started.boot_trouble(&error, self.blueprint.boot_limit)),

@@ -17,14 +17,14 @@ use std::thread::JoinHandle;
 type Made = (Result<Box<dyn Machine>, Trouble>, Vec<String>);
 
 /// See the module. It must be dropped before what its machines live in.
-pub struct Stock {
+pub struct Prefetcher {
     maker: Arc<dyn Maker>,
     shape: Shape,
     ready: Option<Receiver<Made>>,
     makers: Vec<JoinHandle<()>>,
 }
 
-impl Stock {
+impl Prefetcher {
     /// Begins to make `demand` machines of `shape`, `ahead` of them at a time.
     pub fn new(
         maker: Arc<dyn Maker>,
@@ -32,7 +32,7 @@ impl Stock {
         ahead: usize,
         demand: usize,
         cancel: &Cancel,
-    ) -> Stock {
+    ) -> Prefetcher {
         let (sender, ready) = bounded(0);
         let left = Arc::new(AtomicUsize::new(demand));
         let start = |number: usize| {
@@ -43,7 +43,7 @@ impl Stock {
         };
         // Without threads nothing is made ahead, and everything on the spot.
         let makers = (0..ahead.min(demand)).filter_map(|number| start(number).ok()).collect();
-        Stock { maker, shape, ready: Some(ready), makers }
+        Prefetcher { maker, shape, ready: Some(ready), makers }
     }
 }
 
@@ -66,7 +66,7 @@ fn fill(maker: &dyn Maker, shape: Shape, left: &AtomicUsize, cancel: &Cancel, ou
     }
 }
 
-impl Maker for Stock {
+impl Maker for Prefetcher {
     fn make(
         &self,
         shape: Shape,
@@ -93,7 +93,7 @@ impl Maker for Stock {
     }
 }
 
-impl Drop for Stock {
+impl Drop for Prefetcher {
     fn drop(&mut self) {
         self.ready = None; // whoever holds a machine out lets go of it
         for maker in self.makers.drain(..) {

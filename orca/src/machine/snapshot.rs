@@ -1,6 +1,6 @@
 //! Making a template: boot a machine, settle it, freeze it; and thawing a copy.
 
-use super::launch::{Blueprint, Individual, Place, QEMU_LIMIT, Started, boot};
+use super::launch::{Instance, Launched, Launcher, Place, QEMU_LIMIT, boot};
 use crate::cancel::Cancel;
 use crate::error::{Result as HostResult, plain};
 use crate::events::trouble::Trouble;
@@ -54,7 +54,7 @@ const NAME: &str = "template";
 
 /// Boots a machine of `spec` and freezes it into `stage`, ready to be published.
 pub(super) fn freeze(
-    blueprint: &Blueprint,
+    blueprint: &Launcher,
     spec: &Spec,
     stage: &Stage,
     cancel: &Cancel,
@@ -65,7 +65,7 @@ pub(super) fn freeze(
     };
     let memory = Memory::Template(stage.ram());
     let mut started =
-        blueprint.start(Individual { name: NAME, id: 0, spec, memory, disk, wires: &[] })?;
+        blueprint.start(Instance { name: NAME, id: 0, spec, memory, disk, wires: &[] })?;
     let frozen = settle(blueprint, spec, &mut started, cancel)
         .and_then(|_connected| save(&mut started.qmp, &stage.state()));
     match frozen {
@@ -87,9 +87,9 @@ fn blank_disk(rootfs: &std::path::Path, stage: &Stage) -> HostResult<std::path::
 /// Warms the guest up and leaves it alone, its agent waiting for the next request of the host that it is connected to, and that every
 /// copy's host goes on as: finding a host and greeting it is a tenth of what a copy would have to do.
 fn settle(
-    blueprint: &Blueprint,
+    blueprint: &Launcher,
     spec: &Spec,
-    started: &mut Started,
+    started: &mut Launched,
     cancel: &Cancel,
 ) -> io::Result<Guest> {
     let deadline = clock::now() + blueprint.boot_limit;
@@ -115,7 +115,7 @@ fn save(qmp: &mut Qmp, path: &std::path::Path) -> io::Result<()> {
 }
 
 /// Gives a waiting copy its devices' state, and returns the link to its agent. It is paused afterwards, as the template was.
-pub(super) fn thaw(started: &mut Started, template: &Template) -> io::Result<UnixStream> {
+pub(super) fn thaw(started: &mut Launched, template: &Template) -> io::Result<UnixStream> {
     let deadline = Instant::now() + QEMU_LIMIT;
     // Before the state, which says that there is a host: a guest that finds none is told, and starts over.
     let link = started.connect()?;

@@ -1,8 +1,8 @@
 //! The real machine: QEMU with an agent inside, ready for a test.
 
-use super::diagnose::{Autopsy, autopsy};
+use super::diagnose::{Diagnosis, autopsy};
 use super::drive::{self, Alarms, Aside, Bounds, Fault};
-use super::launch::Started;
+use super::launch::Launched;
 use super::{Machine, Order, Phase, Ran, Sink};
 use crate::cancel::Cancel;
 use crate::events::trouble::{Kind, Trouble};
@@ -22,12 +22,12 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 pub struct Vm {
     /// Before `started`: the connection closes before QEMU is killed.
     guest: Guest,
-    started: Started,
+    started: Launched,
     bounds: Bounds,
 }
 
 impl Vm {
-    pub(super) fn new(started: Started, guest: Guest, bounds: Bounds) -> Vm {
+    pub(super) fn new(started: Launched, guest: Guest, bounds: Bounds) -> Vm {
         Vm { guest, started, bounds }
     }
 
@@ -67,9 +67,9 @@ impl Vm {
         if fault.kind != Kind::Refused {
             self.started.parts.end();
         }
-        let Autopsy { before, console } = found.unwrap_or_else(|| {
+        let Diagnosis { before, console } = found.unwrap_or_else(|| {
             let console = self.started.parts.console.tail();
-            Autopsy { before: console.clone(), console }
+            Diagnosis { before: console.clone(), console }
         });
         match console::death(&before) {
             Some(death) if matches!(fault.kind, Kind::Lost | Kind::Hung) => Trouble {
@@ -115,11 +115,11 @@ impl Machine for Vm {
 
 /// A machine that a person watches and types to on its serial console.
 pub struct OnConsole {
-    started: Started,
+    started: Launched,
 }
 
 impl OnConsole {
-    pub(super) fn new(started: Started) -> OnConsole {
+    pub(super) fn new(started: Launched) -> OnConsole {
         OnConsole { started }
     }
 

@@ -21,24 +21,24 @@ const LENGTH: usize = 4;
 
 /// See the module. Dropping it unplugs everybody.
 #[derive(Debug)]
-pub struct Wire {
+pub struct EthernetHub {
     path: PathBuf,
     hang_up: Option<UnixStream>,
     hub: Option<JoinHandle<()>>,
 }
 
-impl Wire {
+impl EthernetHub {
     /// A wire at the socket `path`, which is removed with it.
     ///
     /// # Errors
     /// A path that no socket can have; a host that gives no thread.
-    pub fn new(path: &Path) -> io::Result<Wire> {
+    pub fn new(path: &Path) -> io::Result<EthernetHub> {
         let listener = UnixListener::bind(path)?;
         listener.set_nonblocking(true)?;
         let (hang_up, hung_up) = UnixStream::pair()?;
         let work = move || serve(&listener, &hung_up);
         let hub = std::thread::Builder::new().name("wire".into()).spawn(work)?;
-        Ok(Wire { path: path.to_owned(), hang_up: Some(hang_up), hub: Some(hub) })
+        Ok(EthernetHub { path: path.to_owned(), hang_up: Some(hang_up), hub: Some(hub) })
     }
 
     /// Where machines connect.
@@ -47,7 +47,7 @@ impl Wire {
     }
 }
 
-impl Drop for Wire {
+impl Drop for EthernetHub {
     fn drop(&mut self) {
         self.hang_up = None;
         if let Some(hub) = self.hub.take() {
@@ -169,13 +169,13 @@ mod tests {
 
     struct Rig {
         dir: PathBuf,
-        wire: Option<Wire>,
+        wire: Option<EthernetHub>,
     }
 
     impl Rig {
         fn new() -> Rig {
             let dir = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-wire-XXXXXX")).unwrap();
-            let wire = Some(Wire::new(&dir.join("wire")).unwrap());
+            let wire = Some(EthernetHub::new(&dir.join("wire")).unwrap());
             Rig { dir, wire }
         }
 

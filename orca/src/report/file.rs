@@ -15,7 +15,7 @@ pub type Fault = Arc<OnceLock<Error>>;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Saved {
+pub struct ReportFile {
     file: File,
     path: PathBuf,
     /// Where the next flush writes.
@@ -24,18 +24,18 @@ pub struct Saved {
     fault: Fault,
 }
 
-impl Saved {
+impl ReportFile {
     /// Replaces the file at `path`; its fault is told to whoever keeps the second value.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn create(path: &Path) -> Result<(Saved, Fault)> {
+    pub fn create(path: &Path) -> Result<(ReportFile, Fault)> {
         let file = File::options().read(true).write(true).create(true).truncate(true).open(path);
         let file = file.map_err(|e| cannot_write(path, &e))?;
         let fault = Fault::default();
         let told = Arc::clone(&fault);
         let (path, at, pending) = (path.to_owned(), 0, Vec::new());
-        Ok((Saved { file, path, at, pending, fault }, told))
+        Ok((ReportFile { file, path, at, pending, fault }, told))
     }
 
     fn put(&mut self) -> io::Result<()> {
@@ -56,7 +56,7 @@ impl Saved {
     }
 }
 
-impl Write for Saved {
+impl Write for ReportFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.pending.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -73,7 +73,7 @@ impl Write for Saved {
     }
 }
 
-impl Seek for Saved {
+impl Seek for ReportFile {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let meta = self.file.metadata()?;
         if !meta.is_file() {
@@ -105,7 +105,7 @@ mod tests {
     fn what_is_flushed_is_there_and_what_is_replaced_is_gone() {
         let dir = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-saved-XXXXXX")).unwrap();
         let path = dir.join("report");
-        let (mut saved, fault) = Saved::create(&path).unwrap();
+        let (mut saved, fault) = ReportFile::create(&path).unwrap();
         saved.write_all(b"<a></a>").unwrap();
         saved.flush().unwrap();
         saved.seek(SeekFrom::End(-4)).unwrap();
@@ -120,16 +120,16 @@ mod tests {
 
     #[test]
     fn a_device_that_is_full_is_told_and_one_that_discards_is_not() {
-        let (mut full, fault) = Saved::create(Path::new("/dev/full")).unwrap();
+        let (mut full, fault) = ReportFile::create(Path::new("/dev/full")).unwrap();
         full.write_all(b"x").unwrap();
         assert!(full.flush().is_err());
         let told = fault.get().unwrap();
         assert_eq!(told.to_string(), "cannot write `/dev/full`: no space left on device");
-        let (mut null, fault) = Saved::create(Path::new("/dev/null")).unwrap();
+        let (mut null, fault) = ReportFile::create(Path::new("/dev/null")).unwrap();
         null.write_all(b"x").unwrap();
         null.flush().unwrap();
         assert!(fault.get().is_none());
-        let error = Saved::create(Path::new("/nonexistent/report")).unwrap_err();
+        let error = ReportFile::create(Path::new("/nonexistent/report")).unwrap_err();
         assert!(error.to_string().starts_with("cannot write `/nonexistent/report`"), "{error}");
     }
 }

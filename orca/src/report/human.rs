@@ -3,7 +3,7 @@
 //! What is said is the same on a terminal and elsewhere, in the order in which it happens.
 
 use super::paint::{Paint, safe};
-use super::progress::Board;
+use super::progress::Progress;
 use super::rounds::Rounds;
 use super::screen::Screen;
 use super::wording::{count, counts, detail, front, opening, seconds, summary};
@@ -38,7 +38,7 @@ pub struct Human {
     screen: Screen,
     paint: Paint,
     volume: Volume,
-    board: Board,
+    board: Progress,
     tally: Tally,
     /// The same for each of several kernels.
     kernels: Vec<(String, Tally)>,
@@ -57,7 +57,7 @@ impl Human {
             screen: Screen::new(live && volume > Volume::Quiet),
             paint,
             volume,
-            board: Board::new(Instant::now()),
+            board: Progress::new(Instant::now()),
             tally: Tally::default(),
             kernels: Vec::new(),
             rounds: Rounds::default(),

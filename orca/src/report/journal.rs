@@ -6,9 +6,9 @@ use crate::events::tally::Tally;
 use crate::select::history::Journal;
 
 /// See the module.
-pub struct Record(pub Journal);
+pub struct JournalReporter(pub Journal);
 
-impl Reporter for Record {
+impl Reporter for JournalReporter {
     fn event(&mut self, event: &Event, _: &Tally) {
         self.0.take(event);
     }

@@ -1,10 +1,10 @@
 //! The part of the screen that is redrawn: a line per busy machine, and how far the run is.
 //!
-//! Pure: it turns the [`Board`] into lines; [`super::screen`] puts them on the terminal. No line is as wide as the terminal: a
+//! Pure: it turns the [`Progress`] into lines; [`super::screen`] puts them on the terminal. No line is as wide as the terminal: a
 //! character in the last column leaves the cursor where terminals disagree.
 
 use super::paint::Paint;
-use super::progress::{Board, Doing, Running};
+use super::progress::{Doing, Progress, Running};
 use super::width::{columns, fit, fit_end};
 use super::wording::clock;
 use crate::events::tally::Tally;
@@ -17,7 +17,7 @@ const BAR: std::ops::RangeInclusive<usize> = 10..=40;
 
 /// The lines to show on a terminal of `columns` by `rows`, painted: at most `rows` of them, each narrower than `columns`.
 pub(super) fn lines(
-    board: &Board,
+    board: &Progress,
     tally: &Tally,
     (columns, rows): (usize, usize),
     paint: Paint,
@@ -82,7 +82,7 @@ fn test(running: &Running, elapsed: Duration, width: usize, paint: Paint) -> Str
 }
 
 /// `[#####-----] 12/44  1m05s  about 2m10s left  1 failed`: what matters most stays longest where room is short.
-fn progress(board: &Board, tally: &Tally, width: usize, now: Instant) -> String {
+fn progress(board: &Progress, tally: &Tally, width: usize, now: Instant) -> String {
     let done = tally.files();
     let mut parts = vec![match board.total {
         Some(total) => format!("{done}/{total}"),
@@ -129,9 +129,9 @@ mod tests {
     use crate::events::event::Event;
     use crate::report::progress::tests::{begun, start};
 
-    fn board(path: &str, workers: usize) -> (Board, Instant) {
+    fn board(path: &str, workers: usize) -> (Progress, Instant) {
         let now = Instant::now();
-        let mut board = Board::new(now);
+        let mut board = Progress::new(now);
         board.follow(&Event::Started(start(10, workers)), now);
         board.follow(&begun(path, 1), now);
         (board, now)

@@ -1,6 +1,6 @@
 //! Which reports a command writes, and where.
 
-use super::file::{Fault, Saved};
+use super::file::{Fault, ReportFile};
 use super::github::Github;
 use super::human::{Human, Volume};
 use super::json::Json;
@@ -54,16 +54,16 @@ pub fn open(config: &Config, log_dir: Option<&Path>) -> Result<Reporters> {
         found.push(Box::new(Status::new()));
     }
     // The run's own is there for later; a run that cannot keep it is as good.
-    if let Some(Ok((file, _))) = log_dir.map(|dir| Saved::create(&dir.join(RESULTS))) {
+    if let Some(Ok((file, _))) = log_dir.map(|dir| ReportFile::create(&dir.join(RESULTS))) {
         found.push(Box::new(Json::new(file)));
     }
     if let Some(path) = &config.raw.json {
-        let (file, fault) = Saved::create(path)?;
+        let (file, fault) = ReportFile::create(path)?;
         found.push(Box::new(Json::new(file)));
         faults.push(fault);
     }
     if let Some(path) = &config.raw.junit {
-        let (file, fault) = Saved::create(path)?;
+        let (file, fault) = ReportFile::create(path)?;
         found.push(Box::new(Junit::new(file).map_err(|e| Error::io("write", path, &e))?));
         faults.push(fault);
     }

@@ -54,7 +54,7 @@ pub(super) enum Doing {
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Board {
+pub(super) struct Progress {
     pub(super) workers: Vec<(Doing, Instant)>,
     /// Results to come in the whole run; `None` where nobody knows.
     pub(super) total: Option<usize>,
@@ -62,10 +62,10 @@ pub(super) struct Board {
     estimate: Estimate,
 }
 
-impl Board {
+impl Progress {
     /// Before the first event.
-    pub(super) fn new(now: Instant) -> Board {
-        Board { workers: Vec::new(), total: Some(0), began: now, estimate: Estimate::default() }
+    pub(super) fn new(now: Instant) -> Progress {
+        Progress { workers: Vec::new(), total: Some(0), began: now, estimate: Estimate::default() }
     }
 
     /// Follows one event.
@@ -229,7 +229,7 @@ pub(super) mod tests {
     #[test]
     fn a_slow_test_is_named_once_before_its_timeout() {
         let now = Instant::now();
-        let mut board = Board::new(now);
+        let mut board = Progress::new(now);
         board.follow(&Event::Started(start(2, 1)), now);
         board.follow(&begun("t/0_test.sh", 1), now);
         assert!(board.newly_slow(now + Duration::from_secs(49)).is_empty());
@@ -241,7 +241,7 @@ pub(super) mod tests {
     #[test]
     fn progress_belongs_to_its_test() {
         let now = Instant::now();
-        let mut board = Board::new(now);
+        let mut board = Progress::new(now);
         board.follow(&Event::Started(start(2, 2)), now);
         board.follow(&begun("t/0_test.sh", 2), now);
         board.follow(&Event::TestProgress { test: 9, points: 7, planned: None }, now);

@@ -1,6 +1,6 @@
 //! The status on standard error, for a run whose standard output belongs to a program.
 
-use super::progress::Board;
+use super::progress::Progress;
 use super::{Reporter, plain};
 use crate::events::event::Event;
 use crate::events::tally::Tally;
@@ -9,14 +9,14 @@ use std::time::Instant;
 
 /// See the module.
 pub struct Status {
-    board: Board,
+    board: Progress,
     tally: Tally,
 }
 
 impl Status {
     /// A reporter that says nothing until it is asked.
     pub fn new() -> Status {
-        Status { board: Board::new(Instant::now()), tally: Tally::default() }
+        Status { board: Progress::new(Instant::now()), tally: Tally::default() }
     }
 }
 

@@ -3,11 +3,11 @@
 use crate::arch::Arch;
 use crate::cli::config::Config;
 use crate::error::{Error, Result};
-use crate::image::cache::{Kept, Key};
-use crate::image::custom_kernel::{self, Boot, Brought};
+use crate::image::cache::{ArtifactCache, Key};
+use crate::image::custom_kernel::{self, Boot, KernelSource};
 use crate::image::ext4::{self, Purpose};
 use crate::image::files;
-use crate::image::fingerprint::Census;
+use crate::image::fingerprint::Fingerprint;
 use crate::image::requirements::Needs;
 use crate::qemu::arch;
 use agent::wire::Share;
@@ -93,8 +93,8 @@ fn root(config: &Config) -> Result<Root> {
     }
     if files::is_archive(&path) {
         let key = Key::new().file(&path)?;
-        let disk =
-            Kept::new(&config.cache).file("rootfs", &key, |out| ext4::from_tar(&path, out))?;
+        let disk = ArtifactCache::new(&config.cache)
+            .file("rootfs", &key, |out| ext4::from_tar(&path, out))?;
         return Ok(Root::Disk(disk, "raw"));
     }
     let format = files::rootfs_format(&path)?;
@@ -108,9 +108,9 @@ fn folder(config: &Config, dir: &Path) -> Result<Root> {
         return Err(Error::new("`/` is this host's own root").hint("say --rootfs host"));
     }
     ext4::check_root(dir, dir)?;
-    let census = Census::of(dir)?;
+    let census = Fingerprint::of(dir)?;
     let key = Key::new().with(census.digest);
-    let disk = Kept::new(&config.cache)
+    let disk = ArtifactCache::new(&config.cache)
         .file("rootfs", &key, |out| ext4::from_folder(dir, &census, Purpose::Root, out))?;
     Ok(Root::Disk(disk, "raw"))
 }
@@ -131,7 +131,7 @@ fn default_kernel(config: &Config, arch: Arch) -> PathBuf {
 
 fn kernel(config: &Config, arch: Arch, root: &Root, path: &Path) -> Result<Boot> {
     let raw = &config.raw;
-    let kept = Kept::new(&config.cache);
+    let kept = ArtifactCache::new(&config.cache);
     let image = path.parent().filter(|_| is_named(path, arch::row(arch).kernels));
     let beside = image.map(|dir| dir.join(IMAGE_INITRD)).filter(|initrd| initrd.exists());
     let Some(initrd) = raw.initrd.clone().or(beside) else {
@@ -140,7 +140,7 @@ fn kernel(config: &Config, arch: Arch, root: &Root, path: &Path) -> Result<Boot>
         let needs = needs(config, root);
         return custom_kernel::prepare(
             &kept,
-            &Brought { kernel: path, modules, agent: &agent, arch, needs },
+            &KernelSource { kernel: path, modules, agent: &agent, arch, needs },
         );
     };
     files::check_initrd(&initrd)?;

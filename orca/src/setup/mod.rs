@@ -12,7 +12,7 @@ use crate::host::logdir;
 use crate::host::rundir::RunDir;
 use crate::machine::Maker;
 use crate::machine::drive::Bounds;
-use crate::machine::launch::Blueprint;
+use crate::machine::launch::Launcher;
 use crate::machine::local::LocalMaker;
 use crate::machine::maker::VmMaker;
 use crate::qemu::accel::{self, Choice};
@@ -139,7 +139,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
         append: if raw.gdb { with_debugger(raw) } else { raw.append.clone().unwrap_or_default() },
     };
     let description = format!("{arch}, {}, {} MiB", choice.accel.name(), config.memory_mib);
-    let blueprint = Blueprint {
+    let blueprint = Launcher {
         overlays,
         spec,
         kernels: kernels.clone(),

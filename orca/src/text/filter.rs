@@ -8,15 +8,15 @@ const DEPTH_MAX: usize = 50;
 
 /// A parsed expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Expr {
+pub enum Filter {
     /// In lower case.
     Word(String),
     /// It is not so.
-    Not(Box<Expr>),
+    Not(Box<Filter>),
     /// Both are so.
-    And(Box<Expr>, Box<Expr>),
+    And(Box<Filter>, Box<Filter>),
     /// One of them is so.
-    Or(Box<Expr>, Box<Expr>),
+    Or(Box<Filter>, Box<Filter>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,12 +29,12 @@ enum Token {
     Word(String),
 }
 
-impl Expr {
+impl Filter {
     /// Parses an expression.
     ///
     /// # Errors
     /// What is wrong, with its column (from 1).
-    pub fn parse(text: &str) -> Result<Expr, String> {
+    pub fn parse(text: &str) -> Result<Filter, String> {
         let mut parser = Parser { tokens: tokens(text)?, at: 0, end: text.chars().count() + 1 };
         let expr = parser.any(0)?;
         match parser.tokens.get(parser.at) {
@@ -47,13 +47,13 @@ impl Expr {
     /// Whether it is true of a test with this path and these tags.
     pub fn matches(&self, path: &str, tags: &[String]) -> bool {
         match self {
-            Expr::Word(word) => {
+            Filter::Word(word) => {
                 let has = |text: &str| text.to_lowercase().contains(word.as_str());
                 has(path) || tags.iter().any(|tag| has(tag))
             }
-            Expr::Not(inner) => !inner.matches(path, tags),
-            Expr::And(a, b) => a.matches(path, tags) && b.matches(path, tags),
-            Expr::Or(a, b) => a.matches(path, tags) || b.matches(path, tags),
+            Filter::Not(inner) => !inner.matches(path, tags),
+            Filter::And(a, b) => a.matches(path, tags) && b.matches(path, tags),
+            Filter::Or(a, b) => a.matches(path, tags) || b.matches(path, tags),
         }
     }
 }
@@ -111,23 +111,23 @@ impl Parser {
         found
     }
 
-    fn any(&mut self, depth: usize) -> Result<Expr, String> {
+    fn any(&mut self, depth: usize) -> Result<Filter, String> {
         let mut left = self.all(depth)?;
         while self.take(&Token::Or) {
-            left = Expr::Or(Box::new(left), Box::new(self.all(depth)?));
+            left = Filter::Or(Box::new(left), Box::new(self.all(depth)?));
         }
         Ok(left)
     }
 
-    fn all(&mut self, depth: usize) -> Result<Expr, String> {
+    fn all(&mut self, depth: usize) -> Result<Filter, String> {
         let mut left = self.one(depth)?;
         while self.take(&Token::And) {
-            left = Expr::And(Box::new(left), Box::new(self.one(depth)?));
+            left = Filter::And(Box::new(left), Box::new(self.one(depth)?));
         }
         Ok(left)
     }
 
-    fn one(&mut self, depth: usize) -> Result<Expr, String> {
+    fn one(&mut self, depth: usize) -> Result<Filter, String> {
         let (column, token) = match self.tokens.get(self.at) {
             Some((column, token)) => (*column, Some(token.clone())),
             None => (self.end, None),
@@ -137,8 +137,8 @@ impl Parser {
         }
         self.at += 1;
         match token {
-            Some(Token::Word(word)) => Ok(Expr::Word(word)),
-            Some(Token::Not) => Ok(Expr::Not(Box::new(self.one(depth + 1)?))),
+            Some(Token::Word(word)) => Ok(Filter::Word(word)),
+            Some(Token::Not) => Ok(Filter::Not(Box::new(self.one(depth + 1)?))),
             Some(Token::Open) => {
                 let inner = self.any(depth + 1)?;
                 if self.take(&Token::Close) {
@@ -159,7 +159,7 @@ mod tests {
     fn words_are_found_in_names_and_tags() {
         let check = |text: &str, expected: bool| {
             let tags = ["slow".to_owned(), "net".to_owned()];
-            let expr = Expr::parse(text).unwrap();
+            let expr = Filter::parse(text).unwrap();
             assert_eq!(expr.matches("t/25-dns/Cache_test.sh", &tags), expected, "{text}");
         };
         check("dns", true);
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn mistakes_have_a_column() {
-        let check = |text: &str, why: &str| assert_eq!(Expr::parse(text), Err(why.to_owned()));
+        let check = |text: &str, why: &str| assert_eq!(Filter::parse(text), Err(why.to_owned()));
         check("", "a word is missing at column 1");
         check("dns and", "a word is missing at column 8");
         check("and dns", "a word is missing at column 1");
@@ -187,7 +187,7 @@ mod tests {
         check("(dns", "the `(` at column 1 is not closed");
         check("dns)", "`)` without a `(` at column 4");
         check("ä or 'x", "a quote is not closed at column 6");
-        assert!(Expr::parse(&"(".repeat(100_000)).unwrap_err().contains("nested too deep"));
-        assert!(Expr::parse(&"not ".repeat(100_000)).unwrap_err().contains("nested too deep"));
+        assert!(Filter::parse(&"(".repeat(100_000)).unwrap_err().contains("nested too deep"));
+        assert!(Filter::parse(&"not ".repeat(100_000)).unwrap_err().contains("nested too deep"));
     }
 }

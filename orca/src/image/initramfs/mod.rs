@@ -6,7 +6,7 @@ pub mod modules;
 
 use super::cpio::Archive;
 use super::decompress::{Format, decompress};
-use super::requirements::{self, Needs, WANTS};
+use super::requirements::{self, Needs, REQUIREMENTS};
 use crate::error::{Error, Result};
 use modules::Tree;
 use std::fs;
@@ -83,7 +83,7 @@ fn modules(dir: &Path, recipe: &Recipe) -> Result<Vec<(String, Vec<u8>)>> {
     check(&tree, dir, recipe)?;
     let release = release_of(dir)?;
     let with = recipe.with.iter().map(String::as_str);
-    let wanted = WANTS.iter().map(|want| want.module).chain(with);
+    let wanted = REQUIREMENTS.iter().map(|want| want.module).chain(with);
     let files = tree.closure(wanted);
     files.iter().map(|file| module(dir, &release, file)).collect()
 }

@@ -40,7 +40,7 @@ pub struct Template {
 
 /// A template as `orca template list` shows it.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct TemplateInfo {
     /// Its name: what shaped it, as hexadecimal.
     pub key: String,
     /// What it is, in words.
@@ -93,9 +93,10 @@ impl Store {
     }
 
     /// Every template, the most recently used one first.
-    pub fn list(&self) -> Vec<Entry> {
+    pub fn list(&self) -> Vec<TemplateInfo> {
         let Ok(entries) = fs::read_dir(&self.dir) else { return Vec::new() };
-        let mut found: Vec<Entry> = entries.flatten().filter_map(|e| entry(&e.path())).collect();
+        let mut found: Vec<TemplateInfo> =
+            entries.flatten().filter_map(|e| entry(&e.path())).collect();
         found.sort_by_key(|entry| std::cmp::Reverse(entry.used));
         found
     }
@@ -300,14 +301,14 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     regular(path)?.read_to_end(&mut bytes).map(|_| bytes)
 }
 
-fn entry(dir: &Path) -> Option<Entry> {
+fn entry(dir: &Path) -> Option<TemplateInfo> {
     let key = dir.file_name()?.to_str().filter(|key| key.len() == 16)?.to_owned();
     let meta: Value = serde_json::from_slice(&read(&dir.join(META)).ok()?).ok()?;
     let used = fs::metadata(dir.join(META)).ok()?.modified().ok()?;
     let bytes = fs::read_dir(dir).ok()?.flatten();
     let bytes = bytes.filter_map(|e| e.metadata().ok()).map(|meta| meta.blocks() * 512).sum();
     let description = meta["description"].as_str().unwrap_or_default().to_owned();
-    Some(Entry { key, description, bytes, used })
+    Some(TemplateInfo { key, description, bytes, used })
 }
 
 #[cfg(test)]
