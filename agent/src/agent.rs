@@ -44,7 +44,7 @@ pub(crate) struct Agent {
 impl Agent {
     /// Gets the process ready to run things: it adopts orphans, and is the last that a lack of
     /// memory takes.
-    pub(crate) fn new(project: PathBuf, owns_machine: bool) -> io::Result<Agent> {
+    pub(crate) fn new(project: PathBuf, owns_machine: bool) -> io::Result<Self> {
         let is_pid_1 = std::process::id() == 1;
         if !is_pid_1 {
             adopt_orphans()?;
@@ -54,7 +54,7 @@ impl Agent {
         if let Some(root) = cgroups.as_deref().filter(|_| owns_machine) {
             process_tree::bound_forks(root);
         }
-        Ok(Agent {
+        Ok(Self {
             project,
             is_pid_1,
             owns_machine,

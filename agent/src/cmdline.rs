@@ -6,12 +6,12 @@ pub(crate) struct CommandLine(Vec<(String, Option<String>)>);
 
 impl CommandLine {
     /// The one that this kernel was booted with; empty where `/proc` does not tell.
-    pub(crate) fn of_this_boot() -> CommandLine {
-        CommandLine::parse(&std::fs::read_to_string("/proc/cmdline").unwrap_or_default())
+    pub(crate) fn of_this_boot() -> Self {
+        Self::parse(&std::fs::read_to_string("/proc/cmdline").unwrap_or_default())
     }
 
     /// Splits at blanks that are not inside double quotes, as the kernel does.
-    pub(crate) fn parse(text: &str) -> CommandLine {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut words = vec![String::new()];
         let mut quoted = false;
         for c in text.trim().chars() {
@@ -22,7 +22,7 @@ impl CommandLine {
             }
         }
         let words = words.into_iter().filter(|word| !word.is_empty());
-        CommandLine(
+        Self(
             words
                 .map(|word| match word.split_once('=') {
                     Some((name, value)) => (name.to_owned(), Some(value.to_owned())),

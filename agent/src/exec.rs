@@ -66,8 +66,8 @@ pub(crate) struct Done {
 
 impl Done {
     /// It ran, in `tree`.
-    pub(crate) fn new(line: String, tree: Option<ProcessTree>) -> Done {
-        Done { line, _leavings: (tree, None) }
+    pub(crate) fn new(line: String, tree: Option<ProcessTree>) -> Self {
+        Self { line, _leavings: (tree, None) }
     }
 
     /// The last line, with everything cleared away before it is sent: a person may look.
@@ -76,8 +76,8 @@ impl Done {
     }
 
     /// It was refused for this reason.
-    pub(crate) fn refused(why: &str) -> Done {
-        Done { line: error_line(why), _leavings: (None, None) }
+    pub(crate) fn refused(why: &str) -> Self {
+        Self { line: error_line(why), _leavings: (None, None) }
     }
 }
 

@@ -64,11 +64,11 @@ struct Record<'a> {
 
 impl KernelLog {
     /// The log from now on; `None` where there is none to be had.
-    pub(crate) fn open() -> Option<KernelLog> {
+    pub(crate) fn open() -> Option<Self> {
         let mut options = File::options();
         let mut file = options.read(true).custom_flags(O_NONBLOCK).open("/dev/kmsg").ok()?;
         file.seek(SeekFrom::End(0)).ok()?;
-        Some(KernelLog { file, record: vec![0; RECORD_MAX], complaint: None, left: LINES_MAX })
+        Some(Self { file, record: vec![0; RECORD_MAX], complaint: None, left: LINES_MAX })
     }
 
     /// What to tell the host, out of the next `records` at most: a log that is written to all the

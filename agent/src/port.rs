@@ -44,8 +44,8 @@ pub(crate) struct Port {
 
 impl Port {
     /// Prepares to look at `source`.
-    pub(crate) fn new(source: Source) -> Port {
-        Port { source, device: false, connected_once: false }
+    pub(crate) fn new(source: Source) -> Self {
+        Self { source, device: false, connected_once: false }
     }
 
     /// Waits for a host, says `HELLO` to it and returns the link; `None` when a source that is no

@@ -57,16 +57,16 @@ impl PrestartedShell {
     pub(crate) fn put_by(agent: &Agent) {
         let mut place = agent.spare.lock().unwrap_or_else(PoisonError::into_inner);
         if place.is_none() {
-            *place = PrestartedShell::make(agent).ok();
+            *place = Self::make(agent).ok();
         }
     }
 
     /// Takes the one that was put by.
-    pub(crate) fn take(agent: &Agent) -> Option<PrestartedShell> {
+    pub(crate) fn take(agent: &Agent) -> Option<Self> {
         agent.spare.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn make(agent: &Agent) -> io::Result<PrestartedShell> {
+    fn make(agent: &Agent) -> io::Result<Self> {
         let scratch = Scratch::make()?;
         let mut command = waiting_shell();
         command.env_clear().current_dir("/");
@@ -77,7 +77,7 @@ impl PrestartedShell {
             _ => Err(io::Error::other("no cgroup with a shell in it")),
         };
         match operand {
-            Ok(operand) => Ok(PrestartedShell { scratch, running, operand }),
+            Ok(operand) => Ok(Self { scratch, running, operand }),
             Err(e) => {
                 running.end();
                 Err(e)
@@ -127,7 +127,7 @@ fn waiting_shell() -> Command {
 
 impl Operand {
     /// That of the waiting shell with this id.
-    fn of(pid: i32) -> io::Result<Operand> {
+    fn of(pid: i32) -> io::Result<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         let field = stat.rsplit(") ").next().and_then(|fields| fields.split(' ').nth(ARG_START));
         let start: Option<u64> = field.and_then(|text| text.parse().ok());
@@ -139,7 +139,7 @@ impl Operand {
         if found != FILLER.repeat(PATH_ROOM).as_bytes() {
             return Err(io::Error::other("other arguments"));
         }
-        Ok(Operand { memory, at })
+        Ok(Self { memory, at })
     }
 
     /// Makes it `path`, which is no longer than [`PATH_ROOM`].

@@ -90,27 +90,27 @@ fn sweep(root: &Path) {
 
 impl ProcessTree {
     /// A tree without processes yet.
-    pub(crate) fn new(root: Option<&Path>) -> ProcessTree {
+    pub(crate) fn new(root: Option<&Path>) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let name = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let made = root.map(|root| root.join(&name)).and_then(|folder| {
             fs::create_dir(&folder).ok()?;
             let events = File::open(folder.join("cgroup.events")).ok()?;
-            Some(ProcessTree::Cgroup { folder, events, outside: None })
+            Some(Self::Cgroup { folder, events, outside: None })
         });
-        made.unwrap_or(ProcessTree::Walk { mark: name, session: NOT_STARTED })
+        made.unwrap_or(Self::Walk { mark: name, session: NOT_STARTED })
     }
 
     /// Has new processes outside the agent's cgroups belong to this tree.
     pub(crate) fn claim(&mut self, strays: Option<Outside>) {
-        if let ProcessTree::Cgroup { outside, .. } = self {
+        if let Self::Cgroup { outside, .. } = self {
             *outside = strays;
         }
     }
 
     /// What the first process must enter before it starts.
     pub(crate) fn procs(&self) -> Option<OwnedFd> {
-        let ProcessTree::Cgroup { folder, .. } = self else { return None };
+        let Self::Cgroup { folder, .. } = self else { return None };
         let procs = File::options().write(true).open(folder.join("cgroup.procs"));
         procs.ok().map(OwnedFd::from)
     }
@@ -118,14 +118,14 @@ impl ProcessTree {
     /// What the first process must find in its environment.
     pub(crate) fn mark(&self) -> Option<(&'static str, &str)> {
         match self {
-            ProcessTree::Cgroup { .. } => None,
-            ProcessTree::Walk { mark, .. } => Some((MARK, mark)),
+            Self::Cgroup { .. } => None,
+            Self::Walk { mark, .. } => Some((MARK, mark)),
         }
     }
 
     /// Tells which process is the first one; it leads a session.
     pub(crate) fn started(&mut self, pid: u32) {
-        if let ProcessTree::Walk { session, .. } = self {
+        if let Self::Walk { session, .. } = self {
             *session = pid as i32;
         }
     }
@@ -133,13 +133,13 @@ impl ProcessTree {
     /// The ids of all processes that are alive.
     pub(crate) fn pids(&self) -> Vec<i32> {
         match self {
-            ProcessTree::Cgroup { folder, outside, .. } => {
+            Self::Cgroup { folder, outside, .. } => {
                 let mut pids = Vec::new();
                 for_each_cgroup(folder, &mut |cgroup| pids.extend(members(cgroup)));
                 pids.extend(outside.iter().flat_map(Outside::strays));
                 pids
             }
-            ProcessTree::Walk { mark, session } => walk(mark, *session),
+            Self::Walk { mark, session } => walk(mark, *session),
         }
     }
 
@@ -153,7 +153,7 @@ impl ProcessTree {
 
     /// Sends KILL to every process, those being forked included.
     pub(crate) fn kill(&self) {
-        if let ProcessTree::Cgroup { folder, outside, .. } = self {
+        if let Self::Cgroup { folder, outside, .. } = self {
             if write(&folder.join("cgroup.kill"), "1") {
                 for pid in outside.iter().flat_map(Outside::strays) {
                     _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
@@ -184,10 +184,10 @@ impl ProcessTree {
     /// Whether any process is alive.
     pub(crate) fn is_populated(&self) -> bool {
         match self {
-            ProcessTree::Cgroup { events, outside, .. } => {
+            Self::Cgroup { events, outside, .. } => {
                 is_populated(events) || outside.iter().any(|outside| !outside.strays().is_empty())
             }
-            ProcessTree::Walk { .. } => {
+            Self::Walk { .. } => {
                 !self.pids().is_empty() || {
                     // What was in the middle of an exec was not seen.
                     std::thread::sleep(WALK_TICK);
@@ -199,7 +199,7 @@ impl ProcessTree {
 
     fn wait_for_change(&self, at_most: Duration) {
         let events = match self {
-            ProcessTree::Cgroup { events, .. } if is_populated(events) => events,
+            Self::Cgroup { events, .. } if is_populated(events) => events,
             // Of strays nobody tells.
             _ => return std::thread::sleep(WALK_TICK.min(at_most)),
         };
@@ -211,7 +211,7 @@ impl ProcessTree {
 
 impl Drop for ProcessTree {
     fn drop(&mut self) {
-        if let ProcessTree::Cgroup { folder, .. } = self {
+        if let Self::Cgroup { folder, .. } = self {
             for_each_cgroup(folder, &mut |cgroup| _ = fs::remove_dir(cgroup));
         }
     }
@@ -219,10 +219,10 @@ impl Drop for ProcessTree {
 
 impl Outside {
     /// As it is now; `own` is where the agent makes cgroups.
-    pub(crate) fn now(own: &Path) -> Option<Outside> {
+    pub(crate) fn now(own: &Path) -> Option<Self> {
         let mount = own.parent()?.to_owned();
         let procs = File::open(mount.join("cgroup.procs")).ok()?;
-        let mut outside = Outside { own: own.to_owned(), mount, procs, before: Vec::new() };
+        let mut outside = Self { own: own.to_owned(), mount, procs, before: Vec::new() };
         outside.before = outside.members();
         outside.before.sort_unstable();
         Some(outside)
@@ -345,7 +345,7 @@ fn look_at(pid: i32, entry: &[u8], session: i32) -> Option<Walked> {
 
 impl Process {
     /// Process `pid`, unless it is dead already.
-    fn read(pid: i32) -> Option<Process> {
+    fn read(pid: i32) -> Option<Self> {
         let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
         // The name stands in parentheses and may hold some itself.
         let close = stat.iter().rposition(|&b| b == b')')?;
@@ -358,7 +358,7 @@ impl Process {
         // The process group comes in between; behind it the terminal and its foreground.
         let session = fields.nth(1)?.parse().ok()?;
         let flags: u32 = fields.nth(2)?.parse().ok()?;
-        Some(Process { parent, session, is_kernels: flags & KERNEL_THREAD != 0 })
+        Some(Self { parent, session, is_kernels: flags & KERNEL_THREAD != 0 })
     }
 }
 

@@ -42,8 +42,8 @@ pub(crate) struct Exit(PipeReader);
 
 impl Reaper {
     /// Starts the reaper thread, which lives as long as the process.
-    pub(crate) fn start() -> io::Result<Reaper> {
-        let reaper = Reaper(Arc::default());
+    pub(crate) fn start() -> io::Result<Self> {
+        let reaper = Self(Arc::default());
         let mine = reaper.clone();
         std::thread::Builder::new().name("reaper".into()).spawn(move || mine.run())?;
         Ok(reaper)

@@ -23,18 +23,18 @@ enum Mode {
 
 impl Reply {
     /// Answers in text, escaped.
-    pub(crate) fn text(out: Arc<Out>) -> Reply {
-        Reply { out, mode: Mode::Text(Escaper::default()) }
+    pub(crate) fn text(out: Arc<Out>) -> Self {
+        Self { out, mode: Mode::Text(Escaper::default()) }
     }
 
     /// Answers in text, output as it is.
-    pub(crate) fn raw(out: Arc<Out>) -> Reply {
-        Reply { out, mode: Mode::Raw(true) }
+    pub(crate) fn raw(out: Arc<Out>) -> Self {
+        Self { out, mode: Mode::Raw(true) }
     }
 
     /// Answers in frames with this request id.
-    pub(crate) fn frames(out: Arc<Out>, id: u32) -> Reply {
-        Reply { out, mode: Mode::Frames(id) }
+    pub(crate) fn frames(out: Arc<Out>, id: u32) -> Self {
+        Self { out, mode: Mode::Frames(id) }
     }
 
     /// Whether standard output and standard error stay apart, and files can be sent.

@@ -24,7 +24,7 @@ pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
     /// Makes both folders, below the system's own for temporary files.
-    pub(crate) fn make() -> io::Result<Scratch> {
+    pub(crate) fn make() -> io::Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let base = std::env::temp_dir();
         loop {
@@ -34,7 +34,7 @@ impl Scratch {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
                 made => made?,
             }
-            let scratch = Scratch(folder);
+            let scratch = Self(folder);
             fs::create_dir(scratch.tmp())?;
             fs::create_dir(scratch.artifacts())?;
             return Ok(scratch);

@@ -26,7 +26,7 @@ pub(crate) struct Mounted {
 
 impl Mounted {
     /// Nothing yet.
-    pub(crate) const NOTHING: Mounted = Mounted { share: Share::None, upper: false };
+    pub(crate) const NOTHING: Self = Self { share: Share::None, upper: false };
 
     /// Gets ready what can be before the project is there.
     ///

@@ -72,32 +72,32 @@ impl Kind {
     /// The byte that stands for this kind on the wire.
     pub fn byte(self) -> u8 {
         match self {
-            Kind::Command => b'C',
-            Kind::Stdin => b'I',
-            Kind::Window => b'W',
-            Kind::Reply => b'R',
-            Kind::Stdout => b'O',
-            Kind::Stderr => b'E',
-            Kind::File => b'F',
-            Kind::Data => b'D',
-            Kind::Credit => b'K',
-            Kind::Ask => b'A',
+            Self::Command => b'C',
+            Self::Stdin => b'I',
+            Self::Window => b'W',
+            Self::Reply => b'R',
+            Self::Stdout => b'O',
+            Self::Stderr => b'E',
+            Self::File => b'F',
+            Self::Data => b'D',
+            Self::Credit => b'K',
+            Self::Ask => b'A',
         }
     }
 
     /// The kind that `byte` stands for.
-    pub fn from_byte(byte: u8) -> Option<Kind> {
+    pub fn from_byte(byte: u8) -> Option<Self> {
         [
-            Kind::Command,
-            Kind::Stdin,
-            Kind::Window,
-            Kind::Reply,
-            Kind::Stdout,
-            Kind::Stderr,
-            Kind::File,
-            Kind::Data,
-            Kind::Credit,
-            Kind::Ask,
+            Self::Command,
+            Self::Stdin,
+            Self::Window,
+            Self::Reply,
+            Self::Stdout,
+            Self::Stderr,
+            Self::File,
+            Self::Data,
+            Self::Credit,
+            Self::Ask,
         ]
         .into_iter()
         .find(|kind| kind.byte() == byte)
@@ -251,16 +251,16 @@ impl Share {
     /// The word for it on the wire, on the kernel command line and in options.
     pub fn name(self) -> &'static str {
         match self {
-            Share::Overlay => "overlay",
-            Share::Ro => "ro",
-            Share::Rw => "rw",
-            Share::None => "none",
+            Self::Overlay => "overlay",
+            Self::Ro => "ro",
+            Self::Rw => "rw",
+            Self::None => "none",
         }
     }
 
     /// The way of mounting that `name` stands for.
-    pub fn from_name(name: &str) -> Option<Share> {
-        [Share::Overlay, Share::Ro, Share::Rw, Share::None].into_iter().find(|s| s.name() == name)
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Overlay, Self::Ro, Self::Rw, Self::None].into_iter().find(|s| s.name() == name)
     }
 }
 
@@ -275,8 +275,8 @@ pub struct Request {
 
 impl Request {
     /// A request without an environment of its own.
-    pub fn new(command: Command) -> Request {
-        Request { command, env: Vec::new() }
+    pub fn new(command: Command) -> Self {
+        Self { command, env: Vec::new() }
     }
 
     /// The payload of its [`Kind::Command`] frame: the command line, then a NUL and `NAME=value` for each variable.
@@ -295,7 +295,7 @@ impl Request {
     ///
     /// # Errors
     /// The reason, fit to follow `ERR `.
-    pub fn decode(payload: &[u8]) -> Result<Request, String> {
+    pub fn decode(payload: &[u8]) -> Result<Self, String> {
         let mut parts = payload.split(|&b| b == 0);
         let command = Command::parse(parts.next().unwrap_or_default())?;
         let env = parts
@@ -304,7 +304,7 @@ impl Request {
                 _ => Err("malformed environment entry".to_owned()),
             })
             .collect::<Result<_, _>>()?;
-        Ok(Request { command, env })
+        Ok(Self { command, env })
     }
 }
 
@@ -313,7 +313,7 @@ impl Command {
     ///
     /// # Errors
     /// The reason, fit to follow `ERR `.
-    pub fn parse(line: &[u8]) -> Result<Command, String> {
+    pub fn parse(line: &[u8]) -> Result<Self, String> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let (word, rest) = match line.iter().position(|&b| b == b' ') {
             Some(at) => (&line[..at], line[at + 1..].trim_ascii_start()),
@@ -324,14 +324,14 @@ impl Command {
             _ => Err(format!("{} takes no argument", word.escape_ascii())),
         };
         match word {
-            b"PING" => bare(Command::Ping),
-            b"SHELL" => bare(Command::Shell),
-            b"EXIT" => bare(Command::Exit),
-            b"FRAMES" => bare(Command::Frames),
-            b"SETTLE" => bare(Command::Settle),
+            b"PING" => bare(Self::Ping),
+            b"SHELL" => bare(Self::Shell),
+            b"EXIT" => bare(Self::Exit),
+            b"FRAMES" => bare(Self::Frames),
+            b"SETTLE" => bare(Self::Settle),
             b"EXEC" if rest.is_empty() => Err("EXEC needs a command".into()),
-            b"EXEC" => Ok(Command::Exec(rest.to_vec())),
-            b"TEST" => check_test_path(rest).map(|()| Command::Test(rest.to_vec())),
+            b"EXEC" => Ok(Self::Exec(rest.to_vec())),
+            b"TEST" => check_test_path(rest).map(|()| Self::Test(rest.to_vec())),
             b"RESUME" => Resume::parse(rest).map(Command::Resume),
             b"CANCEL" => parse_number(rest).map(Command::Cancel).ok_or("CANCEL needs an id".into()),
             b"" => Err("empty command".into()),
@@ -342,23 +342,23 @@ impl Command {
     /// The command as a line, without a newline.
     pub fn line(&self) -> Vec<u8> {
         match self {
-            Command::Ping => b"PING".to_vec(),
-            Command::Exec(cmd) => [b"EXEC ", &cmd[..]].concat(),
-            Command::Test(path) => [b"TEST ", &path[..]].concat(),
-            Command::Shell => b"SHELL".to_vec(),
-            Command::Exit => b"EXIT".to_vec(),
-            Command::Frames => b"FRAMES".to_vec(),
-            Command::Settle => b"SETTLE".to_vec(),
-            Command::Resume(resume) => resume.line().into_bytes(),
-            Command::Cancel(id) => format!("CANCEL {id}").into_bytes(),
+            Self::Ping => b"PING".to_vec(),
+            Self::Exec(cmd) => [b"EXEC ", &cmd[..]].concat(),
+            Self::Test(path) => [b"TEST ", &path[..]].concat(),
+            Self::Shell => b"SHELL".to_vec(),
+            Self::Exit => b"EXIT".to_vec(),
+            Self::Frames => b"FRAMES".to_vec(),
+            Self::Settle => b"SETTLE".to_vec(),
+            Self::Resume(resume) => resume.line().into_bytes(),
+            Self::Cancel(id) => format!("CANCEL {id}").into_bytes(),
         }
     }
 }
 
 impl Resume {
-    fn parse(rest: &[u8]) -> Result<Resume, String> {
+    fn parse(rest: &[u8]) -> Result<Self, String> {
         let rest = std::str::from_utf8(rest).map_err(|_| "RESUME is not UTF-8".to_owned())?;
-        let mut out = Resume::default();
+        let mut out = Self::default();
         for word in rest.split_ascii_whitespace() {
             let Some((key, value)) = word.split_once('=') else {
                 return Err(format!("RESUME: `{}` is not key=value", word.escape_debug()));
@@ -436,8 +436,8 @@ impl Ended {
         out
     }
 
-    fn from_fields(fields: &str) -> Option<Ended> {
-        let mut out = Ended::default();
+    fn from_fields(fields: &str) -> Option<Self> {
+        let mut out = Self::default();
         let mut seen_exit = false;
         for field in fields.split_ascii_whitespace() {
             let (key, value) = field.split_once('=')?;
@@ -470,15 +470,15 @@ impl Ended {
     }
 
     /// Reads any of the three end lines.
-    pub fn parse(line: &str) -> Option<Ended> {
-        let inner = |rest: &str| Ended::from_fields(rest.strip_suffix(") ---")?);
+    pub fn parse(line: &str) -> Option<Self> {
+        let inner = |rest: &str| Self::from_fields(rest.strip_suffix(") ---")?);
         if let Some(rest) = line.strip_prefix("--- END OUTPUT (") {
             inner(rest)
         } else if let Some(rest) = line.strip_prefix("--- END SHELL (") {
             inner(rest)
         } else {
             let rest = line.strip_prefix("TAP_END ")?;
-            Ended::from_fields(&rest[rest.rfind(" exit=")?..])
+            Self::from_fields(&rest[rest.rfind(" exit=")?..])
         }
     }
 }

@@ -14,18 +14,18 @@ pub enum Arch {
 
 impl Arch {
     /// The architecture this program was built for.
-    pub const HOST: Arch = if cfg!(target_arch = "aarch64") { Arch::Aarch64 } else { Arch::X86_64 };
+    pub const HOST: Self = if cfg!(target_arch = "aarch64") { Self::Aarch64 } else { Self::X86_64 };
 
     /// Whether this program was built for it.
     pub fn is_host(self) -> bool {
-        self == Arch::HOST
+        self == Self::HOST
     }
 
     /// As it is typed.
     pub fn name(self) -> &'static str {
         match self {
-            Arch::X86_64 => "x86_64",
-            Arch::Aarch64 => "aarch64",
+            Self::X86_64 => "x86_64",
+            Self::Aarch64 => "aarch64",
         }
     }
 }
@@ -51,14 +51,14 @@ impl Accel {
     /// The name that `-machine accel=` and `--accel` take.
     pub fn name(self) -> &'static str {
         match self {
-            Accel::Kvm => "kvm",
-            Accel::Hvf => "hvf",
-            Accel::Tcg => "tcg",
+            Self::Kvm => "kvm",
+            Self::Hvf => "hvf",
+            Self::Tcg => "tcg",
         }
     }
 
     /// Whether the guest's instructions run on the host's own CPU.
     pub fn is_hardware(self) -> bool {
-        self != Accel::Tcg
+        self != Self::Tcg
     }
 }

@@ -17,18 +17,18 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// An error that says `message`: lowercase, paths in backticks, the cause after a colon.
-    pub fn new(message: impl Into<String>) -> Error {
-        Error { message: message.into(), hint: None }
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None }
     }
 
     /// `cannot <verb> \`path\`: cause`.
-    pub fn io(verb: &str, path: &Path, cause: &io::Error) -> Error {
-        Error::new(format!("cannot {verb} `{}`: {}", path.display(), plain(cause)))
+    pub fn io(verb: &str, path: &Path, cause: &io::Error) -> Self {
+        Self::new(format!("cannot {verb} `{}`: {}", path.display(), plain(cause)))
     }
 
     /// Adds the next step, which starts with a verb.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Error {
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }

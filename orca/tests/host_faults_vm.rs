@@ -31,10 +31,10 @@ struct Lab {
 }
 
 impl Lab {
-    fn new() -> Lab {
+    fn new() -> Self {
         let project = Project::new();
         fs::create_dir(project.root().join("tmp")).unwrap();
-        Lab { project, image: image::build() }
+        Self { project, image: image::build() }
     }
 
     fn root(&self) -> &Path {

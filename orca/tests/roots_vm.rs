@@ -14,11 +14,11 @@ use std::process::Stdio;
 struct Lab(Project);
 
 impl Lab {
-    fn new() -> Lab {
+    fn new() -> Self {
         let project = Project::new();
         // The image is looked for there.
         std::os::unix::fs::symlink(build(), project.root().join("build")).unwrap();
-        Lab(project)
+        Self(project)
     }
 
     fn orca(&self, args: &[&str]) -> Ran {

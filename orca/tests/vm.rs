@@ -28,13 +28,13 @@ struct Lab {
 }
 
 impl Lab {
-    fn new() -> Lab {
+    fn new() -> Self {
         let project = Project::new();
         fs::create_dir(project.root().join("tmp")).unwrap();
-        Lab { project }
+        Self { project }
     }
 
-    fn test(&self, name: &str, body: &str) -> &Lab {
+    fn test(&self, name: &str, body: &str) -> &Self {
         self.project.test(name, body);
         self
     }

@@ -8,11 +8,11 @@ use crate::text::{clip, trim, unescape};
 use std::collections::BTreeSet;
 
 /// A plan's `todo` list is read up to this many numbers.
-const MAX_TODO_LIST: usize = 10_000;
+const TODO_LIST_MAX: usize = 10_000;
 /// Digits beyond this many cannot change a plan's text.
-const MAX_PLAN_DIGITS: usize = 300;
+const PLAN_DIGITS_MAX: usize = 300;
 /// A skip-all reason or bail-out reason is kept up to this many bytes.
-pub(crate) const MAX_REASON_BYTES: usize = 4096;
+pub(crate) const REASON_BYTES_MAX: usize = 4096;
 
 #[derive(Debug, Default)]
 pub(crate) struct Document {
@@ -200,9 +200,9 @@ impl Document {
         }
         self.plain_until = if special { 0 } else { self.plain_until.min(count) };
         if count == 0 {
-            self.skip_all = Some(clip(&unescape(line.reason), MAX_REASON_BYTES));
+            self.skip_all = Some(clip(&unescape(line.reason), REASON_BYTES_MAX));
         }
-        self.plan_todo.extend(line::numbers(line.todo).take(MAX_TODO_LIST));
+        self.plan_todo.extend(line::numbers(line.todo).take(TODO_LIST_MAX));
     }
 
     /// Whether `{` on a line of its own begins a subtest: right after the YAML of a point.
@@ -272,7 +272,7 @@ fn plan_text(line: &PlanLine<'_>) -> String {
     if !line.count.overflow {
         return line.count.value.to_string();
     }
-    let digits = &line.digits[..line.digits.len().min(MAX_PLAN_DIGITS)];
+    let digits = &line.digits[..line.digits.len().min(PLAN_DIGITS_MAX)];
     let number: f64 = std::str::from_utf8(digits).ok().and_then(|d| d.parse().ok()).unwrap_or(0.0);
     format!("{number:.0}")
 }

@@ -4,9 +4,9 @@ use crate::text::clip;
 use std::fmt;
 
 /// A stream keeps this many faults; the rest is counted.
-pub const MAX_FAULTS: usize = 1000;
+pub const FAULTS_MAX: usize = 1000;
 /// An unknown line is quoted up to this many bytes.
-const MAX_QUOTE_BYTES: usize = 200;
+const QUOTE_BYTES_MAX: usize = 200;
 
 /// A fault and where it was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     pub(crate) fn unknown(raw: &[u8]) -> Self {
-        Self::Unknown(clip(raw, MAX_QUOTE_BYTES))
+        Self::Unknown(clip(raw, QUOTE_BYTES_MAX))
     }
 
     /// The same in the words of Perl's `prove`, for its summary.
@@ -124,7 +124,7 @@ pub(crate) struct Faults {
 impl Faults {
     pub(crate) fn add(&mut self, line: u64, kind: FaultKind) {
         self.total += 1;
-        if self.list.len() < MAX_FAULTS {
+        if self.list.len() < FAULTS_MAX {
             self.list.push(Fault { line, kind });
         }
     }

@@ -11,9 +11,9 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::time::{Duration, SystemTime};
 
 /// Cases kept per suite; a suite that has more says so.
-pub const MAX_CASES: usize = 100_000;
+pub const CASES_MAX: usize = 100_000;
 /// Bytes of stdout and of stderr kept per suite: the last ones, for the end tells most.
-pub const MAX_OUTPUT_BYTES: usize = 256 << 10;
+pub const OUTPUT_BYTES_MAX: usize = 256 << 10;
 
 const HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n";
 const FOOT: &str = "</testsuites>\n";
@@ -122,7 +122,7 @@ impl<W: Write + Seek> Report<W> {
             render_case(&suite.name, case, out);
         }
         for (tag, bytes) in [("system-out", &suite.stdout), ("system-err", &suite.stderr)] {
-            let tail = &bytes[bytes.len().saturating_sub(MAX_OUTPUT_BYTES)..];
+            let tail = &bytes[bytes.len().saturating_sub(OUTPUT_BYTES_MAX)..];
             out.push_str(&format!("<{tag}>"));
             if tail.len() < bytes.len() {
                 out.push_str(&format!("({} bytes left out)\n", bytes.len() - tail.len()));
@@ -175,7 +175,7 @@ impl Recorder {
         }
         let failed = progress.failed > self.seen.failed;
         self.seen = progress;
-        if self.cases.len() >= MAX_CASES {
+        if self.cases.len() >= CASES_MAX {
             self.left_out += 1;
             return;
         }

@@ -61,7 +61,7 @@ impl Nest {
             self.columns.pop();
         }
         let within = self.columns.last().is_some_and(|&c| c < column);
-        if within && self.columns.len() <= crate::parser::MAX_DEPTH as usize {
+        if within && self.columns.len() <= crate::parser::DEPTH_MAX as usize {
             self.columns.push(column);
         }
         self.after_point = false;

@@ -24,11 +24,11 @@ pub mod text;
 mod writer;
 
 pub use collect::{Collector, Progress};
-pub use fault::{Fault, FaultKind, MAX_FAULTS};
+pub use fault::{FAULTS_MAX, Fault, FaultKind};
 pub use line::{Directive, Number, PlanLine, Point, Token, Version, classify};
-pub use numbers::{MAX_RANGES, Numbers};
-pub use parser::{Item, Kind, MAX_DEPTH, Options, Parser, Standing};
-pub use split::MAX_LINE_BYTES;
+pub use numbers::{Numbers, RANGES_MAX};
+pub use parser::{DEPTH_MAX, Item, Kind, Options, Parser, Standing};
+pub use split::LINE_BYTES_MAX;
 pub use suite::{ExitStatus, Failure, Plan, Suite, Verdict};
-pub use tally::{MAX_DIAGNOSTIC_BYTES, MAX_FAILURES, MAX_TOTAL_DIAGNOSTIC_BYTES};
+pub use tally::{DIAGNOSTIC_BYTES_MAX, FAILURES_MAX, TOTAL_DIAGNOSTIC_BYTES_MAX};
 pub use writer::{Entry, Writer};

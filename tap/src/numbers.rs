@@ -1,7 +1,7 @@
 //! Sets of test numbers, kept as ranges: constant memory for any run that is nearly in order.
 
 /// A set keeps at most this many ranges; a stream needs thousands of gaps to get there.
-pub const MAX_RANGES: usize = 1 << 16;
+pub const RANGES_MAX: usize = 1 << 16;
 
 /// Numbers as sorted, disjoint, non-adjacent ranges.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct Numbers {
 pub(crate) enum Insert {
     New,
     Present,
-    /// It would need one range more than [`MAX_RANGES`].
+    /// It would need one range more than [`RANGES_MAX`].
     Full,
 }
 
@@ -73,7 +73,7 @@ impl Numbers {
             }
             (true, false) => self.ranges[at - 1].1 = number,
             (false, true) => self.ranges[at].0 = number,
-            (false, false) if self.ranges.len() >= MAX_RANGES => {
+            (false, false) if self.ranges.len() >= RANGES_MAX => {
                 self.full = true;
                 return Insert::Full;
             }
@@ -104,7 +104,7 @@ mod tests {
     fn a_scattered_set_is_bounded() {
         let mut set = Numbers::default();
         let full = (0..).map(|n| n * 2).find(|&n| set.insert(n) == Insert::Full);
-        assert_eq!(full, Some(2 * MAX_RANGES as u64));
+        assert_eq!(full, Some(2 * RANGES_MAX as u64));
         assert!(set.truncated());
     }
 }

@@ -11,7 +11,7 @@ use crate::split::Splitter;
 use crate::text::{is_space, trim, trim_start};
 
 /// Subtests deeper than this are junk lines.
-pub const MAX_DEPTH: u32 = 64;
+pub const DEPTH_MAX: u32 = 64;
 /// Spaces per level of a TAP subtest.
 const INDENT: usize = 4;
 
@@ -224,7 +224,7 @@ impl State {
             let owner = if spaces % INDENT == 0 { level.saturating_sub(1) } else { level };
             return self.open_yaml(pad, owner.min(self.open), raw, sink);
         }
-        if spaces == pad && spaces % INDENT == 0 && level <= MAX_DEPTH {
+        if spaces == pad && spaces % INDENT == 0 && level <= DEPTH_MAX {
             let token = line::classify(content, self.version, hash);
             return self.token(token, level, raw, content, sink);
         }
@@ -253,7 +253,7 @@ impl State {
             return self.token(Token::Bail(reason), 0, raw, content, sink);
         }
         if line::ktap_line(content).is_some() {
-            let depth = nest.open(line).min(MAX_DEPTH);
+            let depth = nest.open(line).min(DEPTH_MAX);
             return self.emit(depth, raw, Kind::Version(Version::Ktap1, Standing::Good), sink);
         }
         let (deepest, level) = (nest.deepest(), nest.level(line));

@@ -1,13 +1,13 @@
 //! Bytes, cut anywhere → lines. LF, CRLF and a lone CR end a line; the last one needs no end.
 //!
 //! Each kind of byte is searched once per chunk, not once per line: the position of the next one
-//! is kept until the lines have passed it. A line longer than [`MAX_LINE_BYTES`] that crosses
+//! is kept until the lines have passed it. A line longer than [`LINE_BYTES_MAX`] that crosses
 //! chunks is cut there, so memory stays flat on any input; it is still one line.
 
 use memchr::memchr;
 
 /// A line that crosses the edge of a chunk is kept up to this many bytes.
-pub const MAX_LINE_BYTES: usize = 1 << 20;
+pub const LINE_BYTES_MAX: usize = 1 << 20;
 
 /// The pieces of a stream that must outlive a chunk.
 #[derive(Debug, Default)]
@@ -55,7 +55,7 @@ impl Splitter {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        let room = MAX_LINE_BYTES.saturating_sub(self.carry.len());
+        let room = LINE_BYTES_MAX.saturating_sub(self.carry.len());
         self.carry.extend_from_slice(&bytes[..bytes.len().min(room)]);
         self.open |= !bytes.is_empty();
     }
@@ -173,8 +173,8 @@ mod tests {
 
     #[test]
     fn an_endless_line_is_cut_in_memory_and_stays_one_line() {
-        let piece = vec![b'x'; MAX_LINE_BYTES / 2 + 1];
+        let piece = vec![b'x'; LINE_BYTES_MAX / 2 + 1];
         let got = lines(&[&piece, &piece, &piece, b"\nok"]);
-        assert_eq!(got.iter().map(String::len).collect::<Vec<_>>(), [MAX_LINE_BYTES, 2]);
+        assert_eq!(got.iter().map(String::len).collect::<Vec<_>>(), [LINE_BYTES_MAX, 2]);
     }
 }

@@ -90,7 +90,7 @@ pub struct Failure {
     /// What is wrong with its subtest as a whole: "planned 5, ran 3".
     pub reasons: Vec<String>,
     /// The failing points of its subtest.
-    pub subtests: Vec<Failure>,
+    pub subtests: Vec<Self>,
     /// Whether something had to be left out of this entry.
     pub truncated: bool,
 }
@@ -134,13 +134,13 @@ pub struct Suite {
     pub bail: Option<String>,
     /// Why everything was skipped; empty if no reason was given.
     pub skip_all: Option<String>,
-    /// The first [`crate::MAX_FAULTS`] faults.
+    /// The first [`crate::FAULTS_MAX`] faults.
     pub faults: Vec<Fault>,
     /// How many faults there were.
     pub faults_total: u64,
     /// What fails nothing but should be looked at.
     pub warnings: Vec<String>,
-    /// The failing points, at most [`crate::MAX_FAILURES`] with all subtests.
+    /// The failing points, at most [`crate::FAILURES_MAX`] with all subtests.
     pub failures: Vec<Failure>,
     /// Passing points with a failing subtest, and failing subtests without a result.
     pub contradictions: Vec<Failure>,

@@ -4,7 +4,7 @@
 //! out is told in the suite.
 
 use crate::collect::Progress;
-use crate::document::{Child, Document, MAX_REASON_BYTES};
+use crate::document::{Child, Document, REASON_BYTES_MAX};
 use crate::fault::FaultKind;
 use crate::line::{Point, Version};
 use crate::marker::Marker;
@@ -13,15 +13,15 @@ use crate::suite::{ExitStatus, Failure, Suite};
 use crate::text::{clip, describe, trim, trim_end, unescape};
 
 /// Failing points kept with their details, subtests included.
-pub const MAX_FAILURES: usize = 1000;
+pub const FAILURES_MAX: usize = 1000;
 /// Bytes of comments and YAML kept for one point.
-pub const MAX_DIAGNOSTIC_BYTES: usize = 64 << 10;
+pub const DIAGNOSTIC_BYTES_MAX: usize = 64 << 10;
 /// Bytes of comments and YAML kept for all points together.
-pub const MAX_TOTAL_DIAGNOSTIC_BYTES: usize = 4 << 20;
+pub const TOTAL_DIAGNOSTIC_BYTES_MAX: usize = 4 << 20;
 /// Bytes kept of a description.
-const MAX_DESCRIPTION_BYTES: usize = 4096;
+const DESCRIPTION_BYTES_MAX: usize = 4096;
 /// Contradictions and warnings kept.
-const MAX_REMARKS: usize = 100;
+const REMARKS_MAX: usize = 100;
 
 /// The open documents and what is left to spend on details.
 #[derive(Debug)]
@@ -57,8 +57,8 @@ impl Tally {
             contradictions: Vec::new(),
             lines: 0,
             empty_lines: 0,
-            failures_left: MAX_FAILURES,
-            bytes_left: MAX_TOTAL_DIAGNOSTIC_BYTES,
+            failures_left: FAILURES_MAX,
+            bytes_left: TOTAL_DIAGNOSTIC_BYTES_MAX,
             yaml: None,
         }
     }
@@ -96,7 +96,7 @@ impl Tally {
             Kind::Comment(text) => self.comment(depth, text),
             Kind::Subtest(name) => self.announce(item.depth, name),
             Kind::Bail(reason) => {
-                self.bail.get_or_insert_with(|| clip(&unescape(reason), MAX_REASON_BYTES));
+                self.bail.get_or_insert_with(|| clip(&unescape(reason), REASON_BYTES_MAX));
             }
             Kind::Pragma(list) => {
                 self.reach(depth);
@@ -189,7 +189,7 @@ impl Tally {
         if !judged.passes {
             self.record(depth, point, judged.number, item.line, child);
         } else if let Some(child) = child.filter(|c| c.failing) {
-            let description = describe(point.description, MAX_DESCRIPTION_BYTES);
+            let description = describe(point.description, DESCRIPTION_BYTES_MAX);
             self.contradict(judged.number, item.line, description, child);
         }
     }
@@ -208,11 +208,11 @@ impl Tally {
         }
         self.failures_left -= 1;
         let (reasons, subtests) = child.map(|c| (c.reasons, c.failures)).unwrap_or_default();
-        let reason = |text| clip(&unescape(text), MAX_DESCRIPTION_BYTES);
+        let reason = |text| clip(&unescape(text), DESCRIPTION_BYTES_MAX);
         let failure = Failure {
             number,
             line,
-            description: describe(point.description, MAX_DESCRIPTION_BYTES),
+            description: describe(point.description, DESCRIPTION_BYTES_MAX),
             directive: point.directive.map(|(directive, text)| (directive, reason(text))),
             reasons,
             subtests,
@@ -224,7 +224,7 @@ impl Tally {
     }
 
     fn contradict(&mut self, number: u64, line: u64, description: String, child: Child) {
-        if self.contradictions.len() < MAX_REMARKS {
+        if self.contradictions.len() < REMARKS_MAX {
             let Child { reasons, failures: subtests, .. } = child;
             let entry =
                 Failure { number, line, description, reasons, subtests, ..Default::default() };
@@ -286,7 +286,7 @@ impl Tally {
 
     fn announce(&mut self, depth: u32, name: &[u8]) {
         let own = depth > 0 && self.open.len() <= depth as usize;
-        let name = clip(&unescape(name), MAX_DESCRIPTION_BYTES);
+        let name = clip(&unescape(name), DESCRIPTION_BYTES_MAX);
         self.announced = Some((if own { depth } else { depth + 1 }, name));
         self.reach(depth as usize);
     }
@@ -299,7 +299,7 @@ impl Tally {
         let text = trim_end(text.strip_prefix(b" ").unwrap_or(text));
         let Some(failure) = self.open[depth].failures.last_mut() else { return };
         let used: usize = failure.comments.iter().map(String::len).sum();
-        if used + text.len() > MAX_DIAGNOSTIC_BYTES || text.len() > self.bytes_left {
+        if used + text.len() > DIAGNOSTIC_BYTES_MAX || text.len() > self.bytes_left {
             failure.truncated = true;
             return;
         }
@@ -318,7 +318,7 @@ impl Tally {
             return;
         };
         let yaml = failure.yaml.get_or_insert_default();
-        if yaml.len() + text.len() > MAX_DIAGNOSTIC_BYTES || text.len() > self.bytes_left {
+        if yaml.len() + text.len() > DIAGNOSTIC_BYTES_MAX || text.len() > self.bytes_left {
             failure.truncated = true;
             return;
         }

@@ -149,10 +149,10 @@ fn memory_is_bounded_and_says_what_it_dropped() {
         collector.feed(line.as_bytes());
     }
     let suite = collector.finish(ExitStatus::SUCCESS);
-    assert_eq!((suite.failed, suite.failures.len()), (3000, tap::MAX_FAILURES));
+    assert_eq!((suite.failed, suite.failures.len()), (3000, tap::FAILURES_MAX));
     assert!(suite.failures[0].description.ends_with("(5904 more bytes)"));
     let kept: usize = suite.failures.iter().flat_map(|f| &f.comments).map(String::len).sum();
-    assert!(kept <= tap::MAX_TOTAL_DIAGNOSTIC_BYTES);
+    assert!(kept <= tap::TOTAL_DIAGNOSTIC_BYTES_MAX);
     assert!(suite.failures.last().is_some_and(|f| f.truncated));
 }
 

@@ -18,13 +18,13 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 pub struct Project(pub PathBuf);
 
 impl Project {
-    pub fn new() -> Project {
+    pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let serial = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder =
             std::env::temp_dir().join(format!("agent-kit.{}-{serial}", std::process::id()));
         fs::create_dir_all(folder.join("t")).unwrap();
-        Project(folder)
+        Self(folder)
     }
 
     /// Adds `t/<name>`, executable if it says what runs it, and returns that path.
@@ -63,7 +63,7 @@ pub struct Agent {
 
 impl Agent {
     /// Starts one on standard input and output and takes its greeting.
-    pub fn start(project: &Project) -> Agent {
+    pub fn start(project: &Project) -> Self {
         let (host, guest) = UnixStream::pair().unwrap();
         let guest = OwnedFd::from(guest);
         let child = command(project)
@@ -72,14 +72,14 @@ impl Agent {
             .stdout(guest)
             .spawn()
             .unwrap();
-        let mut agent = Agent { child, link: reader(host) };
+        let mut agent = Self { child, link: reader(host) };
         assert_eq!(agent.line(), wire::HELLO);
         agent
     }
 
     /// Starts one and switches to frames.
-    pub fn framed(project: &Project) -> Agent {
-        let mut agent = Agent::start(project);
+    pub fn framed(project: &Project) -> Self {
+        let mut agent = Self::start(project);
         agent.send("FRAMES\n");
         assert_eq!(agent.line(), wire::OK);
         agent

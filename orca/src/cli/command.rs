@@ -206,20 +206,20 @@ impl Command {
     }
 
     /// The command whose options it takes.
-    pub fn grammar(self) -> Command {
+    pub fn grammar(self) -> Self {
         match self {
-            Command::Watch | Command::Config => Command::Test,
+            Self::Watch | Self::Config => Self::Test,
             own => own,
         }
     }
 
     /// Whether `--` begins a command for the guest.
     pub fn takes_command(self) -> bool {
-        matches!(self, Command::Run | Command::Shell)
+        matches!(self, Self::Run | Self::Shell)
     }
 
     /// The command called `name`.
-    pub fn from_name(name: &str) -> Option<Command> {
+    pub fn from_name(name: &str) -> Option<Self> {
         COMMANDS.iter().find(|row| row.name == name).map(|row| row.command)
     }
 }

@@ -57,11 +57,11 @@ impl Config {
     ///
     /// # Errors
     /// A project that does not exist.
-    pub fn new(raw: Raw) -> Result<Config> {
+    pub fn new(raw: Raw) -> Result<Self> {
         let root = project_root(raw.project_root.as_deref())?;
         let memory_mib = raw.memory_mib.unwrap_or(MEMORY_MIB);
         let cpus = raw.cpus.unwrap_or(1);
-        Ok(Config {
+        Ok(Self {
             memory_mib,
             cpus,
             net: raw.net.unwrap_or(false),

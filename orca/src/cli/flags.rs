@@ -27,17 +27,17 @@ pub enum Group {
 
 impl Group {
     /// Every group, in the order of `--help`.
-    pub const ALL: [Group; 5] =
-        [Group::Choosing, Group::Running, Group::Machine, Group::Debugging, Group::Output];
+    pub const ALL: [Self; 5] =
+        [Self::Choosing, Self::Running, Self::Machine, Self::Debugging, Self::Output];
 
     /// Its heading.
     pub fn title(self) -> &'static str {
         match self {
-            Group::Choosing => "Choosing",
-            Group::Running => "Running",
-            Group::Machine => "Machines",
-            Group::Debugging => "Debugging",
-            Group::Output => "Output",
+            Self::Choosing => "Choosing",
+            Self::Running => "Running",
+            Self::Machine => "Machines",
+            Self::Debugging => "Debugging",
+            Self::Output => "Output",
         }
     }
 }

@@ -48,20 +48,20 @@ pub struct Finding {
 
 impl Finding {
     /// All is well.
-    pub fn good(what: &'static str, text: impl Into<String>) -> Finding {
-        Finding { what, state: Health::Good, text: text.into(), advice: None }
+    pub fn good(what: &'static str, text: impl Into<String>) -> Self {
+        Self { what, state: Health::Good, text: text.into(), advice: None }
     }
 
     /// It could be better.
-    pub fn fair(what: &'static str, text: impl Into<String>, advice: &str) -> Finding {
+    pub fn fair(what: &'static str, text: impl Into<String>, advice: &str) -> Self {
         let advice = Some(advice.to_owned());
-        Finding { what, state: Health::Fair, text: text.into(), advice }
+        Self { what, state: Health::Fair, text: text.into(), advice }
     }
 
     /// It keeps runs from working.
-    pub fn bad(what: &'static str, error: &Error) -> Finding {
+    pub fn bad(what: &'static str, error: &Error) -> Self {
         let advice = error.next_step().map(str::to_owned);
-        Finding { what, state: Health::Bad, text: error.to_string(), advice }
+        Self { what, state: Health::Bad, text: error.to_string(), advice }
     }
 }
 

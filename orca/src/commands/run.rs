@@ -197,7 +197,7 @@ struct ByHand {
 
 impl ByHand {
     /// Finds the test at `path` and gives `config` the machine that its header asks for.
-    fn prepare(path: &Path, config: &mut Config) -> Result<ByHand> {
+    fn prepare(path: &Path, config: &mut Config) -> Result<Self> {
         let found = discover(&config.root, &[path.to_owned()])?;
         let [test] = &found[..] else {
             let error = Error::new(format!("`{}` is {} tests", path.display(), found.len()));
@@ -217,7 +217,7 @@ impl ByHand {
         config.cpus = header.cpus.unwrap_or(config.cpus);
         let word = shell_word(test.path.as_os_str().as_bytes());
         let line = if is_program(&file) { format!("./{word}") } else { format!("sh {word}") };
-        Ok(ByHand { test: test.clone(), line })
+        Ok(Self { test: test.clone(), line })
     }
 
     fn environment(&self, factor: f64) -> Env {

@@ -83,8 +83,8 @@ impl Shell {
 
 impl Keeper {
     /// A keeper of what comes from `held`; sockets go to `run_dir`, shells have `env`.
-    pub fn new(wish: Wish, held: Receiver<Held>, run_dir: &Path, env: Env) -> Keeper {
-        Keeper {
+    pub fn new(wish: Wish, held: Receiver<Held>, run_dir: &Path, env: Env) -> Self {
+        Self {
             wish,
             held,
             run_dir: run_dir.to_owned(),

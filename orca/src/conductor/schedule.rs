@@ -42,7 +42,7 @@ struct Place {
 
 impl Schedule {
     /// An agenda of `entries`, each of them `rounds` times.
-    pub(super) fn new(entries: Vec<ScheduledJob>, rounds: Option<u32>) -> Schedule {
+    pub(super) fn new(entries: Vec<ScheduledJob>, rounds: Option<u32>) -> Self {
         let list = |exclusive: bool| {
             let mine = |(_, entry): &(_, &ScheduledJob)| {
                 entry.exclusive == exclusive && entry.skipped.is_none()
@@ -52,7 +52,7 @@ impl Schedule {
         let lists = [list(false), list(true)];
         let any = lists.iter().any(|list| !list.is_empty()) && rounds != Some(0);
         let first = Place { list: usize::from(lists[0].is_empty()), round: 1, index: 0 };
-        Schedule { entries, lists, rounds, again: VecDeque::new(), next: any.then_some(first) }
+        Self { entries, lists, rounds, again: VecDeque::new(), next: any.then_some(first) }
     }
 
     /// Every test, in plan order.

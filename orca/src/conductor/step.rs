@@ -71,11 +71,11 @@ impl State {
         rounds: Option<u32>,
         mut limits: Limits,
         workers: usize,
-    ) -> State {
+    ) -> Self {
         if limits.until_fail {
             limits.fail_fast.get_or_insert(1);
         }
-        State {
+        Self {
             answered: vec![false; entries.len()],
             agenda: Schedule::new(entries, rounds),
             workers,

@@ -47,18 +47,18 @@ pub enum Outcome {
 impl Outcome {
     /// Whether this says that the test is fine.
     pub fn is_good(&self) -> bool {
-        matches!(self, Outcome::Passed | Outcome::Skipped(_))
+        matches!(self, Self::Passed | Self::Skipped(_))
     }
 
     /// One word for tables and reports.
     pub fn word(&self) -> &'static str {
         match self {
-            Outcome::Passed => "pass",
-            Outcome::Skipped(_) => "skip",
-            Outcome::Failed => "fail",
-            Outcome::TimedOut { .. } => "timeout",
-            Outcome::Errored(_) => "error",
-            Outcome::NotRun => "not run",
+            Self::Passed => "pass",
+            Self::Skipped(_) => "skip",
+            Self::Failed => "fail",
+            Self::TimedOut { .. } => "timeout",
+            Self::Errored(_) => "error",
+            Self::NotRun => "not run",
         }
     }
 }
@@ -165,8 +165,8 @@ impl Attempt {
     }
 
     /// A test that never ran, or has no result that anybody knows of.
-    pub fn not_run(test: TestId, path: String, round: u32) -> Attempt {
-        Attempt {
+    pub fn not_run(test: TestId, path: String, round: u32) -> Self {
+        Self {
             test,
             path,
             kernel: None,

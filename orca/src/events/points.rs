@@ -55,8 +55,8 @@ pub struct Points {
 
 impl Points {
     /// Points that were noted elsewhere.
-    pub fn from_parts(list: Vec<Point>, left_out: u64) -> Points {
-        Points { list, left_out, ..Points::default() }
+    pub fn from_parts(list: Vec<Point>, left_out: u64) -> Self {
+        Self { list, left_out, ..Self::default() }
     }
 
     /// Takes an item and the progress after it, as [`tap::Collector::feed_with`] gives them.

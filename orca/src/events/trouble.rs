@@ -21,8 +21,8 @@ pub enum Kind {
 
 impl Kind {
     /// The kind that is shown as `words`.
-    pub fn from_words(words: &str) -> Option<Kind> {
-        let all = [Kind::Boot, Kind::Lost, Kind::Hung, Kind::Panicked, Kind::Refused, Kind::Killed];
+    pub fn from_words(words: &str) -> Option<Self> {
+        let all = [Self::Boot, Self::Lost, Self::Hung, Self::Panicked, Self::Refused, Self::Killed];
         all.into_iter().find(|kind| kind.to_string() == words)
     }
 }
@@ -30,12 +30,12 @@ impl Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Kind::Boot => "boot failed",
-            Kind::Lost => "machine lost",
-            Kind::Hung => "machine hung",
-            Kind::Panicked => "kernel panicked",
-            Kind::Refused => "agent refused",
-            Kind::Killed => "killed",
+            Self::Boot => "boot failed",
+            Self::Lost => "machine lost",
+            Self::Hung => "machine hung",
+            Self::Panicked => "kernel panicked",
+            Self::Refused => "agent refused",
+            Self::Killed => "killed",
         })
     }
 }

@@ -57,8 +57,8 @@ impl Guest {
         stream: UnixStream,
         deadline: Instant,
         stop: &Receiver<Infallible>,
-    ) -> io::Result<Guest> {
-        let mut guest = Guest::new(stream, stop, read_link)?;
+    ) -> io::Result<Self> {
+        let mut guest = Self::new(stream, stop, read_link)?;
         guest.expect(wire::HELLO, deadline)?;
         guest.stream.write_all(b"FRAMES\n")?;
         guest.expect(wire::OK, deadline)?;
@@ -70,22 +70,22 @@ impl Guest {
     ///
     /// # Errors
     /// The stream's, or no more threads.
-    pub fn go_on(stream: UnixStream, stop: &Receiver<Infallible>) -> io::Result<Guest> {
-        Guest::new(stream, stop, read_frames)
+    pub fn go_on(stream: UnixStream, stop: &Receiver<Infallible>) -> io::Result<Self> {
+        Self::new(stream, stop, read_frames)
     }
 
     fn new(
         stream: UnixStream,
         stop: &Receiver<Infallible>,
         read: fn(UnixStream, &Sender<Frame>),
-    ) -> io::Result<Guest> {
+    ) -> io::Result<Self> {
         stream.set_write_timeout(Some(WRITE_LIMIT))?;
         let (frames, inbox) = bounded(INBOX_FRAMES);
         let input = stream.try_clone()?;
         let reader = std::thread::Builder::new().name("link".into());
         let reader = Some(reader.spawn(move || read(input, &frames))?);
         let writer = Writer(Arc::new(Mutex::new(stream.try_clone()?)));
-        Ok(Guest { stream, writer, inbox, stop: stop.clone(), reader, last_id: 0 })
+        Ok(Self { stream, writer, inbox, stop: stop.clone(), reader, last_id: 0 })
     }
 
     /// Every frame from the agent, in order; disconnected once the guest is lost.

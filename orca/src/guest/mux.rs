@@ -45,12 +45,12 @@ impl Mux {
     ///
     /// # Errors
     /// A path that no socket can have; a host that gives no thread.
-    pub fn open(path: &Path, inbox: Receiver<Frame>, writer: Writer) -> io::Result<Mux> {
+    pub fn open(path: &Path, inbox: Receiver<Frame>, writer: Writer) -> io::Result<Self> {
         let listener = UnixListener::bind(path)?;
         let callers = Callers::default();
         let (stop, stopped) = bounded(0);
         let (hang_up, hung_up) = UnixStream::pair()?;
-        let mut board = Mux {
+        let mut board = Self {
             path: path.to_owned(),
             callers: Arc::clone(&callers),
             stop: Some((stop, hang_up)),

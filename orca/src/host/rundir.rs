@@ -30,7 +30,7 @@ impl RunDir {
     ///
     /// # Errors
     /// When neither folder can be written to.
-    pub fn create() -> Result<RunDir> {
+    pub fn create() -> Result<Self> {
         let base = base_dir();
         sweep(&base);
         let path = nix::unistd::mkdtemp(&base.join(format!("{PREFIX}XXXXXX"))).map_err(|e| {
@@ -38,7 +38,7 @@ impl RunDir {
                 .hint("point TMPDIR at a writable folder")
         })?;
         let lock = take_lock(&path).inspect_err(|_| remove(&path))?;
-        Ok(RunDir { path, _lock: lock })
+        Ok(Self { path, _lock: lock })
     }
 
     /// The folder.

@@ -131,13 +131,13 @@ pub struct RawMode {
 
 impl RawMode {
     /// Switches standard input to raw mode; `None` where it is no terminal.
-    pub fn enter() -> Option<RawMode> {
+    pub fn enter() -> Option<Self> {
         let stdin = io::stdin();
         let before = termios::tcgetattr(&stdin).ok()?;
         let mut raw = before.clone();
         termios::cfmakeraw(&mut raw);
         termios::tcsetattr(&stdin, SetArg::TCSADRAIN, &raw).ok()?;
-        Some(RawMode { before })
+        Some(Self { before })
     }
 }
 
@@ -160,7 +160,7 @@ impl Input {
     ///
     /// # Errors
     /// When the host gives no thread or no descriptors.
-    pub fn start(mut take: impl FnMut(&[u8]) -> bool + Send + 'static) -> io::Result<Input> {
+    pub fn start(mut take: impl FnMut(&[u8]) -> bool + Send + 'static) -> io::Result<Self> {
         let (stop, stopped) = UnixStream::pair()?;
         let thread = std::thread::Builder::new().name("input".into()).spawn(move || {
             let stdin = io::stdin();
@@ -187,7 +187,7 @@ impl Input {
                 }
             }
         })?;
-        Ok(Input { stop: Some(stop), thread: Some(thread) })
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
 

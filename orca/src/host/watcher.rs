@@ -30,7 +30,7 @@ impl Watcher {
     ///
     /// # Errors
     /// A host that gives no thread.
-    pub fn start(root: &Path) -> io::Result<Watcher> {
+    pub fn start(root: &Path) -> io::Result<Self> {
         let (sender, changes) = unbounded();
         let (stop, stopped) = bounded(0);
         let (wake, woken) = std::os::unix::net::UnixStream::pair()?;
@@ -51,7 +51,7 @@ impl Watcher {
             }
         };
         let thread = std::thread::Builder::new().name("watcher".into()).spawn(watch)?;
-        Ok(Watcher { changes, stop: Some((stop, wake)), thread: Some(thread) })
+        Ok(Self { changes, stop: Some((stop, wake)), thread: Some(thread) })
     }
 }
 
@@ -134,9 +134,9 @@ mod inotify {
 
     impl Tree {
         /// Fails where the host has no more watches to give: then looking is the better way.
-        pub(super) fn new(root: &Path) -> nix::Result<Tree> {
+        pub(super) fn new(root: &Path) -> nix::Result<Self> {
             let notify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-            let mut tree = Tree { root: root.to_owned(), notify, watched: HashMap::new() };
+            let mut tree = Self { root: root.to_owned(), notify, watched: HashMap::new() };
             for dir in folders(root) {
                 tree.add(&dir)?;
             }

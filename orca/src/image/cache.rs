@@ -32,13 +32,13 @@ pub struct Key(DefaultHasher);
 
 impl Key {
     /// The key of a file that is made from nothing yet.
-    pub fn new() -> Key {
-        Key(DefaultHasher::new()).with(FORMAT)
+    pub fn new() -> Self {
+        Self(DefaultHasher::new()).with(FORMAT)
     }
 
     /// Made from a value, too.
     #[must_use]
-    pub fn with(mut self, value: impl Hash) -> Key {
+    pub fn with(mut self, value: impl Hash) -> Self {
         value.hash(&mut self.0);
         self
     }
@@ -47,22 +47,22 @@ impl Key {
     ///
     /// # Errors
     /// When there is none.
-    pub fn file(self, path: &Path) -> Result<Key> {
+    pub fn file(self, path: &Path) -> Result<Self> {
         let meta = fs::metadata(path).map_err(|e| Error::io("read", path, &e))?;
         Ok(self.with((meta.dev(), meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec())))
     }
 }
 
 impl Default for Key {
-    fn default() -> Key {
-        Key::new()
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl ArtifactCache {
     /// What is kept below the cache folder `cache`.
-    pub fn new(cache: &Path) -> ArtifactCache {
-        ArtifactCache { dir: cache.join("made") }
+    pub fn new(cache: &Path) -> Self {
+        Self { dir: cache.join("made") }
     }
 
     /// The file that is called `kind` and made from `key`; `make` writes it to the path it is given if it is not there yet.
@@ -166,10 +166,10 @@ mod tests {
     struct Temp(PathBuf);
 
     impl Temp {
-        fn new(name: &str) -> Temp {
+        fn new(name: &str) -> Self {
             let dir = std::env::temp_dir().join(format!("orca-kept-{name}-{}", std::process::id()));
             fs::create_dir_all(&dir).unwrap();
-            Temp(dir)
+            Self(dir)
         }
     }
 

@@ -27,8 +27,8 @@ const CHARACTER_DEVICE: u32 = 0o020_000;
 
 impl Archive {
     /// An empty archive.
-    pub fn new() -> Archive {
-        Archive::default()
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Adds a directory. Directories on the way to anything are there by themselves, with mode 0755.

@@ -85,7 +85,7 @@ const TABLE: [Row; 8] = [
 
 impl Format {
     /// The format that `data` begins with, if it is compressed.
-    pub fn of(data: &[u8]) -> Option<Format> {
+    pub fn of(data: &[u8]) -> Option<Self> {
         TABLE.iter().find(|row| data.starts_with(row.magic)).map(|row| row.format)
     }
 

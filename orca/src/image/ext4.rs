@@ -160,11 +160,11 @@ mod tests {
     struct Temp(PathBuf);
 
     impl Temp {
-        fn new(name: &str) -> Temp {
+        fn new(name: &str) -> Self {
             let dir = std::env::temp_dir().join(format!("orca-ext4-{name}-{}", std::process::id()));
             fs::create_dir_all(dir.join("root/bin")).unwrap();
             fs::write(dir.join("root/bin/sh"), "#!").unwrap();
-            Temp(dir)
+            Self(dir)
         }
 
         fn tar(&self, top: &str) -> PathBuf {

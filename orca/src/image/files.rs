@@ -143,11 +143,11 @@ mod tests {
     struct Temp(PathBuf);
 
     impl Temp {
-        fn new(name: &str, bytes: &[u8]) -> Temp {
+        fn new(name: &str, bytes: &[u8]) -> Self {
             let path =
                 std::env::temp_dir().join(format!("orca-files-{}-{name}", std::process::id()));
             std::fs::write(&path, bytes).unwrap();
-            Temp(path)
+            Self(path)
         }
     }
 

@@ -25,8 +25,8 @@ impl Fingerprint {
     ///
     /// # Errors
     /// A folder that cannot be read: half a look would miss changes.
-    pub fn of(dir: &Path) -> Result<Fingerprint> {
-        let mut census = Fingerprint::default();
+    pub fn of(dir: &Path) -> Result<Self> {
+        let mut census = Self::default();
         let mut hasher = DefaultHasher::new();
         census.add(dir, &mut hasher)?;
         census.digest = hasher.finish();

@@ -78,7 +78,7 @@ pub struct Needs {
 
 impl Needs {
     /// Everything: what an image is built for.
-    pub const ALL: Needs = Needs { disk: true, files: true, overlay: true };
+    pub const ALL: Self = Self { disk: true, files: true, overlay: true };
 
     /// Whether a machine is of no use without `want`.
     pub fn includes(self, want: &Requirement) -> bool {

@@ -39,17 +39,14 @@ pub struct Fault {
 }
 
 impl Fault {
-    pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Fault {
-        Fault { kind, detail: detail.into() }
+    pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into() }
     }
 }
 
 impl From<io::Error> for Fault {
-    fn from(error: io::Error) -> Fault {
-        Fault::new(
-            Kind::Lost,
-            format!("cannot write to the agent: {}", crate::error::plain(&error)),
-        )
+    fn from(error: io::Error) -> Self {
+        Self::new(Kind::Lost, format!("cannot write to the agent: {}", crate::error::plain(&error)))
     }
 }
 
@@ -73,8 +70,8 @@ pub struct Alarms {
 
 impl Alarms {
     /// None but that of the machine itself.
-    pub fn of_one(panicked: Receiver<Infallible>) -> Alarms {
-        Alarms { panicked, asides: never() }
+    pub fn of_one(panicked: Receiver<Infallible>) -> Self {
+        Self { panicked, asides: never() }
     }
 }
 

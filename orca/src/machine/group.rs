@@ -35,12 +35,12 @@ pub(super) struct Berth(Sender<()>, usize);
 
 impl Berths {
     /// Room for `count` machines.
-    pub(super) fn new(count: usize) -> Berths {
+    pub(super) fn new(count: usize) -> Self {
         let free = bounded(count);
         for _ in 0..count {
             let _ = free.0.try_send(()); // it is as large as that
         }
-        Berths { free, count, turn: Mutex::default() }
+        Self { free, count, turn: Mutex::default() }
     }
 
     /// Waits for room for `wanted` machines; for all the room there is where that is less.
@@ -220,10 +220,10 @@ impl Group {
 }
 
 impl End {
-    fn of(member: &Member, env: Vec<(Vec<u8>, Vec<u8>)>) -> Option<End> {
+    fn of(member: &Member, env: Vec<(Vec<u8>, Vec<u8>)>) -> Option<Self> {
         let (inbox, writer) = member.vm.ends()?;
         let (panicked, hung) = (member.vm.panicked(), member.vm.bounds().hung);
-        Some(End { name: member.name.clone(), env, inbox, writer, panicked, hung })
+        Some(Self { name: member.name.clone(), env, inbox, writer, panicked, hung })
     }
 }
 

@@ -50,9 +50,9 @@ struct Frozen {
 impl VmMaker {
     /// A maker that has made none yet; with a `store` it copies templates from there. Groups of machines are made while there are
     /// no more than `grouped` machines in groups, or one group alone.
-    pub fn new(blueprint: Launcher, store: Option<Store>, grouped: usize) -> VmMaker {
+    pub fn new(blueprint: Launcher, store: Option<Store>, grouped: usize) -> Self {
         let (made, sources) = (AtomicU32::new(0), Mutex::default());
-        VmMaker { blueprint, made, store, sources, berths: Berths::new(grouped) }
+        Self { blueprint, made, store, sources, berths: Berths::new(grouped) }
     }
 
     /// Makes one machine; the concrete type, for those who want more than a test from it.

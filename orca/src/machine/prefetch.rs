@@ -32,7 +32,7 @@ impl Prefetcher {
         ahead: usize,
         demand: usize,
         cancel: &Cancel,
-    ) -> Prefetcher {
+    ) -> Self {
         let (sender, ready) = bounded(0);
         let left = Arc::new(AtomicUsize::new(demand));
         let start = |number: usize| {
@@ -43,7 +43,7 @@ impl Prefetcher {
         };
         // Without threads nothing is made ahead, and everything on the spot.
         let makers = (0..ahead.min(demand)).filter_map(|number| start(number).ok()).collect();
-        Prefetcher { maker, shape, ready: Some(ready), makers }
+        Self { maker, shape, ready: Some(ready), makers }
     }
 }
 

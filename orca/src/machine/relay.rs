@@ -52,9 +52,9 @@ struct State {
 
 impl Desk {
     /// A desk at which nothing runs yet.
-    pub(super) fn new(ends: Vec<End>, back: Writer) -> Desk {
+    pub(super) fn new(ends: Vec<End>, back: Writer) -> Self {
         let state = State { last: FIRST_ID, ..State::default() };
-        Desk { ends, back, state: Mutex::new(state) }
+        Self { ends, back, state: Mutex::new(state) }
     }
 
     /// The nodes.

@@ -27,8 +27,8 @@ pub struct Vm {
 }
 
 impl Vm {
-    pub(super) fn new(started: Launched, guest: Guest, bounds: Bounds) -> Vm {
-        Vm { guest, started, bounds }
+    pub(super) fn new(started: Launched, guest: Guest, bounds: Bounds) -> Self {
+        Self { guest, started, bounds }
     }
 
     /// The connection to its agent, for a shell or a command.
@@ -119,8 +119,8 @@ pub struct OnConsole {
 }
 
 impl OnConsole {
-    pub(super) fn new(started: Launched) -> OnConsole {
-        OnConsole { started }
+    pub(super) fn new(started: Launched) -> Self {
+        Self { started }
     }
 
     /// The console.

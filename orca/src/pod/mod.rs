@@ -83,7 +83,7 @@ impl Pod {
         after: &After,
         jobs: &Receiver<Job>,
         cancel: &Cancel,
-    ) -> io::Result<Pod> {
+    ) -> io::Result<Self> {
         let (sender, events) = bounded(EVENT_QUEUE);
         let start = |number| {
             let worker = worker::Worker {
@@ -100,7 +100,7 @@ impl Pod {
                 .spawn(move || worker.work())
         };
         let workers = (0..size).map(start).collect::<io::Result<_>>()?;
-        Ok(Pod { workers, events })
+        Ok(Self { workers, events })
     }
 
     /// What happens; disconnected once every worker has ended.

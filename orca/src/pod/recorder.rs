@@ -61,12 +61,12 @@ pub(super) struct Recorded {
 
 impl Recorder {
     /// Opens the logs in the job's folder. A folder that cannot be written to costs the logs, not the test.
-    pub(super) fn new(job: &Job, events: Sender<Event>) -> Recorder {
+    pub(super) fn new(job: &Job, events: Sender<Event>) -> Self {
         let mut notes = Vec::new();
         if let Err(e) = fs::create_dir_all(&job.dir) {
             notes.push(format!("no logs: {}", crate::error::Error::io("create", &job.dir, &e)));
         }
-        Recorder {
+        Self {
             test: job.test,
             events,
             parser: tap::Collector::default(),
@@ -196,10 +196,10 @@ struct Log {
 }
 
 impl Log {
-    fn open(path: &Path) -> Log {
+    fn open(path: &Path) -> Self {
         match File::create(path) {
-            Ok(file) => Log { file: Some(file), left: LOG_BYTES, fault: None },
-            Err(e) => Log { file: None, left: 0, fault: Some(crate::error::plain(&e)) },
+            Ok(file) => Self { file: Some(file), left: LOG_BYTES, fault: None },
+            Err(e) => Self { file: None, left: 0, fault: Some(crate::error::plain(&e)) },
         }
     }
 

@@ -96,14 +96,14 @@ struct Rig {
 }
 
 impl Rig {
-    fn new(size: usize, policy: Policy) -> Rig {
+    fn new(size: usize, policy: Policy) -> Self {
         let fake = Arc::new(Fake::default());
         let maker: Arc<dyn Maker> = fake.clone();
         let (canceller, cancel) = cancel::channel();
         let (jobs, queue) = unbounded();
         let pod = Pod::start(size, &maker, policy, &After::default(), &queue, &cancel).unwrap();
         let dir = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-pod-XXXXXX")).unwrap();
-        Rig { fake, canceller, jobs: Some(jobs), pod, dir }
+        Self { fake, canceller, jobs: Some(jobs), pod, dir }
     }
 
     fn submit(&self, test: usize, script: &str) {

@@ -69,7 +69,7 @@ impl Console {
     ///
     /// # Errors
     /// When the file cannot be created or no thread can be started.
-    pub fn start(stream: UnixStream, log: &Path, tee: Option<Tee>) -> io::Result<Console> {
+    pub fn start(stream: UnixStream, log: &Path, tee: Option<Tee>) -> io::Result<Self> {
         let file = File::create(log)?;
         let tail = Arc::new(Mutex::new(Tail::default()));
         let (panic, panicked) = bounded(0);
@@ -81,7 +81,7 @@ impl Console {
             let _running: Sender<Infallible> = running;
             copy(stream, file, tee, told);
         })?;
-        Ok(Console { tail, keyboard, ended, panicked, grew, thread: Some(thread) })
+        Ok(Self { tail, keyboard, ended, panicked, grew, thread: Some(thread) })
     }
 
     /// Ready (closed) once the console has ended, which it does with QEMU.

@@ -32,13 +32,13 @@ impl EthernetHub {
     ///
     /// # Errors
     /// A path that no socket can have; a host that gives no thread.
-    pub fn new(path: &Path) -> io::Result<EthernetHub> {
+    pub fn new(path: &Path) -> io::Result<Self> {
         let listener = UnixListener::bind(path)?;
         listener.set_nonblocking(true)?;
         let (hang_up, hung_up) = UnixStream::pair()?;
         let work = move || serve(&listener, &hung_up);
         let hub = std::thread::Builder::new().name("wire".into()).spawn(work)?;
-        Ok(EthernetHub { path: path.to_owned(), hang_up: Some(hang_up), hub: Some(hub) })
+        Ok(Self { path: path.to_owned(), hang_up: Some(hang_up), hub: Some(hub) })
     }
 
     /// Where machines connect.
@@ -173,10 +173,10 @@ mod tests {
     }
 
     impl Rig {
-        fn new() -> Rig {
+        fn new() -> Self {
             let dir = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-wire-XXXXXX")).unwrap();
             let wire = Some(EthernetHub::new(&dir.join("wire")).unwrap());
-            Rig { dir, wire }
+            Self { dir, wire }
         }
 
         /// Plugs in `N` machines, which have been heard.

@@ -20,11 +20,11 @@ impl Overlays {
     ///
     /// # Errors
     /// When `qemu-img` is missing or refuses, or the folder cannot be written to.
-    pub fn new(backing: &Path, format: &str, dir: &Path) -> Result<Overlays> {
+    pub fn new(backing: &Path, format: &str, dir: &Path) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let blank = dir.join(format!("blank{}.qcow2", COUNT.fetch_add(1, Ordering::Relaxed)));
         create_blank(backing, format, &blank)?;
-        Ok(Overlays { blank, dir: dir.to_owned() })
+        Ok(Self { blank, dir: dir.to_owned() })
     }
 
     /// Makes one overlay of `backing` at `path`, for whoever needs no more.

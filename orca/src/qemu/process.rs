@@ -40,7 +40,7 @@ impl Process {
         program: &Path,
         args: &[std::ffi::OsString],
         stderr: &Path,
-    ) -> io::Result<(Process, Pipes)> {
+    ) -> io::Result<(Self, Pipes)> {
         let (qmp, qmp_child) = UnixStream::pair()?;
         let (console, console_child) = UnixStream::pair()?;
         let mut command = Command::new(program);
@@ -52,7 +52,7 @@ impl Process {
             .env("MALLOC_TOP_PAD_", HEAP_STEP.to_string())
             .stderr(File::create(stderr)?);
         let child = spawner::spawn(command)?;
-        Ok((Process { child, stderr: stderr.to_owned() }, Pipes { qmp, console }))
+        Ok((Self { child, stderr: stderr.to_owned() }, Pipes { qmp, console }))
     }
 
     /// The end of what QEMU wrote to its stderr, or `None` if it was silent.

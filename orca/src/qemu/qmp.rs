@@ -30,9 +30,9 @@ impl Qmp {
     ///
     /// # Errors
     /// The stream's end (QEMU gave up: see its stderr), the deadline, or an answer that is not QMP.
-    pub fn connect(stream: UnixStream, deadline: Instant) -> io::Result<Qmp> {
+    pub fn connect(stream: UnixStream, deadline: Instant) -> io::Result<Self> {
         let reader = BufReader::new(stream);
-        let mut qmp = Qmp { reader, events: VecDeque::new(), version: (0, 0, 0) };
+        let mut qmp = Self { reader, events: VecDeque::new(), version: (0, 0, 0) };
         let greeting = qmp.read(deadline)?;
         let version = &greeting["QMP"]["version"]["qemu"];
         let part = |name: &str| version[name].as_u64().unwrap_or(0);

@@ -24,10 +24,10 @@ pub(super) struct Estimate {
 
 impl Estimate {
     /// Before any test has begun; each has so many `rounds`, `None` without an end.
-    pub(super) fn new(expected: &[Option<Duration>], rounds: Option<u32>) -> Estimate {
+    pub(super) fn new(expected: &[Option<Duration>], rounds: Option<u32>) -> Self {
         let waiting = vec![rounds.unwrap_or(0); expected.len()];
         let endless = rounds.is_none();
-        Estimate { expected: expected.to_vec(), waiting, endless, ..Estimate::default() }
+        Self { expected: expected.to_vec(), waiting, endless, ..Self::default() }
     }
 
     /// A test has begun.

@@ -29,13 +29,13 @@ impl ReportFile {
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn create(path: &Path) -> Result<(ReportFile, Fault)> {
+    pub fn create(path: &Path) -> Result<(Self, Fault)> {
         let file = File::options().read(true).write(true).create(true).truncate(true).open(path);
         let file = file.map_err(|e| cannot_write(path, &e))?;
         let fault = Fault::default();
         let told = Arc::clone(&fault);
         let (path, at, pending) = (path.to_owned(), 0, Vec::new());
-        Ok((ReportFile { file, path, at, pending, fault }, told))
+        Ok((Self { file, path, at, pending, fault }, told))
     }
 
     fn put(&mut self) -> io::Result<()> {

@@ -36,21 +36,15 @@ impl<W: Write> Github<W> {
     ///
     /// # Errors
     /// When the host has no random numbers.
-    pub fn new(out: W, summary: Option<&Path>) -> io::Result<Github<W>> {
+    pub fn new(out: W, summary: Option<&Path>) -> io::Result<Self> {
         let mut bytes = [0; 16];
         File::open("/dev/urandom")?.read_exact(&mut bytes)?;
         let token = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         // A summary that cannot be written is missed by nobody who can do anything about it.
         let open = |path| OpenOptions::new().append(true).create(true).open(path).ok();
         let summary = summary.and_then(open);
-        let mut github = Github {
-            out,
-            token,
-            summary,
-            annotated: 0,
-            rounds: Rounds::default(),
-            kept: Vec::new(),
-        };
+        let mut github =
+            Self { out, token, summary, annotated: 0, rounds: Rounds::default(), kept: Vec::new() };
         github.say("", false);
         Ok(github)
     }

@@ -52,8 +52,8 @@ pub struct Human {
 
 impl Human {
     /// A reporter on standard output; `live` allows it to redraw a part of a terminal.
-    pub fn new(paint: Paint, volume: Volume, live: bool) -> Human {
-        Human {
+    pub fn new(paint: Paint, volume: Volume, live: bool) -> Self {
+        Self {
             screen: Screen::new(live && volume > Volume::Quiet),
             paint,
             volume,

@@ -28,8 +28,8 @@ pub struct Json<W: Write> {
 
 impl<W: Write> Json<W> {
     /// A reporter that writes to `out`.
-    pub fn new(out: W) -> Json<W> {
-        Json { out, broken: false }
+    pub fn new(out: W) -> Self {
+        Self { out, broken: false }
     }
 }
 

@@ -14,7 +14,7 @@ use std::io::{Seek, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 use tap::Directive;
-use tap::junit::{Case, MAX_OUTPUT_BYTES, Outcome as CaseOutcome, Report, Suite};
+use tap::junit::{Case, OUTPUT_BYTES_MAX, Outcome as CaseOutcome, Report, Suite};
 
 /// The case of what concerns no single check.
 const WHOLE: &str = "(whole file)";
@@ -30,8 +30,8 @@ impl<W: Write + Seek> Junit<W> {
     ///
     /// # Errors
     /// Whatever `out` says.
-    pub fn new(out: W) -> std::io::Result<Junit<W>> {
-        Ok(Junit { report: Some(Report::new(out)?) })
+    pub fn new(out: W) -> std::io::Result<Self> {
+        Ok(Self { report: Some(Report::new(out)?) })
     }
 }
 
@@ -133,7 +133,7 @@ fn tail(path: &Path) -> Vec<u8> {
     let read = || {
         let file = fs::File::open(path)?;
         let len = file.metadata()?.len();
-        let want = len.min(MAX_OUTPUT_BYTES as u64);
+        let want = len.min(OUTPUT_BYTES_MAX as u64);
         let mut bytes = vec![0; want as usize];
         file.read_exact_at(&mut bytes, len - want)?;
         std::io::Result::Ok(bytes)

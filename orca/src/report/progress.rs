@@ -64,8 +64,8 @@ pub(super) struct Progress {
 
 impl Progress {
     /// Before the first event.
-    pub(super) fn new(now: Instant) -> Progress {
-        Progress { workers: Vec::new(), total: Some(0), began: now, estimate: Estimate::default() }
+    pub(super) fn new(now: Instant) -> Self {
+        Self { workers: Vec::new(), total: Some(0), began: now, estimate: Estimate::default() }
     }
 
     /// Follows one event.

@@ -24,11 +24,11 @@ pub(super) struct Screen {
 
 impl Screen {
     /// Standard output; `live` allows redrawing where it is a terminal that can.
-    pub(super) fn new(live: bool) -> Screen {
+    pub(super) fn new(live: bool) -> Self {
         let out = io::stdout();
         let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
         let live = live && !dumb && out.is_terminal();
-        Screen { keys: live.then(Keys::default), out, drawn: Vec::new() }
+        Self { keys: live.then(Keys::default), out, drawn: Vec::new() }
     }
 
     /// Whether lines are redrawn at this moment: not while another program has the terminal.

@@ -15,8 +15,8 @@ pub struct Status {
 
 impl Status {
     /// A reporter that says nothing until it is asked.
-    pub fn new() -> Status {
-        Status { board: Progress::new(Instant::now()), tally: Tally::default() }
+    pub fn new() -> Self {
+        Self { board: Progress::new(Instant::now()), tally: Tally::default() }
     }
 }
 

@@ -27,8 +27,8 @@ impl<W: Write> Tap<W> {
     ///
     /// # Errors
     /// Whatever `out` says.
-    pub fn new(out: W) -> io::Result<Tap<W>> {
-        Ok(Tap { writer: Some(Writer::new(out)?) })
+    pub fn new(out: W) -> io::Result<Self> {
+        Ok(Self { writer: Some(Writer::new(out)?) })
     }
 }
 

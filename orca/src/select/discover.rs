@@ -198,7 +198,7 @@ mod tests {
     struct Project(PathBuf);
 
     impl Project {
-        fn new(files: &[&str]) -> Project {
+        fn new(files: &[&str]) -> Self {
             let root =
                 nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-discover-XXXXXX")).unwrap();
             let root = fs::canonicalize(root).unwrap();
@@ -207,7 +207,7 @@ mod tests {
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
                 fs::write(path, "").unwrap();
             }
-            Project(root)
+            Self(root)
         }
 
         fn names(&self, wanted: &[&str]) -> Result<Vec<String>> {

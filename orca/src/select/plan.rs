@@ -79,8 +79,8 @@ impl Plan {
         defaults: &Defaults<'_>,
         history: &History,
         seed: Option<u64>,
-    ) -> Result<Plan> {
-        let mut plan = Plan::default();
+    ) -> Result<Self> {
+        let mut plan = Self::default();
         for test in tests {
             let header = Header::read(&root.join(&test.path), &test.display())?;
             plan.add(test, &header, defaults, history);

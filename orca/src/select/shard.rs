@@ -23,11 +23,11 @@ pub struct Shard {
 
 impl Shard {
     /// `2/3`.
-    pub fn parse(text: &str) -> Parsed<Shard> {
+    pub fn parse(text: &str) -> Parsed<Self> {
         let parse = || {
             let (number, of) = text.split_once('/')?;
             let (number, of) = (number.parse().ok()?, of.parse().ok()?);
-            ((1..=of).contains(&number) && of <= PARTS_MAX).then_some(Shard { number, of })
+            ((1..=of).contains(&number) && of <= PARTS_MAX).then_some(Self { number, of })
         };
         parse().ok_or_else(|| format!("I/N such as 1/3, with I from 1 to N, N up to {PARTS_MAX}"))
     }

@@ -15,18 +15,18 @@ pub struct Day {
 
 impl Day {
     /// The day that `at` falls on.
-    pub fn of(at: SystemTime) -> Day {
-        Day::from_days(at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 86_400)
+    pub fn of(at: SystemTime) -> Self {
+        Self::from_days(at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 86_400)
     }
 
     /// A day counted from 1970-01-01.
-    fn from_days(days: u64) -> Day {
+    fn from_days(days: u64) -> Self {
         let (year, month, day) = tap::date::civil(days);
-        Day { year, month, day }
+        Self { year, month, day }
     }
 
     /// `2027-01-31`; `None` for any other form, and for days that do not exist.
-    pub fn parse(text: &str) -> Option<Day> {
+    pub fn parse(text: &str) -> Option<Self> {
         let digits = |part: &str, len: usize| {
             let plain = part.len() == len && part.bytes().all(|b| b.is_ascii_digit());
             plain.then(|| part.parse::<u64>().ok()).flatten()
@@ -43,7 +43,7 @@ impl Day {
             _ => return None,
         };
         let real = (1..=days).contains(&day) && parts.next().is_none();
-        real.then_some(Day { year, month, day })
+        real.then_some(Self { year, month, day })
     }
 
     /// `20270131`, for names.

@@ -12,11 +12,11 @@ pub enum Filter {
     /// In lower case.
     Word(String),
     /// It is not so.
-    Not(Box<Filter>),
+    Not(Box<Self>),
     /// Both are so.
-    And(Box<Filter>, Box<Filter>),
+    And(Box<Self>, Box<Self>),
     /// One of them is so.
-    Or(Box<Filter>, Box<Filter>),
+    Or(Box<Self>, Box<Self>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Filter {
     ///
     /// # Errors
     /// What is wrong, with its column (from 1).
-    pub fn parse(text: &str) -> Result<Filter, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let mut parser = Parser { tokens: tokens(text)?, at: 0, end: text.chars().count() + 1 };
         let expr = parser.any(0)?;
         match parser.tokens.get(parser.at) {
@@ -47,13 +47,13 @@ impl Filter {
     /// Whether it is true of a test with this path and these tags.
     pub fn matches(&self, path: &str, tags: &[String]) -> bool {
         match self {
-            Filter::Word(word) => {
+            Self::Word(word) => {
                 let has = |text: &str| text.to_lowercase().contains(word.as_str());
                 has(path) || tags.iter().any(|tag| has(tag))
             }
-            Filter::Not(inner) => !inner.matches(path, tags),
-            Filter::And(a, b) => a.matches(path, tags) && b.matches(path, tags),
-            Filter::Or(a, b) => a.matches(path, tags) || b.matches(path, tags),
+            Self::Not(inner) => !inner.matches(path, tags),
+            Self::And(a, b) => a.matches(path, tags) && b.matches(path, tags),
+            Self::Or(a, b) => a.matches(path, tags) || b.matches(path, tags),
         }
     }
 }

@@ -12,10 +12,10 @@ pub struct Project {
 
 impl Project {
     /// An empty project with a folder `t`.
-    pub fn new() -> Project {
+    pub fn new() -> Self {
         let root = nix::unistd::mkdtemp(&std::env::temp_dir().join("kit-XXXXXX")).unwrap();
         fs::create_dir(root.join("t")).unwrap();
-        Project { root }
+        Self { root }
     }
 
     /// Its root.
@@ -24,12 +24,12 @@ impl Project {
     }
 
     /// Adds `t/<name>_test.sh` with this body.
-    pub fn test(&self, name: &str, body: &str) -> &Project {
+    pub fn test(&self, name: &str, body: &str) -> &Self {
         self.file(&format!("t/{name}_test.sh"), body)
     }
 
     /// Adds a file.
-    pub fn file(&self, path: &str, text: &str) -> &Project {
+    pub fn file(&self, path: &str, text: &str) -> &Self {
         let path = self.root.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
@@ -69,8 +69,8 @@ pub struct Ran {
 }
 
 impl From<Output> for Ran {
-    fn from(output: Output) -> Ran {
-        Ran {
+    fn from(output: Output) -> Self {
+        Self {
             status: output.status.code(),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
             err: String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -81,28 +81,28 @@ impl From<Output> for Ran {
 impl Ran {
     /// Fails the test unless the exit status is this.
     #[track_caller]
-    pub fn exits(&self, status: i32) -> &Ran {
+    pub fn exits(&self, status: i32) -> &Self {
         assert_eq!(self.status, Some(status), "{self:#?}");
         self
     }
 
     /// Fails the test unless the output has this text.
     #[track_caller]
-    pub fn says(&self, text: &str) -> &Ran {
+    pub fn says(&self, text: &str) -> &Self {
         assert!(self.out.contains(text), "no `{text}` in {}\n{}", self.out, self.err);
         self
     }
 
     /// Fails the test unless standard error has this text.
     #[track_caller]
-    pub fn complains(&self, text: &str) -> &Ran {
+    pub fn complains(&self, text: &str) -> &Self {
         assert!(self.err.contains(text), "no `{text}` in {}", self.err);
         self
     }
 
     /// Fails the test if the output has this text.
     #[track_caller]
-    pub fn never_says(&self, text: &str) -> &Ran {
+    pub fn never_says(&self, text: &str) -> &Self {
         assert!(!self.out.contains(text), "`{text}` in {}", self.out);
         self
     }

@@ -23,7 +23,7 @@ pub struct Terminal {
 
 impl Terminal {
     /// Starts `command` on a terminal of 100 by 40.
-    pub fn start(mut command: Command) -> Terminal {
+    pub fn start(mut command: Command) -> Self {
         let size = nix::pty::Winsize { ws_row: 40, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = nix::pty::openpty(Some(&size), None).unwrap();
         let side = |fd: &OwnedFd| fd.try_clone().unwrap();
@@ -40,12 +40,12 @@ impl Terminal {
                 }
             }
         });
-        Terminal { child, keyboard: pty.master.into(), screen, seen: String::new(), read: 0 }
+        Self { child, keyboard: pty.master.into(), screen, seen: String::new(), read: 0 }
     }
 
     /// Waits for `text` behind what has been waited for before.
     #[track_caller]
-    pub fn expect(&mut self, text: &str) -> &mut Terminal {
+    pub fn expect(&mut self, text: &str) -> &mut Self {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(at) = self.seen[self.read..].find(text) {
@@ -61,7 +61,7 @@ impl Terminal {
     }
 
     /// Types a line.
-    pub fn types(&mut self, line: &str) -> &mut Terminal {
+    pub fn types(&mut self, line: &str) -> &mut Self {
         self.keyboard.write_all(format!("{line}\n").as_bytes()).unwrap();
         self
     }

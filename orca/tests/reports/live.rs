@@ -31,10 +31,10 @@ struct Screen {
 }
 
 impl Screen {
-    fn new(columns: usize, rows: usize) -> Screen {
+    fn new(columns: usize, rows: usize) -> Self {
         let lines = vec![Vec::new()];
         let (escape, bytes) = (String::new(), Vec::new());
-        Screen { columns, rows, lines, row: 0, column: 0, escape, commanded: false, bytes }
+        Self { columns, rows, lines, row: 0, column: 0, escape, commanded: false, bytes }
     }
 
     fn feed(&mut self, bytes: &[u8]) {
@@ -118,16 +118,11 @@ struct Watched {
 }
 
 impl Watched {
-    fn start(project: &Project, (columns, rows): (u16, u16), args: &[&str]) -> Watched {
-        Watched::start_on("xterm", project, (columns, rows), args)
+    fn start(project: &Project, (columns, rows): (u16, u16), args: &[&str]) -> Self {
+        Self::start_on("xterm", project, (columns, rows), args)
     }
 
-    fn start_on(
-        term: &str,
-        project: &Project,
-        (columns, rows): (u16, u16),
-        args: &[&str],
-    ) -> Watched {
+    fn start_on(term: &str, project: &Project, (columns, rows): (u16, u16), args: &[&str]) -> Self {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(Some(&size), None).unwrap();
         let orca = project.command(&[&["test", "--machine", "local", "-j1"], args].concat());
@@ -144,7 +139,7 @@ impl Watched {
         let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
         let keyboard = File::from(pty.master.try_clone().unwrap());
         let screen = Screen::new(columns.into(), rows.into());
-        Watched { child, keyboard, pty, screen }
+        Self { child, keyboard, pty, screen }
     }
 
     /// Takes what has been written; false when nothing came for a moment.

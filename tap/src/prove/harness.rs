@@ -26,7 +26,7 @@ const BAIL_GRACE: Duration = Duration::from_secs(1);
 /// After it was killed, its end is waited for this long.
 const KILL_GRACE: Duration = Duration::from_secs(2);
 /// Lines of a test that waits for its turn are kept up to this many bytes.
-const MAX_HELD_BYTES: usize = 16 << 20;
+const HELD_BYTES_MAX: usize = 16 << 20;
 
 /// How a run ended.
 enum End {
@@ -224,7 +224,7 @@ impl<'a> Harness<'a> {
     fn text(&mut self, index: usize, text: &[u8]) -> io::Result<()> {
         let name = self.name(index);
         let Some(held) = self.held.get_mut(&index) else { return Ok(()) };
-        let full = held.text.len() + text.len() > MAX_HELD_BYTES;
+        let full = held.text.len() + text.len() > HELD_BYTES_MAX;
         if index == self.head && (self.settings.show.terminal || full) {
             let kept = std::mem::take(&mut held.text);
             return self.printer.text(&name, &[&kept, text].concat());

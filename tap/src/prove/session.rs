@@ -16,7 +16,7 @@ const RULER_WIDTH: usize = 72;
 /// How the live line ends when it has to be cut.
 const RULER_CUT: &str = "... )===";
 /// Lines about subtests shown for one test.
-const MAX_SUBTEST_LINES: usize = 30;
+const SUBTEST_LINES_MAX: usize = 30;
 
 /// Prints.
 #[derive(Debug)]
@@ -226,8 +226,8 @@ impl<W: Write> Printer<W> {
             let state = if failure.number == 0 { "no result" } else { "contradiction: ok" };
             tell(failure, state, 1, &mut lines);
         }
-        let hidden = lines.len().saturating_sub(MAX_SUBTEST_LINES);
-        lines.truncate(MAX_SUBTEST_LINES);
+        let hidden = lines.len().saturating_sub(SUBTEST_LINES_MAX);
+        lines.truncate(SUBTEST_LINES_MAX);
         if hidden > 0 {
             lines.push(format!("  ({hidden} more lines)"));
         }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// More jobs than this are a slip of the finger.
-const MAX_JOBS: usize = 4096;
+const JOBS_MAX: usize = 4096;
 /// Where `--state` is kept unless `--statefile` says otherwise.
 const STATE_FILE: &str = ".prove";
 
@@ -156,8 +156,8 @@ fn verbosity(raw: &RawArgs) -> Result<Option<Verbosity>, Error> {
 }
 
 fn jobs(text: &str) -> Result<usize, Error> {
-    let good = text.parse().ok().filter(|n| (1..=MAX_JOBS).contains(n));
-    good.ok_or_else(|| Error::usage(format!("`--jobs {text}`: not a number from 1 to {MAX_JOBS}")))
+    let good = text.parse().ok().filter(|n| (1..=JOBS_MAX).contains(n));
+    good.ok_or_else(|| Error::usage(format!("`--jobs {text}`: not a number from 1 to {JOBS_MAX}")))
 }
 
 /// Reads `90`, `90s`, `1.5m`, `2h` or `500ms`.

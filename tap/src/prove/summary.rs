@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 /// Syntax errors shown without `-p`.
-const MAX_ERRORS: usize = 5;
+const ERRORS_MAX: usize = 5;
 /// A list of numbers is broken into lines of about this many characters.
 const LIST_WIDTH: usize = 40;
 
@@ -301,7 +301,7 @@ fn number_list(numbers: &Numbers) -> Vec<String> {
 }
 
 fn error_list(suite: &Suite, all: bool) -> Vec<String> {
-    let shown = if all { suite.faults.len() } else { suite.faults.len().min(MAX_ERRORS) };
+    let shown = if all { suite.faults.len() } else { suite.faults.len().min(ERRORS_MAX) };
     let mut lines = Vec::new();
     for (i, fault) in suite.faults.iter().take(shown).enumerate() {
         let text = fault.kind.perl();

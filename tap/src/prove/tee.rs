@@ -1,6 +1,6 @@
 //! A test's stderr, passed through as it comes and its end kept for a report.
 
-use crate::junit::MAX_OUTPUT_BYTES;
+use crate::junit::OUTPUT_BYTES_MAX;
 use crossbeam::channel::{Receiver, bounded};
 use std::io::{Read, Write};
 use std::process::ChildStderr;
@@ -50,8 +50,8 @@ impl Tee {
 /// Adds `bytes` to `tail` and keeps its end, twice as long as a report shows at most.
 pub(super) fn keep_tail(tail: &mut Vec<u8>, bytes: &[u8]) {
     tail.extend_from_slice(bytes);
-    if tail.len() > 2 * MAX_OUTPUT_BYTES {
-        let cut = tail.len() - MAX_OUTPUT_BYTES;
+    if tail.len() > 2 * OUTPUT_BYTES_MAX {
+        let cut = tail.len() - OUTPUT_BYTES_MAX;
         tail.drain(..cut);
     }
 }

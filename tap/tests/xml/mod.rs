@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 pub struct Element {
     pub name: String,
     pub attributes: BTreeMap<String, String>,
-    pub children: Vec<Element>,
+    pub children: Vec<Self>,
     pub text: String,
 }
 

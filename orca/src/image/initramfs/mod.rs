@@ -127,11 +127,11 @@ mod tests {
     struct Folder(PathBuf);
 
     impl Folder {
-        fn new(name: &str) -> Folder {
+        fn new(name: &str) -> Self {
             let path =
                 std::env::temp_dir().join(format!("orca-initramfs-{name}-{}", std::process::id()));
             fs::create_dir_all(path.join("6.1.0/kernel")).unwrap();
-            Folder(path)
+            Self(path)
         }
 
         fn file(&self, path: &str, data: impl AsRef<[u8]>) -> PathBuf {

@@ -35,18 +35,18 @@ impl Tree {
     ///
     /// # Errors
     /// `modules.dep` cannot be read. The other tables may be missing.
-    pub fn read(dir: &Path) -> Result<Tree> {
+    pub fn read(dir: &Path) -> Result<Self> {
         let path = dir.join("modules.dep");
         let dep = fs::read_to_string(&path)
             .map_err(|e| Error::io("read", &path, &e).hint(how_to_make(dir)))?;
         let table = |name: &str| fs::read_to_string(dir.join(name)).unwrap_or_default();
         let (builtin, soft) = (table("modules.builtin"), table("modules.softdep"));
-        Ok(Tree::parse(&dep, &builtin, &soft, &table("modules.alias")))
+        Ok(Self::parse(&dep, &builtin, &soft, &table("modules.alias")))
     }
 
     /// The same from the tables' text.
-    pub fn parse(dep: &str, builtin: &str, soft: &str, alias: &str) -> Tree {
-        let mut tree = Tree::default();
+    pub fn parse(dep: &str, builtin: &str, soft: &str, alias: &str) -> Self {
+        let mut tree = Self::default();
         for line in dep.lines() {
             if let Some((file, needs)) = line.split_once(':') {
                 let needs = needs.split_whitespace().map(str::to_owned).collect();

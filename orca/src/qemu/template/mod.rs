@@ -53,8 +53,8 @@ pub struct TemplateInfo {
 
 impl Store {
     /// The store below the cache folder `cache`.
-    pub fn new(cache: &Path) -> Store {
-        Store { dir: cache.join("templates") }
+    pub fn new(cache: &Path) -> Self {
+        Self { dir: cache.join("templates") }
     }
 
     /// The template called `key`; `None` if there is none. One that is damaged is removed, and the reason returned as an error.

@@ -7,8 +7,8 @@ use std::os::unix::fs::FileExt;
 struct Cache(PathBuf);
 
 impl Cache {
-    fn new() -> Cache {
-        Cache(nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-cache-XXXXXX")).unwrap())
+    fn new() -> Self {
+        Self(nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-cache-XXXXXX")).unwrap())
     }
 
     fn store(&self) -> Store {

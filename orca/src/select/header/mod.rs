@@ -78,7 +78,7 @@ impl Header {
     ///
     /// # Errors
     /// A file that cannot be read, or a setting that is wrong, with its line.
-    pub fn read(path: &Path, name: &str) -> Result<Header> {
+    pub fn read(path: &Path, name: &str) -> Result<Self> {
         let mut head = Vec::new();
         File::open(path).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head)).map_err(
             |e| {
@@ -87,12 +87,12 @@ impl Header {
             },
         )?;
         if !head.windows(MARK.len()).any(|bytes| bytes == MARK.as_bytes()) {
-            return Ok(Header::default());
+            return Ok(Self::default());
         }
-        Header::parse(&String::from_utf8_lossy(&head), name)
+        Self::parse(&String::from_utf8_lossy(&head), name)
     }
 
-    fn parse(text: &str, name: &str) -> Result<Header> {
+    fn parse(text: &str, name: &str) -> Result<Self> {
         let mut draft = Draft::default();
         let comments =
             text.lines().take_while(|line| line.trim().is_empty() || line.starts_with('#'));

@@ -54,8 +54,8 @@ pub struct History {
 impl History {
     /// Reads the history in `path`. A file that is not there is an empty one; what cannot be read is left out and said in the
     /// warning beside it.
-    pub fn load(path: &Path) -> (History, Option<String>) {
-        let mut history = History::default();
+    pub fn load(path: &Path) -> (Self, Option<String>) {
+        let mut history = Self::default();
         let mut bytes = Vec::new();
         let read =
             File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes));
@@ -184,7 +184,7 @@ impl Journal {
     ///
     /// # Errors
     /// A file or folder that cannot be written to.
-    pub fn open(path: &Path, history: &History, run: &str, times: bool) -> Result<Journal> {
+    pub fn open(path: &Path, history: &History, run: &str, times: bool) -> Result<Self> {
         let unwritable =
             |e: io::Error| Error::io("write", path, &e).hint("name a writable file with --history");
         if let Some(dir) = path.parent() {
@@ -195,7 +195,7 @@ impl Journal {
         }
         let mut file = open_shared(path).map_err(unwritable)?;
         end_last_line(&mut file).map_err(unwritable)?;
-        Ok(Journal { file, run: run.to_owned(), times })
+        Ok(Self { file, run: run.to_owned(), times })
     }
 
     /// Writes down what an event says. What cannot be written is lost: it must never stop a run.

@@ -7,8 +7,8 @@ use crate::events::event::Start;
 struct Store(PathBuf);
 
 impl Store {
-    fn new() -> Store {
-        Store(nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-history-XXXXXX")).unwrap())
+    fn new() -> Self {
+        Self(nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-history-XXXXXX")).unwrap())
     }
 
     fn path(&self) -> PathBuf {
