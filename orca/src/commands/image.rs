@@ -1,14 +1,14 @@
 //! `orca image`: the parts of a guest image that a shell script cannot make well. `scripts/build-image.sh` makes the rest.
 
 use crate::error::{Error, Result};
+use crate::host::atomic;
 use crate::image::initramfs::{self, Recipe};
 use crate::image::kernel;
 use crate::image::requirements::Needs;
 use crate::report::plain;
 use lexopt::prelude::*;
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 const HELP: &str = "\
@@ -122,27 +122,16 @@ fn check_release(kernel: &Path, modules: &Path) -> Result<()> {
     }
 }
 
+fn write(path: &Path, data: &[u8]) -> Result<()> {
+    atomic::replace(path, data).map_err(|e| Error::io("write", path, &e))
+}
+
 fn about(path: &Path, error: &Error) -> Error {
     let named = Error::new(format!("cannot use `{}`: {error}", path.display()));
     match error.next_step() {
         Some(hint) => named.hint(hint),
         None => named,
     }
-}
-
-/// Writes beside `path` and renames, so that a reader sees all of it or the file that was there before.
-fn write(path: &Path, data: &[u8]) -> Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let new = path.with_file_name(name);
-    let written = File::create_new(&new)
-        .and_then(|mut file| file.write_all(data))
-        .and_then(|()| fs::rename(&new, path));
-    written.map_err(|e| {
-        // What is left of it is of no use; that it cannot be removed is the lesser news.
-        let _ = fs::remove_file(&new);
-        Error::io("write", path, &e)
-    })
 }
 
 #[cfg(test)]
@@ -162,21 +151,5 @@ mod tests {
         check_usage(&["initramfs", "--out", "x"], "--agent FILE is missing");
         check_usage(&["vmlinux", "--out", "x"], "a KERNEL is missing");
         check_usage(&["vmlinux", "--agent", "x"], "invalid option '--agent'");
-    }
-
-    #[test]
-    fn a_write_leaves_all_or_nothing() {
-        let dir = std::env::temp_dir().join(format!("orca-image-write-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        let path = dir.join("file");
-        write(&path, b"one").unwrap();
-        write(&path, b"two").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"two");
-        assert!(write(&dir.join("none/file"), b"x").is_err());
-        fs::create_dir(dir.join("folder")).unwrap();
-        assert!(write(&dir.join("folder"), b"x").is_err());
-        let left: Vec<_> = fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(left.len(), 2, "{left:?}");
-        fs::remove_dir_all(&dir).unwrap();
     }
 }

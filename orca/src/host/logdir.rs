@@ -2,7 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::text::day::Day;
+use crate::text::hash;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -37,11 +39,9 @@ pub fn create(given: Option<&Path>, state: &Path, root: &Path) -> Result<PathBuf
 
 /// The folder's name, with a few digits that tell projects of the same name apart.
 pub fn project_name(root: &Path) -> String {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    root.hash(&mut hasher);
+    let digest = hash::of(root.as_os_str().as_bytes());
     let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    format!("{name}-{:08x}", hasher.finish() as u32)
+    format!("{name}-{:08x}", digest as u32)
 }
 
 /// Replaced in one step, so that it is never absent. A run without the link is as good, only harder to find.
@@ -99,6 +99,12 @@ mod tests {
         check(951_782_399, "20000228-235959");
         check(951_782_400, "20000229-000000");
         check(1_795_473_594, "20261123-223954");
+    }
+
+    /// A project that is called otherwise by another build loses its history and its logs.
+    #[test]
+    fn a_project_is_called_the_same_by_every_build() {
+        assert_eq!(project_name(Path::new("/srv/project")), "project-6ecdf2c1");
     }
 
     #[test]

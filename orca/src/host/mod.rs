@@ -1,5 +1,6 @@
 //! This host: its limits, its processes, its terminal, its clock, and the folders of a run.
 
+pub mod atomic;
 pub mod clock;
 pub mod limits;
 pub mod logdir;

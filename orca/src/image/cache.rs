@@ -1,39 +1,232 @@
-//! Files that are made from other files and kept between runs: an initramfs, an unpacked kernel, a file system.
+//! A folder of files and folders that take long to make, kept between runs under names that say what
+//! they were made from. Templates are kept in one, and what is made of kernels and roots in another.
 //!
-//! Each is named after a digest of everything it is made from, is there whole or not at all, and is made by one process at a time.
-//! The least recently used ones go first, but none that was used in the last day: a run may be about to give it to a machine.
+//! An entry is there whole or not at all: it is made beside its place under a lock of its own and
+//! renamed into it. Beyond a bound on disk space the least recently used entries are removed.
+//!
+//! When an entry was used last stands in the modification time of its lock file. The entry's own times
+//! stay as they are, since they are part of the keys of whatever is made from it.
 
 use crate::error::{Error, Result};
+use crate::text::hash::Fnv1a;
 use nix::fcntl::{Flock, FlockArg};
-use std::fs::{self, File};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::cmp::Reverse;
+use std::fs::{self, File, FileTimes};
+use std::hash::{Hash, Hasher};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// Changes whenever what was made before must not be used any more.
-const FORMAT: u32 = 1;
-/// Disk space that all of them together may take, in bytes.
-const SPACE_MAX: u64 = 8 << 30;
-/// One that was used more recently is never removed.
-const IDLE_MIN: Duration = Duration::from_secs(24 * 3600);
-/// What the name of an unfinished one begins with.
+/// The folder of the locks, one per entry. They stay: a lock that is removed is no lock.
+const LOCKS: &str = "locks";
+/// What the name of an unfinished entry begins with.
 const UNFINISHED: &str = ".new-";
 
-/// The folder of all of them.
+/// Changes whenever what was made before must not be used any more.
+const ARTIFACTS_FORMAT: u32 = 2;
+/// Disk space that all artifacts together may take, in bytes.
+const ARTIFACTS_SPACE_MAX: u64 = 8 << 30;
+/// An artifact that was used more recently stays: a run may be about to give it to a machine.
+const ARTIFACTS_IDLE_MIN: Duration = Duration::from_secs(24 * 3600);
+
+/// A folder of entries, each made once.
 #[derive(Clone, Debug)]
-pub struct ArtifactCache {
+pub struct Cache {
     dir: PathBuf,
+    space_max: u64,
+    idle_min: Duration,
 }
 
-/// What a file is made from.
+/// An entry that is there.
 #[derive(Clone, Debug)]
-pub struct Key(DefaultHasher);
+pub struct CacheEntry {
+    /// Its name.
+    pub name: String,
+    /// Its place.
+    pub path: PathBuf,
+    /// The disk space that it takes, in bytes.
+    pub bytes: u64,
+    /// When it was used last; the epoch where nothing tells.
+    pub used: SystemTime,
+}
+
+impl Cache {
+    /// The cache in `dir`. Its entries may take `space_max` bytes together; those that were used
+    /// within `idle_min` stay even beyond that.
+    pub fn new(dir: PathBuf, space_max: u64, idle_min: Duration) -> Self {
+        Self { dir, space_max, idle_min }
+    }
+
+    /// Where the entry called `name` is, if it is there.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Notes that the entry called `name` is used now. Only the order of removal depends on it.
+    pub fn touch(&self, name: &str) {
+        let now = FileTimes::new().set_modified(SystemTime::now());
+        // A cache that cannot be written to still gives what it has.
+        let _ = self.lock_file(name).and_then(|file| file.set_times(now));
+    }
+
+    /// Waits until nobody else makes the entry called `name`, and keeps others from it.
+    ///
+    /// # Errors
+    /// The folder cannot be written to.
+    pub fn stage(&self, name: &str) -> Result<Staged> {
+        let locks = self.dir.join(LOCKS);
+        let file = self.lock_file(name).map_err(|e| Error::io("write", &locks, &e))?;
+        let lock = Flock::lock(file, FlockArg::LockExclusive)
+            .map_err(|(_, e)| Error::io("lock", &locks.join(name), &e.into()))?;
+        let path = self.dir.join(format!("{UNFINISHED}{name}"));
+        // Left by a run that was killed: the lock says that it is nobody's.
+        remove(&path).map_err(|e| Error::io("remove", &path, &e))?;
+        let place = self.path(name);
+        Ok(Staged { cache: self.clone(), name: name.to_owned(), path, place, _lock: lock })
+    }
+
+    /// Every entry, the most recently used one first.
+    pub fn list(&self) -> Vec<CacheEntry> {
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let mut found: Vec<CacheEntry> = entries.filter_map(|entry| self.entry(&entry)).collect();
+        found.sort_by_key(|entry| Reverse(entry.used));
+        found
+    }
+
+    /// Removes the entry called `name`. Whoever has its files open is not touched.
+    ///
+    /// # Errors
+    /// It is not there or cannot be removed.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        let path = self.path(name);
+        fs::symlink_metadata(&path)
+            .and_then(|_| remove(&path))
+            .map_err(|e| Error::io("remove", &path, &e))
+    }
+
+    /// Removes the least recently used entries beyond the bound, and what killed runs left unfinished.
+    pub fn prune(&self) {
+        let mut total = 0;
+        for entry in self.list() {
+            total += entry.bytes;
+            let idle = SystemTime::now().duration_since(entry.used).unwrap_or_default();
+            if total > self.space_max && idle >= self.idle_min {
+                // One that stays is tried again the next time.
+                let _ = self.remove(&entry.name);
+            }
+        }
+        let unfinished = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        for entry in unfinished {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Some(name) = name.strip_prefix(UNFINISHED) else { continue };
+            let Ok(file) = self.lock_file(name) else { continue };
+            // Whoever holds the lock is making it.
+            if let Ok(_held) = Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                let _ = remove(&entry.path());
+            }
+        }
+    }
+
+    /// Removes everything.
+    ///
+    /// # Errors
+    /// A file that cannot be removed.
+    pub fn clear(&self) -> Result<()> {
+        remove(&self.dir).map_err(|e| Error::io("remove", &self.dir, &e))
+    }
+
+    fn lock_file(&self, name: &str) -> io::Result<File> {
+        let locks = self.dir.join(LOCKS);
+        fs::create_dir_all(&locks)?;
+        File::options().create(true).append(true).open(locks.join(name))
+    }
+
+    fn entry(&self, entry: &fs::DirEntry) -> Option<CacheEntry> {
+        let name = entry.file_name().to_str()?.to_owned();
+        if name == LOCKS || name.starts_with('.') {
+            return None;
+        }
+        let used = fs::metadata(self.dir.join(LOCKS).join(&name)).and_then(|meta| meta.modified());
+        let (path, used) = (entry.path(), used.unwrap_or(SystemTime::UNIX_EPOCH));
+        let bytes = blocks(&path)? * 512;
+        Some(CacheEntry { name, path, bytes, used })
+    }
+}
+
+/// What a file takes, or the files directly in a folder, in blocks of 512 bytes.
+fn blocks(path: &Path) -> Option<u64> {
+    let meta = fs::symlink_metadata(path).ok()?;
+    if !meta.is_dir() {
+        return Some(meta.blocks());
+    }
+    let files = fs::read_dir(path).ok()?.flatten().filter_map(|entry| entry.metadata().ok());
+    Some(files.map(|meta| meta.blocks()).sum())
+}
+
+/// Removes a file or a folder, if there is one.
+fn remove(path: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(e) => Err(e),
+    };
+    match removed {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// An entry in the making, its lock held. Dropping it unpublished removes it.
+#[derive(Debug)]
+pub struct Staged {
+    cache: Cache,
+    name: String,
+    path: PathBuf,
+    place: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl Staged {
+    /// Where it is made: nothing is there yet.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where it will be; there already, if somebody else has published it in the meantime.
+    pub fn place(&self) -> &Path {
+        &self.place
+    }
+
+    /// Puts it in its place, makes room for it, and returns the place.
+    ///
+    /// # Errors
+    /// It cannot be renamed.
+    pub fn publish(self) -> Result<PathBuf> {
+        // A damaged one that could not be removed before must not keep the new one out.
+        let _ = remove(&self.place);
+        fs::rename(&self.path, &self.place).map_err(|e| Error::io("write", &self.place, &e))?;
+        self.cache.touch(&self.name);
+        self.cache.prune();
+        Ok(self.place.clone())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // After `publish` it is not there any more. What stays is removed by the next one to stage it.
+        let _ = remove(&self.path);
+    }
+}
+
+/// What an artifact is made from.
+#[derive(Clone, Debug)]
+pub struct Key(Fnv1a);
 
 impl Key {
     /// The key of a file that is made from nothing yet.
     pub fn new() -> Self {
-        Self(DefaultHasher::new()).with(FORMAT)
+        Self(Fnv1a::new()).with(ARTIFACTS_FORMAT)
     }
 
     /// Made from a value, too.
@@ -43,13 +236,13 @@ impl Key {
         self
     }
 
-    /// Made from the file at `path`, too, known by its place, size and date.
+    /// Made from the file at `path`, too, which is known by its [`Identity`].
     ///
     /// # Errors
-    /// When there is none.
+    /// There is none.
     pub fn file(self, path: &Path) -> Result<Self> {
-        let meta = fs::metadata(path).map_err(|e| Error::io("read", path, &e))?;
-        Ok(self.with((meta.dev(), meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec())))
+        let identity = Identity::of(path).map_err(|e| Error::io("read", path, &e))?;
+        Ok(self.with(identity))
     }
 }
 
@@ -59,13 +252,40 @@ impl Default for Key {
     }
 }
 
+/// Which file it is, and whether it was written since: its place on disk, size and date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    dev: u64,
+    ino: u64,
+    len: u64,
+    mtime: i64,
+    mtime_nsec: i64,
+}
+
+impl Identity {
+    /// That of the file at `path`, links followed.
+    ///
+    /// # Errors
+    /// There is none, or it may not be looked at.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        let meta = fs::metadata(path)?;
+        let (mtime, mtime_nsec) = (meta.mtime(), meta.mtime_nsec());
+        Ok(Self { dev: meta.dev(), ino: meta.ino(), len: meta.len(), mtime, mtime_nsec })
+    }
+}
+
+/// Files that are made from other files: an initramfs, an unpacked kernel, a file system.
+#[derive(Clone, Debug)]
+pub struct ArtifactCache(Cache);
+
 impl ArtifactCache {
     /// What is kept below the cache folder `cache`.
     pub fn new(cache: &Path) -> Self {
-        Self { dir: cache.join("made") }
+        Self(Cache::new(cache.join("made"), ARTIFACTS_SPACE_MAX, ARTIFACTS_IDLE_MIN))
     }
 
-    /// The file that is called `kind` and made from `key`; `make` writes it to the path it is given if it is not there yet.
+    /// The file that is called `kind` and made from `key`; `make` writes it to the path that it is
+    /// given, if it is not there yet.
     ///
     /// # Errors
     /// What `make` says; a cache folder that cannot be written to.
@@ -76,23 +296,15 @@ impl ArtifactCache {
         make: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<PathBuf> {
         let name = format!("{kind}-{:016x}", key.0.finish());
-        let path = self.dir.join(&name);
-        if self.touch(&path) {
-            return Ok(path);
+        let path = self.0.path(&name);
+        if !path.exists() {
+            let staged = self.0.stage(&name)?;
+            if !staged.place().exists() {
+                make(staged.path())?;
+                return staged.publish();
+            }
         }
-        let _lock = self.lock()?;
-        if self.touch(&path) {
-            return Ok(path);
-        }
-        self.sweep();
-        let new = self.dir.join(format!("{UNFINISHED}{name}"));
-        let made = make(&new)
-            .and_then(|()| fs::rename(&new, &path).map_err(|e| Error::io("write", &path, &e)));
-        if let Err(error) = made {
-            // What is left of it is of no use; that it cannot be removed is the lesser news.
-            let _ = fs::remove_file(&new);
-            return Err(error);
-        }
+        self.0.touch(&name);
         Ok(path)
     }
 
@@ -101,60 +313,7 @@ impl ArtifactCache {
     /// # Errors
     /// One that cannot be removed.
     pub fn clear(&self) -> Result<()> {
-        match fs::remove_dir_all(&self.dir) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::io("remove", &self.dir, &e))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether it is there; if so, it counts as used now.
-    fn touch(&self, path: &Path) -> bool {
-        let Ok(file) = File::open(path) else { return false };
-        // The date of the last access: the other one is part of what is made from this file. Only the order of removal depends on it.
-        let now = fs::FileTimes::new().set_accessed(SystemTime::now());
-        let _ = file.set_times(now);
-        true
-    }
-
-    fn lock(&self) -> Result<Flock<File>> {
-        fs::create_dir_all(&self.dir).map_err(|e| Error::io("create", &self.dir, &e))?;
-        let path = self.dir.join(".lock");
-        let file = File::options().create(true).append(true).open(&path);
-        let file = file.map_err(|e| Error::io("write", &path, &e))?;
-        Flock::lock(file, FlockArg::LockExclusive)
-            .map_err(|(_, e)| Error::io("lock", &path, &e.into()))
-    }
-
-    /// Removes what a killed run left unfinished, and the least recently used beyond the limit. Called with the lock held.
-    fn sweep(&self) {
-        let mut found = Vec::new();
-        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
-            let Ok(meta) = entry.metadata() else { continue };
-            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-                let path = entry.path();
-                // What stays is in nobody's way but this file's own, whose maker will say so.
-                let _ =
-                    if meta.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-            } else if meta.is_file() {
-                found.push((
-                    meta.accessed().unwrap_or(SystemTime::UNIX_EPOCH),
-                    meta.blocks() * 512,
-                    entry.path(),
-                ));
-            }
-        }
-        found.sort_by_key(|(used, ..)| std::cmp::Reverse(*used));
-        let mut total = 0;
-        for (used, bytes, path) in found {
-            total += bytes;
-            let idle = SystemTime::now().duration_since(used).unwrap_or_default();
-            if total > SPACE_MAX && idle > IDLE_MIN {
-                // One that stays is tried again the next time.
-                let _ = fs::remove_file(path);
-            }
-        }
+        self.0.clear()
     }
 }
 
@@ -166,10 +325,15 @@ mod tests {
     struct Temp(PathBuf);
 
     impl Temp {
-        fn new(name: &str) -> Self {
-            let dir = std::env::temp_dir().join(format!("orca-kept-{name}-{}", std::process::id()));
-            fs::create_dir_all(&dir).unwrap();
-            Self(dir)
+        fn new() -> Self {
+            Self(nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-cache-XXXXXX")).unwrap())
+        }
+
+        /// The entries of the cache of artifacts, without its locks.
+        fn left(&self) -> Vec<String> {
+            let entries = fs::read_dir(self.0.join("made")).unwrap().flatten();
+            let names = entries.map(|entry| entry.file_name().into_string().unwrap());
+            names.filter(|name| name != LOCKS).collect()
         }
     }
 
@@ -179,16 +343,20 @@ mod tests {
         }
     }
 
+    fn write(path: &Path, text: &str) -> Result<()> {
+        fs::write(path, text).map_err(|e| Error::io("write", path, &e))
+    }
+
     #[test]
     fn a_file_is_made_once_and_again_when_what_it_is_made_from_changes() {
-        let temp = Temp::new("once");
-        let kept = ArtifactCache::new(&temp.0);
+        let temp = Temp::new();
+        let cache = ArtifactCache::new(&temp.0);
         let input = temp.0.join("input");
         let made = Cell::new(0);
         let file = |text: &str| {
             fs::write(&input, text).unwrap();
             let key = Key::new().file(&input).unwrap();
-            let path = kept.file("copy", &key, |out| {
+            let path = cache.file("copy", &key, |out| {
                 made.set(made.get() + 1);
                 fs::copy(&input, out).map(drop).map_err(|e| Error::io("write", out, &e))
             });
@@ -198,33 +366,68 @@ mod tests {
         assert_eq!((file("three"), made.get()), ("three".to_owned(), 2));
         let key = Key::new().with("same");
         for _ in 0..2 {
-            kept.file("x", &key, |out| {
-                made.set(made.get() + 1);
-                fs::write(out, "").map_err(|e| Error::io("write", out, &e))
-            })
-            .unwrap();
+            cache
+                .file("x", &key, |out| {
+                    made.set(made.get() + 1);
+                    write(out, "")
+                })
+                .unwrap();
         }
         assert_eq!(made.get(), 3);
-        kept.clear().unwrap();
-        kept.clear().unwrap();
+        cache.clear().unwrap();
+        cache.clear().unwrap();
         assert!(!temp.0.join("made").exists());
     }
 
     #[test]
-    fn what_fails_leaves_nothing() {
-        let temp = Temp::new("fails");
-        let kept = ArtifactCache::new(&temp.0);
-        let error = kept.file("x", &Key::new(), |out| {
+    fn what_fails_or_is_killed_leaves_nothing() {
+        let temp = Temp::new();
+        let cache = ArtifactCache::new(&temp.0);
+        let error = cache.file("x", &Key::new(), |out| {
             fs::write(out, "half").unwrap();
             Err(Error::new("broken"))
         });
         assert_eq!(error.unwrap_err().to_string(), "broken");
         fs::write(temp.0.join("made/.new-y-0"), "of a run that was killed").unwrap();
-        kept.file("x", &Key::new(), |out| {
-            fs::write(out, "").map_err(|e| Error::io("write", out, &e))
-        })
-        .unwrap();
-        let left: Vec<_> = fs::read_dir(temp.0.join("made")).unwrap().flatten().collect();
-        assert_eq!(left.len(), 2, "the lock and the file: {left:?}");
+        fs::create_dir_all(temp.0.join("made/.new-z-0/folder")).unwrap();
+        cache.file("x", &Key::new(), |out| write(out, "")).unwrap();
+        assert_eq!(temp.left().len(), 1, "{:?}", temp.left());
+    }
+
+    #[test]
+    fn what_another_run_is_making_is_left_to_it() {
+        let temp = Temp::new();
+        let cache = Cache::new(temp.0.join("made"), 0, Duration::ZERO);
+        let staged = cache.stage("theirs").unwrap();
+        fs::create_dir(staged.path()).unwrap();
+        cache.prune();
+        assert!(staged.path().exists());
+        drop(staged);
+        assert!(temp.left().is_empty(), "{:?}", temp.left());
+    }
+
+    #[test]
+    fn the_least_recently_used_goes_first_and_a_recent_one_stays() {
+        let temp = Temp::new();
+        let day = Duration::from_secs(24 * 3600);
+        let cache = |space_max, idle_min| Cache::new(temp.0.join("made"), space_max, idle_min);
+        for (name, days) in [("old", 3), ("new", 2), ("today", 0)] {
+            let staged = cache(u64::MAX, day).stage(name).unwrap();
+            fs::write(staged.path(), [7; 8192]).unwrap();
+            staged.publish().unwrap();
+            let used = FileTimes::new().set_modified(SystemTime::now() - days * day);
+            cache(0, day).lock_file(name).unwrap().set_times(used).unwrap();
+        }
+        let names = || {
+            let entries = cache(0, day).list();
+            entries.into_iter().map(|entry| entry.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(), ["today", "new", "old"]);
+        cache(20_000, day).prune();
+        assert_eq!(names(), ["today", "new"]);
+        cache(0, day).prune();
+        assert_eq!(names(), ["today"]);
+        cache(0, Duration::ZERO).prune();
+        assert!(names().is_empty());
     }
 }

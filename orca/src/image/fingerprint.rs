@@ -1,8 +1,9 @@
 //! A look at every file of a folder: how much is there, and a digest that changes when any of it does.
 
 use crate::error::{Error, Result};
+use crate::text::hash::Fnv1a;
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -27,13 +28,13 @@ impl Fingerprint {
     /// A folder that cannot be read: half a look would miss changes.
     pub fn of(dir: &Path) -> Result<Self> {
         let mut census = Self::default();
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = Fnv1a::new();
         census.add(dir, &mut hasher)?;
         census.digest = hasher.finish();
         Ok(census)
     }
 
-    fn add(&mut self, dir: &Path, hasher: &mut DefaultHasher) -> Result<()> {
+    fn add(&mut self, dir: &Path, hasher: &mut Fnv1a) -> Result<()> {
         let unreadable = |e: std::io::Error| Error::io("read", dir, &e);
         let mut entries = fs::read_dir(dir)
             .map_err(unreadable)?

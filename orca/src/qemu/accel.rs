@@ -5,7 +5,7 @@
 
 use super::{arch, probe};
 use crate::arch::{Accel, Arch};
-use crate::host::sys;
+use crate::host::{atomic, sys};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -69,7 +69,8 @@ fn works(accel: Accel, arch: Arch, program: &Path, cache: &Path) -> bool {
     if let Some(path) = memo {
         // Forgetting the answer costs a second at the next run, nothing else.
         let _ = fs::create_dir_all(cache);
-        let _ = fs::write(path, if works { yes.as_str() } else { "tcg\n" });
+        let answer = if works { yes.as_str() } else { "tcg\n" };
+        let _ = atomic::replace(&path, answer.as_bytes());
     }
     works
 }

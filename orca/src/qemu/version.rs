@@ -2,7 +2,7 @@
 //! three machines that do not boot.
 
 use crate::error::{Error, Result, plain};
-use crate::host::sys;
+use crate::host::{atomic, sys};
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -48,7 +48,7 @@ pub fn check(program: &Path, cache: &Path) -> Result<(u32, u32)> {
     }
     if let Some(memo) = memo {
         // Forgetting it costs 20 ms at the next run.
-        let _ = fs::create_dir_all(cache).and_then(|()| fs::write(memo, &answer));
+        let _ = fs::create_dir_all(cache).and_then(|()| atomic::replace(&memo, answer.as_bytes()));
     }
     Ok(version)
 }

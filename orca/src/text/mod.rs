@@ -3,6 +3,7 @@
 pub mod day;
 pub mod filter;
 pub mod glob;
+pub mod hash;
 pub mod quote;
 pub mod suggest;
 pub mod value;

@@ -1,34 +1,33 @@
-//! Frozen machines on disk: where they are kept, found, checked, written and removed.
+//! Frozen machines on disk: found, checked, written and removed.
 //!
-//! A template is a folder named after everything that shaped it: `ram` (the guest's memory, sparse), `state` (its devices), `disk.qcow2`
-//! (what it wrote over the root disk) and `meta.json` (checksums). It is made in a folder of its own and renamed into place, so it is
-//! there whole or not at all. Whoever uses one holds its files open and hands QEMU those, not their names: a template may be replaced
-//! or removed while copies of it run, or are still to be made.
+//! A template is a folder named after everything that shaped it: `ram` (the guest's memory, sparse),
+//! `state` (its devices), `disk.qcow2` (what it wrote over the root disk) and `meta.json` (checksums).
+//! Whoever uses one holds its files open and hands QEMU those, not their names: a template may be
+//! replaced or removed while copies of it run, or are still to be made.
 
 use super::argv::{Memory, Slot, Spec, argv};
 use super::checksum;
 use crate::error::{Error, Result};
-use nix::fcntl::{Flock, FlockArg};
+use crate::image::cache::{Cache, CacheEntry, Identity, Staged};
+use crate::text::hash::Fnv1a;
 use serde_json::{Value, json};
 use std::fs::{self, File};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Changes whenever older templates must not be used any more.
-const FORMAT: u32 = 4;
-/// Disk space that all templates together may take, in bytes; the least recently used ones go first.
+const FORMAT: u32 = 5;
+/// Disk space that all templates together may take, in bytes; the least recently used go first.
 pub const SPACE_MAX: u64 = 4 << 30;
 const META: &str = "meta.json";
 const PARTS: [&str; 3] = ["ram", "state", "disk.qcow2"];
 
 /// The folder of all templates.
 #[derive(Clone, Debug)]
-pub struct Store {
-    dir: PathBuf,
-}
+pub struct Store(Cache);
 
 /// A template that has been checked, its files held open.
 #[derive(Debug)]
@@ -54,22 +53,25 @@ pub struct TemplateInfo {
 impl Store {
     /// The store below the cache folder `cache`.
     pub fn new(cache: &Path) -> Self {
-        Self { dir: cache.join("templates") }
+        Self::bounded(cache, SPACE_MAX)
     }
 
-    /// The template called `key`; `None` if there is none. One that is damaged is removed, and the reason returned as an error.
+    fn bounded(cache: &Path, space_max: u64) -> Self {
+        Self(Cache::new(cache.join("templates"), space_max, Duration::ZERO))
+    }
+
+    /// The template called `key`; `None` if there is none. A damaged one is removed.
     ///
     /// # Errors
     /// Why it cannot be used.
     pub fn open(&self, key: &str) -> Result<Option<Template>, String> {
-        let dir = self.dir.join(key);
+        let dir = self.0.path(key);
         if !dir.join(META).exists() {
             return Ok(None);
         }
         match check(&dir) {
             Ok(template) => {
-                // Only the order of removal depends on it.
-                let _ = File::open(dir.join(META)).and_then(|f| f.set_modified(SystemTime::now()));
+                self.0.touch(key);
                 Ok(Some(template))
             }
             Err(why) => {
@@ -82,95 +84,61 @@ impl Store {
     /// Waits until nobody else makes the template called `key`, and keeps others from it.
     ///
     /// # Errors
-    /// When the cache folder cannot be written to.
+    /// The cache folder cannot be written to.
     pub fn stage(&self, key: &str) -> Result<Stage> {
-        let lock = self.lock(key)?;
-        let dir = self.dir.join(format!(".new-{key}"));
-        // Left by a run that was killed: the lock says that it is nobody's.
-        let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(&dir).map_err(|e| Error::io("create", &dir, &e))?;
-        Ok(Stage { store: self.clone(), key: key.to_owned(), dir, lock: Some(lock) })
+        let staged = self.0.stage(key)?;
+        let dir = staged.path();
+        fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, &e))?;
+        Ok(Stage(staged))
     }
 
     /// Every template, the most recently used one first.
     pub fn list(&self) -> Vec<TemplateInfo> {
-        let Ok(entries) = fs::read_dir(&self.dir) else { return Vec::new() };
-        let mut found: Vec<TemplateInfo> =
-            entries.flatten().filter_map(|e| entry(&e.path())).collect();
-        found.sort_by_key(|entry| std::cmp::Reverse(entry.used));
-        found
+        self.0.list().into_iter().filter_map(info).collect()
     }
 
     /// Removes a template. Machines that were or are being copied from it are not touched.
     ///
     /// # Errors
-    /// When it is not there or cannot be removed.
+    /// It is not there or cannot be removed.
     pub fn remove(&self, key: &str) -> Result<()> {
-        let dir = self.dir.join(key);
-        fs::remove_dir_all(&dir).map_err(|e| Error::io("remove", &dir, &e))
-    }
-
-    /// Removes the least recently used templates until the rest fits into `limit` bytes.
-    pub fn prune(&self, limit: u64) {
-        let mut total = 0;
-        for entry in self.list() {
-            total += entry.bytes;
-            if total > limit {
-                // One that stays is tried again the next time.
-                let _ = self.remove(&entry.key);
-            }
-        }
-    }
-
-    fn lock(&self, key: &str) -> Result<Flock<File>> {
-        let locks = self.dir.join("locks");
-        fs::create_dir_all(&locks).map_err(|e| Error::io("create", &locks, &e))?;
-        let path = locks.join(key);
-        let file = File::options().create(true).append(true).open(&path);
-        let file = file.map_err(|e| Error::io("write", &path, &e))?;
-        Flock::lock(file, FlockArg::LockExclusive)
-            .map_err(|(_, e)| Error::io("lock", &path, &e.into()))
+        self.0.remove(key)
     }
 }
 
-/// A template in the making; dropping it unpublished removes it.
+/// A template in the making, its lock held; dropping it unpublished removes it.
 #[derive(Debug)]
-pub struct Stage {
-    store: Store,
-    key: String,
-    dir: PathBuf,
-    lock: Option<Flock<File>>,
-}
+pub struct Stage(Staged);
 
 impl Stage {
     /// The file for the guest's memory.
     pub fn ram(&self) -> PathBuf {
-        self.dir.join(PARTS[0])
+        self.dir().join(PARTS[0])
     }
 
     /// The file for the devices' state.
     pub fn state(&self) -> PathBuf {
-        self.dir.join(PARTS[1])
+        self.dir().join(PARTS[1])
     }
 
     /// The folder, for a disk called `disk.qcow2`.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        self.0.path()
     }
 
     /// Whether somebody else has published it in the meantime.
     pub fn is_made(&self) -> bool {
-        self.store.dir.join(&self.key).join(META).exists()
+        self.0.place().join(META).exists()
     }
 
     /// Puts the finished template in its place.
     ///
     /// # Errors
-    /// When a part cannot be read or the folder cannot be renamed.
-    pub fn publish(mut self, description: &str) -> Result<()> {
+    /// A part cannot be read, or the folder cannot be renamed.
+    pub fn publish(self, description: &str) -> Result<()> {
         let mut sums = serde_json::Map::new();
         for part in PARTS {
-            let path = self.dir.join(part);
+            let path = self.dir().join(part);
             if path.exists() {
                 let sum = File::open(&path).and_then(|file| checksum::of(&file));
                 let sum = sum.map_err(|e| Error::io("read", &path, &e))?;
@@ -178,22 +146,9 @@ impl Stage {
             }
         }
         let meta = json!({ "format": FORMAT, "description": description, "sums": sums });
-        let path = self.dir.join(META);
+        let path = self.dir().join(META);
         fs::write(&path, meta.to_string()).map_err(|e| Error::io("write", &path, &e))?;
-        let place = self.store.dir.join(&self.key);
-        // A damaged one that could not be removed before must not keep the new one out.
-        let _ = fs::remove_dir_all(&place);
-        fs::rename(&self.dir, &place).map_err(|e| Error::io("write", &place, &e))?;
-        self.lock = None;
-        self.store.prune(SPACE_MAX);
-        Ok(())
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        // After `publish` it is not there any more.
-        let _ = fs::remove_dir_all(&self.dir);
+        self.0.publish().map(drop)
     }
 }
 
@@ -234,13 +189,14 @@ fn by_descriptor(file: &File) -> PathBuf {
     path
 }
 
-/// The name of the template that machines of `spec` are copied from: a digest of QEMU, its command line, the image and `settle`,
-/// what is done before the freeze. The project is not part of it: it is mounted afterwards.
+/// The name of the template that machines of `spec` are copied from: a digest of QEMU, its command
+/// line, the image and `settle`, which is what is done before the freeze. The project is not part of
+/// it, since it is mounted afterwards.
 ///
 /// # Errors
-/// When a file of the machine cannot be looked at.
+/// A file of the machine cannot be looked at.
 pub fn key(spec: &Spec, settle: &str) -> io::Result<String> {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = Fnv1a::new();
     (FORMAT, settle).hash(&mut hasher);
     let neutral = Spec { share: PathBuf::new(), share_writable: false, ..spec.clone() };
     let nowhere = PathBuf::new();
@@ -254,17 +210,13 @@ pub fn key(spec: &Spec, settle: &str) -> io::Result<String> {
     argv(&neutral, &slot).hash(&mut hasher);
     if spec.accel.is_hardware() {
         // Such a guest has seen the host's CPU.
-        fs::read_to_string("/proc/cpuinfo")
-            .unwrap_or_default()
-            .lines()
-            .take(8)
-            .for_each(|l| l.hash(&mut hasher));
+        let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        cpus.lines().take(8).for_each(|line| line.hash(&mut hasher));
     }
     let files = [Some(&spec.program), Some(&spec.kernel), Some(&spec.initrd)];
-    let files = [&files[..], &[spec.rootfs.as_ref(), spec.modules.as_ref()]].concat();
-    for file in files.into_iter().flatten() {
-        let meta = fs::metadata(file)?;
-        (meta.dev(), meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()).hash(&mut hasher);
+    let disks = [spec.rootfs.as_ref(), spec.modules.as_ref()];
+    for file in files.into_iter().chain(disks).flatten() {
+        Identity::of(file)?.hash(&mut hasher);
     }
     Ok(format!("{:016x}", hasher.finish()))
 }
@@ -301,12 +253,10 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     regular(path)?.read_to_end(&mut bytes).map(|_| bytes)
 }
 
-fn entry(dir: &Path) -> Option<TemplateInfo> {
-    let key = dir.file_name()?.to_str().filter(|key| key.len() == 16)?.to_owned();
-    let meta: Value = serde_json::from_slice(&read(&dir.join(META)).ok()?).ok()?;
-    let used = fs::metadata(dir.join(META)).ok()?.modified().ok()?;
-    let bytes = fs::read_dir(dir).ok()?.flatten();
-    let bytes = bytes.filter_map(|e| e.metadata().ok()).map(|meta| meta.blocks() * 512).sum();
+/// An entry of the cache as a template; `None` for anything else.
+fn info(entry: CacheEntry) -> Option<TemplateInfo> {
+    let CacheEntry { name: key, path, bytes, used } = entry;
+    let meta: Value = serde_json::from_slice(&read(&path.join(META)).ok()?).ok()?;
     let description = meta["description"].as_str().unwrap_or_default().to_owned();
     Some(TemplateInfo { key, description, bytes, used })
 }

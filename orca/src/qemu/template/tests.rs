@@ -50,7 +50,7 @@ fn damage_to_any_part_is_found_and_the_template_removed() {
     for (part, at) in [("ram", 99_999), ("state", 3), (META, 0)] {
         let cache = Cache::new();
         cache.make(KEY);
-        let path = cache.store().dir.join(KEY).join(part);
+        let path = cache.store().0.path(KEY).join(part);
         File::options().write(true).open(&path).unwrap().write_all_at(b"!", at).unwrap();
         let why = cache.store().open(KEY).unwrap_err();
         assert!(why.contains(part), "{why}");
@@ -75,9 +75,9 @@ fn the_least_recently_used_goes_first_and_one_in_use_stays_usable() {
     let in_use = cache.store().open(old).unwrap().unwrap();
     let keys = || cache.store().list().into_iter().map(|entry| entry.key).collect::<Vec<_>>();
     assert_eq!(keys(), [old, new]);
-    cache.store().prune(150_000);
+    Store::bounded(&cache.0, 150_000).0.prune();
     assert_eq!(keys(), [old]);
-    cache.store().prune(0);
+    Store::bounded(&cache.0, 0).0.prune();
     assert!(keys().is_empty());
     assert_eq!(fs::read(in_use.ram()).unwrap(), vec![7; 100_000]);
     let mut state = String::new();

@@ -7,6 +7,7 @@
 use crate::error::{Error, Result};
 use crate::events::attempt::{Attempt, Outcome};
 use crate::events::event::Event;
+use crate::host::atomic;
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -252,12 +253,10 @@ fn compact(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     let (history, _) = History::load(path);
-    let new = path.with_extension(format!("new.{}", std::process::id()));
-    fs::write(&new, history.compact())?;
     if history.damaged > 0 {
         fs::copy(path, path.with_extension("damaged"))?;
     }
-    fs::rename(&new, path)
+    atomic::replace(path, &history.compact())
 }
 
 /// A line that was cut off by a crash must not swallow the next one.

@@ -1,0 +1,42 @@
+//! Replacing a file in one step: a reader sees all of the new one or all of the old one.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Writes `data` beside `path` and renames it into place. Nothing is left behind where that fails.
+///
+/// # Errors
+/// The folder cannot be written to, has no room, or `path` is a folder.
+pub fn replace(path: &Path, data: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let new = path.with_file_name(name);
+    let written = File::create(&new)
+        .and_then(|mut file| file.write_all(data))
+        .and_then(|()| fs::rename(&new, path));
+    written.inspect_err(|_| {
+        // The half that was written is of no use, and the first error is the one to tell.
+        let _ = fs::remove_file(&new);
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_or_not_at_all() {
+        let dir = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-atomic-XXXXXX")).unwrap();
+        let path = dir.join("file");
+        replace(&path, b"one").unwrap();
+        replace(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert!(replace(&dir.join("none/file"), b"x").is_err());
+        fs::create_dir(dir.join("folder")).unwrap();
+        assert!(replace(&dir.join("folder"), b"x").is_err());
+        let left: Vec<_> = fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left.len(), 2, "{left:?}");
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}
