@@ -1,13 +1,15 @@
 //! What a machine boots: kernels, initramfs, modules and roots, checked, unpacked, made and cached. Starts no machine.
 
 pub mod cache;
+pub mod check;
 pub mod cpio;
 pub mod custom_kernel;
 pub mod decompress;
 pub mod ext4;
-pub mod files;
 pub mod fingerprint;
 pub mod format;
 pub mod initramfs;
 pub mod kernel;
 pub mod requirements;
+
+pub use check as files;
