@@ -199,7 +199,12 @@ fn artifacts_of_failures_stay_and_others_when_asked() {
 fn a_doctor_on_a_bare_host_names_everything_and_says_what_to_do() {
     let project = Project::new();
     project.file(".orcarc", "--jbos=2\n");
-    let mut bare = command(&project, &["doctor"]);
+    // A copy has no agent beside it, of which an initramfs could be made.
+    let alone = project.root().join("toolbox");
+    fs::copy(env!("CARGO_BIN_EXE_toolbox"), &alone).unwrap();
+    let mut bare = Command::new(alone);
+    bare.args(["orca", "doctor"]).current_dir(project.root()).stdin(Stdio::null());
+    bare.env("TMPDIR", project.root()).env("XDG_CACHE_HOME", project.root().join(".cache"));
     bare.env("PATH", "/nonexistent").env_remove("HOME").env("XDG_STATE_HOME", "/proc/nowhere");
     let ran = Ran::from(bare.output().unwrap());
     ran.exits(2);
@@ -209,7 +214,7 @@ fn a_doctor_on_a_bare_host_names_everything_and_says_what_to_do() {
         ("qemu-img", "install qemu-utils"),
         ("kernel", "build it with"),
         ("initramfs", "build it with"),
-        ("root disk", "build it with"),
+        ("root", "build it with"),
         ("state", "point XDG_STATE_HOME"),
     ] {
         let mut lines =

@@ -2,7 +2,7 @@
 
 use super::raw::{Color, Raw};
 use crate::error::{Error, Result};
-use crate::host::logdir;
+use crate::host::{logdir, sys};
 use crate::select::discover::TEST_DIR;
 use crate::select::history;
 use std::ffi::OsString;
@@ -163,15 +163,14 @@ fn project_root(given: Option<&Path>) -> Result<PathBuf> {
 fn default_jobs(memory_mib: u32, cpus: u32) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let by_cores = cores / cpus.max(1) as usize;
-    let each = machine_mib(memory_mib);
-    let by_memory =
-        crate::host::sys::available_mib().map_or(usize::MAX, |mib| (mib / each) as usize);
+    let by_memory = machines_in_memory(memory_mib).map_or(usize::MAX, |fit| fit as usize);
     by_cores.min(by_memory).max(1)
 }
 
-/// What a machine with this much memory needs of the host at most, in MiB.
-pub fn machine_mib(memory_mib: u32) -> u64 {
-    u64::from(memory_mib) + OVERHEAD_MIB
+/// How many machines with this much memory fit into what the host has free; `None` where it does not
+/// tell.
+pub fn machines_in_memory(memory_mib: u32) -> Option<u64> {
+    Some(sys::available_mib()? / (u64::from(memory_mib) + OVERHEAD_MIB))
 }
 
 /// `$VARIABLE/orca`, or `~/<fallback>/orca`, the home being the password file's where `$HOME` is not set; without any, a folder

@@ -1,26 +1,25 @@
-//! What a run needs of this host, looked at one by one, each on its own: what is missing keeps nothing else from being looked at.
+//! What a run needs of this host, looked at one by one: what is missing keeps nothing else from being
+//! looked at.
+//!
+//! Nothing is decided here. Each check asks the function that `orca test` asks, so that the doctor calls
+//! nothing bad that a run accepts, and no number stands in this file.
 
 use crate::arch::{Accel, Arch};
 use crate::cli::config::{self, Config};
 use crate::cli::raw::Raw;
 use crate::error::{Error, Result};
-use crate::image::files;
+use crate::host::limits::{self, MachineKind};
+use crate::host::rundir::RunDir;
+use crate::host::tty;
 use crate::qemu::template::Store;
-use crate::qemu::{accel, arch, process};
+use crate::qemu::{arch, overlay, version};
 use crate::select::discover::discover;
-use crate::setup;
-use nix::sys::resource::{Resource, getrlimit};
+use crate::setup::boot_files::{self, RootSource};
+use crate::setup::emulator::Emulator;
+use agent::wire::Share;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-/// The oldest QEMU that orca is tried with, major and minor.
-const QEMU_MIN: (u32, u32) = (7, 2);
-/// What a template and a few runs need of a disk, in MiB.
-const SPACE_MIN_MIB: u64 = 1024;
-/// Open files that each machine needs of orca, and what orca needs besides.
-const FILES_PER_MACHINE: u64 = 24;
-const FILES_BASE: u64 = 64;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 
 /// How it stands with one thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,28 +62,48 @@ impl Finding {
         let advice = error.next_step().map(str::to_owned);
         Self { what, state: Health::Bad, text: error.to_string(), advice }
     }
+
+    /// Good with the text that was found, or bad.
+    fn of(what: &'static str, found: Result<String>) -> Self {
+        match found {
+            Ok(text) => Self::good(what, text),
+            Err(error) => Self::bad(what, &error),
+        }
+    }
 }
 
-/// Looks at everything that needs no machine.
+/// Looks at everything that needs no machine. `complaint` is what is wrong with the settings, where
+/// they cannot be used.
 pub fn examine(raw: &Raw, complaint: Option<&Error>) -> Vec<Finding> {
     let mut found = vec![settings(complaint)];
-    let config = Config::new(raw.clone());
-    found.push(project(config.as_ref()));
-    let arch = raw.arch.unwrap_or(Arch::HOST);
-    let program = setup::find_program(raw.qemu.as_deref(), arch);
-    found.extend(qemu(program.as_deref(), arch));
-    found.push(qemu_img());
-    if let Ok(program) = &program {
-        found.push(accelerator(raw.accel, arch, program));
+    let config = match Config::new(raw.clone()) {
+        Ok(config) => config,
+        Err(error) => {
+            found.extend([Finding::bad("project", &error), terminal()]);
+            return found;
+        }
+    };
+    found.push(project(&config));
+    let root = boot_files::find_root(&config);
+    match Emulator::find(&config) {
+        Ok(emulator) => {
+            found.push(emulator_version(&emulator));
+            found.extend(share(&config, &emulator, root.as_ref().ok()));
+            found.push(accelerator(raw.accel, &emulator));
+        }
+        Err(error) => found.push(Finding::bad("QEMU", &error)),
     }
-    if let Ok(config) = &config {
-        found.extend(image(config, arch));
-        found.push(memory(config));
-        found.push(open_files(config.jobs));
-        found.push(folder("cache", &config.cache, &templates(&config.cache)));
-        found.push(folder("state", &config.state, ""));
+    if !matches!(root, Ok(RootSource::None | RootSource::Host)) {
+        found
+            .push(Finding::of("qemu-img", overlay::check().map(|()| "makes the disks".to_owned())));
     }
-    found.push(sockets());
+    found.extend(kernels(&config));
+    found.push(Finding::of("root", root.map(|root| root.to_string())));
+    found.push(memory(&config));
+    found.push(open_files(config.jobs));
+    found.push(folder("cache", &config.cache, &templates(&config.cache)));
+    found.push(folder("state", &config.state, ""));
+    found.push(run_folder(config.jobs));
     found.push(terminal());
     found
 }
@@ -96,11 +115,7 @@ fn settings(complaint: Option<&Error>) -> Finding {
     }
 }
 
-fn project(config: Result<&Config, &Error>) -> Finding {
-    let config = match config {
-        Ok(config) => config,
-        Err(error) => return Finding::bad("project", error),
-    };
+fn project(config: &Config) -> Finding {
     match discover(&config.root, &[]) {
         Ok(tests) if !tests.is_empty() => {
             Finding::good("project", format!("{}, {} tests", config.root.display(), tests.len()))
@@ -117,57 +132,43 @@ fn project(config: Result<&Config, &Error>) -> Finding {
     }
 }
 
-fn qemu(program: Result<&Path, &Error>, arch: Arch) -> Vec<Finding> {
-    let program = match program {
-        Ok(program) => program,
-        Err(error) => return vec![Finding::bad("QEMU", error)],
-    };
-    let Some(version) = process::version(program) else {
-        let text = format!("`{}` does not say its version", program.display());
-        let advice = "name another emulator with --qemu";
-        return vec![Finding { state: Health::Bad, ..Finding::fair("QEMU", text, advice) }];
-    };
-    let text = format!("{}, {version}", program.display());
-    let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
-    let (major, minor) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-    let mut found = vec![if (major, minor) < QEMU_MIN {
-        let advice = format!("{}.{} is the oldest that is tried", QEMU_MIN.0, QEMU_MIN.1);
-        Finding::fair("QEMU", text, &advice)
-    } else {
-        Finding::good("QEMU", text)
-    }];
-    let devices = Command::new(program).args(["-device", "help"]).output();
-    let devices = devices.map(|out| String::from_utf8_lossy(&out.stdout).into_owned());
-    let has = |name: &str| devices.as_ref().is_ok_and(|text| text.contains(&format!("\"{name}\"")));
-    found.push(if has("virtio-9p-pci") {
-        Finding::good("share", "this QEMU has 9p")
-    } else {
-        let error = Error::new("this QEMU has no 9p, by which machines see the project");
-        Finding::bad("share", &error.hint(format!("install the full {}", arch::row(arch).package)))
-    });
-    found
+fn emulator_version(emulator: &Emulator) -> Finding {
+    let (major, minor) = emulator.version;
+    let text = format!("{}, {major}.{minor}", emulator.program.display());
+    if emulator.has_wires() {
+        return Finding::good("QEMU", text);
+    }
+    Finding::fair("QEMU", text, "tests with `nodes=` are skipped: they want a newer one")
 }
 
-fn qemu_img() -> Finding {
-    match Command::new("qemu-img").arg("--version").output() {
-        Ok(out) if out.status.success() => Finding::good("qemu-img", "makes the disks"),
-        Ok(_) => Finding::bad("qemu-img", &Error::new("`qemu-img --version` fails")),
-        Err(e) => {
-            let error = Error::new(format!("cannot run `qemu-img`: {}", crate::error::plain(&e)));
-            let hint = "install qemu-utils (Debian, Ubuntu) or qemu-img (Fedora, Alpine)";
-            Finding::bad("qemu-img", &error.hint(hint))
-        }
+/// Whether this QEMU can show folders of the host to its guests, if the machines want any.
+fn share(config: &Config, emulator: &Emulator, root: Option<&RootSource>) -> Option<Finding> {
+    let shares = config.raw.share.unwrap_or_default() != Share::None;
+    if !shares && root != Some(&RootSource::Host) {
+        return None;
     }
+    Some(match version::has_shares(&emulator.program) {
+        Ok(true) => Finding::good("share", "this QEMU has 9p"),
+        Ok(false) => {
+            let error = Error::new("this QEMU has no 9p, by which machines see the project");
+            let package = arch::row(emulator.arch).package;
+            Finding::bad("share", &error.hint(format!("install the full {package}")))
+        }
+        Err(e) => Finding::bad("share", &Error::io("run", &emulator.program, &e)),
+    })
 }
 
 /// Tried anew, not remembered.
-fn accelerator(wanted: Option<Accel>, arch: Arch, program: &Path) -> Finding {
-    if let Some(accel) = wanted {
-        return Finding::good("accelerator", format!("{}, as --accel says", accel.name()));
-    }
-    let choice = accel::choose(arch, program, Path::new("/dev/null/nowhere"));
+fn accelerator(wanted: Option<Accel>, emulator: &Emulator) -> Finding {
+    let choice = match emulator.accelerator(wanted, None) {
+        Ok(choice) => choice,
+        Err(error) => return Finding::bad("accelerator", &error),
+    };
     let name = choice.accel.name();
     match choice.fallback {
+        None if wanted.is_some() => {
+            Finding::good("accelerator", format!("{name}, as --accel says"))
+        }
         None => Finding::good("accelerator", format!("{name}, tried")),
         Some(why) => Finding::fair(
             "accelerator",
@@ -177,56 +178,39 @@ fn accelerator(wanted: Option<Accel>, arch: Arch, program: &Path) -> Finding {
     }
 }
 
-fn image(config: &Config, arch: Arch) -> Vec<Finding> {
-    let raw = &config.raw;
-    let file = |given: &Option<PathBuf>, names: &[&str]| {
-        given.clone().unwrap_or_else(|| config.image_file(names))
-    };
-    let show = |what: &'static str, path: &Path, checked: Result<()>| match checked {
-        Ok(()) => Finding::good(what, path.display().to_string()),
-        Err(error) => Finding::bad(what, &error),
-    };
-    let kernel = file(&raw.kernels.items().first().cloned(), arch::row(arch).kernels);
-    let initrd = file(&raw.initrd, &["initramfs"]);
-    let rootfs = file(&raw.rootfs, &["rootfs.ext4"]);
-    vec![
-        show("kernel", &kernel, files::check_kernel(&kernel, arch)),
-        show("initramfs", &initrd, files::check_initrd(&initrd)),
-        if rootfs == Path::new("none") || rootfs == Path::new("host") || rootfs.is_dir() {
-            Finding::good("root", format!("{}, as --rootfs says", rootfs.display()))
-        } else {
-            show("root disk", &rootfs, files::rootfs_format(&rootfs).map(|_| ()))
-        },
-    ]
+/// Each kernel, with its initramfs.
+fn kernels(config: &Config) -> Vec<Finding> {
+    let arch = config.raw.arch.unwrap_or(Arch::HOST);
+    let mut found = Vec::new();
+    for path in boot_files::kernel_paths(config, arch) {
+        let kernel = boot_files::find_kernel(&path, arch);
+        let file = kernel.as_ref().map_or(path, Clone::clone);
+        let initrd = boot_files::find_initrd(config, arch, &file);
+        found.push(Finding::of("kernel", kernel.map(|path| path.display().to_string())));
+        found.push(Finding::of("initramfs", initrd.map(|initrd| initrd.to_string())));
+    }
+    found
 }
 
 fn memory(config: &Config) -> Finding {
-    let Some(available) = crate::host::sys::available_mib() else {
-        return Finding::fair("memory", "unknown on this host", "choose --jobs yourself");
-    };
-    let each = config::machine_mib(config.memory_mib);
-    let fit = available / each;
-    let text = format!("{available} MiB are free, {fit} machines of {} MiB", config.memory_mib);
-    match fit {
-        0 => Finding::bad(
+    let each = config.memory_mib;
+    match config::machines_in_memory(each) {
+        None => Finding::fair("memory", "unknown on this host", "choose --jobs yourself"),
+        Some(0) => Finding::fair(
             "memory",
-            &Error::new(text).hint("free some, or give machines less with --memory"),
+            format!("not enough is free for a machine of {each} MiB"),
+            "free some, or give machines less with --memory",
         ),
-        _ => Finding::good("memory", format!("{text}; {} run at once", config.jobs)),
+        Some(fit) => Finding::good(
+            "memory",
+            format!("enough is free for {fit} machines of {each} MiB; {} run at once", config.jobs),
+        ),
     }
 }
 
 fn open_files(jobs: usize) -> Finding {
-    let needed = FILES_BASE + FILES_PER_MACHINE * 2 * jobs as u64;
-    match getrlimit(Resource::RLIMIT_NOFILE) {
-        Ok((soft, _)) if soft < needed => Finding::fair(
-            "open files",
-            format!("at most {soft}, and {jobs} machines want {needed}"),
-            "raise it: ulimit -n 4096",
-        ),
-        Ok((soft, _)) => Finding::good("open files", format!("at most {soft}")),
-        Err(e) => Finding::fair("open files", e.desc(), "nothing, most likely"),
-    }
+    let enough = limits::open_files(jobs, MachineKind::Virtual);
+    Finding::of("open files", enough.map(|()| format!("enough for -j{jobs}")))
 }
 
 fn templates(cache: &Path) -> String {
@@ -236,7 +220,8 @@ fn templates(cache: &Path) -> String {
     format!(", {} template{plural} of {mib} MiB", entries.len())
 }
 
-/// Whether files can be made in `dir`, and for how many there is room. Nothing stays there that was not there.
+/// Whether files can be made in `dir`, and how much room there is. Nothing stays there that was not
+/// there.
 fn folder(what: &'static str, dir: &Path, more: &str) -> Finding {
     let there = dir.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
     let made = nix::unistd::mkdtemp(&there.join(".orca-doctor-XXXXXX"));
@@ -249,40 +234,35 @@ fn folder(what: &'static str, dir: &Path, more: &str) -> Finding {
             return Finding::bad(what, &error.hint(hint));
         }
     }
-    let free = crate::host::limits::free_bytes(there).map(|bytes| bytes >> 20);
-    let text = format!("{}{more}", dir.display());
-    match free {
-        Some(mib) if mib < SPACE_MIN_MIB => Finding::fair(
-            what,
-            format!("{text}; only {mib} MiB are free"),
-            &format!("free some, `orca clean`, or point {variable} elsewhere"),
+    let free = limits::free_bytes(there).map(|bytes| format!("; {} MiB free", bytes >> 20));
+    Finding::good(what, format!("{}{more}{}", dir.display(), free.unwrap_or_default()))
+}
+
+/// Whether a run's folder can be made, with room for the disks of its machines and with their sockets.
+fn run_folder(jobs: usize) -> Finding {
+    let dir = match RunDir::create() {
+        Ok(dir) => dir,
+        Err(error) => return Finding::bad("run folder", &error),
+    };
+    if let Err(error) = limits::room_for_disks(dir.path(), jobs) {
+        return Finding::bad("run folder", &error);
+    }
+    let socket = dir.path().join("vm10000.shell");
+    match UnixListener::bind(&socket) {
+        Ok(_) => Finding::good("run folder", format!("sockets and disks in {}", base(dir.path()))),
+        Err(e) => Finding::bad(
+            "run folder",
+            &Error::io("make", &socket, &e).hint("point TMPDIR at a short path on a local disk"),
         ),
-        Some(mib) => Finding::good(what, format!("{text}; {mib} MiB free")),
-        None => Finding::good(what, text),
     }
 }
 
-fn sockets() -> Finding {
-    match crate::host::rundir::RunDir::create() {
-        Ok(dir) => {
-            let path = dir.path().join("vm10000.shell");
-            let bound = std::os::unix::net::UnixListener::bind(&path);
-            match bound {
-                Ok(_) => Finding::good("sockets", format!("in {}", dir.path().display())),
-                Err(e) => Finding::bad(
-                    "sockets",
-                    &Error::io("make", &path, &e)
-                        .hint("point TMPDIR at a short path on a local disk"),
-                ),
-            }
-        }
-        Err(error) => Finding::bad("sockets", &error),
-    }
+fn base(dir: &Path) -> String {
+    dir.parent().unwrap_or(dir).display().to_string()
 }
 
 fn terminal() -> Finding {
-    let size = crate::host::tty::size(&crate::host::tty::output());
-    match size {
+    match tty::size(&tty::output()) {
         Some((columns, rows)) => Finding::good("terminal", format!("{columns} by {rows}")),
         None => Finding::good("terminal", "none: plain lines, no --shell-on-fail"),
     }

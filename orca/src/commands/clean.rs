@@ -4,8 +4,8 @@ use crate::cli::config::Config;
 use crate::error::{Error, Result, plain as plain_io};
 use crate::events::exit;
 use crate::image::cache::ArtifactCache;
-use crate::qemu::accel;
 use crate::qemu::template::Store;
+use crate::qemu::{accel, version};
 use crate::report::plain;
 
 /// Removes templates, what was made of kernels and roots, remembered answers, the logs of runs and what is known of tests.
@@ -35,5 +35,6 @@ pub fn run(config: &Config) -> Result<u8> {
     }
     ArtifactCache::new(&config.cache).clear()?;
     accel::forget(&config.cache);
+    version::forget(&config.cache);
     Ok(exit::GOOD)
 }

@@ -3,8 +3,8 @@
 use crate::error::{Error, Result};
 use crate::host::atomic;
 use crate::image::initramfs::{self, Recipe};
-use crate::image::kernel;
 use crate::image::requirements::Needs;
+use crate::image::{custom_kernel, kernel};
 use crate::report::plain;
 use lexopt::prelude::*;
 use std::ffi::OsString;
@@ -46,7 +46,11 @@ pub fn run(args: Vec<OsString>) -> Result<()> {
             let agent = asked.agent.as_deref().ok_or_else(|| needs("--agent FILE"))?;
             let modules = asked.modules.as_deref();
             if let (Some(kernel), Some(modules)) = (&asked.kernel, modules) {
-                check_release(kernel, modules)?;
+                custom_kernel::check_release(
+                    kernel,
+                    kernel::release(&read(kernel)?).as_deref(),
+                    modules,
+                )?;
             }
             let recipe = Recipe { agent, modules, with: &asked.with, needs: Needs::ALL };
             write(out, &initramfs::build(&recipe)?)
@@ -105,21 +109,6 @@ fn needs(what: &str) -> Error {
 
 fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(|e| Error::io("read", path, &e))
-}
-
-/// Modules of another release are refused by the kernel one by one, at boot: better told here.
-fn check_release(kernel: &Path, modules: &Path) -> Result<()> {
-    let (theirs, data) = (initramfs::release_of(modules)?, read(kernel)?);
-    match kernel::release(&data) {
-        Some(own) if own != theirs => {
-            let (kernel, modules) = (kernel.display(), modules.display());
-            Err(Error::new(format!(
-                "`{kernel}` is release {own}, the modules in `{modules}` are not"
-            ))
-            .hint("name the folder of that release"))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn write(path: &Path, data: &[u8]) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Replacing a file in one step: a reader sees all of the new one or all of the old one.
+//! Files that are replaced in one step: a reader sees all of the new one or all of the old one.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -19,6 +19,15 @@ pub fn replace(path: &Path, data: &[u8]) -> io::Result<()> {
         // The half that was written is of no use, and the first error is the one to tell.
         let _ = fs::remove_file(&new);
     })
+}
+
+/// Removes the files in `dir` whose names begin with `prefix`, as far as that can be done.
+pub fn remove_all(dir: &Path, prefix: &str) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 #[cfg(test)]

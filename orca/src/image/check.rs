@@ -1,138 +1,97 @@
-//! Checks on the files that a machine is made of, before QEMU sees them: what QEMU says about a bad kernel helps nobody.
+//! Checks on the files that a machine is made of, before QEMU sees them: what QEMU says about a bad
+//! kernel helps nobody.
 
-use super::decompress::Format;
-use super::format;
+use super::format::{self, DiskFormat, HEAD_BYTES, KernelFormat};
 use crate::arch::Arch;
 use crate::error::{Error, Result};
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::io;
 use std::path::Path;
 
 const BUILD: &str = "build it with `scripts/build-image.sh`, or name another file";
 
-/// Checks that `path` is a kernel for `arch` that QEMU can start.
+/// Checks that `path` is a kernel for `arch` that QEMU can start, and tells its format.
 ///
 /// # Errors
-/// Missing, unreadable, empty, cut off, for another architecture, or no kernel at all.
-pub fn check_kernel(path: &Path, arch: Arch) -> Result<()> {
-    let head = head(path, 1024).map_err(|error| {
+/// Missing, unreadable, empty, cut off, for another architecture, or no kernel that QEMU can start.
+pub fn kernel(path: &Path, arch: Arch) -> Result<KernelFormat> {
+    let head = head(path).map_err(|error| {
         let build =
             format!("build it with `scripts/build-image.sh --arch {arch}`, or name another");
         if arch.is_host() { error } else { error.hint(build) }
     })?;
-    let at = |range: std::ops::Range<usize>| head.get(range).unwrap_or_default();
-    let found = if at(0..4) == b"\x7fELF" {
-        match at(18..20) {
-            [62, 0] => Some(Arch::X86_64),
-            [183, 0] => Some(Arch::Aarch64),
-            _ => None,
-        }
-    } else if at(0x202..0x206) == b"HdrS" {
-        Some(Arch::X86_64)
-    } else if at(56..60) == b"ARMd" {
-        Some(Arch::Aarch64)
-    } else {
-        None
+    let shown = path.display();
+    let Some(format) = KernelFormat::of(&head) else {
+        return Err(Error::new(format!("`{shown}` is no kernel that QEMU can start"))
+            .hint("a vmlinux, a bzImage or an arm64 Image is needed"));
     };
-    match found {
-        Some(found) if found == arch => {
-            let (len, needed) = lengths(path)?;
-            if len < needed { Err(cut_off(path, len, needed)) } else { Ok(()) }
-        }
-        Some(found) => {
-            Err(Error::new(format!("`{}` is a kernel for {found}, not {arch}", path.display()))
-                .hint("name the right one with --kernel, or the guest's architecture with --arch"))
-        }
-        None => Err(Error::new(format!("`{}` is no kernel that QEMU can start", path.display()))
-            .hint("a vmlinux, a bzImage or an arm64 Image is needed")),
+    if format.arch() != arch {
+        let error = format!("`{shown}` is a kernel for {}, not {arch}", format.arch());
+        return Err(Error::new(error)
+            .hint("name the right one with --kernel, or the guest's architecture with --arch"));
     }
+    if let Some((what, hint)) = format.refusal() {
+        return Err(Error::new(format!("`{shown}` is {what}")).hint(hint));
+    }
+    let lengths =
+        File::open(path).and_then(|file| Ok((file.metadata()?.len(), format::kernel_len(&file)?)));
+    let (len, needed) = lengths.map_err(|e| unreadable(path, &e))?;
+    if len < needed { Err(cut_off(path, len, needed)) } else { Ok(format) }
 }
 
 /// Checks that `path` is an initramfs.
 ///
 /// # Errors
-/// Missing, unreadable, empty, or in no format that the kernel unpacks.
-pub fn check_initrd(path: &Path) -> Result<()> {
-    const MAGIC: [&[u8]; 8] = [
-        b"070701",
-        b"070702",
-        b"\x1f\x8b",
-        b"\xfd7zXZ",
-        b"\x28\xb5\x2f\xfd",
-        b"\x02\x21\x4c\x18",
-        b"\x04\x22\x4d\x18",
-        b"BZh",
-    ];
-    let head = head(path, 16)?;
-    if MAGIC.iter().any(|magic| head.starts_with(magic)) {
-        let breaks_off = File::open(path).and_then(|file| format::initrd_breaks_off(&file));
-        if breaks_off.map_err(|e| unreadable(path, &e))? {
-            return Err(Error::new(format!("`{}` is cut off", path.display())).hint(BUILD));
-        }
-        return Ok(());
+/// Missing, unreadable, empty, cut off, or in no format that the kernel unpacks.
+pub fn initrd(path: &Path) -> Result<()> {
+    if !format::is_initrd(&head(path)?) {
+        return Err(Error::new(format!("`{}` is no initramfs", path.display())).hint(BUILD));
     }
-    Err(Error::new(format!("`{}` is no initramfs", path.display())).hint(BUILD))
+    let breaks_off = File::open(path).and_then(|file| format::initrd_breaks_off(&file));
+    if breaks_off.map_err(|e| unreadable(path, &e))? {
+        return Err(Error::new(format!("`{}` is cut off", path.display())).hint(BUILD));
+    }
+    Ok(())
 }
 
 /// Whether `path` is a tar archive, compressed or not.
 pub fn is_archive(path: &Path) -> bool {
-    let head = head(path, 512).unwrap_or_default();
-    head.get(257..262) == Some(b"ustar") || Format::of(&head).is_some()
+    head(path).is_ok_and(|head| format::is_archive(&head))
 }
 
-/// The format of a root disk: `raw` for an ext filesystem, `qcow2`.
+/// The format of the root disk at `path`.
 ///
 /// # Errors
-/// Missing, unreadable, empty, cut off, or neither.
-pub fn rootfs_format(path: &Path) -> Result<&'static str> {
-    let head = head(path, 2048)?;
-    if head.starts_with(b"QFI\xfb") {
-        return Ok("qcow2");
-    }
-    let word =
-        |at: usize| head.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-    if head.get(0x438..0x43a) != Some(&[0x53, 0xef]) {
+/// Missing, unreadable, empty, cut off, or no disk that QEMU and the guest can use.
+pub fn disk(path: &Path) -> Result<DiskFormat> {
+    let Some(format) = DiskFormat::of(&head(path)?) else {
         let what = "no ext4 or qcow2 image, no folder and no tar archive";
         return Err(Error::new(format!("`{}` is {what}", path.display())).hint(BUILD));
+    };
+    if let DiskFormat::Ext(needed) = format {
+        let len = std::fs::metadata(path).map_err(|e| unreadable(path, &e))?.len();
+        if len < needed {
+            return Err(cut_off(path, len, needed));
+        }
     }
-    // The superblock's block count and block size against the file's own size.
-    let blocks = u64::from(word(0x404).unwrap_or(0));
-    let block_size = 1024u64 << word(0x418).unwrap_or(0).min(6);
-    let len = std::fs::metadata(path).map_err(|e| unreadable(path, &e))?.len();
-    if len < blocks * block_size {
-        return Err(cut_off(path, len, blocks * block_size));
-    }
-    Ok("raw")
-}
-
-/// How long a kernel is, and how long it must be.
-fn lengths(path: &Path) -> Result<(u64, u64)> {
-    let lengths =
-        File::open(path).and_then(|file| Ok((file.metadata()?.len(), format::kernel_len(&file)?)));
-    lengths.map_err(|e| unreadable(path, &e))
+    Ok(format)
 }
 
 fn cut_off(path: &Path, len: u64, needed: u64) -> Error {
     Error::new(format!("`{}` is cut off: {len} bytes of {needed}", path.display())).hint(BUILD)
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+fn unreadable(path: &Path, error: &io::Error) -> Error {
     Error::io("read", path, error).hint(BUILD)
 }
 
-fn head(path: &Path, len: usize) -> Result<Vec<u8>> {
-    let read = |path: &Path| {
-        let file = File::open(path)?;
-        let mut bytes = vec![0; len];
-        let n = file.read_at(&mut bytes, 0)?;
-        bytes.truncate(n);
-        std::io::Result::Ok(bytes)
-    };
-    let bytes = read(path).map_err(|e| unreadable(path, &e))?;
-    if bytes.is_empty() {
+fn head(path: &Path) -> Result<Vec<u8>> {
+    let head = File::open(path).and_then(|file| format::read_up_to(&file, 0, HEAD_BYTES));
+    let head = head.map_err(|e| unreadable(path, &e))?;
+    if head.is_empty() {
         return Err(Error::new(format!("`{}` is empty", path.display())).hint(BUILD));
     }
-    Ok(bytes)
+    Ok(head)
 }
 
 #[cfg(test)]
@@ -166,20 +125,29 @@ mod tests {
     #[test]
     fn kernels_are_told_apart() {
         let bz = Temp::new("bz", &with(0x202, b"HdrS", 4096));
-        assert_eq!(check_kernel(&bz.0, Arch::X86_64), Ok(()));
-        let wrong = check_kernel(&bz.0, Arch::Aarch64).unwrap_err().to_string();
+        assert_eq!(kernel(&bz.0, Arch::X86_64), Ok(KernelFormat::BzImage));
+        let wrong = kernel(&bz.0, Arch::Aarch64).unwrap_err().to_string();
         assert!(wrong.ends_with("is a kernel for x86_64, not aarch64"), "{wrong}");
         let text = Temp::new("text", b"hello");
-        assert!(
-            check_kernel(&text.0, Arch::X86_64).unwrap_err().to_string().contains("is no kernel")
-        );
+        assert!(kernel(&text.0, Arch::X86_64).unwrap_err().to_string().contains("is no kernel"));
         let empty = Temp::new("empty", b"");
-        assert!(
-            check_kernel(&empty.0, Arch::X86_64).unwrap_err().to_string().ends_with("is empty")
-        );
-        let missing =
-            check_kernel(Path::new("/nonexistent"), Arch::X86_64).unwrap_err().to_string();
+        assert!(kernel(&empty.0, Arch::X86_64).unwrap_err().to_string().ends_with("is empty"));
+        let missing = kernel(Path::new("/nonexistent"), Arch::X86_64).unwrap_err().to_string();
         assert_eq!(missing, "cannot read `/nonexistent`: no such file or directory");
+    }
+
+    #[test]
+    fn a_kernel_that_qemu_cannot_start_is_named_with_the_way_to_one_that_it_can() {
+        let mut elf = with(0, b"\x7fELF\x02\x01\x01", 4096);
+        elf[18] = 183;
+        let elf = Temp::new("elf", &elf);
+        let error = kernel(&elf.0, Arch::Aarch64).unwrap_err();
+        assert!(error.to_string().contains("aarch64 ELF file"), "{error}");
+        assert!(error.next_step().is_some_and(|hint| hint.contains("arch/arm64/boot/Image")));
+        let zboot = Temp::new("zboot", &with(0, b"MZ\0\0zimg", 4096));
+        let error = kernel(&zboot.0, Arch::Aarch64).unwrap_err();
+        assert!(error.to_string().contains("unpacks itself"), "{error}");
+        assert!(error.next_step().is_some_and(|hint| hint.contains("orca image vmlinux")));
     }
 
     #[test]
@@ -187,13 +155,13 @@ mod tests {
         let mut ext = with(0x438, &[0x53, 0xef], 4096);
         ext[0x404] = 4; // four blocks of 1 KiB
         let whole = Temp::new("ext", &ext);
-        assert_eq!(rootfs_format(&whole.0), Ok("raw"));
+        assert_eq!(disk(&whole.0), Ok(DiskFormat::Ext(4096)));
         let cut = Temp::new("cut", &ext[..3000]);
-        assert!(rootfs_format(&cut.0).unwrap_err().to_string().contains("is cut off"));
-        let initrd = Temp::new("gz", b"\x1f\x8b...");
-        assert_eq!(check_initrd(&initrd.0), Ok(()));
+        assert!(disk(&cut.0).unwrap_err().to_string().contains("is cut off"));
+        let packed = Temp::new("gz", b"\x1f\x8b...");
+        assert_eq!(initrd(&packed.0), Ok(()));
         let broken = Temp::new("cpio", b"070701...");
-        assert!(check_initrd(&broken.0).unwrap_err().to_string().ends_with("is cut off"));
-        assert!(rootfs_format(&initrd.0).is_err() && check_initrd(&whole.0).is_err());
+        assert!(initrd(&broken.0).unwrap_err().to_string().ends_with("is cut off"));
+        assert!(disk(&packed.0).is_err() && initrd(&whole.0).is_err());
     }
 }

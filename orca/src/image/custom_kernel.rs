@@ -1,14 +1,16 @@
-//! A kernel that somebody brings, and what a machine needs to start on it: the kernel in its fastest form, an initramfs with its own
-//! modules, and a disk with all of them for the guest's `modprobe`. Whatever it lacks is told before anything boots, as far as its
-//! modules, its configuration or its own bytes show.
+//! What a machine needs to start on a kernel that was not built with an image: the kernel in its fastest
+//! form, an initramfs with the kernel's own modules, and a disk with all of them for the guest's
+//! `modprobe`. What the kernel lacks is said before anything boots, as far as its modules, its
+//! configuration or its own bytes tell.
 
 use super::cache::{ArtifactCache, Key};
 use super::decompress::{Format, decompress};
 use super::ext4::{self, Purpose};
 use super::fingerprint::Fingerprint;
+use super::format::KernelFormat;
 use super::initramfs::{self, Recipe};
+use super::kernel;
 use super::requirements::{self, BUILT_IN, Needs, REQUIREMENTS};
-use super::{files, kernel};
 use crate::arch::Arch;
 use crate::error::{Error, Result};
 use std::fs;
@@ -23,61 +25,59 @@ const CONFIG_ENDS: &[u8] = b"IKCFG_ED";
 const BUILT_X86_64: [&str; 2] = ["arch/x86/boot/bzImage", "vmlinux"];
 const BUILT_AARCH64: [&str; 1] = ["arch/arm64/boot/Image"];
 
-/// What somebody brings.
+/// A kernel, and what its initramfs and its disk of modules are made from.
 #[derive(Clone, Copy, Debug)]
 pub struct KernelSource<'a> {
-    /// A kernel, or the folder that one was built in.
+    /// The kernel's file, which has been checked.
     pub kernel: &'a Path,
-    /// Its modules, if he names them.
+    /// Its modules, where they are named.
     pub modules: Option<&'a Path>,
     /// The static agent.
     pub agent: &'a Path,
-    /// The guest's architecture.
-    pub arch: Arch,
     /// What the machines use.
     pub needs: Needs,
 }
 
-/// What a machine starts on.
+/// The files that a machine starts on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Boot {
+pub struct KernelFiles {
     /// The kernel.
     pub kernel: PathBuf,
     /// The initramfs, whose `/init` is the agent.
     pub initrd: PathBuf,
     /// A disk with the kernel's modules; `None` where the root has them or there are none.
     pub modules: Option<PathBuf>,
-    /// What people call it: its release, as `uname -r` says it.
-    pub release: String,
+    /// The kernel's release, as `uname -r` says it, or else its file's name; `None` where nobody has
+    /// looked yet.
+    pub release: Option<String>,
 }
 
-/// Makes of `brought` what a machine starts on; what takes time to make is kept.
+/// Makes of `source` what a machine starts on. What takes time to make is kept in `cache`.
 ///
 /// # Errors
-/// It is no kernel for the architecture, its modules cannot be used, or it lacks something.
-pub fn prepare(kept: &ArtifactCache, brought: &KernelSource) -> Result<Boot> {
-    let path = in_folder(brought.kernel, brought.arch)?;
-    files::check_kernel(&path, brought.arch)?;
+/// Its modules cannot be used, or it lacks something.
+pub fn prepare(cache: &ArtifactCache, source: &KernelSource) -> Result<KernelFiles> {
+    let path = source.kernel.to_owned();
     let data = fs::read(&path).map_err(|e| Error::io("read", &path, &e))?;
-    let unpacked = unpack(kept, &path, &data)?;
+    let unpacked = unpack(cache, &path, &data)?;
     let bytes = unpacked.as_ref().map_or(&data, |unpacked| &unpacked.bytes);
     let release = kernel::release(&data).or_else(|| banner(bytes));
-    let modules = modules(&path, brought.modules, release.as_deref())?;
+    let modules = modules(&path, source.modules, release.as_deref())?;
     match &modules {
         Some(dir) => check_release(&path, release.as_deref(), dir)?,
-        None => check_built_in(&path, release.as_deref(), bytes, brought.needs)?,
+        None => check_built_in(&path, release.as_deref(), bytes, source.needs)?,
     }
     let release = match (release, &modules) {
         (Some(release), _) => release,
         (None, Some(dir)) => initramfs::release_of(dir)?,
         (None, None) => name_of(&path),
     };
-    let census = modules.as_deref().map(Fingerprint::of).transpose()?;
-    let modules = modules.as_deref().zip(census.as_ref());
-    let initrd = initrd(kept, brought, modules)?;
-    let modules = modules.map(|(dir, census)| disk(kept, dir, census)).transpose()?;
+    let fingerprint = modules.as_deref().map(Fingerprint::of).transpose()?;
+    let modules = modules.as_deref().zip(fingerprint.as_ref());
+    let initrd = initrd(cache, source, modules)?;
+    let modules = modules.map(|(dir, fingerprint)| disk(cache, dir, fingerprint)).transpose()?;
     let kernel = unpacked.filter(|unpacked| unpacked.enterable).map_or(path, |u| u.path);
-    Ok(Boot { kernel, initrd, modules, release })
+    Ok(KernelFiles { kernel, initrd, modules, release: Some(release) })
 }
 
 /// What people call the kernel at `path`: its release, or else its file's name.
@@ -98,21 +98,22 @@ fn name_of(path: &Path) -> String {
 ///
 /// # Errors
 /// A folder that cannot be read, or `mke2fs`'s trouble.
-pub fn modules_disk(kept: &ArtifactCache, dir: &Path) -> Result<PathBuf> {
-    disk(kept, dir, &Fingerprint::of(dir)?)
+pub fn modules_disk(cache: &ArtifactCache, dir: &Path) -> Result<PathBuf> {
+    disk(cache, dir, &Fingerprint::of(dir)?)
 }
 
-fn disk(kept: &ArtifactCache, dir: &Path, census: &Fingerprint) -> Result<PathBuf> {
-    let key = Key::new().with(census.digest);
-    kept.file("modules", &key, |out| ext4::from_folder(dir, census, Purpose::Modules, out))
+fn disk(cache: &ArtifactCache, dir: &Path, fingerprint: &Fingerprint) -> Result<PathBuf> {
+    let key = Key::new().with(fingerprint.digest);
+    cache.file("modules", &key, |out| ext4::from_folder(dir, fingerprint, Purpose::Modules, out))
 }
 
-/// The kernel itself, where a folder is named.
-fn in_folder(path: &Path, arch: Arch) -> Result<PathBuf> {
+/// The kernel itself, where `path` is the folder that one was built in.
+///
+/// # Errors
+/// A folder without a kernel for `arch`.
+pub fn locate(path: &Path, arch: Arch) -> Result<PathBuf> {
     if !path.is_dir() {
-        return fs::canonicalize(path).map_err(|e| {
-            Error::io("read", path, &e).hint("name a kernel, or the folder that one was built in")
-        });
+        return Ok(path.to_owned());
     }
     let built: &[&str] = match arch {
         Arch::X86_64 => &BUILT_X86_64,
@@ -134,12 +135,12 @@ struct Unpacked {
 }
 
 /// `None` for a kernel that is not packed, or that cannot be unpacked here: QEMU boots it as it is.
-fn unpack(kept: &ArtifactCache, path: &Path, data: &[u8]) -> Result<Option<Unpacked>> {
-    if kernel::kind(data) != Ok(kernel::KernelFormat::BzImage) {
+fn unpack(cache: &ArtifactCache, path: &Path, data: &[u8]) -> Result<Option<Unpacked>> {
+    if kernel::kind(data) != Ok(KernelFormat::BzImage) {
         return Ok(None);
     }
     let key = Key::new().file(path)?;
-    let made = kept.file("vmlinux", &key, |out| {
+    let made = cache.file("vmlinux", &key, |out| {
         let elf = kernel::unpack(data)?;
         fs::write(out, elf).map_err(|e| Error::io("write", out, &e))
     });
@@ -183,8 +184,12 @@ fn modules(kernel: &Path, named: Option<&Path>, release: Option<&str>) -> Result
     Ok(candidates.into_iter().find(|dir| dir.ends_with(release) && is_modules(dir)))
 }
 
-/// Modules of another release are refused by the kernel one by one, at boot: better told here.
-fn check_release(kernel: &Path, release: Option<&str>, modules: &Path) -> Result<()> {
+/// Checks that the modules in the folder `modules` are for the kernel at `kernel`, whose release is
+/// `release`. The kernel itself would refuse them one by one, at boot.
+///
+/// # Errors
+/// They are not, or the folder cannot be read.
+pub fn check_release(kernel: &Path, release: Option<&str>, modules: &Path) -> Result<()> {
     let theirs = initramfs::release_of(modules)?;
     match release {
         Some(own) if own != theirs => {
@@ -257,16 +262,15 @@ fn config(path: &Path, release: Option<&str>, bytes: &[u8]) -> Option<String> {
 }
 
 fn initrd(
-    kept: &ArtifactCache,
-    brought: &KernelSource,
+    cache: &ArtifactCache,
+    source: &KernelSource,
     modules: Option<(&Path, &Fingerprint)>,
 ) -> Result<PathBuf> {
-    let KernelSource { agent, needs, .. } = *brought;
-    let build = "build it with `scripts/build-toolbox.sh`";
-    let key = Key::new().with(needs).file(agent).map_err(|e| e.hint(build))?;
-    let key = key.with(modules.map(|(_, census)| census.digest));
+    let KernelSource { agent, needs, .. } = *source;
+    let key = Key::new().with(needs).file(agent).map_err(|e| e.hint(initramfs::BUILD_AGENT))?;
+    let key = key.with(modules.map(|(_, fingerprint)| fingerprint.digest));
     let modules = modules.map(|(dir, _)| dir);
-    kept.file("initramfs", &key, |out| {
+    cache.file("initramfs", &key, |out| {
         let bytes = initramfs::build(&Recipe { agent, modules, with: &[], needs })?;
         fs::write(out, bytes).map_err(|e| Error::io("write", out, &e))
     })

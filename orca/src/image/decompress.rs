@@ -35,6 +35,7 @@ pub enum Format {
 
 struct Row {
     format: Format,
+    name: &'static str,
     magic: &'static [u8],
     tool: &'static str,
     args: &'static [&'static str],
@@ -42,9 +43,17 @@ struct Row {
 }
 
 const TABLE: [Row; 8] = [
-    Row { format: Format::Gzip, magic: b"\x1f\x8b", tool: "gzip", args: &["-dc"], package: "gzip" },
+    Row {
+        format: Format::Gzip,
+        name: "gzip",
+        magic: b"\x1f\x8b",
+        tool: "gzip",
+        args: &["-dc"],
+        package: "gzip",
+    },
     Row {
         format: Format::Xz,
+        name: "xz",
         magic: b"\xfd7zXZ\0",
         tool: "xz",
         args: &["-dc"],
@@ -52,6 +61,7 @@ const TABLE: [Row; 8] = [
     },
     Row {
         format: Format::Lzma,
+        name: "lzma",
         magic: b"\x5d\0\0",
         tool: "xz",
         args: &["-dc", "--format=lzma"],
@@ -59,6 +69,7 @@ const TABLE: [Row; 8] = [
     },
     Row {
         format: Format::Zstd,
+        name: "zstd",
         magic: b"\x28\xb5\x2f\xfd",
         tool: "zstd",
         // The kernel build uses windows that zstd does not unpack unasked.
@@ -67,6 +78,7 @@ const TABLE: [Row; 8] = [
     },
     Row {
         format: Format::Lz4,
+        name: "lz4",
         magic: b"\x04\x22\x4d\x18",
         tool: "lz4",
         args: &["-dcq"],
@@ -74,19 +86,39 @@ const TABLE: [Row; 8] = [
     },
     Row {
         format: Format::Lz4Legacy,
+        name: "lz4",
         magic: b"\x02\x21\x4c\x18",
         tool: "lz4",
         args: &["-dcq"],
         package: "lz4",
     },
-    Row { format: Format::Bzip2, magic: b"BZh", tool: "bzip2", args: &["-dc"], package: "bzip2" },
-    Row { format: Format::Lzo, magic: b"\x89LZO\0", tool: "lzop", args: &["-dc"], package: "lzop" },
+    Row {
+        format: Format::Bzip2,
+        name: "bzip2",
+        magic: b"BZh",
+        tool: "bzip2",
+        args: &["-dc"],
+        package: "bzip2",
+    },
+    Row {
+        format: Format::Lzo,
+        name: "lzo",
+        magic: b"\x89LZO\0",
+        tool: "lzop",
+        args: &["-dc"],
+        package: "lzop",
+    },
 ];
 
 impl Format {
     /// The format that `data` begins with, if it is compressed.
     pub fn of(data: &[u8]) -> Option<Self> {
         TABLE.iter().find(|row| data.starts_with(row.magic)).map(|row| row.format)
+    }
+
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        self.row().name
     }
 
     fn row(self) -> &'static Row {

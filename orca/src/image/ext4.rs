@@ -183,7 +183,7 @@ mod tests {
     }
 
     fn is_ext4(path: &Path) -> bool {
-        crate::image::files::rootfs_format(path) == Ok("raw")
+        crate::image::check::disk(path).is_ok_and(|format| format.name() == "raw")
     }
 
     #[test]

@@ -1,54 +1,219 @@
-//! Whether an image file is all there: a copy that broke off leaves a file that begins well and then panics a kernel, or a QEMU.
+//! What an image file is, by its magic numbers, and whether it is all there: a copy that was cut off
+//! begins well and then panics a kernel, or QEMU.
 //!
-//! Only what a file says about its own length is looked at: a few reads, no unpacking. What does not tell is believed.
+//! Only what a file says of its own length is looked at: a few reads, no unpacking. A file without a
+//! length field is accepted as complete. Specifications: the kernel's Documentation/arch/x86/boot.rst,
+//! Documentation/arch/arm64/booting.rst and drivers/firmware/efi/libstub/zboot-header.S, the ELF-64
+//! object file format, and the kernel's early-userspace buffer-format document for cpio.
 
+use super::bytes::{slice, u16_at, u32_at, u64_at};
+use super::decompress::Format;
+use crate::arch::Arch;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+
+/// The first bytes of a file that tell what it is: all magic numbers and the setup header are in them.
+pub const HEAD_BYTES: usize = 4096;
+
+/// What a kernel file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KernelFormat {
+    /// An x86 bzImage.
+    BzImage,
+    /// An uncompressed x86_64 kernel: `vmlinux`.
+    ElfX86_64,
+    /// An uncompressed aarch64 kernel as its linker left it.
+    ElfAarch64,
+    /// An uncompressed aarch64 kernel as it is booted: `Image`.
+    ImageAarch64,
+    /// An aarch64 kernel that unpacks itself: `vmlinuz.efi`.
+    ZbootAarch64,
+}
+
+/// A row of the table of kernels.
+struct Row {
+    format: KernelFormat,
+    arch: Arch,
+    /// Where which bytes stand.
+    magic: &'static [(usize, &'static [u8])],
+    /// Why QEMU cannot start it, and what to do; `None` where it can.
+    refusal: Option<(&'static str, &'static str)>,
+}
+
+const ELF_64: (usize, &[u8]) = (0, b"\x7fELF\x02\x01");
+const ELF_MACHINE_AT: usize = 18;
+
+const KERNELS: [Row; 5] = [
+    Row {
+        format: KernelFormat::BzImage,
+        arch: Arch::X86_64,
+        magic: &[(0x202, b"HdrS")],
+        refusal: None,
+    },
+    Row {
+        format: KernelFormat::ElfX86_64,
+        arch: Arch::X86_64,
+        magic: &[ELF_64, (ELF_MACHINE_AT, &[62, 0])],
+        refusal: None,
+    },
+    Row {
+        format: KernelFormat::ElfAarch64,
+        arch: Arch::Aarch64,
+        magic: &[ELF_64, (ELF_MACHINE_AT, &[183, 0])],
+        refusal: Some((
+            "an aarch64 ELF file, which QEMU does not boot",
+            "take `arch/arm64/boot/Image` of the same build",
+        )),
+    },
+    Row {
+        format: KernelFormat::ImageAarch64,
+        arch: Arch::Aarch64,
+        magic: &[(0x38, b"ARMd")],
+        refusal: None,
+    },
+    Row {
+        format: KernelFormat::ZbootAarch64,
+        arch: Arch::Aarch64,
+        magic: &[(0, b"MZ\0\0zimg")],
+        refusal: Some((
+            "an aarch64 kernel that unpacks itself, which not every QEMU boots",
+            "unpack it with `orca image vmlinux KERNEL --out Image`",
+        )),
+    },
+];
+
+impl KernelFormat {
+    /// The format of the kernel that begins with `head`; `None` for anything else.
+    pub fn of(head: &[u8]) -> Option<Self> {
+        let stands = |(at, bytes): &(usize, &[u8])| slice(head, *at, bytes.len()) == Some(*bytes);
+        let row = KERNELS.iter().find(|row| row.magic.iter().all(stands));
+        row.map(|row| row.format)
+    }
+
+    /// The architecture that it runs on.
+    pub fn arch(self) -> Arch {
+        self.row().arch
+    }
+
+    /// What it is, and what to do, where QEMU cannot start it.
+    pub fn refusal(self) -> Option<(&'static str, &'static str)> {
+        self.row().refusal
+    }
+
+    fn row(self) -> &'static Row {
+        // Every format has its row: a test says so.
+        KERNELS.iter().find(|row| row.format == self).unwrap_or(&KERNELS[0])
+    }
+}
+
+/// The machine type of an ELF file.
+pub fn elf_machine(head: &[u8]) -> Option<u16> {
+    head.starts_with(b"\x7fELF").then(|| u16_at(head, ELF_MACHINE_AT))?
+}
+
+/// Whether a file that begins with `head` is an initramfs: a cpio archive, or one that is compressed.
+pub fn is_initrd(head: &[u8]) -> bool {
+    is_cpio(head) || Format::of(head).is_some()
+}
+
+fn is_cpio(head: &[u8]) -> bool {
+    head.starts_with(b"070701") || head.starts_with(b"070702")
+}
+
+/// Whether a file that begins with `head` is a tar archive (POSIX `ustar`), or a compressed file.
+pub fn is_archive(head: &[u8]) -> bool {
+    slice(head, 257, 5) == Some(b"ustar") || Format::of(head).is_some()
+}
+
+/// What a root disk is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskFormat {
+    /// A file system of the ext family, with the length in bytes that its superblock tells.
+    Ext(u64),
+    /// QEMU's own.
+    Qcow2,
+}
+
+impl DiskFormat {
+    /// The format of the disk that begins with `head`; `None` for anything else.
+    pub fn of(head: &[u8]) -> Option<Self> {
+        if head.starts_with(b"QFI\xfb") {
+            return Some(Self::Qcow2);
+        }
+        if slice(head, 0x438, 2) != Some(&[0x53, 0xef]) {
+            return None;
+        }
+        let blocks = u64::from(u32_at(head, 0x404).unwrap_or(0));
+        let block_size = 1024_u64 << u32_at(head, 0x418).unwrap_or(0).min(6);
+        Some(Self::Ext(blocks * block_size))
+    }
+
+    /// As QEMU calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ext(_) => "raw",
+            Self::Qcow2 => "qcow2",
+        }
+    }
+}
 
 /// Entries of a cpio archive that are looked at; an initramfs of a distribution has some thousands.
 const ENTRIES_MAX: usize = 100_000;
 const CPIO_HEADER: u64 = 110;
 const TRAILER: &[u8] = b"TRAILER!!!\0";
 
-/// How long a kernel file must at least be, by its ELF program headers or its bzImage setup header; 0 where it does not tell.
+/// How long a kernel file must at least be, by its ELF program headers or its bzImage setup header; 0
+/// where it does not tell.
 ///
 /// # Errors
-/// Whatever reading it says.
+/// It cannot be read.
 pub fn kernel_len(file: &File) -> io::Result<u64> {
-    let head = read_up_to(file, 0, 1024)?;
-    if head.starts_with(b"\x7fELF\x02\x01") {
-        return elf_len(file, &head);
+    let head = read_up_to(file, 0, HEAD_BYTES)?;
+    match KernelFormat::of(&head) {
+        Some(KernelFormat::ElfX86_64 | KernelFormat::ElfAarch64) => elf_len(file, &head),
+        Some(KernelFormat::BzImage) => Ok(bzimage_len(&head)),
+        _ => Ok(0),
     }
-    if head.get(0x202..0x206) != Some(b"HdrS") {
-        return Ok(0);
-    }
-    // The boot sector and `setup_sects` more, then `syssize` paragraphs of 16 bytes.
-    let sectors = match head[0x1f1] {
-        0 => 4, // as the boot protocol has it
-        sectors => u64::from(sectors),
-    };
-    Ok((sectors + 1) * 512 + number(&head, 0x1f4, 4) * 16)
+}
+
+/// The sectors of a bzImage's real-mode code, its boot sector included.
+pub fn setup_sectors(head: &[u8]) -> Option<usize> {
+    // No setup sectors means four, as it did for the first Linux.
+    let sectors = usize::from(*head.get(0x1f1)?);
+    Some(if sectors == 0 { 5 } else { sectors + 1 })
+}
+
+/// The setup sectors, then `syssize` paragraphs of 16 bytes.
+fn bzimage_len(head: &[u8]) -> u64 {
+    let sectors = setup_sectors(head).unwrap_or(0) as u64;
+    sectors * 512 + u64::from(u32_at(head, 0x1f4).unwrap_or(0)) * 16
+}
+
+/// Where an ELF file's table of segments is, the size of a row, and how many rows there are.
+pub fn elf_segments(head: &[u8]) -> Option<(u64, u64, u64)> {
+    Some((u64_at(head, 32)?, u64::from(u16_at(head, 54)?), u64::from(u16_at(head, 56)?)))
 }
 
 fn elf_len(file: &File, head: &[u8]) -> io::Result<u64> {
-    let (start, size, count) = (number(head, 32, 8), number(head, 54, 2), number(head, 56, 2));
+    let (start, size, count) = elf_segments(head).unwrap_or_default();
     let table = read_up_to(file, start, (size * count) as usize)?;
     let mut end = start.saturating_add(size * count);
     for row in table.chunks_exact((size as usize).max(56)) {
-        end = end.max(number(row, 8, 8).saturating_add(number(row, 32, 8)));
+        let (from, len) = (u64_at(row, 8).unwrap_or(0), u64_at(row, 32).unwrap_or(0));
+        end = end.max(from.saturating_add(len));
     }
     Ok(end)
 }
 
-/// Whether an initramfs breaks off: an archive without its trailer, an xz stream without its footer.
+/// Whether an initramfs is cut off: an archive without its trailer, an xz stream without its footer.
 ///
 /// # Errors
-/// Whatever reading it says.
+/// It cannot be read.
 pub fn initrd_breaks_off(file: &File) -> io::Result<bool> {
     let len = file.metadata()?.len();
     let head = read_up_to(file, 0, 6)?;
-    if head == b"\xfd7zXZ\0" {
+    if Format::of(&head) == Some(Format::Xz) {
         let end = read_up_to(file, len.saturating_sub(512), 512)?;
         let end = end.iter().rposition(|byte| *byte != 0).map_or(&[][..], |at| &end[..=at]);
         return Ok(!end.ends_with(b"YZ")); // behind it only padding of zeros
@@ -59,7 +224,7 @@ pub fn initrd_breaks_off(file: &File) -> io::Result<bool> {
         if at > 0 && head.is_empty() {
             return Ok(true);
         }
-        if !head.starts_with(b"070701") && !head.starts_with(b"070702") {
+        if !is_cpio(&head) {
             return Ok(false); // no archive, or another one behind it
         }
         if head.len() < CPIO_HEADER as usize {
@@ -84,13 +249,11 @@ pub fn initrd_breaks_off(file: &File) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Little endian; what is not there is 0.
-fn number(bytes: &[u8], at: usize, len: usize) -> u64 {
-    let found = bytes.get(at..at + len).unwrap_or_default();
-    found.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
-}
-
-fn read_up_to(file: &File, at: u64, len: usize) -> io::Result<Vec<u8>> {
+/// Up to `len` bytes from `at`, less where the file ends, at most 1 MiB.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read_up_to(file: &File, at: u64, len: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; len.min(1 << 20)];
     let mut got = 0;
     while got < bytes.len() {
@@ -106,12 +269,10 @@ fn read_up_to(file: &File, at: u64, len: usize) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::Arch;
-    use crate::qemu::probe;
     use std::io::Write;
 
     fn file(bytes: &[u8]) -> File {
-        let dir = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-whole-XXXXXX")).unwrap();
+        let dir = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-format-XXXXXX")).unwrap();
         let path = dir.join("file");
         File::create(&path).unwrap().write_all(bytes).unwrap();
         let file = File::open(&path).unwrap();
@@ -119,9 +280,42 @@ mod tests {
         file
     }
 
+    /// An x86_64 ELF file with one segment of 300 bytes behind its tables.
+    fn elf() -> Vec<u8> {
+        let mut out = vec![0; 64 + 56 + 300];
+        let fields: [(usize, &[u8]); 6] = [
+            (0, b"\x7fELF\x02\x01\x01"),
+            (18, &[62, 0]),
+            (32, &64_u64.to_le_bytes()),
+            (54, &[56, 0, 1, 0]),
+            (64 + 8, &120_u64.to_le_bytes()),
+            (64 + 32, &300_u64.to_le_bytes()),
+        ];
+        for (at, bytes) in fields {
+            out[at..at + bytes.len()].copy_from_slice(bytes);
+        }
+        out
+    }
+
+    #[test]
+    fn every_kernel_format_has_one_row() {
+        use KernelFormat::{BzImage, ElfAarch64, ElfX86_64, ImageAarch64, ZbootAarch64};
+        for format in [BzImage, ElfX86_64, ElfAarch64, ImageAarch64, ZbootAarch64] {
+            let rows = KERNELS.iter().filter(|row| row.format == format);
+            let [row] = &rows.collect::<Vec<_>>()[..] else { panic!("{format:?}") };
+            let mut head = vec![0; HEAD_BYTES];
+            for (at, bytes) in row.magic {
+                head[*at..at + bytes.len()].copy_from_slice(bytes);
+            }
+            assert_eq!(KernelFormat::of(&head), Some(format));
+        }
+        assert_eq!(KernelFormat::of(b"\x7fELF\x02\x01"), None);
+        assert_eq!(KernelFormat::of(b""), None);
+    }
+
     #[test]
     fn an_elf_kernel_is_as_long_as_its_segments_reach() {
-        let image = probe::image(Arch::X86_64);
+        let image = elf();
         assert_eq!(kernel_len(&file(&image)).unwrap(), image.len() as u64);
         assert_eq!(kernel_len(&file(&image[..200])).unwrap(), image.len() as u64);
         assert_eq!(kernel_len(&file(b"text")).unwrap(), 0);

@@ -3,26 +3,12 @@
 //! packed, by gzip or as an EFI program that unpacks itself (drivers/firmware/efi/libstub/zboot-header.S), becomes its plain
 //! `Image`: not every QEMU knows the one, and some that know the other know gzip only.
 
+use super::bytes::{slice, u16_at, u32_at, u64_at};
 use super::decompress::{Format, decompress};
+use super::format::{self, KernelFormat};
 use crate::error::{Error, Result};
 
-/// What a kernel file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KernelFormat {
-    /// An x86 bzImage.
-    BzImage,
-    /// An uncompressed x86_64 kernel.
-    VmlinuxX86,
-    /// An uncompressed aarch64 kernel: `Image`.
-    ImageAarch64,
-    /// An aarch64 kernel that unpacks itself: `vmlinuz.efi`.
-    ZbootAarch64,
-}
-
-/// The first bytes of the setup header, and where its fields are.
-const SETUP_MAGIC: &[u8] = b"HdrS";
-const SETUP_MAGIC_AT: usize = 0x202;
-const SETUP_SECTORS_AT: usize = 0x1f1;
+/// Where fields of a bzImage's setup header are.
 const SETUP_VERSION_AT: usize = 0x206;
 const RELEASE_AT: usize = 0x20e;
 const PAYLOAD_OFFSET_AT: usize = 0x248;
@@ -32,16 +18,10 @@ const PAYLOAD_VERSION: u16 = 0x0208;
 /// A setup sector, in bytes.
 const SECTOR: usize = 512;
 
-const IMAGE_MAGIC: &[u8] = b"ARMd";
-const IMAGE_MAGIC_AT: usize = 0x38;
-const ZBOOT_MAGIC: &[u8] = b"MZ\0\0zimg";
+/// Where fields of an aarch64 kernel that unpacks itself are.
 const ZBOOT_OFFSET_AT: usize = 8;
 const ZBOOT_LENGTH_AT: usize = 12;
 
-const ELF_MAGIC: &[u8] = b"\x7fELF";
-const ELF_CLASS_64: u8 = 2;
-const ELF_MACHINE_X86_64: u16 = 62;
-const ELF_MACHINE_AARCH64: u16 = 183;
 const ELF_NOTE_SEGMENT: u32 = 4;
 /// The note that says where QEMU enters: `XEN_ELFNOTE_PHYS32_ENTRY` of the Xen headers.
 const PVH_NOTE: u32 = 18;
@@ -49,47 +29,35 @@ const PVH_NOTE: u32 = 18;
 const WHERE_FROM: &str =
     "take the file from a kernel package's `/boot`, or `arch/x86/boot/bzImage` from a build";
 
-/// Tells what `data` is by its magic numbers.
+/// Tells what kernel `data` is.
 ///
 /// # Errors
-/// It is empty, or nothing that is known.
+/// It is empty, or no kernel that can be made into one that QEMU enters.
 pub fn kind(data: &[u8]) -> Result<KernelFormat> {
-    if data.is_empty() {
-        return Err(Error::new("the kernel file is empty").hint(WHERE_FROM));
+    match KernelFormat::of(data) {
+        Some(format @ KernelFormat::ElfAarch64) => {
+            let (what, hint) = format.refusal().unwrap_or_default();
+            return Err(Error::new(format!("the file is {what}")).hint(hint));
+        }
+        Some(format) => return Ok(format),
+        None if data.is_empty() => {
+            return Err(Error::new("the kernel file is empty").hint(WHERE_FROM));
+        }
+        None => {}
     }
-    if data.starts_with(ELF_MAGIC) {
-        return elf_kind(data);
-    }
-    if bytes(data, SETUP_MAGIC_AT, 4) == Some(SETUP_MAGIC) {
-        return Ok(KernelFormat::BzImage);
-    }
-    if bytes(data, IMAGE_MAGIC_AT, 4) == Some(IMAGE_MAGIC) {
-        return Ok(KernelFormat::ImageAarch64);
-    }
-    if data.starts_with(ZBOOT_MAGIC) {
-        return Ok(KernelFormat::ZbootAarch64);
+    match format::elf_machine(data) {
+        Some(other) => {
+            return Err(Error::new(format!("the file is an ELF file for machine type {other}"))
+                .hint("a kernel for x86_64 is wanted here"));
+        }
+        None if data.starts_with(b"\x7fELF") => return Err(cut_off()),
+        None => {}
     }
     let what = match Format::of(data) {
-        Some(format) => format!("the file is {format:?}-compressed and no bzImage").to_lowercase(),
+        Some(format) => format!("the file is {}-compressed and no bzImage", format.name()),
         None => "the file is no kernel image".to_owned(),
     };
-    Err(Error::new(what.replace("bzimage", "bzImage")).hint(WHERE_FROM))
-}
-
-fn elf_kind(data: &[u8]) -> Result<KernelFormat> {
-    let machine = u16_at(data, 18);
-    match machine {
-        Some(ELF_MACHINE_X86_64) if data.get(4) == Some(&ELF_CLASS_64) => {
-            Ok(KernelFormat::VmlinuxX86)
-        }
-        Some(ELF_MACHINE_AARCH64) => {
-            Err(Error::new("the file is an aarch64 ELF file, which QEMU does not boot")
-                .hint("take `arch/arm64/boot/Image` of the same build"))
-        }
-        Some(other) => Err(Error::new(format!("the file is an ELF file for machine type {other}"))
-            .hint("a kernel for x86_64 is wanted here")),
-        None => Err(cut_off()),
-    }
+    Err(Error::new(what).hint(WHERE_FROM))
 }
 
 fn cut_off() -> Error {
@@ -106,12 +74,12 @@ pub fn vmlinux(data: &[u8]) -> Result<Vec<u8>> {
         return image(&decompress(Format::Gzip, data)?);
     }
     let elf = match kind(data)? {
-        KernelFormat::VmlinuxX86 => data.to_vec(),
+        KernelFormat::ElfX86_64 | KernelFormat::ElfAarch64 => data.to_vec(),
         KernelFormat::BzImage => unpack(data)?,
         KernelFormat::ImageAarch64 => return Ok(data.to_vec()),
         KernelFormat::ZbootAarch64 => return image(&unpack_zboot(data)?),
     };
-    if kind(&elf)? != KernelFormat::VmlinuxX86 {
+    if kind(&elf)? != KernelFormat::ElfX86_64 {
         return Err(Error::new("the bzImage does not hold an x86_64 kernel").hint(WHERE_FROM));
     }
     if !has_pvh_entry(&elf) {
@@ -133,7 +101,7 @@ fn image(data: &[u8]) -> Result<Vec<u8>> {
 fn unpack_zboot(data: &[u8]) -> Result<Vec<u8>> {
     let field = |at| usize::try_from(u32_at(data, at)?).ok();
     let place = field(ZBOOT_OFFSET_AT).zip(field(ZBOOT_LENGTH_AT));
-    let payload = place.and_then(|(at, len)| bytes(data, at, len)).ok_or_else(cut_off)?;
+    let payload = place.and_then(|(at, len)| slice(data, at, len)).ok_or_else(cut_off)?;
     match Format::of(payload) {
         Some(format) => decompress(format, payload),
         None => Err(Error::new("the kernel is compressed in a way that is not known")),
@@ -172,28 +140,22 @@ pub fn unpack(data: &[u8]) -> Result<Vec<u8>> {
 }
 
 fn payload(data: &[u8]) -> Option<&[u8]> {
-    // No setup sectors means four, as it did for the first Linux.
-    let sectors = usize::from(*data.get(SETUP_SECTORS_AT)?);
-    let sectors = if sectors == 0 { 4 } else { sectors };
+    let sectors = format::setup_sectors(data)?;
     let offset = usize::try_from(u32_at(data, PAYLOAD_OFFSET_AT)?).ok()?;
     let length = usize::try_from(u32_at(data, PAYLOAD_LENGTH_AT)?).ok()?;
-    bytes(data, offset.checked_add((sectors + 1) * SECTOR)?, length)
+    slice(data, offset.checked_add(sectors * SECTOR)?, length)
 }
 
 /// Whether an x86_64 ELF file has the note that QEMU looks for.
 pub fn has_pvh_entry(elf: &[u8]) -> bool {
-    let segments = || {
-        let (table, size) = (u64_at(elf, 32)?, u16_at(elf, 54)?);
-        Some((usize::try_from(table).ok()?, usize::from(size), usize::from(u16_at(elf, 56)?)))
-    };
-    let Some((table, size, count)) = segments() else { return false };
+    let Some((table, size, count)) = format::elf_segments(elf) else { return false };
     (0..count).any(|n| {
-        let at = table.saturating_add(n * size);
+        let at = usize::try_from(table.saturating_add(n * size)).unwrap_or(usize::MAX);
         if u32_at(elf, at) != Some(ELF_NOTE_SEGMENT) {
             return false;
         }
         let field = |offset| usize::try_from(u64_at(elf, at.saturating_add(offset))?).ok();
-        let notes = field(8).zip(field(32)).and_then(|(from, len)| bytes(elf, from, len));
+        let notes = field(8).zip(field(32)).and_then(|(from, len)| slice(elf, from, len));
         notes.is_some_and(holds_pvh_note)
     })
 }
@@ -203,7 +165,7 @@ fn holds_pvh_note(mut notes: &[u8]) -> bool {
     while let (Some(name), Some(desc), Some(kind)) =
         (u32_at(notes, 0), u32_at(notes, 4), u32_at(notes, 8))
     {
-        if kind == PVH_NOTE && bytes(notes, 12, name as usize) == Some(b"Xen\0") {
+        if kind == PVH_NOTE && slice(notes, 12, name as usize) == Some(b"Xen\0") {
             return true;
         }
         let padded = |len: u32| u64::from(len).next_multiple_of(4);
@@ -211,22 +173,6 @@ fn holds_pvh_note(mut notes: &[u8]) -> bool {
         notes = notes.get(next..).unwrap_or_default();
     }
     false
-}
-
-fn bytes(data: &[u8], at: usize, len: usize) -> Option<&[u8]> {
-    data.get(at..at.checked_add(len)?)
-}
-
-fn u16_at(data: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_le_bytes(bytes(data, at, 2)?.try_into().ok()?))
-}
-
-fn u32_at(data: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes(data, at, 4)?.try_into().ok()?))
-}
-
-fn u64_at(data: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(bytes(data, at, 8)?.try_into().ok()?))
 }
 
 #[cfg(test)]
@@ -243,7 +189,7 @@ mod tests {
     fn elf(note: u32) -> Vec<u8> {
         let mut out = vec![0; 64 + 56];
         put(&mut out, 0, b"\x7fELF\x02\x01\x01");
-        put(&mut out, 18, &ELF_MACHINE_X86_64.to_le_bytes());
+        put(&mut out, 18, &62_u16.to_le_bytes());
         put(&mut out, 32, &64u64.to_le_bytes());
         put(&mut out, 54, &56u16.to_le_bytes());
         put(&mut out, 56, &1u16.to_le_bytes());
@@ -279,8 +225,8 @@ mod tests {
     fn bzimage(elf: &[u8]) -> Vec<u8> {
         let packed = gzip(elf);
         let mut out = vec![0; 2 * SECTOR + 16];
-        out[SETUP_SECTORS_AT] = 1;
-        put(&mut out, SETUP_MAGIC_AT, SETUP_MAGIC);
+        out[0x1f1] = 1;
+        put(&mut out, 0x202, b"HdrS");
         put(&mut out, SETUP_VERSION_AT, &0x020fu16.to_le_bytes());
         put(&mut out, RELEASE_AT, &0x100u16.to_le_bytes());
         put(&mut out, 0x300, b"6.1.0-56-amd64 (someone) #1 SMP\0");
@@ -307,11 +253,11 @@ mod tests {
     #[test]
     fn an_aarch64_kernel_is_unpacked_from_whatever_it_is_in() {
         let mut image = vec![7; 256];
-        put(&mut image, IMAGE_MAGIC_AT, IMAGE_MAGIC);
+        put(&mut image, 0x38, b"ARMd");
         let packed = gzip(&image);
         assert_eq!(vmlinux(&packed).unwrap(), image);
         let mut zboot = vec![0; 64];
-        put(&mut zboot, 0, ZBOOT_MAGIC);
+        put(&mut zboot, 0, b"MZ\0\0zimg");
         put(&mut zboot, ZBOOT_OFFSET_AT, &64u32.to_le_bytes());
         put(&mut zboot, ZBOOT_LENGTH_AT, &(packed.len() as u32).to_le_bytes());
         zboot.extend(&packed);
@@ -351,7 +297,7 @@ mod tests {
         check_error(b"BZh91AY&SY", "the file is bzip2-compressed and no bzImage");
         check_error(b"#!/bin/sh", "the file is no kernel image");
         let mut other = elf(PVH_NOTE);
-        put(&mut other, 18, &ELF_MACHINE_AARCH64.to_le_bytes());
+        put(&mut other, 18, &183_u16.to_le_bytes());
         check_error(&other, "the file is an aarch64 ELF file, which QEMU does not boot");
         check_error(&bzimage(b"no ELF"), "the file is no kernel image");
     }

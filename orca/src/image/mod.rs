@@ -1,5 +1,6 @@
 //! What a machine boots: kernels, initramfs, modules and roots, checked, unpacked, made and cached. Starts no machine.
 
+pub mod bytes;
 pub mod cache;
 pub mod check;
 pub mod cpio;
@@ -11,5 +12,3 @@ pub mod format;
 pub mod initramfs;
 pub mod kernel;
 pub mod requirements;
-
-pub use check as files;

@@ -7,7 +7,7 @@ use crate::cancel::{Cancel, Level};
 use crate::error::plain;
 use crate::events::trouble::{Kind, Trouble};
 use crate::guest::client::Guest;
-use crate::image::custom_kernel::Boot;
+use crate::image::custom_kernel::KernelFiles;
 use crate::qemu::argv::{self, Memory, Slot, Spec};
 use crate::qemu::console::{self, Console, Tee};
 use crate::qemu::overlay::Overlays;
@@ -35,7 +35,7 @@ pub struct Launcher {
     /// What shapes them.
     pub spec: Spec,
     /// What they may start on; the first is in `spec` already.
-    pub kernels: Vec<Boot>,
+    pub kernels: Vec<KernelFiles>,
     /// How the project is mounted.
     pub share: Share,
     /// Makes their disks; `None` when they have none.

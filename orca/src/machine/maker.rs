@@ -10,7 +10,7 @@ use crate::cancel::Cancel;
 use crate::events::trouble::{Kind, Trouble};
 use crate::guest::client::Guest;
 use crate::host::clock;
-use crate::image::custom_kernel::Boot;
+use crate::image::custom_kernel::KernelFiles;
 use crate::qemu::argv::{self, Memory, Spec};
 use crate::qemu::overlay::Overlays;
 use crate::qemu::template::{self, Store, Template};
@@ -204,7 +204,9 @@ impl VmMaker {
     fn spec(&self, shape: Shape) -> Spec {
         let Shape { memory_mib, cpus, net, kernel, wires } = shape;
         let mut spec = Spec { memory_mib, cpus, net, wires, ..self.blueprint.spec.clone() };
-        if let Some(Boot { kernel, initrd, modules, .. }) = self.blueprint.kernels.get(kernel) {
+        if let Some(KernelFiles { kernel, initrd, modules, .. }) =
+            self.blueprint.kernels.get(kernel)
+        {
             spec.kernel.clone_from(kernel);
             spec.initrd.clone_from(initrd);
             spec.modules.clone_from(modules);

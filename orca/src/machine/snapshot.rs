@@ -78,7 +78,7 @@ pub(super) fn freeze(
 }
 
 fn blank_disk(rootfs: &std::path::Path, stage: &Stage) -> HostResult<std::path::PathBuf> {
-    let format = crate::image::files::rootfs_format(rootfs)?;
+    let format = crate::image::check::disk(rootfs)?.name();
     let disk = stage.dir().join("disk.qcow2");
     Overlays::create_at(rootfs, format, &disk)?;
     Ok(disk)

@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// How long the probe may take. Where hardware virtualisation works it needs 0.1 s, so this leaves room for a busy host.
 const PROBE_LIMIT: Duration = Duration::from_millis(1500);
+/// What the names of remembered answers begin with.
+const MEMO: &str = "accel-";
 /// How much slower than hardware emulation is assumed to be: test timeouts are multiplied by it.
 const TCG_TIMEOUT_FACTOR: f64 = 3.0;
 
@@ -31,8 +33,17 @@ pub struct Choice {
     pub fallback: Option<String>,
 }
 
-/// Finds the best accelerator that works for guests of `arch` under the emulator `program`, remembering the answer in `cache`.
-pub fn choose(arch: Arch, program: &Path, cache: &Path) -> Choice {
+impl Choice {
+    /// What the user should know of it before a run.
+    pub fn warning(&self) -> Option<String> {
+        let why = self.fallback.as_ref()?;
+        Some(format!("no hardware virtualisation: {why}; emulating, which is slower"))
+    }
+}
+
+/// Finds the best accelerator that works for guests of `arch` under the emulator `program`. The answer
+/// is remembered in the folder `cache`; without one, it is tried anew.
+pub fn choose(arch: Arch, program: &Path, cache: Option<&Path>) -> Choice {
     let tcg = |why: Option<&str>| Choice { accel: Accel::Tcg, fallback: why.map(str::to_owned) };
     if arch != Arch::HOST {
         return tcg(None);
@@ -59,8 +70,8 @@ pub fn choose(arch: Arch, program: &Path, cache: &Path) -> Choice {
 }
 
 /// Whether the probe for `arch` has run, now or when this was last asked.
-fn works(accel: Accel, arch: Arch, program: &Path, cache: &Path) -> bool {
-    let memo = memo_path(program, cache);
+fn works(accel: Accel, arch: Arch, program: &Path, cache: Option<&Path>) -> bool {
+    let memo = cache.and_then(|cache| memo_path(program, cache));
     let yes = format!("{}\n", accel.name());
     if let Some(known) = memo.as_deref().and_then(|path| fs::read_to_string(path).ok()) {
         return known == yes;
@@ -68,7 +79,7 @@ fn works(accel: Accel, arch: Arch, program: &Path, cache: &Path) -> bool {
     let works = try_probe(accel, arch, program);
     if let Some(path) = memo {
         // Forgetting the answer costs a second at the next run, nothing else.
-        let _ = fs::create_dir_all(cache);
+        let _ = path.parent().map(fs::create_dir_all);
         let answer = if works { yes.as_str() } else { "tcg\n" };
         let _ = atomic::replace(&path, answer.as_bytes());
     }
@@ -82,17 +93,12 @@ fn memo_path(program: &Path, cache: &Path) -> Option<PathBuf> {
     let boot = sys::boot_id()?;
     let meta = fs::metadata(program).ok()?;
     let boot: String = boot.chars().filter(char::is_ascii_hexdigit).collect();
-    Some(cache.join(format!("accel-2-{boot}-{:x}-{:x}", meta.ino(), meta.mtime())))
+    Some(cache.join(format!("{MEMO}2-{boot}-{:x}-{:x}", meta.ino(), meta.mtime())))
 }
 
-/// Forgets every remembered answer.
+/// Forgets every remembered answer. One that stays is out of date after the next boot.
 pub fn forget(cache: &Path) {
-    for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with("accel-") {
-            // One that stays is out of date after the next boot.
-            let _ = fs::remove_file(entry.path());
-        }
-    }
+    atomic::remove_all(cache, MEMO);
 }
 
 /// Runs the probe with a deadline. A QEMU that neither ends nor can be waited for is killed.
@@ -148,7 +154,7 @@ mod tests {
     fn a_foreign_architecture_is_emulated_without_a_complaint() {
         let other = [Arch::X86_64, Arch::Aarch64].into_iter().find(|arch| *arch != Arch::HOST);
         let foreign = other.unwrap();
-        let choice = choose(foreign, Path::new("qemu"), Path::new("/nonexistent"));
+        let choice = choose(foreign, Path::new("qemu"), None);
         assert_eq!(choice, Choice { accel: Accel::Tcg, fallback: None });
     }
 

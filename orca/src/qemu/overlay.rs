@@ -4,6 +4,7 @@
 
 use crate::error::{Error, Result, plain};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -46,6 +47,26 @@ impl Overlays {
     }
 }
 
+/// Checks that `qemu-img`, which makes overlays, is there and works.
+///
+/// # Errors
+/// It is not, or does not.
+pub fn check() -> Result<()> {
+    let output = Command::new("qemu-img").arg("--version").stdin(Stdio::null()).output();
+    if output.map_err(|e| cannot_run(&e))?.status.success() {
+        return Ok(());
+    }
+    Err(Error::new("`qemu-img --version` fails").hint("install it anew"))
+}
+
+fn cannot_run(error: &io::Error) -> Error {
+    let told = Error::new(format!("cannot run `qemu-img`: {}", plain(error)));
+    if error.kind() != io::ErrorKind::NotFound {
+        return told;
+    }
+    told.hint("install qemu-utils (Debian, Ubuntu) or qemu-img (Fedora, Alpine)")
+}
+
 fn create_blank(backing: &Path, format: &str, path: &Path) -> Result<()> {
     let output = Command::new("qemu-img")
         .args(["create", "-q", "-f", "qcow2", "-F", format, "-b"])
@@ -53,13 +74,7 @@ fn create_blank(backing: &Path, format: &str, path: &Path) -> Result<()> {
         .arg(path)
         .stdin(Stdio::null())
         .output()
-        .map_err(|e| {
-            let error = Error::new(format!("cannot run `qemu-img`: {}", plain(&e)));
-            if e.kind() != std::io::ErrorKind::NotFound {
-                return error;
-            }
-            error.hint("install qemu-utils (Debian, Ubuntu) or qemu-img (Fedora, Alpine)")
-        })?;
+        .map_err(|e| cannot_run(&e))?;
     if output.status.success() {
         return Ok(());
     }

@@ -72,14 +72,6 @@ impl Process {
     }
 }
 
-/// The version that `program` says it has, such as `7.2.9`.
-pub fn version(program: &Path) -> Option<String> {
-    let out = Command::new(program).arg("--version").stdin(Stdio::null()).output().ok()?;
-    let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    let word = text.split("version ").nth(1)?.split_ascii_whitespace().next()?;
-    Some(word.chars().filter(|c| c.is_ascii_alphanumeric() || ".-+".contains(*c)).collect())
-}
-
 impl Drop for Process {
     fn drop(&mut self) {
         // SIGKILL cannot be refused, so `wait` ends; there is nobody left to tell of an error.

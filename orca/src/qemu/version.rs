@@ -4,7 +4,7 @@
 use crate::error::{Error, Result, plain};
 use crate::host::{atomic, sys};
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,6 +17,8 @@ const OLDEST: (u32, u32) = (7, 0);
 pub const WIRES: (u32, u32) = (7, 2);
 /// How long it may take to tell its version: 20 ms, and the rest is for a busy host.
 const LIMIT: Duration = Duration::from_secs(10);
+/// What the names of remembered answers begin with.
+const MEMO: &str = "qemu-";
 /// The most that is read of its answer, in bytes.
 const ANSWER_MAX: u64 = 4096;
 
@@ -53,10 +55,24 @@ pub fn check(program: &Path, cache: &Path) -> Result<(u32, u32)> {
     Ok(version)
 }
 
+/// Whether the emulator `program` has the devices that folders of the host are shared with.
+///
+/// # Errors
+/// It cannot be run.
+pub fn has_shares(program: &Path) -> io::Result<bool> {
+    let output = Command::new(program).args(["-device", "help"]).stdin(Stdio::null()).output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).contains("\"virtio-9p-pci\""))
+}
+
+/// Forgets every remembered answer. One that stays belongs to a program that has changed.
+pub fn forget(cache: &Path) {
+    atomic::remove_all(cache, MEMO);
+}
+
 fn memo(program: &Path, cache: &Path) -> Option<PathBuf> {
     let meta = fs::metadata(program).ok()?;
     let (dev, ino, len) = (meta.dev(), meta.ino(), meta.len());
-    Some(cache.join(format!("qemu-{dev:x}-{ino:x}-{len:x}-{:x}", meta.mtime())))
+    Some(cache.join(format!("{MEMO}{dev:x}-{ino:x}-{len:x}-{:x}", meta.mtime())))
 }
 
 /// What `program --version` prints.

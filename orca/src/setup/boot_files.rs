@@ -1,21 +1,43 @@
-//! What machines start on: the kernels that the configuration names, each with its initramfs and its modules, and the root.
+//! What machines start on: the kernels that the configuration names, each with its initramfs and its
+//! modules, and the root.
+//!
+//! The way is the same for every command: [`kernel_paths`], [`find_kernel`], [`find_initrd`] and
+//! [`find_root`] find and check files and make nothing; [`resolve`] goes through them once and makes
+//! what has to be made. `orca doctor` asks the first four.
 
 use crate::arch::Arch;
 use crate::cli::config::Config;
 use crate::error::{Error, Result};
 use crate::image::cache::{ArtifactCache, Key};
-use crate::image::custom_kernel::{self, Boot, KernelSource};
+use crate::image::custom_kernel::{self, KernelFiles, KernelSource};
 use crate::image::ext4::{self, Purpose};
-use crate::image::files;
 use crate::image::fingerprint::Fingerprint;
+use crate::image::format::DiskFormat;
 use crate::image::requirements::Needs;
+use crate::image::{check, initramfs};
 use crate::qemu::arch;
 use agent::wire::Share;
+use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What is beside the kernel of an image that `scripts/build-image.sh` made.
-const IMAGE_INITRD: &str = "initramfs";
+/// What an image that was built has beside its kernel.
+pub const IMAGE_INITRD: &str = "initramfs";
+/// Its root disk.
+pub const IMAGE_ROOT: &str = "rootfs.ext4";
+/// The folder of its modules.
 const IMAGE_MODULES: &str = "modules";
+/// What the static agent is called, best first.
+const AGENT: [&str; 2] = ["agent", "toolbox-linux"];
+
+/// What the machines of a run start on, complete and checked.
+#[derive(Clone, Debug)]
+pub struct BootFiles {
+    /// Of each kernel that the configuration names: one at least. Of several, each has a release.
+    pub kernels: Vec<KernelFiles>,
+    /// The root of all machines.
+    pub root: Root,
+}
 
 /// Where a guest's root comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,45 +50,205 @@ pub enum Root {
     Host,
 }
 
-/// What each of the kernels that the configuration names starts on, one at least, and the root of all their machines.
-///
-/// # Errors
-/// A kernel or a root that cannot be read or used.
-pub fn find(config: &Config, arch: Arch) -> Result<(Vec<Boot>, Root)> {
-    let mut paths = config.raw.kernels.items().to_vec();
-    if paths.is_empty() {
-        paths.push(default_kernel(config, arch));
-    }
-    for path in paths.iter().filter(|path| !path.is_dir()) {
-        files::check_kernel(path, arch)?;
-    }
-    let root = root(config)?;
-    let kernels = paths.iter().map(|path| kernel(config, arch, &root, path));
-    let mut kernels = kernels.collect::<Result<Vec<_>>>()?;
-    if kernels.len() > 1 {
-        name(&mut kernels, &paths)?;
-    }
-    Ok((kernels, root))
+/// A root that was found and checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RootSource {
+    /// None: `--rootfs none`.
+    None,
+    /// This host's own: `--rootfs host`.
+    Host,
+    /// A disk that machines can use as it is.
+    Disk(PathBuf, DiskFormat),
+    /// A folder, of which a disk is made.
+    Folder(PathBuf),
+    /// A tar archive, of which a disk is made.
+    Archive(PathBuf),
 }
 
-/// Makes sure that every kernel is called something, and no two the same.
-fn name(kernels: &mut [Boot], paths: &[PathBuf]) -> Result<()> {
-    for (kernel, path) in kernels.iter_mut().zip(paths) {
-        if kernel.release.is_empty() {
-            kernel.release = custom_kernel::release_of(path)?;
+impl fmt::Display for RootSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none: machines stay in their initramfs"),
+            Self::Host => f.write_str("this host's own, read-only under what a machine writes"),
+            Self::Disk(path, _) => write!(f, "{}", path.display()),
+            Self::Folder(path) => write!(f, "{}, of which a disk is made", path.display()),
+            Self::Archive(path) => write!(f, "{}, of which a disk is made", path.display()),
         }
+    }
+}
+
+/// The initramfs of a kernel, found and checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InitrdSource {
+    /// A file that is ready.
+    File(PathBuf),
+    /// None: one is made of the static agent in this file and the kernel's modules.
+    Agent(PathBuf),
+}
+
+impl fmt::Display for InitrdSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Agent(path) => write!(f, "made for the kernel around {}", path.display()),
+        }
+    }
+}
+
+/// Finds and checks everything that the configuration names, and makes what has to be made.
+///
+/// # Errors
+/// A kernel, an initramfs or a root that cannot be read or used.
+pub fn resolve(config: &Config, arch: Arch) -> Result<BootFiles> {
+    let named = kernel_paths(config, arch);
+    let paths = named.iter().map(|path| find_kernel(path, arch)).collect::<Result<Vec<_>>>()?;
+    let source = find_root(config)?;
+    let cache = ArtifactCache::new(&config.cache);
+    let root = make_root(&cache, source)?;
+    let each = paths.iter().map(|path| kernel_files(config, &cache, arch, &root, path));
+    let mut kernels = each.collect::<Result<Vec<_>>>()?;
+    if kernels.len() > 1 {
+        tell_apart(&mut kernels, &named)?;
+    }
+    Ok(BootFiles { kernels, root })
+}
+
+/// The kernels that the configuration names: files, or folders that one was built in. Without any it is
+/// that of the image, or for the host's own root, where there is no image, the host's own.
+pub fn kernel_paths(config: &Config, arch: Arch) -> Vec<PathBuf> {
+    let named = config.raw.kernels.items();
+    if !named.is_empty() {
+        return named.to_vec();
+    }
+    let built = config.image_file(arch::row(arch).kernels);
+    let is_host = config.raw.rootfs.as_deref() == Some(Path::new("host")) && arch == Arch::HOST;
+    let own = if is_host && !built.exists() { host_kernel() } else { None };
+    vec![own.unwrap_or(built)]
+}
+
+/// The kernel that this host runs on, where distributions keep it.
+fn host_kernel() -> Option<PathBuf> {
+    let release = nix::sys::utsname::uname().ok()?.release().to_string_lossy().into_owned();
+    let places = [format!("/boot/vmlinuz-{release}"), format!("/lib/modules/{release}/vmlinuz")];
+    places.into_iter().map(PathBuf::from).find(|path| path.exists())
+}
+
+/// The file of the kernel that `path` names, checked.
+///
+/// # Errors
+/// It cannot be read, or is no kernel that QEMU can start for `arch`.
+pub fn find_kernel(path: &Path, arch: Arch) -> Result<PathBuf> {
+    let file = custom_kernel::locate(path, arch)?;
+    check::kernel(&file, arch)?;
+    Ok(file)
+}
+
+/// The initramfs for the kernel at `path`: the one that is named, or that of the kernel's image.
+///
+/// # Errors
+/// One that cannot be used; none, and no agent to make one of.
+pub fn find_initrd(config: &Config, arch: Arch, path: &Path) -> Result<InitrdSource> {
+    let beside = image_of(path, arch).map(|dir| dir.join(IMAGE_INITRD));
+    let beside = beside.filter(|initrd| initrd.exists());
+    if let Some(initrd) = config.raw.initrd.clone().or(beside) {
+        check::initrd(&initrd)?;
+        return Ok(InitrdSource::File(absolute(&initrd)));
+    }
+    let agent = config.image_file(&AGENT);
+    initramfs::check_agent(&agent)?;
+    Ok(InitrdSource::Agent(agent))
+}
+
+/// The root that the configuration names, or that of the image.
+///
+/// # Errors
+/// It cannot be read, or can be no root.
+pub fn find_root(config: &Config) -> Result<RootSource> {
+    let path = match &config.raw.rootfs {
+        Some(path) if path == Path::new("none") => return Ok(RootSource::None),
+        Some(path) if path == Path::new("host") && config.raw.init == Some(true) => {
+            return Err(Error::new("--init own would start this host's services in the guest")
+                .hint("leave --init out, or name another root"));
+        }
+        Some(path) if path == Path::new("host") => return Ok(RootSource::Host),
+        Some(path) => path.clone(),
+        None => config.image_file(&[IMAGE_ROOT]),
+    };
+    if path.is_dir() {
+        let dir = absolute(&path);
+        if dir == Path::new("/") {
+            return Err(Error::new("`/` is this host's own root").hint("say --rootfs host"));
+        }
+        ext4::check_root(&dir, &dir)?;
+        return Ok(RootSource::Folder(dir));
+    }
+    if check::is_archive(&path) {
+        return Ok(RootSource::Archive(path));
+    }
+    let format = check::disk(&path)?;
+    Ok(RootSource::Disk(absolute(&path), format))
+}
+
+/// A folder could be shared instead of copied, but then every guest would read every file through the
+/// host, and no template could hold it.
+fn make_root(cache: &ArtifactCache, source: RootSource) -> Result<Root> {
+    let disk = match source {
+        RootSource::None => return Ok(Root::None),
+        RootSource::Host => return Ok(Root::Host),
+        RootSource::Disk(path, format) => return Ok(Root::Disk(path, format.name())),
+        RootSource::Folder(dir) => {
+            let fingerprint = Fingerprint::of(&dir)?;
+            let make = |out: &Path| ext4::from_folder(&dir, &fingerprint, Purpose::Root, out);
+            cache.file("rootfs", &Key::new().with(fingerprint.digest), make)?
+        }
+        RootSource::Archive(path) => {
+            cache.file("rootfs", &Key::new().file(&path)?, |out| ext4::from_tar(&path, out))?
+        }
+    };
+    Ok(Root::Disk(disk, "raw"))
+}
+
+fn kernel_files(
+    config: &Config,
+    cache: &ArtifactCache,
+    arch: Arch,
+    root: &Root,
+    path: &Path,
+) -> Result<KernelFiles> {
+    let named = config.raw.modules.as_deref();
+    let initrd = match find_initrd(config, arch, path)? {
+        InitrdSource::File(initrd) => initrd,
+        InitrdSource::Agent(agent) => {
+            let (kernel, needs) = (absolute(path), needs(config, root));
+            let source = KernelSource { kernel: &kernel, modules: named, agent: &agent, needs };
+            return custom_kernel::prepare(cache, &source);
+        }
+    };
+    let image = image_of(path, arch);
+    let other_root = image.filter(|_| config.raw.initrd.is_none() && !is_own(path, root));
+    let modules = named.map(Path::to_owned).or_else(|| image_modules(other_root?));
+    let modules = modules.map(|dir| custom_kernel::modules_disk(cache, &dir)).transpose()?;
+    // Who has one kernel never asks for its release, which is in the middle of 60 MB.
+    Ok(KernelFiles { kernel: absolute(path), initrd, modules, release: None })
+}
+
+/// Makes sure that each of several kernels is called something, and no two the same.
+fn tell_apart(kernels: &mut [KernelFiles], named: &[PathBuf]) -> Result<()> {
+    for kernel in kernels.iter_mut().filter(|kernel| kernel.release.is_none()) {
+        kernel.release = Some(custom_kernel::release_of(&kernel.kernel)?);
     }
     for (at, kernel) in kernels.iter().enumerate() {
         if let Some(twin) = kernels[..at].iter().position(|other| other.release == kernel.release) {
-            let (one, two) = (paths[twin].display(), paths[at].display());
-            return Err(Error::new(format!("`{one}` and `{two}` are both {}", kernel.release))
+            let (one, two) = (named[twin].display(), named[at].display());
+            let release = kernel.release.as_deref().unwrap_or_default();
+            return Err(Error::new(format!("`{one}` and `{two}` are both {release}"))
                 .hint("results of kernels of one release could not be told apart"));
         }
     }
     Ok(())
 }
 
-/// Tells that several kernels are for `orca test` alone.
+/// Refuses several kernels, which are for `orca test` alone.
 ///
 /// # Errors
 /// More than one.
@@ -75,83 +257,6 @@ pub fn only_one(config: &Config) -> Result<()> {
         return Ok(());
     }
     Err(Error::new("several kernels are for `orca test` only").hint("name one --kernel"))
-}
-
-fn root(config: &Config) -> Result<Root> {
-    let path = match &config.raw.rootfs {
-        Some(path) if path == Path::new("none") => return Ok(Root::None),
-        Some(path) if path == Path::new("host") && config.raw.init == Some(true) => {
-            return Err(Error::new("--init own would start this host's services in the guest")
-                .hint("leave --init out, or name another root"));
-        }
-        Some(path) if path == Path::new("host") => return Ok(Root::Host),
-        Some(path) => path.clone(),
-        None => config.image_file(&["rootfs.ext4"]),
-    };
-    if path.is_dir() {
-        return folder(config, &absolute(&path));
-    }
-    if files::is_archive(&path) {
-        let key = Key::new().file(&path)?;
-        let disk = ArtifactCache::new(&config.cache)
-            .file("rootfs", &key, |out| ext4::from_tar(&path, out))?;
-        return Ok(Root::Disk(disk, "raw"));
-    }
-    let format = files::rootfs_format(&path)?;
-    Ok(Root::Disk(absolute(&path), format))
-}
-
-/// A folder as a root: a file system with what is in it now, which is made again when that has changed. It could be shared instead,
-/// but then every guest would read every file through the host, and no template could hold it.
-fn folder(config: &Config, dir: &Path) -> Result<Root> {
-    if dir == Path::new("/") {
-        return Err(Error::new("`/` is this host's own root").hint("say --rootfs host"));
-    }
-    ext4::check_root(dir, dir)?;
-    let census = Fingerprint::of(dir)?;
-    let key = Key::new().with(census.digest);
-    let disk = ArtifactCache::new(&config.cache)
-        .file("rootfs", &key, |out| ext4::from_folder(dir, &census, Purpose::Root, out))?;
-    Ok(Root::Disk(disk, "raw"))
-}
-
-/// The kernel of the image that was built; for the host's own root, where there is no such image, the host's own.
-fn default_kernel(config: &Config, arch: Arch) -> PathBuf {
-    let built = config.image_file(arch::row(arch).kernels);
-    let is_host = config.raw.rootfs.as_deref() == Some(Path::new("host")) && arch == Arch::HOST;
-    let release = nix::sys::utsname::uname().ok().filter(|_| is_host && !built.exists());
-    let own = release.and_then(|uname| {
-        let release = uname.release().to_string_lossy().into_owned();
-        let places =
-            [format!("/boot/vmlinuz-{release}"), format!("/lib/modules/{release}/vmlinuz")];
-        places.into_iter().map(PathBuf::from).find(|path| path.exists())
-    });
-    own.unwrap_or(built)
-}
-
-fn kernel(config: &Config, arch: Arch, root: &Root, path: &Path) -> Result<Boot> {
-    let raw = &config.raw;
-    let kept = ArtifactCache::new(&config.cache);
-    let image = path.parent().filter(|_| is_named(path, arch::row(arch).kernels));
-    let beside = image.map(|dir| dir.join(IMAGE_INITRD)).filter(|initrd| initrd.exists());
-    let Some(initrd) = raw.initrd.clone().or(beside) else {
-        let agent = config.image_file(&["agent", "toolbox-linux"]);
-        let modules = raw.modules.as_deref();
-        let needs = needs(config, root);
-        return custom_kernel::prepare(
-            &kept,
-            &KernelSource { kernel: path, modules, agent: &agent, arch, needs },
-        );
-    };
-    files::check_initrd(&initrd)?;
-    let own = image.filter(|_| raw.initrd.is_none() && !is_own(path, root));
-    let modules = raw.modules.clone().or_else(|| image_modules(own?));
-    Ok(Boot {
-        kernel: absolute(path),
-        initrd: absolute(&initrd),
-        modules: modules.map(|dir| custom_kernel::modules_disk(&kept, &dir)).transpose()?,
-        release: String::new(), // of use only among several
-    })
 }
 
 /// What the machines of a run use of a kernel.
@@ -164,11 +269,13 @@ fn needs(config: &Config, root: &Root) -> Needs {
     }
 }
 
-fn is_named(path: &Path, names: &[&str]) -> bool {
-    path.file_name().is_some_and(|name| names.iter().any(|other| name == *other))
+/// The folder of the image that the kernel at `path` belongs to, going by the kernel's name.
+fn image_of(path: &Path, arch: Arch) -> Option<&Path> {
+    let is_named = |name: &&str| path.file_name().is_some_and(|own| own == *name);
+    arch::row(arch).kernels.iter().any(is_named).then(|| path.parent())?
 }
 
-/// Whether the root is of the same image as the kernel: then it has its modules.
+/// Whether the root is of the same image as the kernel: then it has the kernel's modules.
 fn is_own(kernel: &Path, root: &Root) -> bool {
     match root {
         Root::None => true,
@@ -179,11 +286,10 @@ fn is_own(kernel: &Path, root: &Root) -> bool {
 
 /// The modules of the image in `dir`: the one folder there.
 fn image_modules(dir: &Path) -> Option<PathBuf> {
-    let entries = std::fs::read_dir(dir.join(IMAGE_MODULES)).ok()?;
-    let mut found = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir());
-    found.next()
+    let entries = fs::read_dir(dir.join(IMAGE_MODULES)).ok()?;
+    entries.flatten().map(|entry| entry.path()).find(|path| path.is_dir())
 }
 
 fn absolute(path: &Path) -> PathBuf {
-    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }

@@ -6,16 +6,19 @@ pub mod modules;
 
 use super::cpio::Archive;
 use super::decompress::{Format, decompress};
+use super::format;
 use super::requirements::{self, Needs, REQUIREMENTS};
 use crate::error::{Error, Result};
 use modules::Tree;
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 
 /// Empty folders that the agent mounts things on before it has a root.
 const MOUNT_POINTS: [&str; 7] = ["dev", "proc", "sys", "run", "tmp", "mnt", "newroot"];
 /// The agent reads this: the modules to load, one path a line, in order, relative to `/`.
 const LIST: &str = "modules.list";
+/// The way to an agent.
+pub const BUILD_AGENT: &str = "build it with `scripts/build-toolbox.sh`";
 
 /// What an initramfs is made of.
 #[derive(Debug)]
@@ -60,12 +63,21 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 fn agent(path: &Path) -> Result<Vec<u8>> {
-    let build = "build it with `scripts/build-toolbox.sh`";
-    let data = read(path).map_err(|e| e.hint(build))?;
-    if data.starts_with(b"\x7fELF") {
-        return Ok(data);
+    check_agent(path)?;
+    read(path).map_err(|e| e.hint(BUILD_AGENT))
+}
+
+/// Checks that `path` is a program that an initramfs can be made around.
+///
+/// # Errors
+/// It cannot be read, or is no ELF file.
+pub fn check_agent(path: &Path) -> Result<()> {
+    let head = File::open(path).and_then(|file| format::read_up_to(&file, 0, 4));
+    let head = head.map_err(|e| Error::io("read", path, &e).hint(BUILD_AGENT))?;
+    if head == b"\x7fELF" {
+        return Ok(());
     }
-    Err(Error::new(format!("`{}` is no Linux program", path.display())).hint(build))
+    Err(Error::new(format!("`{}` is no Linux program", path.display())).hint(BUILD_AGENT))
 }
 
 /// The kernel release whose modules are in `dir`: the name of the folder.
