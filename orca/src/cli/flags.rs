@@ -663,8 +663,8 @@ case.",
         on: SHOWERS,
         help: "the report on standard output: human, tap, json",
         doc: "human: lines for people; on a terminal also what each machine is doing, and `t` shows the status. tap: one TAP 14 \
-document with a subtest per test file; not for `orca list`. json: one object per event and line, as things happen; ARCHITECTURE.md has \
-the table.",
+document with a subtest per test file; not for `orca list`. json: one object per event and line, as things happen; \
+docs/json-report.md has the fields.",
         set: |raw, v| {
             let forms = [("human", Format::Human), ("tap", Format::Tap), ("json", Format::Json)];
             put(&mut raw.format, value::choice(v, &forms))

@@ -1,4 +1,4 @@
-//! The report for programs: JSON lines, one object per event, written as things happen. ARCHITECTURE.md has the table.
+//! The report for programs: JSON lines, one object per event, written as things happen. docs/json-report.md has all fields.
 //!
 //! `version` in the first line changes whenever a field changes its meaning or goes away; new fields and new events may come at any
 //! time. Times are in seconds. `replay` reads it back: whatever a report for people says stands here too.

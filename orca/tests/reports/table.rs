@@ -1,4 +1,5 @@
-//! The JSON report against its table in ARCHITECTURE.md: every event and field that occurs is documented, and the other way round.
+//! The JSON report against docs/json-report.md: every event and field that occurs is documented, and
+//! the other way round.
 
 use crate::kit::{Project, Ran, VERDICTS};
 use serde_json::Value;
@@ -10,21 +11,20 @@ fn orca(project: &Project, args: &[&str]) -> String {
     Ran::from(project.command(args).output().unwrap()).out
 }
 
-/// The table of ARCHITECTURE.md: the names of each event's fields, and those that only some machines or tests have.
+/// The tables of docs/json-report.md: the names of each event's fields, those that only some
+/// machines or tests have included.
 fn documented() -> BTreeMap<String, BTreeSet<String>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ARCHITECTURE.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/json-report.md");
     let text = fs::read_to_string(path).unwrap();
-    let section = text.split("## The JSON report").nth(1).unwrap().split("\n## ").next().unwrap();
-    let ticked = |cell: &str| -> BTreeSet<String> {
-        cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
-    };
-    let rows = section.lines().filter(|line| line.starts_with("| `"));
-    rows.map(|row| {
-        let mut cells = row.split(" | ");
-        let event = ticked(cells.next().unwrap()).pop_first().unwrap();
-        (event, ticked(&cells.collect::<String>()))
-    })
-    .collect()
+    let ticked = |text: &str| text.split('`').next().unwrap().to_owned();
+    let sections = text.split("\n## `").skip(1);
+    sections
+        .map(|section| {
+            let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+            let names = rows.map(|row| ticked(row).rsplit('.').next().unwrap().to_owned());
+            (ticked(section), names.collect())
+        })
+        .collect()
 }
 
 /// The names of all fields in `value`, however deep.
