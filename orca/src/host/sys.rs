@@ -1,7 +1,10 @@
 //! The crate's only `unsafe`: a child that dies with this process, and the size of a terminal. And what Linux and macOS tell of
 //! themselves, each in its own way.
 
+use crate::arch::Accel;
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// Makes the child be killed when the thread that spawns it ends, which is why [`crate::host::spawner`] spawns from one that never does.
@@ -51,6 +54,29 @@ pub fn available_mib() -> Option<u64> {
     let info = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib / 1024)
+}
+
+/// Whether this is Linux, on which alone the agent runs and QEMU has a sandbox (seccomp).
+pub const IS_LINUX: bool = cfg!(target_os = "linux");
+
+/// The hypervisor of this host's system, whether or not it works.
+pub fn hypervisor() -> Accel {
+    if cfg!(target_os = "macos") { Accel::Hvf } else { Accel::Kvm }
+}
+
+/// A path under which a child of the same user opens exactly `file`, whatever has become of its name.
+#[cfg(not(target_os = "macos"))]
+pub fn path_of(file: &File) -> PathBuf {
+    format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()).into()
+}
+
+/// macOS has no `/proc`: the path that the file has now; empty for a file that was removed.
+#[cfg(target_os = "macos")]
+pub fn path_of(file: &File) -> PathBuf {
+    let mut path = PathBuf::new();
+    // Whoever opens an empty path is told that there is no such file, which is what happened.
+    let _ = nix::fcntl::fcntl(file, nix::fcntl::FcntlArg::F_GETPATH(&mut path));
+    path
 }
 
 fn sysctl(name: &str) -> Option<String> {

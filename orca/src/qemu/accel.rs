@@ -48,7 +48,7 @@ pub fn choose(arch: Arch, program: &Path, cache: Option<&Path>) -> Choice {
     if arch != Arch::HOST {
         return tcg(None);
     }
-    let hardware = if cfg!(target_os = "macos") { Accel::Hvf } else { Accel::Kvm };
+    let hardware = sys::hypervisor();
     if hardware == Accel::Kvm
         && let Err(error) = fs::File::options().read(true).write(true).open("/dev/kvm")
     {

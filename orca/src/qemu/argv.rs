@@ -2,6 +2,7 @@
 
 use super::arch;
 use crate::arch::{Accel, Arch};
+use crate::host::sys;
 use crate::text::quote::shell_word;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -267,7 +268,7 @@ fn net(args: &mut Args, spec: &Spec) {
 
 /// The monitor comes last: QEMU makes its sockets in this order, so an answer on QMP says that all of them exist.
 fn control(args: &mut Args) {
-    if cfg!(target_os = "linux") {
+    if sys::IS_LINUX {
         // Seccomp's work: elsewhere QEMU does not know the option.
         let denied = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
         args.pair("-sandbox", denied);

@@ -12,8 +12,8 @@ use crate::cli::config::Config;
 use crate::cli::raw::Raw;
 use crate::error::{Error, Result};
 use crate::events::attempt::Kernel;
-use crate::host::logdir;
 use crate::host::rundir::RunDir;
+use crate::host::{logdir, sys};
 use crate::image::custom_kernel::KernelFiles;
 use crate::machine::Maker;
 use crate::machine::drive::Bounds;
@@ -77,7 +77,7 @@ pub fn lab(config: &Config) -> Result<Lab<Arc<dyn Maker>>> {
 
 /// This host itself as the only machine.
 fn local(config: &Config) -> Result<Lab<Arc<dyn Maker>>> {
-    if cfg!(not(target_os = "linux")) {
+    if !sys::IS_LINUX {
         let error = Error::new("tests cannot be run on this host itself: the agent is for Linux");
         return Err(error.hint("leave `--machine local` out"));
     }

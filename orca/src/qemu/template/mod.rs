@@ -8,6 +8,7 @@
 use super::argv::{Memory, Slot, Spec, argv};
 use super::checksum;
 use crate::error::{Error, Result};
+use crate::host::sys;
 use crate::image::cache::{Cache, CacheEntry, Identity, Staged};
 use crate::text::hash::Fnv1a;
 use serde_json::{Value, json};
@@ -155,7 +156,7 @@ impl Stage {
 impl Template {
     /// The guest's memory, to be mapped privately.
     pub fn ram(&self) -> PathBuf {
-        by_descriptor(&self.ram)
+        sys::path_of(&self.ram)
     }
 
     /// The devices' state, open at its beginning.
@@ -163,30 +164,13 @@ impl Template {
     /// # Errors
     /// When the process is out of file descriptors.
     pub fn state(&self) -> io::Result<File> {
-        File::open(by_descriptor(&self.state))
+        File::open(sys::path_of(&self.state))
     }
 
     /// What the guest had written over its root disk, if it has one.
     pub fn disk(&self) -> Option<PathBuf> {
-        self.disk.as_ref().map(by_descriptor)
+        self.disk.as_ref().map(sys::path_of)
     }
-}
-
-/// A name under which QEMU, running as the same user, opens exactly this file, whatever has become of its path.
-#[cfg(not(target_os = "macos"))]
-fn by_descriptor(file: &File) -> PathBuf {
-    use std::os::fd::AsRawFd;
-    format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()).into()
-}
-
-/// Where nobody can open another's descriptors: the path that the file has now. A template that is removed meanwhile has none, and
-/// the machine is booted instead.
-#[cfg(target_os = "macos")]
-fn by_descriptor(file: &File) -> PathBuf {
-    let mut path = PathBuf::new();
-    // Without a path QEMU says that there is no such file, which is what happened.
-    let _ = nix::fcntl::fcntl(file, nix::fcntl::FcntlArg::F_GETPATH(&mut path));
-    path
 }
 
 /// The name of the template that machines of `spec` are copied from: a digest of QEMU, its command
