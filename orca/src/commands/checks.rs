@@ -1,8 +1,8 @@
-//! What a run needs of this host, looked at one by one: what is missing keeps nothing else from being
-//! looked at.
+//! What a run needs of this host, looked at one by one: what is missing keeps nothing else from
+//! being looked at.
 //!
-//! Nothing is decided here. Each check asks the function that `orca test` asks, so that the doctor calls
-//! nothing bad that a run accepts, and no number stands in this file.
+//! Nothing is decided here. Each check asks the function that `orca test` asks, so that the doctor
+//! calls nothing bad that a run accepts, and no number stands in this file.
 
 use crate::arch::{Accel, Arch};
 use crate::cli::config::{self, Config};
@@ -238,7 +238,8 @@ fn folder(what: &'static str, dir: &Path, more: &str) -> Finding {
     Finding::good(what, format!("{}{more}{}", dir.display(), free.unwrap_or_default()))
 }
 
-/// Whether a run's folder can be made, with room for the disks of its machines and with their sockets.
+/// Whether a run's folder can be made, with room for the disks of its machines and with their
+/// sockets.
 fn run_folder(jobs: usize) -> Finding {
     let dir = match RunDir::create() {
         Ok(dir) => dir,

@@ -8,7 +8,8 @@ use crate::qemu::template::Store;
 use crate::qemu::{accel, version};
 use crate::report::plain;
 
-/// Removes templates, what was made of kernels and roots, remembered answers, the logs of runs and what is known of tests.
+/// Removes templates, what was made of kernels and roots, remembered answers, the logs of runs and
+/// what is known of tests.
 ///
 /// # Errors
 /// What cannot be removed.

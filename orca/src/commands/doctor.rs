@@ -1,4 +1,5 @@
-//! `orca doctor`: what [`doctor`] finds, as a line each, and a machine that is booted if all else is well.
+//! `orca doctor`: what [`doctor`] finds, as a line each, and a machine that is booted if all else
+//! is well.
 
 use super::checks::{self, Finding, Health};
 use crate::cli::config::Config;
@@ -18,7 +19,8 @@ use std::time::{Duration, Instant};
 /// How long the agent may take to say its version.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
-/// Examines the host and prints what it found. `complaint` is what is wrong with the settings, where they cannot be used.
+/// Examines the host and prints what it found. `complaint` is what is wrong with the settings,
+/// where they cannot be used.
 pub fn run(raw: &Raw, complaint: Option<&Error>, version: &str) -> u8 {
     let found = checks::examine(raw, complaint);
     for finding in &found {

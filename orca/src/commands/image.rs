@@ -1,4 +1,5 @@
-//! `orca image`: the parts of a guest image that a shell script cannot make well. `scripts/build-image.sh` makes the rest.
+//! `orca image`: the parts of a guest image that a shell script cannot make well.
+//! `scripts/build-image.sh` makes the rest.
 
 use crate::error::{Error, Result};
 use crate::host::atomic;
@@ -18,7 +19,8 @@ usage:
   orca image initramfs --agent FILE --out FILE [--modules DIR [--kernel FILE]] [--with NAME]…
       pack the agent as /init, with the kernel modules that a boot needs
   orca image vmlinux KERNEL --out FILE
-      unpack a bzImage into the vmlinux that QEMU enters without firmware, or a packed aarch64 kernel into its plain Image
+      unpack a bzImage into the vmlinux that QEMU enters without firmware,
+      or a packed aarch64 kernel into its plain Image
 
 options:
   --agent FILE    the static agent, build/toolbox-linux

@@ -1,11 +1,12 @@
-//! A folder of files and folders that take long to make, kept between runs under names that say what
-//! they were made from. Templates are kept in one, and what is made of kernels and roots in another.
+//! A folder of files and folders that take long to make, kept between runs under names that say
+//! what they were made from. Templates are kept in one, and what is made of kernels and roots in
+//! another.
 //!
 //! An entry is there whole or not at all: it is made beside its place under a lock of its own and
 //! renamed into it. Beyond a bound on disk space the least recently used entries are removed.
 //!
-//! When an entry was used last stands in the modification time of its lock file. The entry's own times
-//! stay as they are, since they are part of the keys of whatever is made from it.
+//! When an entry was used last stands in the modification time of its lock file. The entry's own
+//! times stay as they are, since they are part of the keys of whatever is made from it.
 
 use crate::error::{Error, Result};
 use crate::text::hash::Fnv1a;
@@ -105,7 +106,8 @@ impl Cache {
             .map_err(|e| Error::io("remove", &path, &e))
     }
 
-    /// Removes the least recently used entries beyond the bound, and what killed runs left unfinished.
+    /// Removes the least recently used entries beyond the bound, and what killed runs left
+    /// unfinished.
     pub fn prune(&self) {
         let mut total = 0;
         for entry in self.list() {
@@ -214,7 +216,8 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        // After `publish` it is not there any more. What stays is removed by the next one to stage it.
+        // After `publish` it is not there any more. What stays is removed by the next one to stage
+        // it.
         let _ = remove(&self.path);
     }
 }

@@ -1,4 +1,5 @@
-//! The archive that an initramfs is: cpio in the `newc` format (the kernel's Documentation/driver-api/early-userspace/buffer-format).
+//! The archive that an initramfs is: cpio in the `newc` format (the kernel's
+//! Documentation/driver-api/early-userspace/buffer-format).
 //!
 //! The same entries make the same bytes: sorted by path, owned by root, dated 0, numbered in order.
 
@@ -31,7 +32,8 @@ impl Archive {
         Self::default()
     }
 
-    /// Adds a directory. Directories on the way to anything are there by themselves, with mode 0755.
+    /// Adds a directory. Directories on the way to anything are there by themselves, with mode
+    /// 0755.
     pub fn dir(&mut self, path: &str, mode: u32) {
         self.add(path, DIRECTORY | mode, (0, 0), Vec::new());
     }

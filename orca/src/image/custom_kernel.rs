@@ -1,7 +1,7 @@
-//! What a machine needs to start on a kernel that was not built with an image: the kernel in its fastest
-//! form, an initramfs with the kernel's own modules, and a disk with all of them for the guest's
-//! `modprobe`. What the kernel lacks is said before anything boots, as far as its modules, its
-//! configuration or its own bytes tell.
+//! What a machine needs to start on a kernel that was not built with an image: the kernel in its
+//! fastest form, an initramfs with the kernel's own modules, and a disk with all of them for the
+//! guest's `modprobe`. What the kernel lacks is said before anything boots, as far as its modules,
+//! its configuration or its own bytes tell.
 
 use super::cache::{ArtifactCache, Key};
 use super::decompress::{Format, decompress};
@@ -16,12 +16,12 @@ use crate::error::{Error, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How a kernel's bytes say its release: `Linux version 6.1.0 (someone@somewhere) …`.
+/// What stands before the release in a kernel's bytes: `Linux version 6.1.0 (user@host) …`.
 const BANNER: &[u8] = b"Linux version ";
-/// What stands around a configuration that a kernel carries (`CONFIG_IKCONFIG`).
+/// The marks around the configuration in a kernel that carries its own (`CONFIG_IKCONFIG`).
 const CONFIG_BEGINS: &[u8] = b"IKCFG_ST";
 const CONFIG_ENDS: &[u8] = b"IKCFG_ED";
-/// Kernels in a folder that one was built in, best first.
+/// The kernels that a build leaves in its folder, best first.
 const BUILT_X86_64: [&str; 2] = ["arch/x86/boot/bzImage", "vmlinux"];
 const BUILT_AARCH64: [&str; 1] = ["arch/arm64/boot/Image"];
 
@@ -47,8 +47,8 @@ pub struct KernelFiles {
     pub initrd: PathBuf,
     /// A disk with the kernel's modules; `None` where the root has them or there are none.
     pub modules: Option<PathBuf>,
-    /// The kernel's release, as `uname -r` says it, or else its file's name; `None` where nobody has
-    /// looked yet.
+    /// The kernel's release, as `uname -r` says it, or else its file's name; `None` where nobody
+    /// has looked yet.
     pub release: Option<String>,
 }
 
@@ -80,7 +80,7 @@ pub fn prepare(cache: &ArtifactCache, source: &KernelSource) -> Result<KernelFil
     Ok(KernelFiles { kernel, initrd, modules, release: Some(release) })
 }
 
-/// What people call the kernel at `path`: its release, or else its file's name.
+/// The name of the kernel at `path` for people: its release, or else the name of its file.
 ///
 /// # Errors
 /// It cannot be read.
@@ -159,7 +159,8 @@ fn banner(bytes: &[u8]) -> Option<String> {
     })
 }
 
-/// The folder of a kernel's modules: the one that is named, or the one that belongs to where the kernel is.
+/// The folder of a kernel's modules: the one that is named, or the one that distributions and
+/// builds put beside a kernel.
 fn modules(kernel: &Path, named: Option<&Path>, release: Option<&str>) -> Result<Option<PathBuf>> {
     let is_modules =
         |dir: &Path| dir.join("modules.dep").exists() || dir.join("modules.order").exists();
@@ -201,13 +202,14 @@ pub fn check_release(kernel: &Path, release: Option<&str>, modules: &Path) -> Re
     }
 }
 
-/// Without modules everything has to be built in. The configuration tells, beside the kernel or in it; else its own strings do.
+/// Checks that a kernel without modules has everything built in. Its configuration tells, beside
+/// the kernel or in it, or else the strings in its code.
 fn check_built_in(path: &Path, release: Option<&str>, bytes: &[u8], needs: Needs) -> Result<()> {
     let shown = format!("`{}`", path.display());
     let Some(config) = config(path, release, bytes) else {
-        // A kernel that stays packed shows nothing: the agent will tell.
+        // A kernel that cannot be unpacked shows nothing; the agent will say what is missing.
         let is_open = memchr::memmem::find(bytes, BANNER).is_some();
-        let missing = needs.missing(|want| !is_open || want.shows_in(bytes));
+        let missing = needs.missing(|requirement| !is_open || requirement.shows_in(bytes));
         return if missing.is_empty() {
             Ok(())
         } else {
@@ -218,8 +220,8 @@ fn check_built_in(path: &Path, release: Option<&str>, bytes: &[u8], needs: Needs
         |option: &str| config.lines().find_map(|line| line.strip_prefix(option)?.strip_prefix('='));
     let absent: Vec<&str> = REQUIREMENTS
         .iter()
-        .filter(|want| needs.includes(want))
-        .map(|want| want.option)
+        .filter(|requirement| needs.includes(requirement))
+        .map(|requirement| requirement.option)
         .chain(BUILT_IN)
         .filter(|option| value(option).is_none())
         .collect();
@@ -228,8 +230,8 @@ fn check_built_in(path: &Path, release: Option<&str>, bytes: &[u8], needs: Needs
     }
     let outside: Vec<&str> = REQUIREMENTS
         .iter()
-        .filter(|want| needs.includes(want) && value(want.option) == Some("m"))
-        .map(|want| want.option)
+        .filter(|requirement| needs.includes(requirement) && value(requirement.option) == Some("m"))
+        .map(|requirement| requirement.option)
         .collect();
     if outside.is_empty() {
         return Ok(());
@@ -237,7 +239,8 @@ fn check_built_in(path: &Path, release: Option<&str>, bytes: &[u8], needs: Needs
     let text =
         format!("the kernel {shown} has {} as modules, which are not found", outside.join(", "));
     Err(Error::new(text).hint(
-        "name their folder with --modules (`make modules_install INSTALL_MOD_PATH=DIR` makes DIR/lib/modules), or build them in",
+        "name their folder with --modules (`make modules_install INSTALL_MOD_PATH=DIR` makes \
+         DIR/lib/modules), or build them in",
     ))
 }
 

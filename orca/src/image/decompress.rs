@@ -1,5 +1,5 @@
-//! Decompression by the tools that every distribution has: `xz`, `zstd` and their like read more dialects, and have been fed more broken
-//! files, than a decoder of our own would.
+//! Decompression by the tools that every distribution has. `xz`, `zstd` and the others read more
+//! dialects than a decoder of our own would, and were tried on more broken files.
 
 use crate::error::{Error, Result, plain};
 use std::ffi::OsString;
@@ -7,7 +7,8 @@ use std::io::{self, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-/// The most that a decompressed file may have, in bytes: a kernel with all its debug information is smaller.
+/// The most that a decompressed file may have, in bytes. A kernel with all its debug information is
+/// smaller.
 const OUTPUT_MAX: u64 = 2 << 30;
 /// How much of a tool's complaint is shown, in bytes.
 const COMPLAINT_MAX: u64 = 4096;

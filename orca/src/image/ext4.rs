@@ -1,7 +1,9 @@
-//! File systems for guests: an ext4 image with the content of a folder or of a tar archive, made by `mke2fs`.
+//! File systems for guests: an ext4 image with the content of a folder or of a tar archive, made by
+//! `mke2fs`.
 //!
-//! Owners: root keeps those of the files. Anybody else becomes root of a user namespace for it, so that his own files are root's in
-//! the guest, as he means them to be, and an archive's owners are kept where he has subordinate ids.
+//! Run by root, the image keeps the owners of the files. Run by another user, the tools work in a
+//! user namespace in which that user is root: the user's own files belong to root in the guest, and
+//! an archive's owners are kept if the user has subordinate ids.
 
 use super::fingerprint::Fingerprint;
 use crate::error::{Error, Result, plain};
@@ -10,44 +12,51 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Room for what a guest writes to its root, in bytes and in files.
+/// Room for what a guest writes to its root, in bytes.
 const SPARE_BYTES: u64 = 640 << 20;
+/// The same, in files.
 const SPARE_FILES: u64 = 32_768;
-/// Room for the file system's own tables, in bytes, beside a share of the content.
+/// Room for the file system's own tables, in bytes, besides a tenth of the content.
 const OVERHEAD: u64 = 16 << 20;
-/// What an inode takes there, in bytes.
+/// The size of an inode, in bytes.
 const INODE_BYTES: u64 = 256;
 
-/// What becomes of the files in the guest.
+/// How a guest uses the file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// They are read.
+    /// It reads the files: they are kernel modules.
     Modules,
-    /// They are its root, with room for more.
+    /// It is the root, with room for more files.
     Root,
 }
 
-/// Whose users a program sees that is not run by root.
+/// The user ids that a tool sees when orca is not run by root.
 #[derive(Clone, Copy)]
 enum Users {
-    /// One, who is root there.
+    /// One, root, which is the user.
     One,
-    /// All that the user may be.
+    /// That one and the user's subordinate ids.
     All,
 }
 
-/// Writes an ext4 image with the content of `dir`, which `census` is of, to `out`.
+/// Writes an ext4 image with the content of `dir` to `out`. `fingerprint` is that of `dir`.
 ///
 /// # Errors
 /// `mke2fs` is missing or fails.
-pub fn from_folder(dir: &Path, census: &Fingerprint, purpose: Purpose, out: &Path) -> Result<()> {
-    ext4(dir, census, purpose, Users::One, out)
+pub fn from_folder(
+    dir: &Path,
+    fingerprint: &Fingerprint,
+    purpose: Purpose,
+    out: &Path,
+) -> Result<()> {
+    ext4(dir, fingerprint, purpose, Users::One, out)
 }
 
-/// Writes an ext4 image with the content of the tar archive at `path` to `out`; in between it is unpacked beside that.
+/// Writes an ext4 image with the content of the tar archive at `path` to `out`. The archive is
+/// unpacked beside `out` for that.
 ///
 /// # Errors
-/// It is no archive of a root; `tar`, a decompressor or `mke2fs` is missing or fails.
+/// The archive holds no root, or `tar`, a decompressor or `mke2fs` is missing or fails.
 pub fn from_tar(path: &Path, out: &Path) -> Result<()> {
     let tree = out.with_extension("tree");
     remove(&tree)?;
@@ -62,17 +71,18 @@ pub fn from_tar(path: &Path, out: &Path) -> Result<()> {
 
 fn ext4(
     dir: &Path,
-    census: &Fingerprint,
+    fingerprint: &Fingerprint,
     purpose: Purpose,
     users: Users,
     out: &Path,
 ) -> Result<()> {
     let (bytes, files) = match purpose {
-        Purpose::Modules => (census.bytes, census.files + 64),
-        Purpose::Root => (census.bytes + SPARE_BYTES, census.files + SPARE_FILES),
+        Purpose::Modules => (fingerprint.bytes, fingerprint.files + 64),
+        Purpose::Root => (fingerprint.bytes + SPARE_BYTES, fingerprint.files + SPARE_FILES),
     };
     let kib = (bytes * 11 / 10 + files * INODE_BYTES + OVERHEAD).div_ceil(1024);
-    // No journal and no checksums: the disk is thrown away, and both cost the guest. Inode tables are written here, not by it.
+    // No journal and no checksums: the disk is thrown away, and both cost the guest time. The inode
+    // tables are written here, so that the guest does not write them.
     let mut args = words("-q -t ext4 -m 0 -b 4096 -O ^has_journal,^metadata_csum,^resize_inode");
     args.extend(words("-E lazy_itable_init=0 -N"));
     args.extend([files.to_string().into(), "-d".into(), dir.into(), out.into()]);
@@ -81,7 +91,7 @@ fn ext4(
 }
 
 fn unpack(path: &Path, tree: &Path) -> Result<()> {
-    // Devices are the guest's kernel's to make, and need the host's root.
+    // The guest's kernel makes its own devices; making them here would need the host's root.
     let mut args =
         words("--numeric-owner --xattrs --xattrs-include=* --exclude=dev/* --exclude=./dev/*");
     args.extend(["-C".into(), tree.into(), "-xpf".into(), path.into()]);
@@ -91,10 +101,10 @@ fn unpack(path: &Path, tree: &Path) -> Result<()> {
     })
 }
 
-/// Checks that `tree`, which is the content of `path`, can be a root at all.
+/// Checks that `tree`, the content of `path`, can be a root.
 ///
 /// # Errors
-/// It cannot: what `docker save` writes is an archive of archives.
+/// It cannot. An archive by `docker save` holds archives of layers, not a root.
 pub fn check_root(path: &Path, tree: &Path) -> Result<()> {
     let has = |name: &str| fs::symlink_metadata(tree.join(name)).is_ok();
     if ["bin", "usr", "sbin", "etc"].into_iter().any(has) {
@@ -108,7 +118,7 @@ pub fn check_root(path: &Path, tree: &Path) -> Result<()> {
     })
 }
 
-/// Files may belong to users that only the namespace has.
+/// Removes a folder. Its files may belong to users that only the namespace has.
 fn remove(tree: &Path) -> Result<()> {
     run("rm", "coreutils", vec!["-rf".into(), tree.into()], Users::All)
 }
@@ -128,7 +138,7 @@ fn run(program: &str, package: &str, args: Vec<OsString>, users: Users) -> Resul
     }
     words.push(program.into());
     words.extend(args);
-    // Where `mke2fs` is; not every user's PATH has it.
+    // `mke2fs` is in these folders, which not every user's PATH has.
     let path = std::env::var("PATH").unwrap_or_default();
     let output = Command::new(&words[0])
         .args(&words[1..])
@@ -146,7 +156,10 @@ fn run(program: &str, package: &str, args: Vec<OsString>, users: Users) -> Resul
     let why = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it failed");
     let error = Error::new(format!("`{program}` failed: {why}"));
     Err(if why.starts_with("unshare: ") {
-        error.hint("allow user namespaces, with subordinate ids in /etc/subuid and /etc/subgid, or run orca as root")
+        error.hint(
+            "allow user namespaces, with subordinate ids in /etc/subuid and /etc/subgid, \
+             or run orca as root",
+        )
     } else {
         error
     })

@@ -1,4 +1,4 @@
-//! A look at every file of a folder: how much is there, and a digest that changes when any of it does.
+//! The fingerprint of a folder: how much is in it, and a digest that changes when any file does.
 
 use crate::error::{Error, Result};
 use crate::text::hash::Fnv1a;
@@ -7,31 +7,31 @@ use std::hash::{Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// What a file takes on disk comes in such pieces, in bytes.
+/// The unit in which a file takes space on disk, in bytes.
 const BLOCK: u64 = 4096;
 
-/// See the module.
+/// How much a folder holds, and a digest of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint {
-    /// What the files take together, in bytes, whole blocks.
+    /// The space that the files take together, in bytes, in whole blocks.
     pub bytes: u64,
     /// How many files, folders and links there are.
     pub files: u64,
-    /// Of all names, kinds, owners, sizes and dates.
+    /// The digest of all names, kinds, owners, sizes and dates.
     pub digest: u64,
 }
 
 impl Fingerprint {
-    /// Looks at everything below `dir`, following no link.
+    /// The fingerprint of everything below `dir`; links are not followed.
     ///
     /// # Errors
-    /// A folder that cannot be read: half a look would miss changes.
+    /// A folder that cannot be read: a fingerprint without it would miss changes.
     pub fn of(dir: &Path) -> Result<Self> {
-        let mut census = Self::default();
+        let mut fingerprint = Self::default();
         let mut hasher = Fnv1a::new();
-        census.add(dir, &mut hasher)?;
-        census.digest = hasher.finish();
-        Ok(census)
+        fingerprint.add(dir, &mut hasher)?;
+        fingerprint.digest = hasher.finish();
+        Ok(fingerprint)
     }
 
     fn add(&mut self, dir: &Path, hasher: &mut Fnv1a) -> Result<()> {
@@ -48,7 +48,7 @@ impl Fingerprint {
             self.bytes += data.next_multiple_of(BLOCK);
             entry.file_name().hash(hasher);
             (meta.mode(), meta.uid(), meta.gid(), meta.ino(), meta.rdev()).hash(hasher);
-            // The date of the change of the inode tells what a copied date of the data hides.
+            // The date of the inode's change shows what a copied modification date hides.
             (meta.len(), meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec())
                 .hash(hasher);
             if meta.is_dir() {
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn every_change_shows() {
-        let dir = std::env::temp_dir().join(format!("orca-census-{}", std::process::id()));
+        let dir = std::env::temp_dir().join(format!("orca-fingerprint-{}", std::process::id()));
         fs::create_dir_all(dir.join("a/b")).unwrap();
         fs::write(dir.join("a/file"), "12345").unwrap();
         let first = Fingerprint::of(&dir).unwrap();

@@ -1,10 +1,11 @@
-//! What an image file is, by its magic numbers, and whether it is all there: a copy that was cut off
-//! begins well and then panics a kernel, or QEMU.
+//! What an image file is, by its magic numbers, and whether it is all there: a copy that was cut
+//! off begins well and then panics a kernel, or QEMU.
 //!
-//! Only what a file says of its own length is looked at: a few reads, no unpacking. A file without a
-//! length field is accepted as complete. Specifications: the kernel's Documentation/arch/x86/boot.rst,
-//! Documentation/arch/arm64/booting.rst and drivers/firmware/efi/libstub/zboot-header.S, the ELF-64
-//! object file format, and the kernel's early-userspace buffer-format document for cpio.
+//! Only what a file says of its own length is looked at: a few reads, no unpacking. A file without
+//! a length field is accepted as complete. Specifications: the kernel's
+//! Documentation/arch/x86/boot.rst, Documentation/arch/arm64/booting.rst and
+//! drivers/firmware/efi/libstub/zboot-header.S, the ELF-64 object file format, and the kernel's
+//! early-userspace buffer-format document for cpio.
 
 use super::bytes::{slice, u16_at, u32_at, u64_at};
 use super::decompress::Format;
@@ -13,7 +14,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// The first bytes of a file that tell what it is: all magic numbers and the setup header are in them.
+/// The first bytes of a file that tell what it is: all magic numbers and the setup header are in
+/// them.
 pub const HEAD_BYTES: usize = 4096;
 
 /// What a kernel file is.
@@ -112,7 +114,8 @@ pub fn elf_machine(head: &[u8]) -> Option<u16> {
     head.starts_with(b"\x7fELF").then(|| u16_at(head, ELF_MACHINE_AT))?
 }
 
-/// Whether a file that begins with `head` is an initramfs: a cpio archive, or one that is compressed.
+/// Whether a file that begins with `head` is an initramfs: a cpio archive, or one that is
+/// compressed.
 pub fn is_initrd(head: &[u8]) -> bool {
     is_cpio(head) || Format::of(head).is_some()
 }
@@ -163,8 +166,8 @@ const ENTRIES_MAX: usize = 100_000;
 const CPIO_HEADER: u64 = 110;
 const TRAILER: &[u8] = b"TRAILER!!!\0";
 
-/// How long a kernel file must at least be, by its ELF program headers or its bzImage setup header; 0
-/// where it does not tell.
+/// How long a kernel file must at least be, by its ELF program headers or its bzImage setup header;
+/// 0 where it does not tell.
 ///
 /// # Errors
 /// It cannot be read.
@@ -206,7 +209,8 @@ fn elf_len(file: &File, head: &[u8]) -> io::Result<u64> {
     Ok(end)
 }
 
-/// Whether an initramfs is cut off: an archive without its trailer, an xz stream without its footer.
+/// Whether an initramfs is cut off: an archive without its trailer, an xz stream without its
+/// footer.
 ///
 /// # Errors
 /// It cannot be read.

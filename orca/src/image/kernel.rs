@@ -1,7 +1,10 @@
-//! Kernel images: what a file is, and how a bzImage becomes the vmlinux that QEMU enters through PVH, without firmware and without
-//! decompression in the guest. The offsets are those of the kernel's Documentation/arch/x86/boot.rst. An aarch64 kernel that is
-//! packed, by gzip or as an EFI program that unpacks itself (drivers/firmware/efi/libstub/zboot-header.S), becomes its plain
-//! `Image`: not every QEMU knows the one, and some that know the other know gzip only.
+//! Unpacking kernels. A bzImage becomes the vmlinux that QEMU enters through PVH, without firmware
+//! and without decompression in the guest. A packed aarch64 kernel, compressed by gzip or an EFI
+//! program that unpacks itself, becomes its plain `Image`: QEMU 7.2 does not boot the second kind,
+//! and later ones only with some compressions.
+//!
+//! The offsets are those of the kernel's Documentation/arch/x86/boot.rst and
+//! drivers/firmware/efi/libstub/zboot-header.S.
 
 use super::bytes::{slice, u16_at, u32_at, u64_at};
 use super::decompress::{Format, decompress};
@@ -64,8 +67,8 @@ fn cut_off() -> Error {
     Error::new("the kernel file is cut off").hint("copy or build it again")
 }
 
-/// What QEMU enters of `data`: on x86_64 the vmlinux unpacked from a bzImage, on aarch64 the `Image` unpacked from whatever it is
-/// in, or `data` itself if it is one of these.
+/// The kernel in `data` as QEMU enters it: the vmlinux of a bzImage, the `Image` of a packed
+/// aarch64 kernel, or `data` itself if it is one of these.
 ///
 /// # Errors
 /// It is empty, cut off, no kernel, or built without `CONFIG_PVH`; its decompressor is missing.
@@ -97,7 +100,8 @@ fn image(data: &[u8]) -> Result<Vec<u8>> {
     Err(Error::new("what is packed in the file is no aarch64 kernel").hint(WHERE_FROM))
 }
 
-/// The payload of a kernel that unpacks itself; the header names its place, the payload its own format.
+/// Unpacks a kernel that unpacks itself. Its header names the place of the payload, and the payload
+/// begins with the magic number of its format.
 fn unpack_zboot(data: &[u8]) -> Result<Vec<u8>> {
     let field = |at| usize::try_from(u32_at(data, at)?).ok();
     let place = field(ZBOOT_OFFSET_AT).zip(field(ZBOOT_LENGTH_AT));
@@ -119,7 +123,8 @@ pub fn release(data: &[u8]) -> Option<String> {
     line.split_ascii_whitespace().next().map(str::to_owned)
 }
 
-/// Takes the compressed kernel out of a bzImage, whose header says where it is, and checks its size by its last four bytes.
+/// Unpacks the kernel in a bzImage. Its header says where the payload is, and the last four bytes
+/// of the payload are the size that must come out.
 ///
 /// # Errors
 /// It is cut off or packed in an unknown way; its decompressor is missing.

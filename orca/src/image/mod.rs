@@ -1,4 +1,5 @@
-//! What a machine boots: kernels, initramfs, modules and roots, checked, unpacked, made and cached. Starts no machine.
+//! What a machine boots: kernels, initramfs, modules and roots. They are checked, unpacked, made
+//! and cached here; no machine is started.
 
 pub mod bytes;
 pub mod cache;

@@ -1,38 +1,39 @@
-//! What a kernel must have so that a machine can run on it, how each thing is called as a module and as an option, and how it shows.
+//! The features that a kernel must have so that a machine can run on it: the module of each, its
+//! configuration option, and the string that shows that it is built in.
 
 use crate::error::Error;
 use std::fmt;
 use std::hash::Hash;
 
-/// What of a machine does not work without a thing.
+/// The part of a machine that needs a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum For {
-    /// All of it.
+    /// The whole machine.
     Machine,
     /// Its disks.
     Disk,
-    /// Folders of the host: the project, a root.
+    /// Folders of the host that it shows: the project, a root.
     Files,
-    /// Writing over what may not be written to.
+    /// The overlay over a read-only folder.
     Overlay,
-    /// Nothing: it is only welcome.
+    /// No part: the feature is welcome, and not needed.
     Comfort,
 }
 
-/// One thing that a kernel has or lacks.
+/// A feature that a kernel has or lacks.
 #[derive(Debug)]
 pub struct Requirement {
     /// The module's name, whether or not it is built in.
     pub module: &'static str,
-    /// The option that makes it.
+    /// Its configuration option.
     pub option: &'static str,
-    /// A string that stands in every kernel that has it built in.
+    /// A string in every kernel that has it built in.
     sign: &'static str,
-    /// What needs it.
+    /// The part of a machine that needs it.
     for_what: For,
 }
 
-const fn want(
+const fn requirement(
     module: &'static str,
     option: &'static str,
     sign: &'static str,
@@ -41,21 +42,22 @@ const fn want(
     Requirement { module, option, sign, for_what: f }
 }
 
-/// In the order of loading: first the way to the host, so that a later failure can be told.
+/// Every feature, in the order of loading. The connection to the host comes first, so that the
+/// agent can report a later failure.
 pub const REQUIREMENTS: [Requirement; 10] = [
-    want("virtio_pci", "CONFIG_VIRTIO_PCI", "virtio-pci\0", For::Machine),
-    want("virtio_console", "CONFIG_VIRTIO_CONSOLE", "virtio_console\0", For::Machine),
-    want("virtio_blk", "CONFIG_VIRTIO_BLK", "virtio_blk\0", For::Disk),
-    want("ext4", "CONFIG_EXT4_FS", "ext4_inode_cache\0", For::Disk),
-    want("overlay", "CONFIG_OVERLAY_FS", "ovl_inode\0", For::Overlay),
-    want("9p", "CONFIG_9P_FS", "v9fs_inode_cache\0", For::Files),
-    want("9pnet_virtio", "CONFIG_NET_9P_VIRTIO", "9pnet_virtio\0", For::Files),
-    want("virtio_rng", "CONFIG_HW_RANDOM_VIRTIO", "virtio_rng\0", For::Comfort),
-    want("vmgenid", "CONFIG_VMGENID", "vmgenid\0", For::Comfort),
-    want("virtio_net", "CONFIG_VIRTIO_NET", "virtio_net\0", For::Comfort),
+    requirement("virtio_pci", "CONFIG_VIRTIO_PCI", "virtio-pci\0", For::Machine),
+    requirement("virtio_console", "CONFIG_VIRTIO_CONSOLE", "virtio_console\0", For::Machine),
+    requirement("virtio_blk", "CONFIG_VIRTIO_BLK", "virtio_blk\0", For::Disk),
+    requirement("ext4", "CONFIG_EXT4_FS", "ext4_inode_cache\0", For::Disk),
+    requirement("overlay", "CONFIG_OVERLAY_FS", "ovl_inode\0", For::Overlay),
+    requirement("9p", "CONFIG_9P_FS", "v9fs_inode_cache\0", For::Files),
+    requirement("9pnet_virtio", "CONFIG_NET_9P_VIRTIO", "9pnet_virtio\0", For::Files),
+    requirement("virtio_rng", "CONFIG_HW_RANDOM_VIRTIO", "virtio_rng\0", For::Comfort),
+    requirement("vmgenid", "CONFIG_VMGENID", "vmgenid\0", For::Comfort),
+    requirement("virtio_net", "CONFIG_VIRTIO_NET", "virtio_net\0", For::Comfort),
 ];
 
-/// What no module can bring: these are built in or not there. Only a kernel's configuration tells.
+/// Options of features that no module can bring. Only a kernel's configuration shows them.
 pub const BUILT_IN: [&str; 6] = [
     "CONFIG_BLK_DEV_INITRD",
     "CONFIG_DEVTMPFS",
@@ -65,24 +67,24 @@ pub const BUILT_IN: [&str; 6] = [
     "CONFIG_BINFMT_ELF",
 ];
 
-/// What the machines of a run use.
+/// The features that the machines of a run use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Needs {
     /// Disks with ext4.
     pub disk: bool,
     /// Folders of the host.
     pub files: bool,
-    /// An overlay over them.
+    /// An overlay over such folders.
     pub overlay: bool,
 }
 
 impl Needs {
-    /// Everything: what an image is built for.
+    /// All of them: an image is built for these.
     pub const ALL: Self = Self { disk: true, files: true, overlay: true };
 
-    /// Whether a machine is of no use without `want`.
-    pub fn includes(self, want: &Requirement) -> bool {
-        match want.for_what {
+    /// Whether a machine needs `requirement`.
+    pub fn includes(self, requirement: &Requirement) -> bool {
+        match requirement.for_what {
             For::Machine => true,
             For::Disk => self.disk,
             For::Files => self.files,
@@ -91,9 +93,9 @@ impl Needs {
         }
     }
 
-    /// What `has` says no to, of what is needed.
+    /// The features that are needed and that `has` denies.
     pub fn missing(self, has: impl Fn(&Requirement) -> bool) -> Vec<&'static Requirement> {
-        REQUIREMENTS.iter().filter(|want| self.includes(want) && !has(want)).collect()
+        REQUIREMENTS.iter().filter(|one| self.includes(one) && !has(one)).collect()
     }
 }
 
@@ -110,11 +112,12 @@ impl fmt::Display for Requirement {
     }
 }
 
-/// That the kernel called `kernel` lacks things, each named with its option.
-pub fn lacking(kernel: &str, things: &[impl fmt::Display]) -> Error {
-    let things: Vec<String> = things.iter().map(ToString::to_string).collect();
-    Error::new(format!("the kernel {kernel} has no {}", things.join(", no "))).hint(
-        "take a kernel with these options (Debian's `cloud` kernels lack 9p), built in or as modules",
+/// The error for a kernel called `kernel` that lacks `features`, each of which shows its option.
+pub fn lacking(kernel: &str, features: &[impl fmt::Display]) -> Error {
+    let features: Vec<String> = features.iter().map(ToString::to_string).collect();
+    Error::new(format!("the kernel {kernel} has no {}", features.join(", no "))).hint(
+        "take a kernel with these options, built in or as modules \
+         (Debian's `cloud` kernels lack 9p)",
     )
 }
 

@@ -1,9 +1,9 @@
-//! What machines start on: the kernels that the configuration names, each with its initramfs and its
-//! modules, and the root.
+//! What machines start on: the kernels that the configuration names, each with its initramfs and
+//! its modules, and the root.
 //!
 //! The way is the same for every command: [`kernel_paths`], [`find_kernel`], [`find_initrd`] and
-//! [`find_root`] find and check files and make nothing; [`resolve`] goes through them once and makes
-//! what has to be made. `orca doctor` asks the first four.
+//! [`find_root`] find and check files and make nothing; [`resolve`] goes through them once and
+//! makes what has to be made. `orca doctor` asks the first four.
 
 use crate::arch::Arch;
 use crate::cli::config::Config;
@@ -113,8 +113,8 @@ pub fn resolve(config: &Config, arch: Arch) -> Result<BootFiles> {
     Ok(BootFiles { kernels, root })
 }
 
-/// The kernels that the configuration names: files, or folders that one was built in. Without any it is
-/// that of the image, or for the host's own root, where there is no image, the host's own.
+/// The kernels that the configuration names: files, or folders that one was built in. Without any
+/// it is that of the image, or for the host's own root, where there is no image, the host's own.
 pub fn kernel_paths(config: &Config, arch: Arch) -> Vec<PathBuf> {
     let named = config.raw.kernels.items();
     if !named.is_empty() {
@@ -189,8 +189,8 @@ pub fn find_root(config: &Config) -> Result<RootSource> {
     Ok(RootSource::Disk(absolute(&path), format))
 }
 
-/// A folder could be shared instead of copied, but then every guest would read every file through the
-/// host, and no template could hold it.
+/// A folder could be shared instead of copied, but then every guest would read every file through
+/// the host, and no template could hold it.
 fn make_root(cache: &ArtifactCache, source: RootSource) -> Result<Root> {
     let disk = match source {
         RootSource::None => return Ok(Root::None),

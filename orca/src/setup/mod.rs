@@ -1,5 +1,5 @@
-//! From a [`Config`] to machines: finds and checks the emulator and the image, tries the accelerator,
-//! makes the folders.
+//! From a [`Config`] to machines: finds and checks the emulator and the image, tries the
+//! accelerator, makes the folders.
 //!
 //! Whatever is wrong with the host or the image is found here, before a test runs, and said in one
 //! message.
@@ -36,8 +36,8 @@ use std::time::Duration;
 
 /// How long a guest may leave a `PING` unanswered, with hardware virtualisation.
 const HUNG: Duration = Duration::from_secs(20);
-/// How long a cut test may take to end, with hardware virtualisation: the agent's grace of 2 s, and its
-/// clearing up.
+/// How long a cut test may take to end, with hardware virtualisation: the agent's grace of 2 s, and
+/// its clearing up.
 const CUT: Duration = Duration::from_secs(10);
 /// How long a machine that waits for a debugger may take to boot.
 const DEBUGGED: Duration = Duration::from_secs(86_400);

@@ -1,6 +1,8 @@
-//! The initramfs: the agent as `/init`, the modules that a boot needs in the order they load, and empty mount points. Nothing else.
+//! The initramfs: the agent as `/init`, the modules that a boot needs in the order in which they
+//! load, and empty mount points. Nothing else.
 //!
-//! It stays uncompressed: unpacking is the guest's work, and under emulation it costs more than reading the bytes does.
+//! It is not compressed. The guest would have to unpack it, and under emulation that costs more
+//! than reading the bytes.
 
 pub mod modules;
 
@@ -25,25 +27,28 @@ pub const BUILD_AGENT: &str = "build it with `scripts/build-toolbox.sh`";
 pub struct Recipe<'a> {
     /// The static agent.
     pub agent: &'a Path,
-    /// A `/lib/modules/<release>` with the tables that `depmod` writes; `None` for a kernel that has everything built in.
+    /// A `/lib/modules/<release>` with the tables that `depmod` writes; `None` for a kernel that
+    /// has everything built in.
     pub modules: Option<&'a Path>,
-    /// Modules to load beside those that every boot wants.
+    /// Modules to load besides those that every boot needs.
     pub with: &'a [String],
-    /// What the machines use, and so what the kernel must have.
+    /// The features that the machines use, so the kernel must have them.
     pub needs: Needs,
 }
 
 /// The bytes of the initramfs: the same for the same recipe and files.
 ///
 /// # Errors
-/// A file cannot be read or decompressed; the agent is no program; the kernel lacks a module, which is named with its option.
+/// A file cannot be read or decompressed, the agent is no program, or the kernel lacks a module.
+/// The message names the module with its option.
 pub fn build(recipe: &Recipe) -> Result<Vec<u8>> {
     let mut archive = Archive::new();
     archive.file("init", 0o755, agent(recipe.agent)?);
     for folder in MOUNT_POINTS {
         archive.dir(folder, 0o755);
     }
-    // The kernel opens the console, and the agent's runtime asks for /dev/null, before anything is mounted.
+    // The kernel opens the console, and the agent's runtime asks for /dev/null, before anything is
+    // mounted.
     archive.device("dev/console", 0o600, 5, 1);
     archive.device("dev/null", 0o666, 1, 3);
     let mut list = String::new();
@@ -95,7 +100,7 @@ fn modules(dir: &Path, recipe: &Recipe) -> Result<Vec<(String, Vec<u8>)>> {
     check(&tree, dir, recipe)?;
     let release = release_of(dir)?;
     let with = recipe.with.iter().map(String::as_str);
-    let wanted = REQUIREMENTS.iter().map(|want| want.module).chain(with);
+    let wanted = REQUIREMENTS.iter().map(|requirement| requirement.module).chain(with);
     let files = tree.closure(wanted);
     files.iter().map(|file| module(dir, &release, file)).collect()
 }
@@ -114,10 +119,10 @@ fn module(dir: &Path, release: &str, file: &str) -> Result<(String, Vec<u8>)> {
     Ok((format!("lib/modules/{release}/{plain}.ko"), data))
 }
 
-/// Names everything that is missing at once.
+/// Checks that the kernel has every module. One message names all that are missing.
 fn check(tree: &Tree, dir: &Path, recipe: &Recipe) -> Result<()> {
     let kernel = format!("of `{}`", dir.display());
-    let missing = recipe.needs.missing(|want| tree.has(want.module));
+    let missing = recipe.needs.missing(|requirement| tree.has(requirement.module));
     if !missing.is_empty() {
         return Err(requirements::lacking(&kernel, &missing));
     }
@@ -179,7 +184,8 @@ mod tests {
         folder.file("6.1.0/modules.builtin", BUILTIN);
         folder.file(
             "6.1.0/modules.dep",
-            "kernel/9p.ko.gz: kernel/9pnet.ko\nkernel/9pnet.ko:\nkernel/ext4.ko:\nkernel/veth.ko:\n",
+            "kernel/9p.ko.gz: kernel/9pnet.ko\nkernel/9pnet.ko:\nkernel/ext4.ko:\n\
+             kernel/veth.ko:\n",
         );
         for name in ["9pnet.ko", "ext4.ko", "veth.ko"] {
             folder.file(&format!("6.1.0/kernel/{name}"), name);

@@ -23,7 +23,8 @@ struct Module {
     needs: Vec<String>,
 }
 
-/// The name of a module, from its file's path or as a person types it: `virtio-rng.ko.xz` is `virtio_rng`.
+/// The name of a module, from its file's path or as a person types it: `virtio-rng.ko.xz` is
+/// `virtio_rng`.
 pub fn name_of(path: &str) -> String {
     let file = path.rsplit('/').next().unwrap_or(path);
     let stem = file.split_once(".ko").map_or(file, |(stem, _)| stem);
@@ -78,8 +79,9 @@ impl Tree {
         self.modules.contains_key(&name) || self.builtin.contains(&name)
     }
 
-    /// The files of the modules called `wanted` and of all they need, in an order in which they can be loaded. What is built in
-    /// needs no file; what is not there at all is left out (ask [`Tree::has`]).
+    /// The files of the modules called `wanted` and of all they need, in an order in which they can
+    /// be loaded. What is built in needs no file; what is not there at all is left out (ask
+    /// [`Tree::has`]).
     pub fn closure<'a>(&self, wanted: impl IntoIterator<Item = &'a str>) -> Vec<String> {
         let mut walk = Walk { tree: self, seen: BTreeSet::new(), order: Vec::new() };
         for name in wanted {
@@ -88,7 +90,8 @@ impl Tree {
         walk.order
     }
 
-    /// The module behind a name in a softdep: itself or, of an alias's providers, the one that runs on every CPU.
+    /// The module behind a name in a softdep: itself or, of an alias's providers, the one that runs
+    /// on every CPU.
     fn resolve(&self, name: &str) -> Option<String> {
         let module = name_of(name);
         if self.has(&module) {
@@ -155,16 +158,17 @@ kernel/lib/crc16.ko:
 kernel/fs/mbcache.ko:
 kernel/crypto/crc32c_generic.ko.xz:
 kernel/arch/x86/crypto/crc32c-intel.ko.xz:
-kernel/drivers/virtio/virtio_pci.ko.zst: kernel/drivers/virtio/virtio.ko.zst kernel/drivers/virtio/virtio_ring.ko.zst
-kernel/drivers/virtio/virtio.ko.zst: kernel/drivers/virtio/virtio_ring.ko.zst
-kernel/drivers/virtio/virtio_ring.ko.zst:
-kernel/drivers/char/hw_random/virtio-rng.ko: kernel/drivers/virtio/virtio.ko.zst kernel/drivers/virtio/virtio_ring.ko.zst
+kernel/virtio/virtio_pci.ko.zst: kernel/virtio/virtio.ko.zst kernel/virtio/virtio_ring.ko.zst
+kernel/virtio/virtio.ko.zst: kernel/virtio/virtio_ring.ko.zst
+kernel/virtio/virtio_ring.ko.zst:
+kernel/drivers/char/virtio-rng.ko: kernel/virtio/virtio.ko.zst kernel/virtio/virtio_ring.ko.zst
 kernel/a/a.ko:
 kernel/a/b.ko:
 ";
     const BUILTIN: &str =
         "kernel/drivers/virt/vmgenid.ko\nkernel/drivers/tty/serial/8250/8250-base.ko\n";
-    const SOFT: &str = "# comment\nsoftdep ext4 pre: crypto-crc32c\nsoftdep jbd2 pre: crypto-crc32c post: a\n\
+    const SOFT: &str = "# comment\nsoftdep ext4 pre: crypto-crc32c\n\
+                        softdep jbd2 pre: crypto-crc32c post: a\n\
                         softdep a pre: b\nsoftdep b pre: a nothing\n";
     const ALIAS: &str =
         "alias crypto-crc32c crc32c_intel\nalias crypto-crc32c crc32c_generic\nalias pci:v*d* x\n";

@@ -1,9 +1,9 @@
 //! Frozen machines on disk: found, checked, written and removed.
 //!
-//! A template is a folder named after everything that shaped it: `ram` (the guest's memory, sparse),
-//! `state` (its devices), `disk.qcow2` (what it wrote over the root disk) and `meta.json` (checksums).
-//! Whoever uses one holds its files open and hands QEMU those, not their names: a template may be
-//! replaced or removed while copies of it run, or are still to be made.
+//! A template is a folder named after everything that shaped it: `ram` (the guest's memory,
+//! sparse), `state` (its devices), `disk.qcow2` (what it wrote over the root disk) and `meta.json`
+//! (checksums). Whoever uses one holds its files open and hands QEMU those, not their names: a
+//! template may be replaced or removed while copies of it run, or are still to be made.
 
 use super::argv::{Memory, Slot, Spec, argv};
 use super::checksum;
@@ -174,8 +174,8 @@ impl Template {
 }
 
 /// The name of the template that machines of `spec` are copied from: a digest of QEMU, its command
-/// line, the image and `settle`, which is what is done before the freeze. The project is not part of
-/// it, since it is mounted afterwards.
+/// line, the image and `settle`, which is what is done before the freeze. The project is not part
+/// of it, since it is mounted afterwards.
 ///
 /// # Errors
 /// A file of the machine cannot be looked at.
