@@ -1,7 +1,7 @@
 //! The command line.
 
-use crate::default_project;
 use crate::port::Source;
+use crate::wire::SHARE_DIR;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -40,7 +40,7 @@ const FLAGS: [Flag; 6] = [
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, String> {
     let mut args = args.into_iter().peekable();
     args.next_if(|first| first == "agent");
-    let mut options = Options { source: Source::Guest, project: default_project() };
+    let mut options = Options { source: Source::Guest, project: SHARE_DIR.into() };
     while let Some(arg) = args.next() {
         let (name, glued) = split(&arg);
         let Some(&(name, value, _)) = FLAGS.iter().find(|flag| flag.0 == name) else {

@@ -65,7 +65,7 @@ pub(crate) fn control() -> io::Result<(Control, Orders)> {
 }
 
 impl Control {
-    /// TERM to the whole tree, KILL after [`crate::pump::CANCEL_GRACE`].
+    /// TERM to the whole tree, KILL after a grace.
     pub(crate) fn cancel(&self) {
         // A request that is over needs no cancelling.
         _ = (&self.wake).write_all(b"C");

@@ -23,6 +23,8 @@ mod init;
 #[cfg(target_os = "linux")]
 mod kmsg;
 #[cfg(target_os = "linux")]
+mod launch;
+#[cfg(target_os = "linux")]
 mod mounts;
 #[cfg(target_os = "linux")]
 mod nodes;
@@ -36,6 +38,8 @@ mod process_tree;
 mod pump;
 #[cfg(target_os = "linux")]
 mod reaper;
+#[cfg(target_os = "linux")]
+mod remains;
 #[cfg(target_os = "linux")]
 mod reply;
 #[cfg(target_os = "linux")]
@@ -63,10 +67,7 @@ use std::io::{self, Write};
 use {
     agent::Agent,
     args::{Asked, Options},
-    cmdline::CommandLine,
     port::{Port, Source},
-    serve::Over,
-    std::path::PathBuf,
     std::sync::Arc,
 };
 
@@ -111,36 +112,11 @@ fn complain(why: &str, exit: u8) -> u8 {
     exit
 }
 
-/// Serves one host after the other, until one says `EXIT` or a source that is no device ends.
 #[cfg(target_os = "linux")]
 fn serve(options: Options) -> Result<(), String> {
     let owns_machine = options.source == Source::Guest;
     let shown = format!("{:?}", options.source);
     let agent = Agent::new(options.project, owns_machine).map_err(|e| e.to_string())?;
     let port = Port::new(options.source);
-    let agent = Arc::new(agent);
-    serve_port(&agent, port).map_err(|e| format!("cannot connect to {shown}: {e}"))
-}
-
-#[cfg(target_os = "linux")]
-fn serve_port(agent: &Arc<Agent>, mut port: Port) -> io::Result<()> {
-    // Under another init, a host at the port is the first sign that this is a guest at all.
-    let mut unmounted = agent.owns_machine && !agent.is_pid_1;
-    while let Some((input, out)) = port.connect()? {
-        if std::mem::take(&mut unmounted)
-            && let Err(why) = resume::mount_at_boot(agent, &CommandLine::of_this_boot())
-        {
-            complain(&format!("share: {why}"), 0);
-        }
-        if serve::session(agent, input, out) == Over::Exit {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// Where tests run unless told otherwise.
-#[cfg(target_os = "linux")]
-fn default_project() -> PathBuf {
-    PathBuf::from(wire::SHARE_DIR)
+    serve::serve(&Arc::new(agent), port).map_err(|e| format!("cannot connect to {shown}: {e}"))
 }

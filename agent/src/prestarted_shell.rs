@@ -10,8 +10,7 @@
 //! What can be told from `sh TEST`: the shell's own `/proc/PID/cmdline` and `environ`, one more of its own descriptors above 9, `c` in
 //! `$-` of a busybox, and that dash names the script twice in what it complains of (`T: 2: T: foo: not found`).
 
-use crate::agent::Agent;
-use crate::exec::{self, SHELL};
+use crate::launch::{Launcher, SHELL};
 use crate::process_tree::ProcessTree;
 use crate::pump::Running;
 use crate::scratch::Scratch;
@@ -23,7 +22,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
-use std::sync::PoisonError;
 
 /// Reads what to do from standard input, which ends there.
 const WAIT: &str = ". /proc/self/fd/0";
@@ -53,24 +51,15 @@ struct Operand {
 }
 
 impl PrestartedShell {
-    /// Makes one for `agent`'s next test, unless there is one. Where that fails the test is started as any other.
-    pub(crate) fn put_by(agent: &Agent) {
-        let mut place = agent.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        if place.is_none() {
-            *place = Self::make(agent).ok();
-        }
-    }
-
-    /// Takes the one that was put by.
-    pub(crate) fn take(agent: &Agent) -> Option<Self> {
-        agent.spare.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn make(agent: &Agent) -> io::Result<Self> {
+    /// Starts one, with folders of its own.
+    ///
+    /// # Errors
+    /// It cannot be started, or could not be told later which test it is.
+    pub(crate) fn start(launcher: &Launcher) -> io::Result<Self> {
         let scratch = Scratch::make()?;
         let mut command = waiting_shell();
         command.env_clear().current_dir("/");
-        let running = exec::start_claiming(agent, &mut command, true, true)?;
+        let running = launcher.start_claiming(&mut command, true, true)?;
         // A walk finds processes by a variable that only they have; this one's were its test's too.
         let operand = match (&running.tree, &running.tree.pids()[..]) {
             (ProcessTree::Cgroup { .. }, &[pid]) => Operand::of(pid),
@@ -215,6 +204,7 @@ fn quote(order: &mut Vec<u8>, text: &OsStr) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::launch::PATH;
     use crate::reaper::output_for_tests;
     use crate::wire::Ended;
 
@@ -247,7 +237,7 @@ mod tests {
         let (folder, path) = script("operand", text);
         let mut command = Command::new(SHELL);
         command.arg(&path).env_clear().current_dir(&folder);
-        command.env("ORCA_TEST", "a 'b'\n$c\\").env("PATH", exec::PATH);
+        command.env("ORCA_TEST", "a 'b'\n$c\\").env("PATH", PATH);
         let expected = output_for_tests(&mut command, |_| ());
         assert!(expected.0.exit == 1 && !expected.1.is_empty());
         for told in [true, false] {

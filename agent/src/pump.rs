@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
@@ -68,6 +68,19 @@ pub(crate) struct Outcome {
     pub(crate) tree: Option<ProcessTree>,
     /// What was told to stay alive.
     pub(crate) kept: Option<KeptTree>,
+}
+
+impl Outcome {
+    /// Names the processes that had to be killed, one a line. Text mode only has their number, in
+    /// the last line.
+    pub(crate) fn name_left(&self, reply: &mut Reply) -> io::Result<()> {
+        if reply.is_framed() {
+            for process in &self.left {
+                reply.line(&format!("LEFT {process}"))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A tree that outlives its request. Dropping it kills what is left of it.

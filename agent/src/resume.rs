@@ -2,7 +2,6 @@
 
 use crate::agent::Agent;
 use crate::cmdline::CommandLine;
-use crate::prestarted_shell::PrestartedShell;
 use crate::wire::{Resume, SHARE_DIR, Share};
 use crate::{root, sys};
 use nix::sys::time::TimeSpec;
@@ -33,7 +32,7 @@ pub(crate) fn resume(agent: &Agent, resume: &Resume) -> Result<(), String> {
             failed.push(format!("{what}: {why}"));
         }
     };
-    if agent.rootless.swap(false, Ordering::Relaxed) {
+    if agent.root_pending.swap(false, Ordering::Relaxed) {
         // First: the rest writes to it.
         root::enter_host(&CommandLine::of_this_boot()).map_err(|why| format!("root: {why}"))?;
     }
@@ -72,8 +71,8 @@ pub(crate) fn settle(agent: &Agent) -> Result<(), String> {
         return Err("this machine is not the agent's to change".into());
     }
     agent.share.lock().unwrap_or_else(PoisonError::into_inner).prepare()?;
-    PrestartedShell::put_by(agent);
-    agent.crew.run(|| ()).map_err(|e| e.to_string())?;
+    agent.prestart_shell();
+    agent.threads.run(|| ()).map_err(|e| e.to_string())?;
     // What is not dirty is not written back in every copy.
     nix::unistd::sync();
     restart_watchdog();

@@ -1,16 +1,17 @@
 //! One connected host: commands in, replies out, first as text, after `FRAMES` as frames.
 
 use crate::agent::Agent;
+use crate::cmdline::CommandLine;
 use crate::connection::{Input, Line, Out, Wake};
 use crate::control::{self, Control};
 use crate::exec;
-use crate::port::greeting;
+use crate::port::{Port, greeting};
 use crate::reply::Reply;
-use crate::resume::{resume, settle};
+use crate::resume::{mount_at_boot, resume, settle};
 use crate::wire::{self, BYE, Command, Frame, Kind, OK, PONG, Request};
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,22 +24,41 @@ const STALL_TICK: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// Why a session is over.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Over {
+enum Over {
     /// The host said `EXIT`.
     Exit,
     /// The host is gone.
     Gone,
 }
 
-/// Serves one host, which has had its `HELLO`, until it leaves. Nothing that it started outlives this.
-pub(crate) fn session(agent: &Arc<Agent>, input: Input, out: Arc<Out>) -> Over {
-    let over = serve(agent, input, out);
-    agent.asks.close();
-    agent.keep(None);
+/// Serves one host after the other, until one says `EXIT` or a source that is not a device ends.
+pub(crate) fn serve(agent: &Arc<Agent>, mut port: Port) -> io::Result<()> {
+    // Under another init, a host at the port is the first sign that this is a guest at all.
+    let mut unmounted = agent.owns_machine && !agent.launcher.is_pid_1;
+    while let Some((input, out)) = port.connect()? {
+        if std::mem::take(&mut unmounted)
+            && let Err(why) = mount_at_boot(agent, &CommandLine::of_this_boot())
+        {
+            // There is nowhere else to say it.
+            _ = writeln!(io::stderr(), "agent: share: {why}");
+        }
+        if session(agent, input, out) == Over::Exit {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Serves one host, which has had its `HELLO`, until it leaves. Nothing that it started outlives
+/// this.
+fn session(agent: &Arc<Agent>, input: Input, out: Arc<Out>) -> Over {
+    let over = talk(agent, input, out);
+    agent.node_requests.close();
+    agent.end_remains();
     over
 }
 
-fn serve(agent: &Arc<Agent>, input: Input, out: Arc<Out>) -> Over {
+fn talk(agent: &Arc<Agent>, input: Input, out: Arc<Out>) -> Over {
     let mut session = Session { agent, input, out: out.clone() };
     loop {
         match session.text() {
@@ -141,7 +161,7 @@ impl Session<'_> {
         let (running, done) = io::pipe()?;
         let (tell, result) = channel();
         let agent = self.agent.clone();
-        self.agent.crew.run(move || {
+        self.agent.threads.run(move || {
             let last = exec::run(&agent, &Request::new(command), orders, &mut reply);
             // Whoever waits has left only if it panicked.
             _ = tell.send((last, reply));
@@ -194,7 +214,7 @@ impl Session<'_> {
         drop(working);
         // Ends when the last request has dropped its end.
         _ = idle.recv();
-        self.agent.keep(None); // before BYE, after which a host may end this process
+        self.agent.end_remains(); // before BYE, after which a host may end this process
         if let Stop::Exit(id) = stop {
             // It is over either way.
             _ = Reply::frames(self.out.clone(), id).line(BYE);
@@ -231,7 +251,7 @@ impl Session<'_> {
                 return Ok(());
             }
             Kind::Ask => {
-                self.agent.asks.answer(frame.id, &frame.payload);
+                self.agent.node_requests.answer(frame.id, &frame.payload);
                 return Ok(());
             }
             // The others are the agent's to send.
@@ -282,9 +302,11 @@ impl Session<'_> {
             && request.env.iter().any(|(name, _)| name == wire::NODES.as_bytes());
         let started = match refused {
             Some(why) => Err(io::Error::other(why)),
-            None if asks && self.agent.owns_machine => {
-                self.agent.asks.open(&self.agent.crew, &self.out).and_then(|()| control::control())
-            }
+            None if asks && self.agent.owns_machine => self
+                .agent
+                .node_requests
+                .open(&self.agent.threads, &self.out)
+                .and_then(|()| control::control()),
             None => control::control(),
         };
         let (control, orders) = match started {
@@ -300,14 +322,14 @@ impl Session<'_> {
         drop(requests);
         let (agent, registered) = (self.agent.clone(), running.clone());
         let out = self.out.clone();
-        let begun = self.agent.crew.run(move || {
+        let begun = self.agent.threads.run(move || {
             let last = exec::run(&agent, &request, orders, &mut reply);
             // Before the last line: after it, the id is the host's to use again.
             registered.lock().remove(&id);
             // Errors mean that the host is gone, which the session sees for itself.
             // A machine may be ended once it has the last line; what is not cleared away by then has to go with it.
             _ = last.and_then(|done| match agent.owns_machine {
-                true => reply.line(&done.line),
+                true => reply.line(&done.last_line),
                 false => reply.line(&done.clear_away()),
             });
             drop(working);

@@ -2,8 +2,9 @@
 
 use crate::agent::Agent;
 use crate::control::Orders;
-use crate::exec::{self, Done, Env};
+use crate::launch::Env;
 use crate::pump::{Running, pump};
+use crate::remains::Finished;
 use crate::reply::Reply;
 use crate::sys;
 use crate::wire::Kind;
@@ -29,15 +30,15 @@ pub(crate) fn shell(
     env: &Env,
     orders: Orders,
     reply: &mut Reply,
-) -> io::Result<Done> {
+) -> io::Result<Finished> {
     let path = choose(env);
     let running = match start(agent, &path, env) {
         Ok(running) => running,
-        Err(e) => return Ok(Done::refused(&format!("cannot run {path}: {e}"))),
+        Err(e) => return Ok(Finished::refused(&format!("cannot run {path}: {e}"))),
     };
     let outcome = pump(running, orders, reply);
-    exec::name_left(&outcome, reply)?;
-    Ok(Done::new(outcome.ended.shell_line(), outcome.tree))
+    outcome.name_left(reply)?;
+    Ok(Finished::new(outcome.ended.shell_line(), outcome.tree, None))
 }
 
 fn start(agent: &Agent, path: &str, env: &Env) -> io::Result<Running> {
@@ -47,8 +48,8 @@ fn start(agent: &Agent, path: &str, env: &Env) -> io::Result<Running> {
     command.arg("-l").current_dir(agent.folder());
     command.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave);
     command.env("TERM", TERM).env("SHELL", path).envs(agent.test_variables());
-    agent.environment(&mut command, env);
-    let (spawned, tree) = exec::spawn(agent, &mut command, true)?;
+    agent.launcher.environment(&mut command, env);
+    let (spawned, tree) = agent.launcher.spawn(&mut command, true)?;
     let output = master.try_clone()?;
     Ok(Running {
         tree,

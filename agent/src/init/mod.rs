@@ -9,8 +9,10 @@ mod service;
 use crate::agent::Agent;
 use crate::cmdline::CommandLine;
 use crate::console::{give_up, power_off, power_off_on_panic, say};
+use crate::launch::PATH;
 use crate::port::{self, Port, Source};
-use crate::{default_project, exec, mounts, resume, root, sys};
+use crate::wire::SHARE_DIR;
+use crate::{mounts, resume, root, serve, sys};
 use nix::kmod::{ModuleInitFlags, finit_module};
 use nix::libc::O_NOCTTY;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -46,7 +48,7 @@ pub(crate) fn main() -> ! {
     if line.value("agent_mode") != Some("true") {
         hand_over(line.value("init").unwrap_or("/sbin/init"));
     }
-    match serve(&line) {
+    match serve_machine(&line) {
         Ok(()) => power_off(),
         Err(why) => give_up(&why),
     }
@@ -73,17 +75,17 @@ fn hand_over(init: &str) -> ! {
     if let Err(why) = service::install(init) {
         give_up(&why);
     }
-    let why = Command::new(init).env_clear().env("PATH", exec::PATH).env("TERM", "linux").exec();
+    let why = Command::new(init).env_clear().env("PATH", PATH).env("TERM", "linux").exec();
     give_up(&format!("cannot run `{init}`: {why}"))
 }
 
-fn serve(line: &CommandLine) -> Result<(), String> {
+fn serve_machine(line: &CommandLine) -> Result<(), String> {
     watch_signals().map_err(|e| format!("cannot watch signals: {e}"))?;
     if let Err(e) = sys::loopback_up() {
         say(&format!("cannot bring up `lo`: {e}"));
     }
     name_machine(line.value("orca.hostname"));
-    let agent = Agent::new(default_project(), true).map_err(|e| format!("cannot start: {e}"))?;
+    let agent = Agent::new(SHARE_DIR.into(), true).map_err(|e| format!("cannot start: {e}"))?;
     let agent = Arc::new(agent);
     if let Err(why) = resume::mount_at_boot(&agent, line) {
         say(&format!("share: {why}"));
@@ -97,7 +99,7 @@ fn serve(line: &CommandLine) -> Result<(), String> {
         say(&format!("cannot name the port in `/dev/virtio-ports`: {e}"));
     }
     let port = Port::new(Source::Guest);
-    crate::serve_port(&agent, port).map_err(|e| format!("cannot serve: {e}"))
+    serve::serve(&agent, port).map_err(|e| format!("cannot serve: {e}"))
 }
 
 /// Powers off on the signals by which `poweroff`, `halt` and `reboot` talk to an init.
@@ -132,8 +134,8 @@ fn console_shell(agent: &Agent) {
         let mut command = Command::new("/bin/sh");
         command.arg("-l").current_dir(agent.folder()).env("TERM", "vt220");
         command.stdin(console.try_clone()?).stdout(console.try_clone()?).stderr(console);
-        agent.environment(&mut command, &[]);
-        exec::spawn(agent, &mut command, true)
+        agent.launcher.environment(&mut command, &[]);
+        agent.launcher.spawn(&mut command, true)
     });
     match started {
         Ok((shell, _tree)) => {

@@ -2,7 +2,7 @@
 //! process's own; when this process dies, so does the command.
 
 use super::requests::SOCKET;
-use crate::exec::say_why;
+use crate::launch::say_why;
 use crate::sys;
 use crate::wire::{self, Ended, Kind};
 use nix::errno::Errno;

@@ -1,0 +1,63 @@
+//! What is left of a request: a finished one's last line and the tree and folders to clear away, or
+//! the processes and folders of a test that was told to leave them.
+
+use crate::process_tree::ProcessTree;
+use crate::pump::KeptTree;
+use crate::reply::error_line;
+use crate::scratch::Scratch;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+/// A request that is over: its last line, and what to clear away once that line is sent. Dropping
+/// it clears away.
+pub(crate) struct Finished {
+    pub(crate) last_line: String,
+    _leftovers: (Option<ProcessTree>, Option<Scratch>),
+}
+
+impl Finished {
+    /// It ran, in `tree` and with the folders of `scratch`.
+    pub(crate) fn new(
+        last_line: String,
+        tree: Option<ProcessTree>,
+        scratch: Option<Scratch>,
+    ) -> Self {
+        Self { last_line, _leftovers: (tree, scratch) }
+    }
+
+    /// It was refused for this reason.
+    pub(crate) fn refused(why: &str) -> Self {
+        Self::new(error_line(why), None, None)
+    }
+
+    /// Clears everything away before the last line is sent: a person who has read it may look.
+    pub(crate) fn clear_away(self) -> String {
+        self.last_line
+    }
+}
+
+/// The processes and folders that a test left because the host asked it to. Dropping it ends and
+/// removes them.
+pub(crate) struct Remains {
+    /// Dropped before `scratch`: processes may hold files there.
+    #[expect(dead_code, reason = "held for its drop")]
+    tree: KeptTree,
+    test: Vec<u8>,
+    scratch: Scratch,
+}
+
+impl Remains {
+    /// What `test`, a path in the project, left.
+    pub(crate) fn new(tree: KeptTree, test: Vec<u8>, scratch: Scratch) -> Self {
+        Self { tree, test, scratch }
+    }
+
+    /// The variables that only this test had.
+    pub(crate) fn variables(&self) -> [(&'static str, OsString); 3] {
+        [
+            ("ORCA_TEST", OsStr::from_bytes(&self.test).to_owned()),
+            ("ORCA_ARTIFACTS", self.scratch.artifacts().into()),
+            ("TMPDIR", self.scratch.tmp().into()),
+        ]
+    }
+}
