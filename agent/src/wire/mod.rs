@@ -1,0 +1,5 @@
+//! The protocol between orca and the agent.
+
+mod command;
+
+pub use command::*;
