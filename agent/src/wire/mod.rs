@@ -1,5 +1,35 @@
-//! The protocol between orca and the agent.
+//! The protocol between orca and the agent: text lines for people, frames for programs.
+//!
+//! Version 1 starts in text mode: the agent says [`HELLO`] on every connect and reads one command
+//! per line. [`Command::Frames`] switches both ends to length-prefixed frames. In frames, a test's
+//! output can forge nothing, because replies and output are different [`Kind`]s.
 
 mod command;
+mod frame;
+mod reply;
 
-pub use command::*;
+pub use command::{Command, LINE_MAX, Request, Resume, Share, check_test_path, from_hex, to_hex};
+pub use frame::{
+    Frame, HEADER_LEN, Kind, PAYLOAD_MAX, WINDOW, WRAPPED_MAX, decode_header, read_frame, unwrap,
+    wrap, write_frame,
+};
+pub use reply::{
+    BYE, ERR, EXEC_START, Ended, HELLO, KERNEL, OK, PONG, WARN, marker_name, may_need_escape,
+    needs_escape, test_start_line,
+};
+
+/// The name of the virtio-serial port, as in `/dev/virtio-ports/glacic.agent`.
+pub const PORT_NAME: &str = "glacic.agent";
+/// Where the host's project is mounted in the guest.
+pub const SHARE_DIR: &str = "/mnt/glacic";
+/// The 9p mount tag of the host's project.
+pub const SHARE_TAG: &str = "host_share";
+/// The 9p mount tag of the host's own root, where that is the guest's root, too.
+pub const ROOT_TAG: &str = "host_root";
+/// The variable that names the node that a test runs on, for a test on several nodes.
+pub const NODE: &str = "ORCA_NODE";
+/// The variable that names all nodes of such a test, with blanks between them.
+pub const NODES: &str = "ORCA_NODES";
+/// Begins the guest's line on the console about what its kernel lacks: options, with blanks between
+/// them.
+pub const LACKS: &str = "the kernel lacks ";
