@@ -9,15 +9,13 @@ use crate::pump::{Running, pump};
 use crate::remains::{Finished, Remains};
 use crate::reply::Reply;
 use crate::scratch::Scratch;
-use crate::shell;
 use crate::wire::{self, Ended, Kind, Request};
+use crate::{shebang, shell};
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{fs, io};
 
 /// The variable that asks for [`Remains`].
 const KEEP: &[u8] = b"ORCA_KEEP";
@@ -77,7 +75,8 @@ fn test(
         Err(why) => return Ok(Finished::refused(&format!("{why}: {shown}"))),
     };
     agent.end_remains(); // those of the test before this one
-    let mut command = interpreter(&script);
+    let interpreter = shebang::interpreter(&script);
+    let mut command = command_for(&script, interpreter.is_some());
     command.current_dir(&agent.project).env("ORCA_TEST", OsStr::from_bytes(path));
     if env.iter().any(|(name, _)| name == wire::NODES.as_bytes()) {
         command.env("PATH", format!("{}:{PATH}", requests::PROGRAMS));
@@ -85,7 +84,8 @@ fn test(
     let framed = reply.is_framed();
     // The kernel's log is about the test only where the machine is the test's own.
     let kernel = KernelLog::open().filter(|_| agent.owns_machine && framed);
-    let (scratch, started) = match start_test(agent, &mut command, env, framed) {
+    let made = start_test(agent, &mut command, interpreter.as_deref(), env, framed);
+    let (scratch, started) = match made {
         Ok(made) => made,
         Err(e) => return Ok(Finished::refused(&format!("cannot make a folder for {shown}: {e}"))),
     };
@@ -119,12 +119,14 @@ fn test(
 }
 
 /// Starts `command` with `env` and folders of its own: in the prestarted shell, if there is one.
+/// `interpreter` is what the test's script names.
 ///
 /// # Errors
 /// The folders cannot be made. That `command` cannot be started is the second of the two results.
 fn start_test(
     agent: &Agent,
     command: &mut Command,
+    interpreter: Option<&OsStr>,
     env: &Env,
     framed: bool,
 ) -> io::Result<(Scratch, io::Result<Running>)> {
@@ -134,7 +136,7 @@ fn start_test(
     };
     if framed && let Some(shell) = agent.take_shell() {
         set_environment(command, shell.scratch());
-        if let Ok((scratch, running)) = shell.become_test(command) {
+        if let Ok((scratch, running)) = shell.become_test(command, interpreter) {
             return Ok((scratch, Ok(running)));
         }
     }
@@ -162,15 +164,9 @@ fn find_test(project: &Path, path: &[u8]) -> Result<PathBuf, &'static str> {
     }
 }
 
-/// `/bin/sh` and the script, or the script alone if it is executable and says what runs it.
-fn interpreter(script: &Path) -> Command {
-    let executable = fs::metadata(script).is_ok_and(|meta| meta.permissions().mode() & 0o111 != 0);
-    let says_what_runs_it = || {
-        let mut start = [0; 2];
-        let read = File::open(script).and_then(|mut file| file.read_exact(&mut start));
-        read.is_ok() && start == *b"#!"
-    };
-    if executable && says_what_runs_it() {
+/// The command that runs `script`: the script alone if it names its interpreter, otherwise a shell.
+fn command_for(script: &Path, names_interpreter: bool) -> Command {
+    if names_interpreter {
         return Command::new(script);
     }
     let mut command = Command::new(SHELL);

@@ -53,6 +53,8 @@ mod serve;
 #[cfg(target_os = "linux")]
 mod share;
 #[cfg(target_os = "linux")]
+mod shebang;
+#[cfg(target_os = "linux")]
 mod shell;
 #[cfg(target_os = "linux")]
 mod sys;

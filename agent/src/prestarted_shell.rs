@@ -14,13 +14,12 @@ use crate::launch::{Launcher, SHELL};
 use crate::process_tree::ProcessTree;
 use crate::pump::Running;
 use crate::scratch::Scratch;
-use nix::unistd::{AccessFlags, access};
+use crate::shebang;
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::process::Command;
 
 /// Reads what to do from standard input, which ends there.
@@ -29,8 +28,6 @@ const WAIT: &str = ". /proc/self/fd/0";
 const PATH_ROOM: usize = 1023;
 /// What fills that room until then.
 const FILLER: &str = "x";
-/// How much of a script the kernel reads to find its interpreter, in bytes.
-const LINE_ROOM: usize = 256;
 /// Which field of `/proc/PID/stat`, counted from the one behind the name, is the address of the arguments.
 const ARG_START: usize = 45;
 /// The variables that a waiting shell can be given later, beside those that begin with `ORCA`. Others may mean something to it.
@@ -83,8 +80,12 @@ impl PrestartedShell {
     ///
     /// # Errors
     /// It cannot, or is gone.
-    pub(crate) fn become_test(mut self, command: &Command) -> io::Result<(Scratch, Running)> {
-        match self.tell(command) {
+    pub(crate) fn become_test(
+        mut self,
+        command: &Command,
+        interpreter: Option<&OsStr>,
+    ) -> io::Result<(Scratch, Running)> {
+        match self.tell(command, interpreter) {
             Ok(()) => Ok((self.scratch, self.running)),
             Err(e) => {
                 self.running.end();
@@ -93,8 +94,8 @@ impl PrestartedShell {
         }
     }
 
-    fn tell(&mut self, command: &Command) -> io::Result<()> {
-        if script_of(command).is_none() && !has_interpreter(Path::new(command.get_program())) {
+    fn tell(&mut self, command: &Command, interpreter: Option<&OsStr>) -> io::Result<()> {
+        if interpreter.is_some_and(|path| !shebang::can_run(path)) {
             return Err(io::ErrorKind::NotFound.into());
         }
         let order = order(command).ok_or(io::ErrorKind::Unsupported)?;
@@ -180,15 +181,6 @@ fn is_ours(name: &str) -> bool {
     NAMES.contains(&name) || rest.is_some_and(plain)
 }
 
-/// Whether what the first line of `script` names is there to be executed.
-fn has_interpreter(script: &Path) -> bool {
-    let mut start = [0; LINE_ROOM];
-    let count = File::open(script).and_then(|mut file| file.read(&mut start)).unwrap_or(0);
-    let line = start[..count].strip_prefix(b"#!").unwrap_or_default().trim_ascii_start();
-    let end = line.iter().position(|byte| b" \t\r\n\0".contains(byte)).unwrap_or(line.len());
-    access(OsStr::from_bytes(&line[..end]), AccessFlags::X_OK).is_ok()
-}
-
 /// Adds `text` as one word of a shell's.
 fn quote(order: &mut Vec<u8>, text: &OsStr) {
     order.push(b'\'');
@@ -267,25 +259,6 @@ mod tests {
         for name in ["IFS", "PS4", "ORCA-X", "a.b", "OPTIND"] {
             command.env_clear().env(name, "1");
             assert!(order(&command).is_none(), "{name}");
-        }
-    }
-    #[test]
-    fn an_interpreter_is_looked_for() {
-        for (at, (line, there)) in [
-            ("#!/bin/sh", true),
-            ("#! /usr/bin/env sh\n", true),
-            ("#!/bin/sh -e\r\n", true),
-            ("#!/no/such/program\n", false),
-            ("#!/etc/passwd\n", false),
-            ("#!\n", false),
-            ("", false),
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            let (folder, path) = script(&format!("interpreter-{at}"), line);
-            assert_eq!(has_interpreter(&path), there, "{line:?}");
-            fs::remove_dir_all(folder).unwrap();
         }
     }
 }

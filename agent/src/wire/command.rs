@@ -4,6 +4,8 @@
 
 /// The longest command line in text mode, in bytes, without its newline.
 pub const LINE_MAX: usize = 64 * 1024;
+/// How many of a script's first bytes the kernel looks at to find its interpreter.
+pub const SHEBANG_MAX: usize = 256;
 
 /// A command of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -251,6 +253,17 @@ pub fn check_test_path(path: &[u8]) -> Result<(), String> {
     Err(why.to_owned())
 }
 
+/// The interpreter that a script names in its first line: the path behind `#!`, without arguments,
+/// which may be empty. `start` is the script's first [`SHEBANG_MAX`] bytes, or all of a shorter one.
+///
+/// `None` means that a shell is to run the script. It also is where the script is not executable,
+/// which only its file tells.
+pub fn interpreter(start: &[u8]) -> Option<&[u8]> {
+    let line = start.strip_prefix(b"#!")?.trim_ascii_start();
+    let end = line.iter().position(|byte| b" \t\r\n\0".contains(byte)).unwrap_or(line.len());
+    Some(&line[..end])
+}
+
 fn is_hostname(name: &str) -> bool {
     (1..=63).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
@@ -279,6 +292,17 @@ pub fn from_hex(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_script_names_its_interpreter() {
+        let all = b"#! /usr/bin/env perl\n";
+        assert_eq!(interpreter(all), Some(&b"/usr/bin/env"[..]));
+        assert_eq!(interpreter(b"#!/bin/sh"), Some(&b"/bin/sh"[..]));
+        assert_eq!(interpreter(b"#!"), Some(&b""[..]));
+        for other in [&b""[..], b"#", b" #!/bin/sh", b"# !/bin/sh", b"echo ok"] {
+            assert_eq!(interpreter(other), None, "{}", other.escape_ascii());
+        }
+    }
 
     fn check(line: &str, expected: Result<Command, &str>) {
         assert_eq!(Command::parse(line.as_bytes()), expected.map_err(str::to_owned), "{line:?}");

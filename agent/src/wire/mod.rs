@@ -8,7 +8,10 @@ mod command;
 mod frame;
 mod reply;
 
-pub use command::{Command, LINE_MAX, Request, Resume, Share, check_test_path, from_hex, to_hex};
+pub use command::{
+    Command, LINE_MAX, Request, Resume, SHEBANG_MAX, Share, check_test_path, from_hex, interpreter,
+    to_hex,
+};
 pub use frame::{
     Frame, HEADER_LEN, Kind, PAYLOAD_MAX, WINDOW, WRAPPED_MAX, decode_header, read_frame, unwrap,
     wrap, write_frame,
