@@ -259,9 +259,10 @@ pub fn check_test_path(path: &[u8]) -> Result<(), String> {
 /// `None` means that a shell is to run the script. It also is where the script is not executable,
 /// which only its file tells.
 pub fn interpreter(start: &[u8]) -> Option<&[u8]> {
-    let line = start.strip_prefix(b"#!")?.trim_ascii_start();
-    let end = line.iter().position(|byte| b" \t\r\n\0".contains(byte)).unwrap_or(line.len());
-    Some(&line[..end])
+    let line = start.strip_prefix(b"#!")?;
+    // As the kernel does it: a carriage return belongs to the path.
+    let line = line.split(|byte| b"\n\0".contains(byte)).next()?;
+    line.split(|byte| b" \t".contains(byte)).find(|word| !word.is_empty()).or(Some(b""))
 }
 
 fn is_hostname(name: &str) -> bool {
@@ -299,6 +300,8 @@ mod tests {
         assert_eq!(interpreter(all), Some(&b"/usr/bin/env"[..]));
         assert_eq!(interpreter(b"#!/bin/sh"), Some(&b"/bin/sh"[..]));
         assert_eq!(interpreter(b"#!"), Some(&b""[..]));
+        assert_eq!(interpreter(b"#! \n/bin/sh"), Some(&b""[..]));
+        assert_eq!(interpreter(b"#!/bin/sh\r\n"), Some(&b"/bin/sh\r"[..]));
         for other in [&b""[..], b"#", b" #!/bin/sh", b"# !/bin/sh", b"echo ok"] {
             assert_eq!(interpreter(other), None, "{}", other.escape_ascii());
         }
