@@ -5,11 +5,11 @@ use crate::wire::SHARE_DIR;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// What the command line asks for.
+/// What the command line tells the program to do.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
-    /// To print this.
-    Text(String),
+pub(crate) enum Invocation {
+    /// Print this text.
+    Print(String),
     Serve(Options),
 }
 
@@ -32,12 +32,12 @@ const FLAGS: [Flag; 6] = [
     ("--version", None, "show the version"),
 ];
 
-/// Reads the arguments behind the program's name; a first word `agent` may name the program once
-/// more.
+/// Reads the arguments after the program's name. The first one may be `agent`, the program's name
+/// once more.
 ///
 /// # Errors
 /// One line for the user, without the program's name.
-pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, String> {
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, String> {
     let mut args = args.into_iter().peekable();
     args.next_if(|first| first == "agent");
     let mut options = Options { source: Source::Guest, project: SHARE_DIR.into() };
@@ -63,14 +63,14 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, S
                 None => return Err(format!("`--fd` needs a number, not `{}`", value.display())),
             },
             "--project" => options.project = value.into(),
-            "--help" => return Ok(Asked::Text(help())),
-            _ => return Ok(Asked::Text(format!("agent {}\n", env!("CARGO_PKG_VERSION")))),
+            "--help" => return Ok(Invocation::Print(help())),
+            _ => return Ok(Invocation::Print(format!("agent {}\n", env!("CARGO_PKG_VERSION")))),
         }
     }
-    Ok(Asked::Serve(options))
+    Ok(Invocation::Serve(options))
 }
 
-/// Splits `--name=value`; whatever is not UTF-8 is a value at best.
+/// Splits `--name=value`. An argument that is not UTF-8 names no option.
 fn split(arg: &OsString) -> (String, Option<OsString>) {
     match arg.to_str().and_then(|text| text.split_once('=')) {
         Some((name, value)) if name.starts_with("--") => (name.to_owned(), Some(value.into())),
@@ -87,7 +87,7 @@ fn unknown(name: &str) -> String {
     }
 }
 
-/// How many letters have to be added, dropped or changed to get from `a` to `b`.
+/// How many letters must be added, dropped or changed to turn `a` into `b`.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -121,9 +121,9 @@ mod tests {
 
     fn check(args: &str, expected: Result<(Source, &str), &str>) {
         let got = parse(args.split_ascii_whitespace().map(OsString::from));
-        let expected = expected
-            .map_err(str::to_owned)
-            .map(|(source, project)| Asked::Serve(Options { source, project: project.into() }));
+        let expected = expected.map_err(str::to_owned).map(|(source, project)| {
+            Invocation::Serve(Options { source, project: project.into() })
+        });
         assert_eq!(got, expected, "{args}");
     }
 

@@ -1,8 +1,8 @@
 //! The guest side of orca.
 //!
-//! Two halves: [`wire`], the protocol that host and guest share, and the rest, which only runs in a
-//! guest and is compiled for Linux alone. The host crate may name `wire` and, from its `main` alone,
-//! [`run`].
+//! The crate has two halves: [`wire`], the protocol that host and guest share, and the rest, which
+//! runs in a guest and is compiled for Linux only. The host's crate may name `wire`; its `main` may
+//! also name [`run`].
 
 #[cfg(target_os = "linux")]
 mod agent;
@@ -68,15 +68,15 @@ use std::io::{self, Write};
 #[cfg(target_os = "linux")]
 use {
     agent::Agent,
-    args::{Asked, Options},
+    args::{Invocation, Options},
     port::{Port, Source},
     std::sync::Arc,
 };
 
-/// Runs the agent and returns its exit status. `args` is all that follows the program's name.
+/// Runs the agent and returns its exit status. `args` are the arguments after the program's name.
 ///
-/// As process 1 it is the init of its machine, ignores `args` (the kernel puts words of its own
-/// there) and does not return.
+/// As process 1, the agent is the init of its machine. It then ignores `args`, where the kernel
+/// puts words of its own, and does not return.
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
@@ -85,8 +85,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         init::main();
     }
     match args::parse(args) {
-        Ok(Asked::Text(text)) => u8::from(io::stdout().write_all(text.as_bytes()).is_err()),
-        Ok(Asked::Serve(options)) => match serve(options) {
+        Ok(Invocation::Print(text)) => u8::from(io::stdout().write_all(text.as_bytes()).is_err()),
+        Ok(Invocation::Serve(options)) => match serve(options) {
             Ok(()) => 0,
             Err(e) => complain(&e, 1),
         },
@@ -94,7 +94,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
-/// Runs a command on another node of a test, as the program `on`, and returns that command's exit status.
+/// Runs the program `on`, which runs a command on another node of a test, and returns the command's
+/// exit status.
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn on(args: impl IntoIterator<Item = OsString>) -> u8 {

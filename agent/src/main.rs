@@ -1,4 +1,4 @@
-//! The guest agent; called as `on`, what a test drives its other nodes with.
+//! The guest agent. Called as `on`, it is the program by which a test drives its other nodes.
 
 #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
 mod libc_stubs;

@@ -298,11 +298,11 @@ impl Session<'_> {
         } else {
             None
         };
-        let asks = matches!(request.command, Command::Test(_))
+        let reaches_nodes = matches!(request.command, Command::Test(_))
             && request.env.iter().any(|(name, _)| name == wire::NODES.as_bytes());
         let started = match refused {
             Some(why) => Err(io::Error::other(why)),
-            None if asks && self.agent.owns_machine => self
+            None if reaches_nodes && self.agent.owns_machine => self
                 .agent
                 .node_requests
                 .open(&self.agent.threads, &self.out)

@@ -19,12 +19,15 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::Command;
 
-/// Rows and columns until the host says better.
+/// Rows and columns, until the host sends its own.
 const WINDOW: (u16, u16) = (24, 80);
-/// What a terminal of unknown make is taken for.
+/// The kind of a terminal that the host does not name.
 const TERM: &str = "linux";
 
-/// Runs a login shell until it exits, bytes both ways.
+/// Runs a login shell until it exits, and passes bytes both ways.
+///
+/// # Errors
+/// Only that the host is gone.
 pub(crate) fn shell(
     agent: &Agent,
     env: &Env,
@@ -62,7 +65,7 @@ fn start(agent: &Agent, path: &str, env: &Env) -> io::Result<Running> {
     })
 }
 
-/// A new terminal, both sides closed on exec from the start, as `openpty` cannot do it.
+/// Opens a new terminal. Both sides are close-on-exec from the start, which `openpty` cannot do.
 fn open_terminal() -> io::Result<(OwnedFd, File)> {
     let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
     grantpt(&master)?;
@@ -73,7 +76,7 @@ fn open_terminal() -> io::Result<(OwnedFd, File)> {
     Ok((master.as_fd().try_clone_to_owned()?, slave))
 }
 
-/// The shell that the request names, or the most comfortable one there is.
+/// The shell that the request names, or else bash, or else `sh`.
 fn choose(env: &Env) -> String {
     let named = env.iter().rev().find(|(name, _)| name == b"SHELL").map(|(_, value)| value);
     let named = named.map(|value| OsStr::from_bytes(value).to_string_lossy());

@@ -1,5 +1,6 @@
-//! The threads that requests run on. One that has run its request waits for another: starting a thread is cheap where code is warm,
-//! and a tenth of a small test's work in a machine that has just been copied.
+//! The threads that requests run on. A thread that has run its request waits for another one:
+//! starting a thread is cheap where code is warm, but a tenth of a small test's work in a machine
+//! that has just been copied.
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +8,7 @@ use std::{io, thread};
 
 type Body = Box<dyn FnOnce() + Send>;
 
-/// See the module. Clones share the threads.
+/// The idle threads, each as the sender that gives it a request. Clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct Threads(Arc<Mutex<Vec<SyncSender<Body>>>>);
 
@@ -18,27 +19,27 @@ impl Threads {
     /// The kernel gives no more threads; `body` is dropped.
     pub(crate) fn run(&self, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let mut body: Body = Box::new(body);
-        while let Some(seat) = self.take() {
-            match seat.send(body) {
+        while let Some(thread) = self.take() {
+            match thread.send(body) {
                 Ok(()) => return Ok(()),
-                Err(back) => body = back.0, // its last request panicked
+                Err(back) => body = back.0, // the thread's last request panicked
             }
         }
-        self.hire(body)
+        self.start(body)
     }
 
     fn take(&self) -> Option<SyncSender<Body>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    fn hire(&self, first: Body) -> io::Result<()> {
-        let (seat, bodies) = sync_channel::<Body>(1);
+    fn start(&self, first: Body) -> io::Result<()> {
+        let (sender, bodies) = sync_channel::<Body>(1);
         let idle = self.clone();
         let work = move || {
             let mut next = Ok(first);
             while let Ok(body) = next {
                 body();
-                idle.0.lock().unwrap_or_else(PoisonError::into_inner).push(seat.clone());
+                idle.0.lock().unwrap_or_else(PoisonError::into_inner).push(sender.clone());
                 next = bodies.recv();
             }
         };
@@ -53,26 +54,26 @@ mod tests {
 
     #[test]
     fn a_thread_serves_again_and_two_requests_get_two() {
-        let crew = Threads::default();
+        let threads = Threads::default();
         let (tell, told) = channel();
-        let ask = || {
+        let run = || {
             let tell = tell.clone();
-            crew.run(move || tell.send(thread::current().id()).unwrap()).unwrap();
+            threads.run(move || tell.send(thread::current().id()).unwrap()).unwrap();
             told.recv().unwrap()
         };
-        let first = ask();
-        while crew.0.lock().unwrap().is_empty() {
+        let first = run();
+        while threads.0.lock().unwrap().is_empty() {
             thread::yield_now();
         }
-        assert_eq!(first, ask());
+        assert_eq!(first, run());
         let (hold, held) = channel::<()>();
         let busy = tell.clone();
         let wait = move || {
             busy.send(thread::current().id()).unwrap();
             held.recv().unwrap_err();
         };
-        crew.run(wait).unwrap();
-        assert_ne!(told.recv().unwrap(), ask());
+        threads.run(wait).unwrap();
+        assert_ne!(told.recv().unwrap(), run());
         drop(hold);
     }
 }

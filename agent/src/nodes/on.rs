@@ -1,5 +1,5 @@
-//! `on NODE COMMAND [ARGUMENT…]`: runs a command on another node of the test. Its input, its two outputs and its exit status are this
-//! process's own; when this process dies, so does the command.
+//! `on NODE COMMAND [ARGUMENT…]`: runs a command on another node of the test. The command's input,
+//! outputs and exit status are those of this process. When this process dies, so does the command.
 
 use super::requests::SOCKET;
 use crate::launch::say_why;
@@ -15,7 +15,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// The exit status where the command could not be run or its node is gone: what `ssh` has for it.
+/// The exit status if the command cannot be run or its node is gone. `ssh` has the same.
 const NO_ANSWER: u8 = 255;
 /// How much input is sent at a time, in bytes.
 const CHUNK: usize = 32 * 1024;
@@ -27,7 +27,7 @@ project, with this process's input and outputs; the exit status is the command's
 is none. The nodes are in $ORCA_NODES.
 ";
 
-/// See the module; returns the exit status.
+/// Runs `on` with these arguments and returns its exit status.
 pub(crate) fn run(args: Vec<OsString>) -> u8 {
     let [node, words @ ..] = &args[..] else { return complain(USAGE) };
     if node == "--help" || node == "-h" {
@@ -53,7 +53,7 @@ fn complain(text: &str) -> u8 {
 
 fn converse(node: &OsStr, words: &[OsString]) -> Result<u8, String> {
     let gone = |e: io::Error| e.to_string();
-    let mut link = UnixStream::connect(SOCKET).map_err(|_| "no test on nodes runs here")?;
+    let mut socket = UnixStream::connect(SOCKET).map_err(|_| "no test on nodes runs here")?;
     let mut order = [node.as_bytes(), &[0]].concat();
     for (at, word) in words.iter().enumerate() {
         quote(word.as_bytes(), at == 0, &mut order);
@@ -61,28 +61,28 @@ fn converse(node: &OsStr, words: &[OsString]) -> Result<u8, String> {
     if order.len() > wire::WRAPPED_MAX {
         return Err("the command is too long".to_owned());
     }
-    wire::write_frame(&mut link, Kind::Command, 0, &order).map_err(gone)?;
-    // How much more input may be sent; none once it has ended.
+    wire::write_frame(&mut socket, Kind::Command, 0, &order).map_err(gone)?;
+    // How many bytes of input may still be sent; `None` once the input has ended.
     let mut credit = Some(wire::WINDOW as usize);
     let mut buffer = vec![0; CHUNK];
     loop {
-        let (stdin, there) = (io::stdin(), link.as_fd());
+        let (stdin, answers) = (io::stdin(), socket.as_fd());
         let events = PollFlags::POLLIN;
-        let mut fds = [PollFd::new(there, events), PollFd::new(stdin.as_fd(), events)];
+        let mut fds = [PollFd::new(answers, events), PollFd::new(stdin.as_fd(), events)];
         let reads = credit.is_some_and(|credit| credit > 0);
         match poll(&mut fds[..if reads { 2 } else { 1 }], PollTimeout::NONE) {
             Err(Errno::EINTR) => continue,
             polled => polled.map_err(|e| gone(e.into()))?,
         };
         let [answer, input] = fds.map(|fd| fd.any().unwrap_or(true));
-        if answer && let Some(status) = take(&mut link, &mut credit)? {
+        if answer && let Some(status) = take(&mut socket, &mut credit)? {
             return Ok(status);
         }
         if let Some(left) = credit.as_mut().filter(|_| reads && input) {
             let room = CHUNK.min(*left);
-            // An input that cannot be read has nothing in it.
+            // An input that cannot be read counts as empty.
             let count = nix::unistd::read(stdin.as_fd(), &mut buffer[..room]).unwrap_or(0);
-            wire::write_frame(&mut link, Kind::Stdin, 0, &buffer[..count]).map_err(gone)?;
+            wire::write_frame(&mut socket, Kind::Stdin, 0, &buffer[..count]).map_err(gone)?;
             *left -= count;
             if count == 0 {
                 credit = None;
@@ -91,18 +91,18 @@ fn converse(node: &OsStr, words: &[OsString]) -> Result<u8, String> {
     }
 }
 
-/// Takes one frame of the answer; the exit status if it was the last.
-fn take(link: &mut UnixStream, credit: &mut Option<usize>) -> Result<Option<u8>, String> {
+/// Takes one frame of the answer. Returns the exit status if that was the last one.
+fn take(socket: &mut UnixStream, credit: &mut Option<usize>) -> Result<Option<u8>, String> {
     let gone = |e: io::Error| e.to_string();
-    let frame = wire::read_frame(link).map_err(gone)?;
+    let frame = wire::read_frame(socket).map_err(gone)?;
     let frame = frame.ok_or("the connection to it ended")?;
     match frame.kind {
         Kind::Stdout | Kind::Stderr => {
             let to = i32::from(frame.kind == Kind::Stderr) + 1;
             print(to, &frame.payload)?;
             let used = (frame.payload.len() as u32).to_le_bytes();
-            // A command that has ended in the meantime needs none.
-            _ = wire::write_frame(link, Kind::Credit, 0, &used);
+            // A command that has ended meanwhile needs no credit.
+            _ = wire::write_frame(socket, Kind::Credit, 0, &used);
         }
         Kind::Credit => {
             let more = frame.payload[..].try_into().map_err(|_| "it speaks another protocol")?;
@@ -135,7 +135,8 @@ fn print(to: i32, mut bytes: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// Appends `word` as a shell reads it back, behind a blank unless it is the first, which could be a keyword or an assignment.
+/// Appends `word`, quoted for a shell, and a blank before it unless it is the first. The first word
+/// is always quoted: it could be a keyword or an assignment.
 fn quote(word: &[u8], first: bool, out: &mut Vec<u8>) {
     if !first {
         out.push(b' ');

@@ -1,7 +1,8 @@
-//! What a test on several nodes asks of the others: a socket in the guest, for the program `on`, and behind it the host.
+//! The requests of a test to its other nodes: from the program `on`, through a socket in the guest,
+//! to the host, which runs them.
 //!
-//! Nothing is run or understood here. Each `on` gets an id, its frames go to the host under that, and what the host answers comes
-//! back. The network under test has no part in it.
+//! Nothing is run or understood here. Each `on` gets an id. Its frames go to the host with that id,
+//! and the host's answers come back to it. The network under test has no part in this.
 
 use crate::connection::Out;
 use crate::reply::error_line;
@@ -21,33 +22,34 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Where `on` connects.
 pub(crate) const SOCKET: &str = "/run/orca/on.sock";
-/// The folder that has `on` in it.
+/// The folder that `on` lies in.
 pub(crate) const PROGRAMS: &str = "/run/orca/bin";
-/// The most that run at a time.
+/// How many may run at a time.
 const REQUESTS_MAX: usize = 64;
-/// What may wait for an `on` to read it, in bytes: its credit, and what two pipes of the largest kind hold when a command ends.
+/// How many bytes may wait for an `on` to read them: its credit, and what two pipes of the largest
+/// size hold when a command ends.
 const ROOM: usize = 4 << 20;
 
-/// See the module.
+/// The requests that are open. Clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct NodeRequests(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    /// The host; none between two.
+    /// The connection to the host; `None` while there is no host.
     out: Option<Arc<Out>>,
     listens: bool,
-    last: u32,
-    /// By id, the connection to each `on`.
+    last_id: u32,
+    /// The connection to each `on`, by id.
     open: HashMap<u32, UnixStream>,
 }
 
 impl NodeRequests {
-    /// Makes `on` work, for the host at `out`.
+    /// Makes `on` work, with its requests going to the host at `out`.
     ///
     /// # Errors
     /// The guest has no place for the program or its socket.
-    pub(crate) fn open(&self, crew: &Threads, out: &Arc<Out>) -> io::Result<()> {
+    pub(crate) fn open(&self, threads: &Threads, out: &Arc<Out>) -> io::Result<()> {
         let mut state = self.lock();
         state.out = Some(out.clone());
         if state.listens {
@@ -63,8 +65,8 @@ impl NodeRequests {
             }
         }
         let listener = UnixListener::bind(SOCKET)?;
-        let (asks, hands) = (self.clone(), crew.clone());
-        crew.run(move || asks.listen(&listener, &hands))?;
+        let (requests, pool) = (self.clone(), threads.clone());
+        threads.run(move || requests.listen(&listener, &pool))?;
         state.listens = true;
         Ok(())
     }
@@ -76,8 +78,9 @@ impl NodeRequests {
         state.open.drain().for_each(|(_, to)| hang_up(&to));
     }
 
-    /// Hands an answer to the `on` with this id; one that is gone needs none. This never waits: credit is less than its
-    /// connection has room for, and an `on` that gives more than it has is hung up on.
+    /// Hands an answer to the `on` with this id, unless it is gone. This never waits: credit is
+    /// less than the connection has room for, and an `on` that gives more credit than that is hung
+    /// up on.
     pub(crate) fn answer(&self, id: u32, payload: &[u8]) {
         if let (Some((kind, payload)), Some(to)) =
             (wire::unwrap(payload), self.lock().open.get(&id))
@@ -87,14 +90,14 @@ impl NodeRequests {
         }
     }
 
-    fn listen(&self, listener: &UnixListener, crew: &Threads) {
+    fn listen(&self, listener: &UnixListener, threads: &Threads) {
         for stream in listener.incoming().flatten() {
-            // One that cannot be served sees its connection end.
-            _ = self.admit(stream, crew);
+            // An `on` that cannot be served sees its connection end.
+            _ = self.admit(stream, threads);
         }
     }
 
-    fn admit(&self, mut stream: UnixStream, crew: &Threads) -> io::Result<()> {
+    fn admit(&self, mut stream: UnixStream, threads: &Threads) -> io::Result<()> {
         let mut state = self.lock();
         let refused = match &state.out {
             None => Some("no test is running".to_owned()),
@@ -107,17 +110,17 @@ impl NodeRequests {
             let why = error_line(&refused.unwrap_or_default());
             return wire::write_frame(&mut stream, Kind::Reply, 0, why.as_bytes());
         };
-        state.last = state.last.wrapping_add(1);
-        let id = state.last;
+        state.last_id = state.last_id.wrapping_add(1);
+        let id = state.last_id;
         setsockopt(&stream, SndBufForce, &ROOM)?;
         state.open.insert(id, stream.try_clone()?);
         drop(state);
-        let asks = self.clone();
-        crew.run(move || {
-            // Whatever ended it, it is gone.
+        let requests = self.clone();
+        threads.run(move || {
+            // After an error, `on` is as gone as after its end.
             _ = pass_on(stream, id, &out);
-            asks.lock().open.remove(&id);
-            // A host that is gone as well needs not be told.
+            requests.lock().open.remove(&id);
+            // A host that is gone, too, need not know.
             _ = out.frame(Kind::Ask, id, &wire::wrap(Kind::Command, b""));
         })
     }
@@ -138,12 +141,12 @@ fn pass_on(mut from: UnixStream, id: u32, out: &Out) -> io::Result<()> {
     Ok(())
 }
 
-/// Wakes whoever reads from it, here and there.
+/// Ends the connection, which wakes its readers at both ends.
 fn hang_up(stream: &UnixStream) {
     _ = stream.shutdown(Shutdown::Both);
 }
 
-/// Writes what there is room for now, and fails where there is none.
+/// Writes as much as there is room for, and fails instead of waiting for more.
 struct AtOnce<'a>(&'a UnixStream);
 
 impl Write for AtOnce<'_> {

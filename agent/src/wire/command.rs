@@ -254,7 +254,8 @@ pub fn check_test_path(path: &[u8]) -> Result<(), String> {
 }
 
 /// The interpreter that a script names in its first line: the path behind `#!`, without arguments,
-/// which may be empty. `start` is the script's first [`SHEBANG_MAX`] bytes, or all of a shorter one.
+/// which may be empty. `start` is the script's first [`SHEBANG_MAX`] bytes, or all of a shorter
+/// one.
 ///
 /// `None` means that a shell is to run the script. It also is where the script is not executable,
 /// which only its file tells.
