@@ -1,11 +1,11 @@
 //! The kernel's command line.
 
-/// Its words: names, with their values where they have any.
+/// The words of a kernel's command line: names, some with values.
 #[derive(Debug, Default)]
 pub(crate) struct CommandLine(Vec<(String, Option<String>)>);
 
 impl CommandLine {
-    /// The one that this kernel was booted with; empty where `/proc` does not tell.
+    /// The command line of this boot; empty if `/proc` does not have it.
     pub(crate) fn of_this_boot() -> Self {
         Self::parse(&std::fs::read_to_string("/proc/cmdline").unwrap_or_default())
     }
@@ -32,7 +32,7 @@ impl CommandLine {
         )
     }
 
-    /// The value of `name`, the last one if it is there more than once.
+    /// The value of `name`, the last one if there are several.
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.0.iter().rev().find(|(n, _)| n == name).and_then(|(_, value)| value.as_deref())
     }

@@ -1,5 +1,5 @@
-//! The bytes to and from one connected host: [`Input`] for the one thread that reads, [`Out`] for
-//! all that write.
+//! The connection to one host: [`Input`] for the one thread that reads, [`Out`] for all threads
+//! that write.
 
 use crate::wire::{self, Kind, LINE_MAX, PAYLOAD_MAX};
 use nix::errno::Errno;
@@ -8,21 +8,21 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The reading half, with what has been read and not yet used.
+/// The reading half, with the bytes that have been read and not used yet.
 pub(crate) struct Input {
     from: Arc<OwnedFd>,
-    /// The writing half's file: it is what tells that the host is gone, where reading only tells
-    /// that it says no more.
+    /// The writing half's file. It shows that the host is gone, where reading only shows that the
+    /// host sends no more.
     watch: Arc<OwnedFd>,
     buffer: Vec<u8>,
     used: usize,
 }
 
-/// The writing half. Whole messages, one after the other.
+/// The writing half. It sends whole messages, one after the other.
 pub(crate) struct Out {
     to: Mutex<Arc<OwnedFd>>,
-    /// Whoever waits to write holds this, so that a flood cannot overtake a waiting `PONG` again
-    /// and again.
+    /// Held by the next thread that waits to write, so that a flood cannot overtake a waiting
+    /// `PONG` again and again.
     turn: Mutex<()>,
 }
 
@@ -31,9 +31,9 @@ pub(crate) struct Out {
 pub(crate) enum Line {
     /// Without its newline.
     Whole(Vec<u8>),
-    /// It was over [`LINE_MAX`] and has been skipped.
+    /// It was longer than [`LINE_MAX`] and has been skipped.
     TooLong,
-    /// The host says no more.
+    /// The host sends no more.
     End,
 }
 
@@ -48,7 +48,7 @@ pub(crate) enum Wake {
     Gone,
 }
 
-/// Makes the two halves of a link that reads `from` and writes `to`, which may be the same file.
+/// Makes the two halves of a connection that reads `from` and writes `to`, which may be one file.
 pub(crate) fn halves(from: Arc<OwnedFd>, to: Arc<OwnedFd>) -> (Input, Arc<Out>) {
     let out = Out { to: Mutex::new(to.clone()), turn: Mutex::new(()) };
     (Input { from, watch: to, buffer: Vec::new(), used: 0 }, Arc::new(out))
@@ -79,13 +79,13 @@ impl Input {
         }
     }
 
-    /// Throws away what has been read and not used.
+    /// Drops the bytes that have been read and not used.
     pub(crate) fn forget(&mut self) {
         self.buffer.clear();
         self.used = 0;
     }
 
-    /// Takes whatever is there, waiting for at least a byte; empty at the end.
+    /// Takes all bytes that are there, and waits for the first one; empty at the end.
     pub(crate) fn take(&mut self) -> io::Result<Vec<u8>> {
         if self.used == self.buffer.len() {
             self.fill()?;
@@ -95,7 +95,7 @@ impl Input {
         Ok(taken)
     }
 
-    /// The next byte, left where it is; none at the end.
+    /// The next byte, which stays where it is; `None` at the end.
     pub(crate) fn peek(&mut self) -> Option<u8> {
         if self.used == self.buffer.len() && !matches!(self.fill(), Ok(1..)) {
             return None;
@@ -103,7 +103,7 @@ impl Input {
         self.buffer.get(self.used).copied()
     }
 
-    /// Waits for `other`, for the host to be gone and, with `input`, for input.
+    /// Waits until `other` is readable, until the host is gone or, with `input`, for input.
     pub(crate) fn wait(&self, other: BorrowedFd<'_>, input: bool) -> Wake {
         if input && self.used < self.buffer.len() {
             return Wake::Input;
@@ -163,10 +163,10 @@ impl Read for Input {
 }
 
 impl Out {
-    /// Writes all of `bytes`, waiting for the host to take them.
+    /// Writes all of `bytes`, and waits for the host to take them.
     ///
     /// # Errors
-    /// `BrokenPipe` once the host is gone, however long this waited before.
+    /// `BrokenPipe` as soon as the host is gone, also while this waits.
     pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<()> {
         self.turn().write_all(bytes)
     }
@@ -196,8 +196,7 @@ impl Write for Turn<'_> {
                 Err(e) => return Err(e.into()),
                 Ok(_) => {}
             }
-            // A port without a host would take bytes into nowhere, or block until another host
-            // comes.
+            // A port without a host would drop the bytes, or block until another host comes.
             let gone = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
             if fds[0].revents().is_none_or(|got| got.intersects(gone)) {
                 return Err(io::ErrorKind::BrokenPipe.into());
@@ -215,7 +214,8 @@ impl Write for Turn<'_> {
     }
 }
 
-/// Reads what is there into `into`, waiting for it where the file does not block.
+/// Reads the bytes that are there into `into`, and waits for the first one, also if the file does
+/// not block.
 fn read_waiting(from: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
     loop {
         let mut fds = [PollFd::new(from, PollFlags::POLLIN)];
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_and_what_is_left_of_them() {
+    fn lines_and_the_bytes_after_them() {
         let (mut host, mut input, _out) = pair();
         host.write_all(b"PING\n\nFRAMES\nCrest").unwrap();
         for line in ["PING", "", "FRAMES"] {

@@ -1,5 +1,5 @@
-//! What process 1 says when nobody but the console listens, and how it ends: with the machine off,
-//! never by exiting.
+//! The console of process 1, for messages that no host reads, and its end: it powers the machine
+//! off and never exits.
 
 use nix::libc::O_NOCTTY;
 use nix::sys::reboot::{RebootMode, reboot};
@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::panic;
 
-/// Writes one line to the console, begun with `agent: `, and waits until it is out.
+/// Writes `agent: ` and `line` to the console, and waits until they are out.
 pub(crate) fn say(line: &str) {
     let line = format!("agent: {line}\r\n");
     match File::options().write(true).custom_flags(O_NOCTTY).open("/dev/console") {
@@ -22,13 +22,13 @@ pub(crate) fn say(line: &str) {
     }
 }
 
-/// Says why, and powers the machine off.
+/// Writes the reason to the console, and powers the machine off.
 pub(crate) fn give_up(why: &str) -> ! {
     say(why);
     power_off()
 }
 
-/// Writes back what is dirty and powers the machine off, or reboots it where that cannot be done.
+/// Writes dirty pages back and powers the machine off, or reboots it if it cannot be powered off.
 pub(crate) fn power_off() -> ! {
     nix::unistd::sync();
     for mode in [RebootMode::RB_POWER_OFF, RebootMode::RB_AUTOBOOT] {
@@ -40,8 +40,8 @@ pub(crate) fn power_off() -> ! {
     }
 }
 
-/// Makes a panic of any thread power the machine off: were process 1 to exit or abort, the kernel
-/// would panic in its place.
+/// Makes a panic of any thread power the machine off. If process 1 exited or aborted, the kernel
+/// would panic.
 pub(crate) fn power_off_on_panic() {
     panic::set_hook(Box::new(|info| {
         let at = info.location().map(ToString::to_string).unwrap_or_default();

@@ -1,15 +1,15 @@
-//! The way by which a running request is told things: input, a cancel, how much it may print.
+//! The control of a running request: its input, a cancel, and how much it may print.
 
 use std::io::{self, PipeReader, PipeWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
-/// Chunks of input, of at most [`crate::wire::PAYLOAD_MAX`] bytes, that may wait for a process that does not
-/// read.
+/// How many chunks of input, each of at most `PAYLOAD_MAX` bytes, may wait for a process that does
+/// not read.
 const INPUT_CHUNKS: usize = 16;
 
-/// The session's hold on a running request. Dropping it kills the request's tree.
+/// The session's side of a running request. Dropping it kills the request's tree.
 pub(crate) struct Control {
     wake: PipeWriter,
     input: SyncSender<Input>,
@@ -23,22 +23,22 @@ pub(crate) struct Orders {
     pub(crate) credit: Arc<Credit>,
 }
 
-/// How much may be printed before the host gives more: bytes, or [`UNBOUNDED`].
+/// How many bytes may be printed before the host gives more, or [`UNBOUNDED`].
 pub(crate) struct Credit(AtomicI64);
 
-/// Nobody counts.
+/// The credit of a request that may print without end.
 pub(crate) const UNBOUNDED: i64 = i64::MAX;
 
 impl Credit {
     fn give(&self, more: u32) {
         let add = |have| Some(if have == UNBOUNDED { more.into() } else { have + i64::from(more) });
-        // It is never refused.
+        // `add` never refuses.
         _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 
     pub(crate) fn take(&self, bytes: usize) {
         let less = |have| (have != UNBOUNDED).then(|| have - bytes as i64);
-        // Where nobody counts there is nothing to take.
+        // Unbounded credit stays as it is.
         _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
@@ -47,15 +47,15 @@ impl Credit {
     }
 }
 
-/// What comes in while a request runs.
+/// Input of a running request.
 pub(crate) enum Input {
-    /// Bytes for its standard input; none closes it.
+    /// Bytes for its standard input. No bytes close it.
     Bytes(Vec<u8>),
     /// Rows and columns of its terminal.
     Window(u16, u16),
 }
 
-/// Makes the two ends of the way by which a running request is told things.
+/// Makes both sides of the control of one request.
 pub(crate) fn control() -> io::Result<(Control, Orders)> {
     let (reader, writer) = io::pipe()?;
     let (sender, receiver) = sync_channel(INPUT_CHUNKS);
@@ -65,20 +65,21 @@ pub(crate) fn control() -> io::Result<(Control, Orders)> {
 }
 
 impl Control {
-    /// TERM to the whole tree, KILL after a grace.
+    /// Sends TERM to the whole tree, and KILL after a grace.
     pub(crate) fn cancel(&self) {
-        // A request that is over needs no cancelling.
+        // A request that is over cannot be cancelled.
         _ = (&self.wake).write_all(b"C");
     }
 
-    /// Has the request print so many bytes more, and no more than it has been given so.
+    /// Lets the request print so many more bytes. After the first call, it may print no more than
+    /// it was given.
     pub(crate) fn give_credit(&self, more: u32) {
         self.credit.give(more);
         _ = (&self.wake).write_all(b"K");
     }
 
-    /// Hands over input. Gives it back while too much of it waits already; drops it when the
-    /// request is over.
+    /// Hands over input. Gives it back if too much input waits already; drops it if the request is
+    /// over.
     pub(crate) fn offer(&self, input: Input) -> Option<Input> {
         match self.input.try_send(input) {
             Ok(()) => {

@@ -1,8 +1,7 @@
-//! What the kernel complains of while a test runs: warnings, oopses, stalls, kills for want of
-//! memory.
+//! The kernel's complaints while a test runs: warnings, oopses, stalls, kills for lack of memory.
 //!
-//! `/dev/kmsg` has what `quiet` keeps from the console, and tells the kernel's own words from what a
-//! process wrote into the log. Opened at a test's start it has nothing from before.
+//! `/dev/kmsg` also has the lines that `quiet` keeps from the console, and tells the kernel's lines
+//! from those that a process wrote. Opened at a test's start, it has nothing from before.
 
 use crate::wire;
 use nix::libc::O_NONBLOCK;
@@ -11,16 +10,16 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
-/// Room for the longest record that the kernel hands out, in bytes.
+/// The longest record that the kernel returns, in bytes.
 const RECORD_MAX: usize = 8192;
-/// The most lines that are told of one complaint: registers and a call trace.
+/// How many lines of one complaint are sent, at most: registers and a call trace.
 const LINES_EACH: usize = 60;
-/// The most that are told of one test.
+/// How many lines are sent for one test, at most.
 const LINES_MAX: usize = 300;
-/// How long after its first line a complaint goes on, in microseconds. Not all have a last line.
+/// How long a complaint lasts after its first line, in microseconds. Not every one has a last line.
 const LASTS_US: u64 = 500_000;
 
-/// How the first line of a complaint begins. Everything that is a bug of the kernel, or that the
+/// The beginnings of a complaint's first line: everything that is a bug of the kernel, or that the
 /// kernel takes for one.
 const BEGINNINGS: [&str; 12] = [
     "WARNING: ",
@@ -36,22 +35,24 @@ const BEGINNINGS: [&str; 12] = [
     "unregister_netdevice: waiting for ",
     "kmemleak: ",
 ];
-/// What ends the text of those that have an end.
+/// The beginning of a complaint's last line, if it has one.
 const END: &str = "---[ end ";
-/// Between this and the name of a process stands who was killed.
+/// The text before the id and name of a killed process.
 const OUT_OF_MEMORY: &str = "ut of memory: Killed process ";
 
-/// The kernel's log, from the moment of opening on.
+/// The kernel's log, from when it was opened.
 pub(crate) struct KernelLog {
     file: File,
     record: Vec<u8>,
     complaint: Option<Complaint>,
+    /// How many lines may still be sent.
     left: usize,
 }
 
-/// The complaint that is being told.
+/// The complaint whose lines are being sent.
 struct Complaint {
     until_us: u64,
+    /// How many of its lines may still be sent.
     left: usize,
 }
 
@@ -63,7 +64,7 @@ struct Record<'a> {
 }
 
 impl KernelLog {
-    /// The log from now on; `None` where there is none to be had.
+    /// Opens the log; `None` if it cannot be opened.
     pub(crate) fn open() -> Option<Self> {
         let mut options = File::options();
         let mut file = options.read(true).custom_flags(O_NONBLOCK).open("/dev/kmsg").ok()?;
@@ -71,15 +72,16 @@ impl KernelLog {
         Some(Self { file, record: vec![0; RECORD_MAX], complaint: None, left: LINES_MAX })
     }
 
-    /// What to tell the host, out of the next `records` at most: a log that is written to all the
-    /// time must not keep its reader from anything else.
+    /// The lines for the host from the next records, of which it reads at most `records`: a log
+    /// that is written all the time must not keep its reader from everything else.
     pub(crate) fn lines(&mut self, records: usize) -> Vec<String> {
         let mut lines = Vec::new();
         for _ in 0..records {
             let count = match self.file.read(&mut self.record) {
                 Ok(0) => break,
                 Ok(count) => count,
-                // Overwritten before it was read: the next read is at the oldest that is left.
+                // Records were overwritten before they were read. The next read gets the oldest
+                // one.
                 Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::BrokenPipe) => {
                     continue;
                 }
@@ -108,12 +110,12 @@ impl KernelLog {
         };
         self.left -= usize::from(said.is_some());
         match said {
-            Some(_) if self.left == 0 => Some("NOTE the kernel said more than is told".to_owned()),
+            Some(_) if self.left == 0 => Some("NOTE the kernel said more than is shown".to_owned()),
             said => said,
         }
     }
 
-    /// A line behind the first one of a complaint.
+    /// A line after the first one of a complaint.
     fn follow(&mut self, record: &Record<'_>, text: &str) -> Option<String> {
         let complaint = self.complaint.as_mut()?;
         if record.time_us > complaint.until_us || complaint.left == 0 || text.starts_with(END) {
@@ -147,16 +149,16 @@ impl Record<'_> {
 mod tests {
     use super::*;
 
-    /// What is told of `records`.
-    fn told(records: &[&str]) -> Vec<String> {
+    /// The lines for the host from `records`.
+    fn lines(records: &[&str]) -> Vec<String> {
         let file = File::open("/dev/null").unwrap();
         let mut log = KernelLog { file, record: Vec::new(), complaint: None, left: LINES_MAX };
         records.iter().filter_map(|r| log.judge(&Record::parse(r).unwrap())).collect()
     }
 
     #[test]
-    fn a_complaint_is_told_with_its_trace_and_nothing_else_is() {
-        let lines = told(&[
+    fn a_complaint_is_sent_with_its_trace_and_nothing_else() {
+        let lines = lines(&[
             "6,1,1000,-;random: crng reseeded",
             "4,2,2000,-;------------[ cut here ]------------",
             "4,3,2001,-;WARNING: CPU: 0 PID: 9 at kernel/x.c:7 y+0x1/0x2\n SUBSYSTEM=a",
@@ -177,25 +179,25 @@ mod tests {
     }
 
     #[test]
-    fn what_a_process_writes_there_is_not_the_kernels() {
-        assert!(told(&["12,1,1000,-;WARNING: CPU: 0 PID: 9 at kernel/x.c:7"]).is_empty());
+    fn lines_that_a_process_wrote_are_ignored() {
+        assert!(lines(&["12,1,1000,-;WARNING: CPU: 0 PID: 9 at kernel/x.c:7"]).is_empty());
     }
 
     #[test]
-    fn who_was_killed_for_memory_is_named() {
+    fn a_process_killed_for_lack_of_memory_is_named() {
         let text = "3,1,1,-;Out of memory: Killed process 131 (perl) total-vm:110284kB, UID:0";
         let expected = "NOTE out of memory: the kernel killed process 131 (perl)";
-        assert_eq!(told(&[text]), [expected]);
+        assert_eq!(lines(&[text]), [expected]);
         let text = "3,1,1,-;Memory cgroup out of memory: Killed process 131 (perl) total-vm:1kB";
-        assert_eq!(told(&[text]), [expected]);
+        assert_eq!(lines(&[text]), [expected]);
     }
 
     #[test]
     fn a_kernel_that_never_stops_complaining_is_cut_off() {
         let endless = vec!["4,1,1,-;WARNING: again"; 2 * LINES_MAX];
-        let lines = told(&endless);
+        let lines = lines(&endless);
         assert_eq!(lines.len(), LINES_MAX);
-        assert_eq!(lines.last().unwrap(), "NOTE the kernel said more than is told");
+        assert_eq!(lines.last().unwrap(), "NOTE the kernel said more than is shown");
         assert!(Record::parse("garbage").is_none() && Record::parse("x,y,z;t").is_none());
     }
 }

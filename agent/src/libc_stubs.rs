@@ -1,14 +1,15 @@
 //! Keeps a quarter of glibc out of the static agent, every byte of which is unpacked at each cold
 //! boot.
 //!
-//! Nothing in this program formats, scans or translates text through C, but glibc's own error
-//! messages could, and drag in floating point, wide characters, character sets and a dynamic
-//! loader. An archive's member is linked only if nothing else defines its symbols; so the four
-//! entrances to all that are defined here, and do nothing: glibc then dies without a last word.
+//! Nothing in this program formats, scans or translates text through C. But glibc's own error
+//! messages could, and they pull in floating point, wide characters, character sets and a dynamic
+//! loader. An archive's member is linked only if nothing else defines its symbols. So the four
+//! functions through which all that is reached are defined here, and do nothing. glibc then dies
+//! without a message.
 
 use std::ffi::{c_char, c_int, c_ulong, c_void};
 
-/// What glibc's own return where they cannot do anything.
+/// The value that glibc's own functions return on failure.
 const FAILED: c_int = -1;
 
 // SAFETY: glibc's own name and what its callers pass; the arguments are not looked at.

@@ -1,4 +1,4 @@
-//! The file systems that every Linux has.
+//! Mounts the file systems that every Linux has.
 
 use crate::console::say;
 use nix::errno::Errno;
@@ -25,19 +25,20 @@ const MOUNTS: [Mount; 9] = [
     ("tmpfs", "/dev/shm", SAFE, "mode=1777"),
     ("tmpfs", "/run", SAFE, "mode=0755"),
     ("tmpfs", "/tmp", SAFE, "mode=1777"),
-    // Every test enters a cgroup of its own; without this, each entry waits for a grace period of the kernel.
+    // Every test enters a cgroup of its own. Without `favordynmods`, each entry waits for a grace
+    // period of the kernel.
     ("cgroup2", "/sys/fs/cgroup", SAFER, "nsdelegate,favordynmods"),
-    // Before Linux 6.0, which has no such option. After it, this one is busy already.
+    // Linux before 6.0 has no such option. Later ones have mounted it by now, and say so: `EBUSY`.
     ("cgroup2", "/sys/fs/cgroup", SAFER, "nsdelegate"),
 ];
 
-/// The mount points that go along into another root, with all that is mounted below them.
-pub(super) const TOPS: [&str; 5] = ["/proc", "/sys", "/dev", "/run", "/tmp"];
+/// The mount points that move to another root, with all that is mounted below them.
+pub(crate) const TOPS: [&str; 5] = ["/proc", "/sys", "/dev", "/run", "/tmp"];
 
-/// Mounts them all. One that cannot be mounted is said and done without.
-pub(super) fn early() {
+/// Mounts them all. If one cannot be mounted, a line on the console says so, and that is all.
+pub(crate) fn early() {
     for (kind, target, flags, options) in MOUNTS {
-        // In sysfs the mount points are the kernel's to make.
+        // In sysfs, the kernel makes the mount points.
         _ = fs::create_dir_all(target);
         match mount(Some(kind), target, Some(kind), flags, Some(options)) {
             Ok(()) | Err(Errno::EBUSY) => {}
@@ -45,7 +46,7 @@ pub(super) fn early() {
             Err(e) => say(&format!("cannot mount `{target}`: {}", e.desc())),
         }
     }
-    // What udev would make.
+    // Elsewhere, udev makes these links.
     for (link, target) in [("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")] {
         _ = symlink(format!("/proc/self/fd{target}"), format!("/dev/{link}"));
     }

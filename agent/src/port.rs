@@ -1,9 +1,9 @@
-//! Finding the port, opening it, and opening it again whenever the host has left.
+//! Finds the port, opens it, and opens it again whenever a host has left.
 //!
-//! A virtio port without a host reads as ended and polls as hung up, both at once and for ever:
-//! waiting on it would spin. Only a write to it waits, so the first thing that a host is to read is
-//! what waits for it. After a host has left, the port is closed and opened again, which drops what
-//! that host left unread.
+//! A virtio port without a host reads as ended and polls as hung up, at once and for ever: waiting
+//! on it would spin. Only a write waits for a host. So the agent waits by writing its greeting.
+//! After a host has left, the port is closed and opened again, which drops what that host left
+//! unread.
 
 use crate::connection::{self, Input, Out};
 use crate::sys;
@@ -18,13 +18,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often to look for a port that is not there.
+/// How often to look for a port that is not there yet.
 const TICK: Duration = Duration::from_millis(250);
 
 /// Where to look for the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// The virtio port with the right name, wherever it is.
+    /// The virtio port named [`PORT_NAME`], wherever it is.
     Guest,
     /// A device, or a unix socket to connect to.
     Path(PathBuf),
@@ -34,24 +34,24 @@ pub(crate) enum Source {
     Stdio,
 }
 
-/// The way to the host.
+/// The source that hosts connect at, one after the other.
 pub(crate) struct Port {
     source: Source,
-    /// Whether a device is what the last link came from.
+    /// Whether the last connection was at a device.
     device: bool,
     connected_once: bool,
 }
 
 impl Port {
-    /// Prepares to look at `source`.
+    /// Does not open `source` yet.
     pub(crate) fn new(source: Source) -> Self {
         Self { source, device: false, connected_once: false }
     }
 
-    /// Waits for a host, says `HELLO` to it and returns the link; `None` when a source that is no
+    /// Waits for a host, greets it and returns the connection; `None` when a source that is not a
     /// device has ended.
     ///
-    /// The link before this one must have been dropped: the kernel lets a port be open once.
+    /// The connection before must have been dropped: the kernel lets a port be open only once.
     pub(crate) fn connect(&mut self) -> io::Result<Option<(Input, Arc<Out>)>> {
         let again = std::mem::replace(&mut self.connected_once, true);
         if again && !self.device {
@@ -77,16 +77,16 @@ impl Port {
                 connection::halves(from, Arc::new(sys::take_fd(1)?))
             }
         };
-        // Whoever is gone already shows in the first read as well.
+        // The first read also shows whether the host is gone already.
         _ = out.send(greeting().as_bytes());
         Ok(Some((input, out)))
     }
 
-    /// Says `HELLO` to the next host of the device, which is how it waits for one.
+    /// Greets the next host of the device, and thereby waits for it.
     fn greet_next(&mut self) -> io::Result<(Input, Arc<Out>)> {
         self.device = true;
         loop {
-            // One that was unplugged refuses what is written; its successor may have another name.
+            // A port that was unplugged refuses to be written. The next one may have another name.
             if let Some(mut file) = self.open()
                 && file.write_all(greeting().as_bytes()).is_ok()
             {
@@ -106,7 +106,7 @@ impl Port {
     }
 }
 
-/// What a host reads first, and again where both ends start over.
+/// The line that a host reads first, and again when both ends start over.
 pub(crate) fn greeting() -> String {
     format!("{HELLO}\n")
 }
@@ -134,7 +134,7 @@ fn find() -> Option<PathBuf> {
     device.exists().then_some(device)
 }
 
-/// Makes the name under which people look for the port, where no udev does.
+/// Makes the link by which people find the port, where no udev makes it.
 pub(crate) fn link_for_people() -> io::Result<()> {
     let Some(device) = find() else { return Ok(()) };
     let folder = Path::new("/dev/virtio-ports");

@@ -1,10 +1,11 @@
-//! All processes that one command started, found and ended: by cgroup, or by walking `/proc` where
-//! no cgroup can be made.
+//! Finds and ends all processes that one command started: by cgroup, or by a walk through `/proc`
+//! where no cgroup can be made.
 //!
-//! A cgroup holds whatever forks, however often and into whatever session. Root can leave it; a
-//! machine's init therefore also looks for strays: processes outside its own cgroups that were not
-//! there before. The walk finds what still has the session, an ancestor or the environment of the
-//! command, which a daemon can shed if it means to; it is for agents without root, outside a guest.
+//! A cgroup holds all descendants, however often they fork and in whatever session they are. But
+//! root can leave it. So a machine's init also looks for strays: processes outside its own cgroups
+//! that were not there before. The walk finds processes that still have the session, an ancestor or
+//! the environment of the command. A daemon can shed these if it means to. The walk is for agents
+//! without root, outside a guest.
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
@@ -19,36 +20,37 @@ use std::time::{Duration, Instant};
 
 /// The environment variable by which the walk recognises daemons.
 const MARK: &str = "ORCA_SCOPE";
-/// What a small process costs, kernel memory included.
+/// The memory of a small process, in KiB, kernel memory included.
 const KB_PER_PROCESS: u64 = 512;
-/// What even the smallest machine lets a test have.
+/// How many processes even the smallest machine lets a test have.
 const PROCESSES_MIN: u64 = 256;
-/// No process's session.
+/// A session that no process has.
 const NOT_STARTED: i32 = -1;
-/// `PF_KTHREAD` among the flags of a process.
+/// `PF_KTHREAD`, the flag of the kernel's own processes.
 const KERNEL_THREAD: u32 = 0x0020_0000;
-/// Room for `cgroup.events`, which is two short lines, in bytes.
+/// Room for `cgroup.events`, in bytes. The file is two short lines.
 const EVENTS_ROOM: usize = 128;
-/// How long the walk waits before it looks again.
+/// How long to wait before looking again, where nothing tells of a change.
 const WALK_TICK: Duration = Duration::from_millis(2);
 
 /// The processes of one command.
 pub(crate) enum ProcessTree {
-    /// In `folder` of cgroup2; `events` says whether any is left. And where strays are looked for, if they are.
+    /// The processes in cgroup2's `folder`. Its `events` say whether any is left. `outside` is
+    /// where to look for strays, if at all.
     Cgroup { folder: PathBuf, events: File, outside: Option<Outside> },
-    /// Marked with this value of `ORCA_SCOPE`, or in the session that the first process leads. In
-    /// the middle of an exec, a process shows no environment.
+    /// The processes with this value of `ORCA_SCOPE`, or in the session that the first one leads.
+    /// In the middle of an exec, a process shows no environment.
     Walk { mark: String, session: i32 },
 }
 
-/// The cgroups that are not the agent's to make, where all that is not a request's lives.
+/// The cgroups that the agent did not make. Every process that belongs to no request lives there.
 pub(crate) struct Outside {
-    /// What is passed over below `mount`: the agent's own.
+    /// The agent's own cgroups, below `mount`, which are skipped.
     own: PathBuf,
     mount: PathBuf,
-    /// The `cgroup.procs` of `mount`.
+    /// The file `cgroup.procs` of `mount`.
     procs: File,
-    /// The processes that were there at first, sorted.
+    /// The processes that were there at first: their ids, sorted.
     before: Vec<i32>,
 }
 
@@ -58,14 +60,14 @@ pub(crate) fn cgroup_root() -> Option<PathBuf> {
     let mount = mounts.lines().find(|line| line.contains(" - cgroup2 "))?.split(' ').nth(4)?;
     let root = Path::new(mount).join("orca");
     fs::create_dir_all(&root).ok()?;
-    // Only who may move processes between cgroups can use them: the child will have to.
+    // A child has to enter its cgroup, which needs the right to move processes out of this one.
     File::options().write(true).open(Path::new(mount).join("cgroup.procs")).ok()?;
     sweep(&root);
     Some(root)
 }
 
-/// Has every tree made from now on hold no more processes than this machine's memory can bear, so
-/// that a test that forks without end fails by itself and leaves room for others to be told.
+/// Limits every new tree to as many processes as this machine's memory can bear. A test that forks
+/// without end then fails by itself, and leaves room for the agent to report it.
 pub(crate) fn bound_forks(root: &Path) {
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total_kb = memory.split_ascii_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok());
@@ -76,20 +78,20 @@ pub(crate) fn bound_forks(root: &Path) {
     write(&root.join("pids.max"), &most.to_string());
 }
 
-/// Removes what agents that were killed have left in `root`, where nothing lives any more.
+/// Removes the empty cgroups that killed agents have left in `root`.
 fn sweep(root: &Path) {
     for entry in fs::read_dir(root).into_iter().flatten().flatten() {
         let name = entry.file_name().into_string().unwrap_or_default();
         let owner = name.split_once('-').and_then(|(pid, _)| pid.parse::<u32>().ok());
         if owner.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
-            // The kernel refuses for those that hold processes.
+            // The kernel refuses to remove a cgroup that holds processes.
             for_each_cgroup(&entry.path(), &mut |cgroup| _ = fs::remove_dir(cgroup));
         }
     }
 }
 
 impl ProcessTree {
-    /// A tree without processes yet.
+    /// A tree without processes. `root` is where to make its cgroup, if that is possible.
     pub(crate) fn new(root: Option<&Path>) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let name = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -101,21 +103,21 @@ impl ProcessTree {
         made.unwrap_or(Self::Walk { mark: name, session: NOT_STARTED })
     }
 
-    /// Has new processes outside the agent's cgroups belong to this tree.
+    /// Makes new processes in `strays` belong to this tree.
     pub(crate) fn claim(&mut self, strays: Option<Outside>) {
         if let Self::Cgroup { outside, .. } = self {
             *outside = strays;
         }
     }
 
-    /// What the first process must enter before it starts.
+    /// The file through which the first process enters the tree's cgroup before it starts.
     pub(crate) fn procs(&self) -> Option<OwnedFd> {
         let Self::Cgroup { folder, .. } = self else { return None };
         let procs = File::options().write(true).open(folder.join("cgroup.procs"));
         procs.ok().map(OwnedFd::from)
     }
 
-    /// What the first process must find in its environment.
+    /// The variable that the first process must have in its environment.
     pub(crate) fn mark(&self) -> Option<(&'static str, &str)> {
         match self {
             Self::Cgroup { .. } => None,
@@ -123,7 +125,7 @@ impl ProcessTree {
         }
     }
 
-    /// Tells which process is the first one; it leads a session.
+    /// Notes the id of the first process, which leads a session.
     pub(crate) fn started(&mut self, pid: u32) {
         if let Self::Walk { session, .. } = self {
             *session = pid as i32;
@@ -146,12 +148,12 @@ impl ProcessTree {
     /// Sends every process `signal`.
     pub(crate) fn signal(&self, signal: Signal) {
         for pid in self.pids() {
-            // One that has ended meanwhile is what was wanted.
+            // A process that has ended meanwhile needs no signal.
             _ = kill(Pid::from_raw(pid), signal);
         }
     }
 
-    /// Sends KILL to every process, those being forked included.
+    /// Sends KILL to every process, including those that are just being forked.
     pub(crate) fn kill(&self) {
         if let Self::Cgroup { folder, outside, .. } = self {
             if write(&folder.join("cgroup.kill"), "1") {
@@ -160,13 +162,14 @@ impl ProcessTree {
                 }
                 return;
             }
-            // Before Linux 5.14. The frozen cannot fork, and die of KILL all the same.
+            // Linux before 5.14 has no `cgroup.kill`. Frozen processes cannot fork, but KILL ends
+            // them.
             write(&folder.join("cgroup.freeze"), "1");
         }
         self.signal(Signal::SIGKILL);
     }
 
-    /// Kills until nothing is left, or until `deadline`. Whether nothing is left.
+    /// Kills until no process is left, or until `deadline`. Returns whether none is left.
     pub(crate) fn end(&self, deadline: Instant) -> bool {
         loop {
             self.kill();
@@ -189,7 +192,7 @@ impl ProcessTree {
             }
             Self::Walk { .. } => {
                 !self.pids().is_empty() || {
-                    // What was in the middle of an exec was not seen.
+                    // The first look missed a process in the middle of an exec.
                     std::thread::sleep(WALK_TICK);
                     !self.pids().is_empty()
                 }
@@ -200,10 +203,10 @@ impl ProcessTree {
     fn wait_for_change(&self, at_most: Duration) {
         let events = match self {
             Self::Cgroup { events, .. } if is_populated(events) => events,
-            // Of strays nobody tells.
+            // Nothing tells of strays.
             _ => return std::thread::sleep(WALK_TICK.min(at_most)),
         };
-        // What has changed since it was read is told at once.
+        // Returns at once if the file has changed since it was last read.
         let mut fds = [PollFd::new(events.as_fd(), PollFlags::POLLPRI)];
         _ = poll(&mut fds, PollTimeout::try_from(at_most).unwrap_or(PollTimeout::MAX));
     }
@@ -218,7 +221,7 @@ impl Drop for ProcessTree {
 }
 
 impl Outside {
-    /// As it is now; `own` is where the agent makes cgroups.
+    /// The state of now. `own` is where the agent makes cgroups.
     pub(crate) fn now(own: &Path) -> Option<Self> {
         let mount = own.parent()?.to_owned();
         let procs = File::open(mount.join("cgroup.procs")).ok()?;
@@ -230,7 +233,8 @@ impl Outside {
 
     fn members(&self) -> Vec<i32> {
         let mut pids = pids_in(&self.procs);
-        // It is linked to twice, and once by each cgroup in it: as a rule there is the agent's alone.
+        // A folder has two links, and one for each cgroup in it. As a rule, only the agent's is
+        // there.
         if fs::metadata(&self.mount).is_ok_and(|meta| meta.nlink() == 3) {
             return pids;
         }
@@ -242,7 +246,7 @@ impl Outside {
         pids
     }
 
-    /// New processes, neither the kernel's own nor its helpers.
+    /// The new processes, without the kernel's own and their helpers.
     fn strays(&self) -> Vec<i32> {
         let is_new = |pid: &i32| self.before.binary_search(pid).is_err();
         let is_kernels = |pid: i32| Process::read(pid).is_some_and(|process| process.is_kernels);
@@ -262,7 +266,7 @@ fn members(cgroup: &Path) -> Vec<i32> {
 /// The processes in the cgroup of this `cgroup.procs`.
 fn pids_in(mut procs: &File) -> Vec<i32> {
     let mut text = String::new();
-    // Gone is empty.
+    // A cgroup that is gone counts as empty.
     _ = procs.seek(SeekFrom::Start(0)).and_then(|_| procs.read_to_string(&mut text));
     text.lines().filter_map(|line| line.parse().ok()).filter(|&pid| pid > 0).collect()
 }
@@ -270,7 +274,7 @@ fn pids_in(mut procs: &File) -> Vec<i32> {
 /// Whether any process lives in the cgroup of these `cgroup.events`, or below it.
 fn is_populated(events: &File) -> bool {
     let mut text = [0; EVENTS_ROOM];
-    // Gone is empty.
+    // A cgroup that is gone counts as empty.
     let count = events.read_at(&mut text, 0).unwrap_or(0);
     text[..count].starts_with(b"populated 1")
 }
@@ -289,22 +293,22 @@ fn write(path: &Path, text: &str) -> bool {
     File::options().write(true).open(path).is_ok_and(|mut f| f.write_all(text.as_bytes()).is_ok())
 }
 
-/// What the kernel calls process `pid`, fit for a line: a process can call itself anything.
+/// The name of process `pid`, fit for a line: a process can give itself any name.
 pub(crate) fn name_of(pid: i32) -> String {
     let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
     let name = String::from_utf8_lossy(name.trim_ascii_end());
     name.chars().map(|c| if c.is_control() || c.is_whitespace() { '_' } else { c }).collect()
 }
 
-/// What `/proc/PID/stat` says of a process that is alive.
+/// A process that is alive, as `/proc/PID/stat` has it.
 struct Process {
     parent: i32,
     session: i32,
-    /// Whether it is a thread of the kernel.
+    /// Whether it is one of the kernel's threads.
     is_kernels: bool,
 }
 
-/// A process on the walk.
+/// A process that the walk comes by.
 struct Walked {
     pid: i32,
     parent: i32,
@@ -347,7 +351,7 @@ impl Process {
     /// Process `pid`, unless it is dead already.
     fn read(pid: i32) -> Option<Self> {
         let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-        // The name stands in parentheses and may hold some itself.
+        // The name stands in parentheses, and may contain some.
         let close = stat.iter().rposition(|&b| b == b')')?;
         let rest = std::str::from_utf8(&stat[close + 1..]).ok()?;
         let mut fields = rest.split_ascii_whitespace();
@@ -355,8 +359,9 @@ impl Process {
             return None;
         }
         let parent = fields.next()?.parse().ok()?;
-        // The process group comes in between; behind it the terminal and its foreground.
+        // Skips the process group.
         let session = fields.nth(1)?.parse().ok()?;
+        // Skips the terminal and its foreground group.
         let flags: u32 = fields.nth(2)?.parse().ok()?;
         Some(Self { parent, session, is_kernels: flags & KERNEL_THREAD != 0 })
     }
@@ -370,7 +375,8 @@ mod tests {
     use std::io::Read;
     use std::process::{Command, Stdio};
 
-    /// A shell, its child, and a daemon that has left its session and its parents; both long-lived.
+    /// A shell with a long-lived child, and a long-lived daemon that has left its session and
+    /// parents.
     const FAMILY: &str = "sleep 1000 & (setsid sleep 1000 &) ; echo ready; wait";
 
     fn check(mut tree: ProcessTree) -> ProcessTree {
@@ -406,7 +412,7 @@ mod tests {
 
     #[test]
     fn a_cgroup_holds_daemons_and_goes_with_its_tree() {
-        // Where this process may make none, the walk is what a tree falls back to.
+        // Where this process cannot make a cgroup, a tree falls back to the walk.
         let root = cgroup_root();
         let tree = ProcessTree::new(root.as_deref());
         let folder = match &tree {

@@ -1,9 +1,9 @@
-//! Carries one process from its start to its end: output out, input in, orders obeyed, nothing left
-//! behind.
+//! Carries one process from its start to its end: sends its output, feeds its input, obeys the
+//! host's orders, and leaves nothing running.
 //!
-//! The end is the end of the main process, not of its output: a daemon that holds standard output
-//! open delays nothing. What it left running is killed, then what is in the pipes already is read,
-//! and that is all.
+//! The end is that of the main process, not that of its output: a daemon that holds standard output
+//! open delays nothing. After the end, the processes that are left are killed, then what is in the
+//! pipes already is read, and nothing else.
 
 use crate::control::{Input, Orders, UNBOUNDED};
 use crate::kmsg::KernelLog;
@@ -23,50 +23,52 @@ use std::time::{Duration, Instant};
 
 /// How long a cancelled tree may take between TERM and KILL.
 pub(crate) const CANCEL_GRACE: Duration = Duration::from_secs(2);
-/// How long the killed may take to be gone; one that hangs in the kernel is given up then.
+/// How long killed processes may take to be gone. After that, one that hangs in the kernel is given
+/// up.
 const KILL_WAIT: Duration = Duration::from_secs(5);
-/// How often a cancelled tree whose main process has ended is looked at.
+/// How often to look at a cancelled tree whose main process has ended.
 const GRACE_TICK: Duration = Duration::from_millis(10);
-/// The most that is read from each pipe after the end: the largest that a pipe can be made without
-/// privileges.
+/// How many bytes are read from each pipe after the end, at most: the largest size that a pipe can
+/// be given without privileges.
 const DRAIN_MAX: usize = 1 << 20;
-/// The most records of the kernel's log that are read at a time, and after the end.
+/// How many records of the kernel's log are read at a time, at most.
 const KERNEL_RECORDS: usize = 64;
+/// How many records of the kernel's log are read after the end, at most.
 const KERNEL_DRAIN_MAX: usize = 4096;
-/// The most leftovers that are named.
+/// How many leftover processes are named, at most.
 const NAMED_MAX: usize = 20;
 
 /// A process that has just been started.
 pub(crate) struct Running {
     pub(crate) tree: ProcessTree,
     pub(crate) end: Exit,
-    /// What is read from it, and what that is.
+    /// The agent's ends of its outputs, and what each of them is.
     pub(crate) outputs: Vec<(Kind, OwnedFd)>,
-    /// What it reads from.
+    /// The agent's end of its input.
     pub(crate) input: Option<OwnedFd>,
     /// Whether input and output are a terminal.
     pub(crate) terminal: bool,
-    /// What the kernel says meanwhile, if that is of interest.
+    /// The kernel's log, if the host wants to know what the kernel complains of meanwhile.
     pub(crate) kernel: Option<KernelLog>,
-    /// Whether whatever still runs at its end stays alive, with its pipes open.
+    /// Whether processes that still run at its end stay alive, with their pipes open.
     pub(crate) keep: bool,
 }
 
 impl Running {
-    /// Ends it, of which nobody wants to know any more.
+    /// Ends it, without an outcome.
     pub(crate) fn end(self) {
         drop(KeptTree { tree: self.tree, _outputs: self.outputs });
     }
 }
 
-/// How it ended, and who had to be killed after it.
+/// How a process ended, and what had to be killed after it.
 pub(crate) struct Outcome {
     pub(crate) ended: Ended,
-    /// Process id and name of the first [`NAMED_MAX`] of them.
+    /// Process id and name of each killed process, of [`NAMED_MAX`] at most.
     pub(crate) left: Vec<String>,
-    /// Empty, and to be cleared away when there is time; unless it was kept.
+    /// The empty tree, to be cleared away when there is time. `None` if the tree was kept.
     pub(crate) tree: Option<ProcessTree>,
-    /// What was told to stay alive.
+    /// The tree, if it was to stay alive.
     pub(crate) kept: Option<KeptTree>,
 }
 
@@ -86,13 +88,13 @@ impl Outcome {
 /// A tree that outlives its request. Dropping it kills what is left of it.
 pub(crate) struct KeptTree {
     tree: ProcessTree,
-    /// The agent's ends of its pipes: a process that finds nobody reading dies of it.
+    /// The agent's ends of its pipes: a process that writes to a pipe without a reader dies.
     _outputs: Vec<(Kind, OwnedFd)>,
 }
 
 impl Drop for KeptTree {
     fn drop(&mut self) {
-        // One that hangs in the kernel is given up, as everywhere.
+        // A process that hangs in the kernel is given up, as everywhere.
         _ = self.tree.end(Instant::now() + KILL_WAIT);
     }
 }
@@ -101,7 +103,7 @@ struct Pump<'a> {
     run: Running,
     orders: Option<Orders>,
     reply: &'a mut Reply,
-    /// Input that the process has not taken yet.
+    /// The input that the process has not taken yet.
     pending: Vec<u8>,
     buffer: Vec<u8>,
     stage: Stage,
@@ -110,8 +112,8 @@ struct Pump<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Running,
-    /// Cancelled, and to be left as it is.
-    LetGo,
+    /// Cancelled, but its processes stay alive.
+    LeftAlive,
     Cancelled {
         kill_at: Instant,
     },
@@ -133,8 +135,8 @@ struct Ready {
 pub(crate) fn pump(run: Running, orders: Orders, reply: &mut Reply) -> Outcome {
     let fds = run.outputs.iter().map(|(_, fd)| fd).chain(&run.input);
     for fd in fds {
-        // The agent's ends only; what the process has is another open file, except for a terminal's
-        // two sides, which are apart.
+        // This changes the agent's ends only: the process has other open files, also where
+        // the two are the sides of a terminal.
         _ = fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
     }
     let buffer = vec![0; PAYLOAD_MAX];
@@ -152,7 +154,7 @@ impl Pump<'_> {
                 }
             }
             if ready.kernel {
-                self.tell_of_kernel(KERNEL_RECORDS);
+                self.send_complaints(KERNEL_RECORDS);
             }
             if ready.orders {
                 self.obey();
@@ -164,7 +166,7 @@ impl Pump<'_> {
                 return self.finish(true);
             }
             match self.stage {
-                Stage::LetGo => return self.finish(false),
+                Stage::LeftAlive => return self.finish(false),
                 Stage::Cancelled { kill_at } if Instant::now() >= kill_at => self.kill(),
                 Stage::Killed { give_up_at } if Instant::now() >= give_up_at => {
                     return self.finish(false);
@@ -187,7 +189,7 @@ impl Pump<'_> {
         let outputs = self.run.outputs.iter().filter(|_| !stalled);
         fds.extend(outputs.map(|(_, fd)| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
         let timeout = match self.stage {
-            Stage::Running | Stage::LetGo => PollTimeout::NONE,
+            Stage::Running | Stage::LeftAlive => PollTimeout::NONE,
             Stage::Cancelled { kill_at: at } | Stage::Killed { give_up_at: at } => {
                 PollTimeout::try_from(at.saturating_duration_since(Instant::now()))
                     .unwrap_or(PollTimeout::ZERO)
@@ -205,27 +207,27 @@ impl Pump<'_> {
         }
     }
 
-    /// How much may be printed. A host that is gone counts nothing.
+    /// How many bytes may be printed; without bound once the host is gone.
     fn credit(&self) -> i64 {
         self.orders.as_ref().map_or(UNBOUNDED, |orders| orders.credit.left())
     }
 
-    /// Tells a host that counts how much input is dealt with.
-    fn taken(&self, bytes: usize) {
+    /// Tells a host that counts credit how many bytes of input are used.
+    fn report_used_input(&self, bytes: usize) {
         if bytes > 0 && self.credit() != UNBOUNDED {
             // A host that is gone shows in the output, or in the last line.
             _ = self.reply.frame(Kind::Credit, &(bytes as u32).to_le_bytes());
         }
     }
 
-    /// Sends on what output `at` has to say; `None` at its end.
+    /// Sends the next bytes of output `at`; `None` at its end.
     fn forward(&mut self, at: usize) -> Option<usize> {
         let (kind, fd) = &self.run.outputs[at];
         let count = match nix::unistd::read(fd, &mut self.buffer) {
             Ok(0) => return None,
             Ok(count) => count,
             Err(Errno::EAGAIN | Errno::EINTR) => return Some(0),
-            // EIO: nobody has the terminal open any more.
+            // `EIO`: no process has the terminal open any more.
             Err(_) => return None,
         };
         if self.reply.output(*kind, &self.buffer[..count]).is_err() {
@@ -237,7 +239,7 @@ impl Pump<'_> {
         Some(count)
     }
 
-    fn tell_of_kernel(&mut self, records: usize) {
+    fn send_complaints(&mut self, records: usize) {
         let kernel = self.run.kernel.as_mut();
         for line in kernel.map(|kernel| kernel.lines(records)).unwrap_or_default() {
             // A host that is gone shows in the output, or in the last line.
@@ -255,7 +257,7 @@ impl Pump<'_> {
             }
             Ok(count) if bytes[..count].contains(&b'C') => {
                 if self.run.keep {
-                    self.stage = Stage::LetGo;
+                    self.stage = Stage::LeftAlive;
                 } else if self.stage == Stage::Running {
                     self.run.tree.signal(Signal::SIGTERM);
                     self.stage = Stage::Cancelled { kill_at: Instant::now() + CANCEL_GRACE };
@@ -266,21 +268,21 @@ impl Pump<'_> {
         }
     }
 
-    /// Writes as much input as is taken.
+    /// Writes as much input as the process takes.
     fn feed(&mut self) {
         loop {
             if self.pending.is_empty() && !self.next_input() {
                 return;
             }
             let Some(fd) = &self.run.input else {
-                self.taken(self.pending.len());
+                self.report_used_input(self.pending.len());
                 self.pending.clear();
                 continue;
             };
             match nix::unistd::write(fd, &self.pending) {
                 Ok(count) => {
                     self.pending.drain(..count);
-                    self.taken(count);
+                    self.report_used_input(count);
                 }
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return,
@@ -289,13 +291,12 @@ impl Pump<'_> {
         }
     }
 
-    /// Takes the next piece of input; whether there was one.
+    /// Takes the next piece of input, and returns whether there was one.
     fn next_input(&mut self) -> bool {
         let Some(orders) = &self.orders else { return false };
         match orders.input.try_recv() {
             Ok(Input::Bytes(bytes)) if !bytes.is_empty() => self.pending = bytes,
-            // The end of input is a keystroke on a terminal: its file is also where output comes
-            // from.
+            // On a terminal, the end of input is a keystroke: the file also carries the output.
             Ok(Input::Bytes(_)) if self.run.terminal => self.pending = vec![END_OF_INPUT],
             Ok(Input::Bytes(_)) => self.run.input = None,
             Ok(Input::Window(rows, columns)) => {
@@ -319,7 +320,8 @@ impl Pump<'_> {
         }
     }
 
-    /// Whether to go on after the main process has ended: a cancelled tree gets its grace.
+    /// Whether to finish, now that the main process has ended: a cancelled tree has its grace
+    /// first.
     fn is_over(&self) -> bool {
         if matches!(self.stage, Stage::Cancelled { .. }) && self.run.tree.is_populated() {
             std::thread::sleep(GRACE_TICK);
@@ -328,16 +330,16 @@ impl Pump<'_> {
         true
     }
 
-    /// Kills what is left, reads what is in the pipes, and takes the status if there is one.
+    /// Kills what is left, reads what is in the pipes, and takes the exit status if it has ended.
     fn finish(mut self, has_ended: bool) -> Outcome {
         if self.run.keep && !matches!(self.stage, Stage::Killed { .. }) {
             return self.keep(has_ended);
         }
-        // What a KILL to the whole tree is still taking down was not left behind by anybody.
+        // Processes that die of a KILL to the whole tree were not left behind.
         let killed = matches!(self.stage, Stage::Killed { .. });
         let empty = !self.run.tree.is_populated();
         let mut left = if killed || empty { Vec::new() } else { self.run.tree.pids() };
-        // Names go with their processes.
+        // A process that is gone has no name.
         let named = left.iter().take(NAMED_MAX).map(|&pid| format!("{pid} {}", name_of(pid)));
         let named = named.collect();
         if !empty && !self.run.tree.end(Instant::now() + KILL_WAIT) {
@@ -349,11 +351,11 @@ impl Pump<'_> {
         Outcome { ended, left: named, tree: Some(self.run.tree), kept: None }
     }
 
-    /// Lets everything live that does. Nothing of it is named as left behind: it is there on purpose.
+    /// Leaves all processes alive. None is named as left behind: they are there on purpose.
     fn keep(mut self, has_ended: bool) -> Outcome {
         self.drain();
         let Running { tree, end, outputs, .. } = self.run;
-        let ended = if has_ended { end.wait() } else { LET_GO };
+        let ended = if has_ended { end.wait() } else { LEFT_ALIVE };
         let kept = Some(KeptTree { tree, _outputs: outputs });
         Outcome { ended, left: Vec::new(), tree: None, kept }
     }
@@ -368,13 +370,13 @@ impl Pump<'_> {
                 drained += count;
             }
         }
-        self.tell_of_kernel(KERNEL_DRAIN_MAX);
+        self.send_complaints(KERNEL_DRAIN_MAX);
     }
 }
 
-/// What is said of a process that not even KILL could end.
+/// The end of a process that not even KILL could end.
 const GIVEN_UP: Ended = Ended { exit: 137, signal: Some(9), left: 0 };
-/// What is said of a process that was cancelled and left running.
-const LET_GO: Ended = Ended { exit: 143, signal: Some(15), left: 0 };
-/// What ^D sends.
+/// The end of a process that was cancelled and left running.
+const LEFT_ALIVE: Ended = Ended { exit: 143, signal: Some(15), left: 0 };
+/// The byte that ^D sends.
 const END_OF_INPUT: u8 = 4;

@@ -1,10 +1,11 @@
 //! The one place where this process waits for children: its own and, as PID 1 or subreaper,
 //! everybody's orphans.
 //!
-//! A plain `waitpid(-1)` loop would steal statuses: from a test's own waiter, and from the
-//! standard library, which waits inside `Command::spawn` when exec fails and panics if somebody
-//! was quicker. So one thread *peeks* (`WNOWAIT`) at whatever has ended and reaps it under a lock
-//! that is also held across every spawn: a status is consumed only when it is known whose it is.
+//! A plain `waitpid(-1)` loop would steal exit statuses: from a test's own waiter, and from the
+//! standard library, which waits inside `Command::spawn` when exec fails, and panics if another
+//! waiter was quicker. So one thread *peeks* (`WNOWAIT`) at a child that has ended, and reaps it
+//! under a lock that is also held during every spawn. A status is consumed only when its owner is
+//! known.
 
 use crate::sys;
 use crate::wire::Ended;
@@ -15,8 +16,8 @@ use std::process::{Child, Command};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How often to look for orphans while this process has no child of its own; only helpers of the
-/// kernel can turn up then.
+/// How often to look for orphans while this process has no child of its own. Only helpers of the
+/// kernel can become its children then.
 const IDLE_TICK: Duration = Duration::from_secs(1);
 
 /// Spawns children and reaps them. Clones share one reaper thread.
@@ -25,7 +26,7 @@ pub(crate) struct Reaper(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    /// Who hears of the end of which child.
+    /// The pipe that reports the end of each child, by the child's id.
     owned: Mutex<HashMap<i32, PipeWriter>>,
     spawned: Condvar,
 }
@@ -37,7 +38,7 @@ pub(crate) struct Spawned {
     pub(crate) end: Exit,
 }
 
-/// Becomes readable when its child has been reaped.
+/// The end of a child. It becomes readable when the child has been reaped.
 pub(crate) struct Exit(PipeReader);
 
 impl Reaper {
@@ -90,7 +91,7 @@ impl Reaper {
 }
 
 impl Exit {
-    /// Blocks until the child has been reaped and says how it ended.
+    /// Blocks until the child has been reaped, and returns how it ended.
     pub(crate) fn wait(mut self) -> Ended {
         let mut raw = [0; 4];
         match io::Read::read_exact(&mut self.0, &mut raw) {
@@ -113,19 +114,20 @@ fn ended(status: std::process::ExitStatus) -> Ended {
     }
 }
 
-/// Makes orphans of this process's children its own, as they are for PID 1.
+/// Makes this process the parent of its descendants' orphans, as PID 1 is of all.
 pub(crate) fn adopt_orphans() -> io::Result<()> {
     nix::sys::prctl::set_child_subreaper(true).map_err(io::Error::from)
 }
 
-/// The reaper of a test process; a second one would take the first one's statuses.
+/// The reaper of a test process. A second one would steal statuses from the first.
 #[cfg(test)]
 pub(crate) fn for_tests() -> &'static Reaper {
     static REAPER: std::sync::OnceLock<Reaper> = std::sync::OnceLock::new();
     REAPER.get_or_init(|| Reaper::start().unwrap())
 }
 
-/// Runs `command` to its end, as `Command::output` would where nobody reaps: `meet` gets the child and gives it its input.
+/// Runs `command` to its end, as `Command::output` does in a process without a reaper. `meet` gets
+/// the child, and may write its input.
 #[cfg(test)]
 pub(crate) fn output_for_tests(
     command: &mut Command,
@@ -137,7 +139,7 @@ pub(crate) fn output_for_tests(
     meet(&mut child);
     drop(child.stdin.take());
     let out = io::read_to_string(child.stdout.take().unwrap()).unwrap();
-    // Few enough to wait in their pipe meanwhile.
+    // They are short enough to fit into their pipe meanwhile.
     let errors = io::read_to_string(child.stderr.take().unwrap()).unwrap();
     (end.wait(), out, errors)
 }

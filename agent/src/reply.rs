@@ -1,7 +1,7 @@
-//! One request's answers, the same calls in text mode and in frames.
+//! The answers to one request, by the same calls in text mode and in frames.
 //!
-//! In text mode a line of output that would read as a marker gets a leading backslash, wherever the
-//! reads happened to cut it.
+//! In text mode, a line of output that would read as a marker gets a leading backslash, wherever
+//! the reads happened to cut the line.
 
 use crate::connection::Out;
 use crate::wire::{self, Kind, PAYLOAD_MAX};
@@ -16,7 +16,7 @@ pub(crate) struct Reply {
 
 enum Mode {
     Text(Escaper),
-    /// A shell's bytes in text mode, as they are. Whether the last one was a newline.
+    /// A shell's bytes in text mode, unchanged, and whether the last one was a newline.
     Raw(bool),
     Frames(u32),
 }
@@ -27,7 +27,7 @@ impl Reply {
         Self { out, mode: Mode::Text(Escaper::default()) }
     }
 
-    /// Answers in text, output as it is.
+    /// Answers in text, with the output unchanged.
     pub(crate) fn raw(out: Arc<Out>) -> Self {
         Self { out, mode: Mode::Raw(true) }
     }
@@ -42,7 +42,7 @@ impl Reply {
         matches!(self.mode, Mode::Frames(_))
     }
 
-    /// Sends a line of the protocol's own, on a line of its own.
+    /// Sends a line of the protocol. It begins on a new line.
     pub(crate) fn line(&mut self, line: &str) -> io::Result<()> {
         let mut bytes = match &mut self.mode {
             Mode::Frames(id) => return self.out.frame(Kind::Reply, *id, &cut(line.as_bytes())),
@@ -60,7 +60,7 @@ impl Reply {
         self.line(&error_line(why))
     }
 
-    /// Sends output of the command: at most [`PAYLOAD_MAX`] bytes, of kind `Stdout` or `Stderr`.
+    /// Sends output of the command: at most [`PAYLOAD_MAX`] bytes of kind `Stdout` or `Stderr`.
     pub(crate) fn output(&mut self, kind: Kind, bytes: &[u8]) -> io::Result<()> {
         match &mut self.mode {
             Mode::Frames(id) => self.out.frame(kind, *id, bytes),
@@ -72,7 +72,7 @@ impl Reply {
         }
     }
 
-    /// Sends a frame of any kind; text mode has nothing to say it with.
+    /// Sends a frame of any kind; nothing in text mode.
     pub(crate) fn frame(&self, kind: Kind, payload: &[u8]) -> io::Result<()> {
         match &self.mode {
             Mode::Frames(id) => self.out.frame(kind, *id, payload),
@@ -90,10 +90,10 @@ fn cut(line: &[u8]) -> Vec<u8> {
     line[..line.len().min(PAYLOAD_MAX)].to_vec()
 }
 
-/// Puts the backslash before lines that would read as markers.
+/// Puts a backslash before each line that would read as a marker.
 #[derive(Default)]
 struct Escaper {
-    /// The beginning of a line of which it is not known yet.
+    /// The beginning of a line that may yet turn out to be a marker.
     held: Vec<u8>,
     inside_line: bool,
 }
@@ -116,7 +116,7 @@ impl Escaper {
         out
     }
 
-    /// What was held back, and a newline if the last line had none.
+    /// The bytes that were held back, and a newline if the last line has none.
     fn finish(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
         if !self.held.is_empty() {

@@ -15,10 +15,10 @@ use std::path::Path;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-/// Does everything that `resume` asks for; what fails does not keep the rest from being done.
+/// Does everything that `resume` asks for. If one thing fails, the others are still done.
 ///
 /// # Errors
-/// All that failed, fit to follow `ERR `.
+/// Everything that failed, fit to follow `ERR `.
 pub(crate) fn resume(agent: &Agent, resume: &Resume) -> Result<(), String> {
     if *resume == Resume::default() {
         return Ok(());
@@ -33,7 +33,7 @@ pub(crate) fn resume(agent: &Agent, resume: &Resume) -> Result<(), String> {
         }
     };
     if agent.root_pending.swap(false, Ordering::Relaxed) {
-        // First: the rest writes to it.
+        // First: the rest writes to the root.
         root::enter_host(&CommandLine::of_this_boot()).map_err(|why| format!("root: {why}"))?;
     }
     if let Some(ns) = resume.time_ns {
@@ -57,15 +57,15 @@ pub(crate) fn resume(agent: &Agent, resume: &Resume) -> Result<(), String> {
     if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
 }
 
-/// Mounts the project as `to` says, whatever it was before.
+/// Mounts the project as `to` says, and undoes how it was mounted before.
 pub(crate) fn mount_share(agent: &Agent, to: Share) -> Result<(), String> {
     agent.share.lock().unwrap_or_else(PoisonError::into_inner).change(to)
 }
 
-/// `SETTLE`: does ahead of a freeze what every copy would have to do after it.
+/// `SETTLE`: does before a freeze what every copy would have to do after it.
 ///
 /// # Errors
-/// What could not be done, fit to follow `ERR `.
+/// Why something could not be done, fit to follow `ERR `.
 pub(crate) fn settle(agent: &Agent) -> Result<(), String> {
     if !agent.owns_machine {
         return Err("this machine is not the agent's to change".into());
@@ -73,24 +73,26 @@ pub(crate) fn settle(agent: &Agent) -> Result<(), String> {
     agent.share.lock().unwrap_or_else(PoisonError::into_inner).prepare()?;
     agent.prestart_shell();
     agent.threads.run(|| ()).map_err(|e| e.to_string())?;
-    // What is not dirty is not written back in every copy.
+    // Pages that are dirty now would be written back in every copy.
     nix::unistd::sync();
     restart_watchdog();
     Ok(())
 }
 
-/// Has the kernel look for stuck CPUs a full period from now on, and not somewhere in the first seconds of every copy.
+/// Restarts the period after which the kernel looks for stuck CPUs. It would otherwise end in the
+/// first seconds of every copy.
 fn restart_watchdog() {
     const SWITCH: &str = "/proc/sys/kernel/soft_watchdog";
     if fs::read_to_string(SWITCH).is_ok_and(|state| state.trim() == "1") {
         for state in ["0", "1"] {
-            // At worst copies look sooner.
+            // At worst, copies look for stuck CPUs sooner.
             _ = fs::write(SWITCH, state);
         }
     }
 }
 
-/// Sets the name of the machine, also where a login or a restart of a service would look for it.
+/// Sets the name of the machine, also in the file from which a login or a restarted service reads
+/// it.
 pub(crate) fn set_hostname(name: &str) -> io::Result<()> {
     sethostname(name)?;
     overwrite(Path::new("/etc/hostname"), &format!("{name}\n"))
@@ -115,10 +117,11 @@ fn set_machine_id(id: &str) -> io::Result<()> {
     }
 }
 
-/// Gives the machine's network cards addresses of their own, each the next one; a machine without a card has none to give.
+/// Gives the first network card the address `mac`, and each further card the next one. A machine
+/// without cards is fine.
 fn set_macs(mut mac: [u8; 6]) -> io::Result<()> {
     let cards = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
-    // What is no device of the machine's, such as `lo`, has no `device`.
+    // An interface that is not a device of the machine, such as `lo`, has no `device`.
     let cards = cards.filter(|card| card.path().join("device").exists());
     let mut names: Vec<_> = cards.map(|card| card.file_name()).collect();
     names.sort();
@@ -129,8 +132,8 @@ fn set_macs(mut mac: [u8; 6]) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes `text` all that the file holds, in its place: emptying a file and finding room for it again is ten times the work, and
-/// every copy of a machine does it with cold code.
+/// Makes `text` the whole content of the file, in place. To empty a file and to find room for it
+/// again is ten times the work, and every copy of a machine would do it with cold code.
 fn overwrite(path: &Path, text: &str) -> io::Result<()> {
     let mut file = File::options().write(true).create(true).truncate(false).open(path)?;
     file.write_all(text.as_bytes())?;
@@ -138,8 +141,8 @@ fn overwrite(path: &Path, text: &str) -> io::Result<()> {
     if file.metadata()?.len() > len { file.set_len(len) } else { Ok(()) }
 }
 
-/// Mounts the project as the kernel's command line says, if it is not there already: `orca.share=`,
-/// `later` for a copy to come.
+/// Mounts the project as `orca.share=` on the kernel's command line says, unless it is mounted
+/// already. `later` leaves it to a copy's `RESUME`.
 pub(crate) fn mount_at_boot(agent: &Agent, line: &CommandLine) -> Result<(), String> {
     let to = match line.value("orca.share") {
         None => Share::default(),

@@ -1,4 +1,4 @@
-//! From the initramfs into the machine's own root.
+//! Switches from the initramfs to the machine's own root.
 
 use crate::cmdline::CommandLine;
 use crate::console::say;
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 /// Where the root is mounted before it is the root.
 const NEW: &str = "/newroot";
-/// What lies under the overlay of a root that must not be written.
+/// Holds the layers of the overlay over a root that must not be written.
 const BELOW: &str = "/run/orca/root";
 /// How long the disk may take to appear.
 const DISK_WAIT: Duration = Duration::from_secs(30);
@@ -27,7 +27,7 @@ const DISK_WAIT: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// Why there is no root, for the console.
-pub(super) fn enter(line: &CommandLine) -> Result<(), String> {
+pub(crate) fn enter(line: &CommandLine) -> Result<(), String> {
     match line.value("orca.root") {
         Some("host") if waits(line) => return Ok(()),
         Some("host") => return enter_host(line),
@@ -43,14 +43,14 @@ pub(super) fn enter(line: &CommandLine) -> Result<(), String> {
     if line.has("ro") && !line.has("rw") {
         mount_over(device, kind, options)?;
     } else {
-        // A time that is noted in memory alone is a tenth of the code, which every copy runs cold.
+        // Noting times in memory only takes a tenth of the code, which every copy runs cold.
         mount_at(device, NEW, kind, MsFlags::MS_LAZYTIME, options)?;
     }
     switch(line)
 }
 
-/// Whether the root is the host's own and to be entered when the host says so: once it is mounted,
-/// no machine can be frozen.
+/// Whether the root is the host's own and is entered only at `RESUME`: a machine that has mounted
+/// it cannot be frozen.
 pub(crate) fn waits(line: &CommandLine) -> bool {
     line.value("orca.root") == Some("host") && line.value("orca.share") == Some("later")
 }
@@ -64,7 +64,7 @@ pub(crate) fn enter_host(line: &CommandLine) -> Result<(), String> {
     switch(line)
 }
 
-/// Mounts as the root what must not be written, with what takes the writes over it.
+/// Mounts as the root a source that must not be written, under an overlay that takes the writes.
 fn mount_over(source: &str, kind: &str, options: &str) -> Result<(), String> {
     mount_at(source, &format!("{BELOW}/lower"), kind, MsFlags::MS_RDONLY, options)?;
     mount_at("tmpfs", &format!("{BELOW}/upper"), "tmpfs", MsFlags::empty(), "mode=0755")?;
@@ -76,11 +76,11 @@ fn mount_over(source: &str, kind: &str, options: &str) -> Result<(), String> {
     mount_at("root", NEW, "overlay", MsFlags::empty(), &layers)
 }
 
-/// Makes what is mounted at [`NEW`] the root, with all that a root must have.
+/// Makes the file system at [`NEW`] the root, and completes it.
 fn switch(line: &CommandLine) -> Result<(), String> {
     move_root().map_err(|e| format!("cannot switch to the root: {}", e.desc()))?;
     if let Err(why) = mount_modules(line) {
-        // Without them a machine serves, if not every test.
+        // A machine without modules is still fit for many tests.
         say(&why);
     }
     Ok(())
@@ -97,7 +97,7 @@ fn mount_modules(line: &CommandLine) -> Result<(), String> {
 
 fn wait_for(device: &Path, deadline: Instant) -> Result<(), String> {
     let what = |why: &str| format!("no disk at `{}`: {why}", device.display());
-    // Listening before looking: what appears in between has been announced.
+    // Listens before it looks: a device that appears in between is then announced.
     let events = socket(
         AddressFamily::Netlink,
         SockType::Raw,
@@ -140,7 +140,7 @@ fn move_root() -> nix::Result<()> {
     let none = None::<&str>;
     for top in mounts::TOPS {
         let target = format!("{NEW}{top}");
-        // A root that cannot be written has to have them.
+        // A root that cannot be written must have the folders already.
         _ = fs::create_dir(&target);
         mount(Some(top), target.as_str(), none, MsFlags::MS_MOVE, none)?;
     }
@@ -153,7 +153,7 @@ fn move_root() -> nix::Result<()> {
     chdir("/")
 }
 
-/// Gives the initramfs's memory back: removes all below `folder` that lies on the file system
+/// Frees the memory of the initramfs: removes everything below `folder` on the file system
 /// `device`.
 fn empty(folder: &Path, device: u64) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -162,7 +162,7 @@ fn empty(folder: &Path, device: u64) {
             Ok(meta) if meta.dev() != device => {}
             Ok(meta) if meta.is_dir() => {
                 empty(&path, device);
-                // The way to another file system stays.
+                // A folder with another file system below it stays.
                 _ = fs::remove_dir(&path);
             }
             _ => _ = fs::remove_file(&path),

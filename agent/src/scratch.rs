@@ -1,5 +1,5 @@
-//! A test's folders: a private `TMPDIR`, and `ORCA_ARTIFACTS`, whose files are sent to the host
-//! when the test has ended.
+//! A test's folders: a private `TMPDIR`, and `ORCA_ARTIFACTS`, whose files go to the host when the
+//! test has ended.
 
 use crate::reply::Reply;
 use crate::wire::{Kind, PAYLOAD_MAX};
@@ -12,18 +12,18 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The most that one test's artifacts may hold together, in bytes.
+/// The size of all artifacts of one test, in bytes, at most.
 const ARTIFACTS_MAX: u64 = 64 << 20;
-/// The most artifacts of one test.
+/// How many artifacts a test may have.
 const FILES_MAX: usize = 1000;
-/// How deep artifacts may lie in folders of their own.
+/// How many folders deep an artifact may lie.
 const DEPTH_MAX: usize = 16;
 
-/// The two folders; dropping it removes them.
+/// The two folders. Dropping it removes them.
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    /// Makes both folders, below the system's own for temporary files.
+    /// Makes both folders, in the system's folder for temporary files.
     pub(crate) fn make() -> io::Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let base = std::env::temp_dir();
@@ -41,18 +41,18 @@ impl Scratch {
         }
     }
 
-    /// For `TMPDIR`.
+    /// The value of `TMPDIR`.
     pub(crate) fn tmp(&self) -> PathBuf {
         self.0.join("tmp")
     }
 
-    /// For `ORCA_ARTIFACTS`.
+    /// The value of `ORCA_ARTIFACTS`.
     pub(crate) fn artifacts(&self) -> PathBuf {
         self.0.join("artifacts")
     }
 
-    /// Sends every regular file among the artifacts, within the bounds; what is beyond them is said
-    /// in a `NOTE`.
+    /// Sends every regular file among the artifacts, up to the bounds. A `NOTE` says if there are
+    /// more.
     pub(crate) fn send_artifacts(&self, reply: &mut Reply) -> io::Result<()> {
         let top = self.artifacts();
         let mut sender = Sender { reply, top: &top, left: ARTIFACTS_MAX, files: 0, beyond: None };
@@ -66,7 +66,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What a test mounted in here and left mounted may be anybody's files.
+        // A file system that the test has left mounted in here may hold files of others.
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let inside = |line: &&str| {
             line.split(' ').nth(4).is_some_and(|point| Path::new(point).starts_with(&self.0))
@@ -75,7 +75,7 @@ impl Drop for Scratch {
             line.split(' ').nth(4).is_some_and(|point| umount2(point, MntFlags::MNT_DETACH).is_ok())
         });
         if freed {
-            // What cannot be removed stays in the machine, which is about to go as well.
+            // If they cannot be removed, they stay until the machine goes, too.
             _ = fs::remove_dir_all(&self.0);
         }
     }
@@ -87,6 +87,7 @@ struct Sender<'a> {
     /// How many bytes may still be sent.
     left: u64,
     files: usize,
+    /// The bound that was reached.
     beyond: Option<String>,
 }
 

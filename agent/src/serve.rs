@@ -1,4 +1,5 @@
-//! One connected host: commands in, replies out, first as text, after `FRAMES` as frames.
+//! Serves the host that is connected: takes its commands and sends replies, as text at first, as
+//! frames after `FRAMES`.
 
 use crate::agent::Agent;
 use crate::cmdline::CommandLine;
@@ -17,12 +18,12 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// The most requests that run at once.
+/// How many requests run at once, at most.
 const RUNNING_MAX: usize = 64;
-/// How often a host is looked at while input for a process that does not read is held back.
+/// How often to look whether the host is gone, while input waits for a process that does not read.
 const STALL_TICK: std::time::Duration = std::time::Duration::from_millis(20);
 
-/// Why a session is over.
+/// Why a session has ended.
 #[derive(Debug, PartialEq, Eq)]
 enum Over {
     /// The host said `EXIT`.
@@ -68,7 +69,7 @@ fn talk(agent: &Arc<Agent>, input: Input, out: Arc<Out>) -> Over {
         match session.frames() {
             Stop::Exit(_) => return Over::Exit,
             Stop::Gone => return Over::Gone,
-            // What is no frame is no command either. Both ends start over.
+            // Bytes that are not a frame are not a command either. Both ends start over.
             Stop::Garbage => session.input.forget(),
         }
         if out.send(greeting().as_bytes()).is_err() {
@@ -83,15 +84,15 @@ struct Session<'a> {
     out: Arc<Out>,
 }
 
-/// What follows text mode.
+/// What comes after text mode.
 enum Next {
     Frames,
     Over(Over),
 }
 
-/// What ends frames.
+/// Why frames have ended.
 enum Stop {
-    /// The request with this id asked for it.
+    /// The request with this id was `EXIT`.
     Exit(u32),
     Gone,
     Garbage,
@@ -115,7 +116,7 @@ impl Session<'_> {
                     };
                 }
                 Ok(Command::Exit) => {
-                    // It is over either way.
+                    // The session is over, with or without it.
                     _ = reply.line(BYE);
                     return Next::Over(Over::Exit);
                 }
@@ -133,7 +134,7 @@ impl Session<'_> {
         }
     }
 
-    /// Answers what runs nothing.
+    /// Answers a command that runs no process.
     fn answer(&self, command: &Command, reply: &mut Reply) -> io::Result<()> {
         match command {
             Command::Ping => reply.line(PONG),
@@ -151,7 +152,8 @@ impl Session<'_> {
         }
     }
 
-    /// Runs `command` while watching for the host to leave; a shell gets all that the host types.
+    /// Runs `command` and watches for the host to leave. A shell gets everything that the host
+    /// sends.
     fn run_text(&mut self, command: Command, mut reply: Reply) -> io::Result<()> {
         let mut typing = command == Command::Shell;
         let (control, orders) = match control::control() {
@@ -163,7 +165,7 @@ impl Session<'_> {
         let agent = self.agent.clone();
         self.agent.threads.run(move || {
             let last = exec::run(&agent, &Request::new(command), orders, &mut reply);
-            // Whoever waits has left only if it panicked.
+            // The receiver is gone only if its thread has panicked.
             _ = tell.send((last, reply));
             drop(done);
         })?;
@@ -184,20 +186,20 @@ impl Session<'_> {
                 },
             }
         }
-        // The last line comes from here, so that what the host sends after it cannot be taken for
-        // typing.
+        // This thread sends the last line, so that it does not take what the host sends after that
+        // for the shell's input.
         match result.recv() {
             Ok((Ok(done), mut reply)) => reply.line(&done.clear_away()),
             _ => Err(ErrorKind::BrokenPipe.into()),
         }
     }
 
-    /// Frames: requests side by side, until the host leaves or sends what is no frame.
+    /// Frames: requests side by side, until the host leaves or sends something else than a frame.
     fn frames(&mut self) -> Stop {
         let running = Running::default();
         let (working, idle) = channel::<Infallible>();
         let stop = loop {
-            // One byte tells, and a host in text mode may send no more than a short line.
+            // One byte is enough to tell. A host in text mode may send no more than a short line.
             if self.input.peek().is_some_and(|kind| Kind::from_byte(kind).is_none()) {
                 break Stop::Garbage;
             }
@@ -212,17 +214,18 @@ impl Session<'_> {
         };
         running.lock().clear();
         drop(working);
-        // Ends when the last request has dropped its end.
+        // Returns when the last request has dropped its sender.
         _ = idle.recv();
         self.agent.end_remains(); // before BYE, after which a host may end this process
         if let Stop::Exit(id) = stop {
-            // It is over either way.
+            // The session is over, with or without it.
             _ = Reply::frames(self.out.clone(), id).line(BYE);
         }
         stop
     }
 
-    /// Obeys one frame; a request that runs gets a thread of its own, which holds `working` meanwhile.
+    /// Obeys one frame. A request that runs a process gets a thread of its own, which holds
+    /// `working` meanwhile.
     fn frame(
         &mut self,
         frame: Frame,
@@ -254,7 +257,7 @@ impl Session<'_> {
                 self.agent.node_requests.answer(frame.id, &frame.payload);
                 return Ok(());
             }
-            // The others are the agent's to send.
+            // Only the agent sends the others.
             _ => return Err(Stop::Garbage),
         }
         let mut reply = Reply::frames(self.out.clone(), frame.id);
@@ -281,7 +284,7 @@ impl Session<'_> {
         said.map_err(|_| Stop::Gone)
     }
 
-    /// Starts `request` on a thread, or refuses it.
+    /// Runs `request` on a thread, or refuses it.
     fn start(
         &self,
         id: u32,
@@ -313,7 +316,7 @@ impl Session<'_> {
             Ok(ends) => ends,
             Err(e) => {
                 drop(requests);
-                // A host that is gone shows in the next read.
+                // The next read shows whether the host is gone.
                 _ = reply.error(&e.to_string());
                 return;
             }
@@ -324,10 +327,11 @@ impl Session<'_> {
         let out = self.out.clone();
         let begun = self.agent.threads.run(move || {
             let last = exec::run(&agent, &request, orders, &mut reply);
-            // Before the last line: after it, the id is the host's to use again.
+            // Before the last line: after it, the host may use the id again.
             registered.lock().remove(&id);
-            // Errors mean that the host is gone, which the session sees for itself.
-            // A machine may be ended once it has the last line; what is not cleared away by then has to go with it.
+            // In a machine, the last line comes first: the host may end the machine after it, and
+            // then nothing needs to be cleared away. An error means that the host is gone, which
+            // the session sees for itself.
             _ = last.and_then(|done| match agent.owns_machine {
                 true => reply.line(&done.last_line),
                 false => reply.line(&done.clear_away()),
@@ -340,7 +344,7 @@ impl Session<'_> {
         }
     }
 
-    /// Hands `input` to request `id`, if that is running.
+    /// Hands `input` to request `id`, if it is running.
     fn hand_over(&self, running: &Running, id: u32, input: control::Input) {
         let control = running.lock().get(&id).cloned();
         if let Some(control) = control {
@@ -348,8 +352,8 @@ impl Session<'_> {
         }
     }
 
-    /// Hands over `input`, waiting while too much of it waits already. That holds up all other
-    /// commands too, `CANCEL` among them: the host's way out is to leave, which is noticed here.
+    /// Hands over `input`, and waits while too much input waits already. That holds up all other
+    /// commands, too, `CANCEL` among them. The host can always leave: this notices.
     fn offer(&self, control: &Control, mut input: control::Input) {
         while let Some(back) = control.offer(input) {
             if self.input.gone() {

@@ -6,21 +6,22 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::fs;
 use std::path::Path;
 
-/// What lies under the overlay.
+/// The project, under the overlay.
 const LOWER: &str = "/run/orca/share/lower";
 /// The file system that takes the writes.
 const UPPER: &str = "/run/orca/share/upper";
-/// Bytes per 9p message: near the 512 KiB that virtio can carry, at half the memory.
+/// The size of a 9p message, in bytes: half of the 512 KiB that virtio can carry is nearly as fast,
+/// for half the memory.
 const MSIZE: usize = 256 * 1024;
 
-/// How to cache what does not change: for ever.
+/// The cache mode for files that do not change: cached for ever.
 const LOOSE: &str = "loose";
 
 /// How the project is mounted, as far as this process did it.
 #[derive(Debug)]
 pub(crate) struct Mounted {
     share: Share,
-    /// Whether what takes an overlay's writes is there already.
+    /// Whether the file system that takes an overlay's writes is mounted already.
     upper: bool,
 }
 
@@ -28,7 +29,7 @@ impl Mounted {
     /// Nothing yet.
     pub(crate) const NOTHING: Self = Self { share: Share::None, upper: false };
 
-    /// Gets ready what can be before the project is there.
+    /// Prepares an overlay as far as possible before the project is there.
     ///
     /// # Errors
     /// As [`Mounted::change`].
@@ -42,7 +43,7 @@ impl Mounted {
         Ok(())
     }
 
-    /// Mounts the project as `to` says, whatever it was before.
+    /// Mounts the project as `to` says, and undoes how it was mounted before.
     ///
     /// # Errors
     /// What could not be mounted and why, fit to follow `ERR share: `.
@@ -67,12 +68,12 @@ fn change(from: Share, to: Share, upper: bool) -> Result<(), String> {
     }
     match to {
         Share::None => Ok(()),
-        // The host's files do not change under a test.
+        // The host's files do not change during a test.
         Share::Ro => mount_9p(SHARE_DIR, MsFlags::MS_RDONLY, LOOSE),
-        // `mmap`: as good as no cache, but files can be mapped writable.
+        // `mmap` is nearly no cache, but lets files be mapped writable.
         Share::Rw => mount_9p(SHARE_DIR, MsFlags::empty(), "mmap"),
         Share::Overlay => mount_overlay(upper).inspect_err(|_| {
-            // Whatever part of it came to be; the error that counts is the first one.
+            // Undoes the part that was mounted. The error that counts is the first one.
             _ = umount2(UPPER, MntFlags::MNT_DETACH);
             _ = umount2(LOWER, MntFlags::MNT_DETACH);
         }),
@@ -100,7 +101,7 @@ fn mount_9p(target: &str, flags: MsFlags, cache: &str) -> Result<(), String> {
     mount_at(SHARE_TAG, target, "9p", flags, &options(cache))
 }
 
-/// How a folder of the host is mounted.
+/// The options for mounting a folder of the host, with this cache mode.
 pub(crate) fn options(cache: &str) -> String {
     format!("trans=virtio,version=9p2000.L,msize={MSIZE},cache={cache}")
 }
@@ -131,7 +132,7 @@ fn make_folder(path: &str) -> Result<(), String> {
     fs::create_dir_all(Path::new(path)).map_err(|e| format!("cannot make {path}: {e}"))
 }
 
-/// Unmounts at once, or else from everybody's sight: what still has files open there keeps them.
+/// Unmounts `target`. Where files are still open, it only disappears, and they stay open.
 fn unmount(target: &str) -> Result<(), String> {
     umount2(target, MntFlags::empty())
         .or_else(|_| umount2(target, MntFlags::MNT_DETACH))

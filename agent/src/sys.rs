@@ -1,4 +1,4 @@
-//! The system calls that have no safe wrapper, and nothing else: all `unsafe` of this crate is
+//! The system calls that have no safe wrapper, and nothing else. All `unsafe` code of this crate is
 //! here.
 
 use nix::libc;
@@ -56,10 +56,10 @@ pub(crate) fn set_up_child(command: &mut Command, setup: ChildSetup) {
     unsafe { command.pre_exec(body) };
 }
 
-/// The id of a child that has ended, without reaping it. Blocks until there is one.
+/// Returns the id of a child that has ended, without reaping it. Blocks until there is one.
 ///
 /// # Errors
-/// `ECHILD` where there is no child at all.
+/// `ECHILD` if there is no child at all.
 pub(crate) fn peek_ended_child() -> io::Result<i32> {
     // nix's `waitid` and `waitpid` fail with EINVAL for a child that a real-time signal killed.
     // SAFETY: an all-zero siginfo_t is a valid one, and the kernel fills it in.
@@ -81,34 +81,36 @@ pub(crate) fn reap(pid: i32) -> Option<ExitStatus> {
     (got == pid).then(|| std::os::unix::process::ExitStatusExt::from_raw(raw))
 }
 
-/// Has all threads share one heap: glibc gives each its own, which under emulation is code that a copy would run for the first time.
+/// Makes all threads share one heap. By default, glibc gives each thread its own, by code that a
+/// copy under emulation would run for the first time.
 #[cfg(target_env = "gnu")]
 pub(crate) fn one_heap() {
     // SAFETY: a plain call that sets a number.
     unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
 }
 
-/// Other libraries have one heap anyway.
+/// Does nothing: other C libraries have one heap anyway.
 #[cfg(not(target_env = "gnu"))]
 pub(crate) fn one_heap() {}
 
-/// Has SIGPIPE end this process, as it ends others: Rust's runtime ignores it, and so would what is executed.
+/// Lets SIGPIPE end this process, as it ends others. Rust's runtime ignores it, and a program that
+/// this process executes would inherit that.
 pub(crate) fn default_sigpipe() {
-    // SAFETY: no handler of this program's is replaced.
+    // SAFETY: this program has no handler that it would replace.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
-/// Takes over file descriptor `fd`, if it is open.
+/// Takes ownership of file descriptor `fd`, if it is open.
 pub(crate) fn take_fd(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: plain system calls on a number.
     if unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: it is open, and named on the command line to be owned by this process.
+    // SAFETY: it is open, and the command line gives it to this process.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Tells the terminal behind `fd` its size; the kernel sends SIGWINCH to its foreground.
+/// Sets the size of the terminal at `fd`. The kernel sends SIGWINCH to its foreground processes.
 pub(crate) fn set_window(fd: BorrowedFd<'_>, rows: u16, columns: u16) {
     let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: `size` outlives the call.
@@ -116,7 +118,7 @@ pub(crate) fn set_window(fd: BorrowedFd<'_>, rows: u16, columns: u16) {
 }
 
 fn name_interface(request: &mut libc::ifreq, name: &[u8]) {
-    // One byte stays zero.
+    // The last byte stays zero.
     for (to, from) in request.ifr_name.iter_mut().take(libc::IFNAMSIZ - 1).zip(name) {
         *to = *from as libc::c_char;
     }
@@ -142,7 +144,7 @@ pub(crate) fn set_mac(name: &[u8], mac: [u8; 6]) -> io::Result<()> {
     Ok(())
 }
 
-/// Brings network interface `lo` up, which needs no `ip` program.
+/// Brings the network interface `lo` up, without an `ip` program.
 pub(crate) fn loopback_up() -> io::Result<()> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
     let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
@@ -162,7 +164,7 @@ pub(crate) fn loopback_up() -> io::Result<()> {
     Ok(())
 }
 
-/// Feeds `seed` to the kernel's random pool, all of it credited, and has the generator reseed at
+/// Feeds `seed` to the kernel's random pool, with full credit, and makes the generator reseed at
 /// once. `random` is `/dev/urandom`.
 pub(crate) fn add_entropy(random: BorrowedFd<'_>, seed: &[u8]) -> io::Result<()> {
     nix::ioctl_write_ptr_bad!(add, nix::request_code_write!(b'R', 3, 8), u32);

@@ -55,11 +55,11 @@ mod tests {
     #[test]
     fn a_thread_serves_again_and_two_requests_get_two() {
         let threads = Threads::default();
-        let (tell, told) = channel();
+        let (sender, receiver) = channel();
         let run = || {
-            let tell = tell.clone();
-            threads.run(move || tell.send(thread::current().id()).unwrap()).unwrap();
-            told.recv().unwrap()
+            let sender = sender.clone();
+            threads.run(move || sender.send(thread::current().id()).unwrap()).unwrap();
+            receiver.recv().unwrap()
         };
         let first = run();
         while threads.0.lock().unwrap().is_empty() {
@@ -67,13 +67,13 @@ mod tests {
         }
         assert_eq!(first, run());
         let (hold, held) = channel::<()>();
-        let busy = tell.clone();
+        let busy = sender.clone();
         let wait = move || {
             busy.send(thread::current().id()).unwrap();
             held.recv().unwrap_err();
         };
         threads.run(wait).unwrap();
-        assert_ne!(told.recv().unwrap(), run());
+        assert_ne!(receiver.recv().unwrap(), run());
         drop(hold);
     }
 }

@@ -1,7 +1,7 @@
-//! Process 1: from the kernel's hand to a machine that serves, or to the image's own init.
+//! Process 1: sets up the machine, then serves hosts or becomes the image's own init.
 //!
-//! Nothing here may panic, exit or return: an error is a line on the console and, if the machine is
-//! of no use with it, the end of the machine.
+//! Nothing here may panic, exit or return. An error is a line on the console. If it makes the
+//! machine useless, it also ends the machine.
 
 mod requirements;
 mod service;
@@ -27,10 +27,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 
-/// The modules to load, one path a line, in the order in which they depend on each other. The
-/// image's builder writes it.
+/// Lists the modules to load, one path a line, each after those that it depends on. The image's
+/// builder writes it.
 const MODULES: &str = "/modules.list";
-/// The machine's name, where neither the command line nor the image has one.
+/// The machine's name, if neither the command line nor the image has one.
 const HOSTNAME: &str = "orca";
 
 /// Runs the machine. Never returns.
@@ -102,14 +102,14 @@ fn serve_machine(line: &CommandLine) -> Result<(), String> {
     serve::serve(&agent, port).map_err(|e| format!("cannot serve: {e}"))
 }
 
-/// Powers off on the signals by which `poweroff`, `halt` and `reboot` talk to an init.
+/// Powers the machine off on the signals that `poweroff`, `halt` and `reboot` send to an init.
 fn watch_signals() -> std::io::Result<()> {
-    let (mut told, tell) = UnixStream::pair()?;
+    let (mut receiver, sender) = UnixStream::pair()?;
     for signal in [SIGINT, SIGTERM, SIGUSR1, SIGUSR2] {
-        pipe::register(signal, tell.try_clone()?)?;
+        pipe::register(signal, sender.try_clone()?)?;
     }
     let body = move || {
-        if told.read(&mut [0]).is_ok() {
+        if receiver.read(&mut [0]).is_ok() {
             power_off();
         }
     };
@@ -128,7 +128,7 @@ fn name_machine(asked: Option<&str>) {
     }
 }
 
-/// A shell for whoever sits at the console; the machine ends with it.
+/// Runs a shell on the console. The machine ends with it.
 fn console_shell(agent: &Agent) {
     let started = console_device().and_then(|console| {
         let mut command = Command::new("/bin/sh");
@@ -146,7 +146,7 @@ fn console_shell(agent: &Agent) {
     }
 }
 
-/// The device behind `/dev/console`, which itself is no terminal that could control a session.
+/// Opens the device behind `/dev/console`, which itself cannot control a session.
 fn console_device() -> std::io::Result<File> {
     let active = fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
     let name = active.split_ascii_whitespace().next_back().unwrap_or("console");

@@ -1,13 +1,12 @@
-//! What the kernel lacks, said where only the console listens: the host names the option to its
-//! user.
+//! Checks that the kernel has what a machine needs. The console gets the options that it lacks, and
+//! the host names them to its user.
 
 use crate::console::say;
 use crate::wire::LACKS;
 use std::fs;
 use std::path::Path;
 
-/// An option, and where it shows that the kernel has it: a file system's name, or a folder of
-/// sysfs.
+/// An option, and the sign that the kernel has it: a file system's name, or a folder of sysfs.
 const SIGNS: [(&str, &str); 7] = [
     ("CONFIG_VIRTIO_PCI", "/sys/bus/pci/drivers/virtio-pci"),
     ("CONFIG_VIRTIO_CONSOLE", "/sys/class/virtio-ports"),
@@ -18,10 +17,10 @@ const SIGNS: [(&str, &str); 7] = [
     ("CONFIG_NET_9P_VIRTIO", "/sys/bus/virtio/drivers/9pnet_virtio"),
 ];
 
-/// Says what is lacking.
+/// Writes the options that the kernel lacks to the console.
 ///
 /// # Errors
-/// There is no way to the host, so that the machine is of no use.
+/// The agent cannot reach the host, so the machine is useless.
 pub(super) fn check() -> Result<(), String> {
     let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
     let has = |sign: &str| match sign.starts_with('/') {

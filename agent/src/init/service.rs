@@ -1,16 +1,16 @@
-//! The agent under the image's own init: an image that was not built with it gets it as a service
-//! just before its init starts.
+//! Makes the agent a service of the image's own init, just before that init starts, in an image
+//! that was not built with the agent.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-/// Where an image has it that was built with it, as a service already.
-const BAKED: &str = "/sbin/agent";
-/// Where it is put otherwise: the init keeps what is mounted at `/run`.
-const BROUGHT: &str = "/run/orca/agent";
-/// systemd's units that live only as long as the machine.
+/// The agent in an image that was built with it, as a service already.
+const BUILT_IN: &str = "/sbin/agent";
+/// The agent in other images. An init keeps the file system that is mounted at `/run`.
+const COPY: &str = "/run/orca/agent";
+/// systemd's folder for units that last until the machine is off.
 const UNITS: &str = "/run/systemd/system";
 const UNIT: &str = "\
 [Unit]
@@ -27,29 +27,29 @@ const INITTAB: &str = "/etc/inittab";
 /// Makes sure that `init` will start the agent.
 ///
 /// # Errors
-/// Why it will not, for the console.
+/// Why `init` will not, for the console.
 pub(super) fn install(init: &str) -> Result<(), String> {
-    if Path::new(BAKED).exists() {
+    if Path::new(BUILT_IN).exists() {
         return Ok(());
     }
     let real = fs::canonicalize(init).map_err(|e| format!("cannot run `{init}`: {e}"))?;
     let installed = if real.ends_with("systemd") {
-        bring().and_then(|()| unit())
+        copy_agent().and_then(|()| unit())
     } else if Path::new(INITTAB).exists() {
-        bring().and_then(|()| inittab())
+        copy_agent().and_then(|()| inittab())
     } else {
         return Err(format!(
-            "there is no `{BAKED}`, and `{init}` is neither systemd nor one with an inittab"
+            "there is no `{BUILT_IN}`, and `{init}` is neither systemd nor one with an inittab"
         ));
     };
     installed.map_err(|e| format!("cannot make the agent a service: {e}"))
 }
 
-/// Copies this very program.
-fn bring() -> io::Result<()> {
+/// Copies this program to [`COPY`].
+fn copy_agent() -> io::Result<()> {
     fs::create_dir_all("/run/orca")?;
-    fs::copy("/proc/self/exe", BROUGHT)?;
-    fs::set_permissions(BROUGHT, fs::Permissions::from_mode(0o755))
+    fs::copy("/proc/self/exe", COPY)?;
+    fs::set_permissions(COPY, fs::Permissions::from_mode(0o755))
 }
 
 fn unit() -> io::Result<()> {
@@ -61,5 +61,5 @@ fn unit() -> io::Result<()> {
 
 fn inittab() -> io::Result<()> {
     let mut file = File::options().append(true).open(INITTAB)?;
-    file.write_all(format!("\n::respawn:{BROUGHT}\n").as_bytes())
+    file.write_all(format!("\n::respawn:{COPY}\n").as_bytes())
 }
