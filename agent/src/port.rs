@@ -43,7 +43,7 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    /// Does not open `source` yet.
+    /// A port at `source`, which is not opened yet.
     pub(crate) fn new(source: Source) -> Self {
         Self { source, device: false, connected_once: false }
     }

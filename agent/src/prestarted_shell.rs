@@ -17,6 +17,7 @@
 use crate::launch::{Launcher, SHELL};
 use crate::process_tree::ProcessTree;
 use crate::pump::Running;
+use crate::quote::quote;
 use crate::scratch::Scratch;
 use crate::shebang;
 use std::ffi::OsStr;
@@ -155,17 +156,18 @@ fn script_of(command: &Command) -> Option<&OsStr> {
 /// The shell commands that make it become `command`; `None` if it cannot become that.
 fn commands_for(command: &Command) -> Option<Vec<u8>> {
     let mut text = b"cd -P ".to_vec();
-    quote(&mut text, command.get_current_dir().map_or(OsStr::new("/"), AsRef::as_ref));
+    let folder = command.get_current_dir().map_or(OsStr::new("/"), AsRef::as_ref);
+    quote(&mut text, folder.as_bytes());
     text.extend_from_slice(b" && unset OLDPWD && exec </dev/null || exit 126\nexport");
     for (name, value) in command.get_envs() {
         let name = name.to_str().filter(|name| is_ours(name))?;
         text.extend_from_slice(format!(" {name}=").as_bytes());
-        quote(&mut text, value.unwrap_or_default());
+        quote(&mut text, value.unwrap_or_default().as_bytes());
     }
     text.push(b'\n');
     if let Some(script) = script_of(command) {
         text.extend_from_slice(b"[ \"$0\" = ");
-        quote(&mut text, script);
+        quote(&mut text, script.as_bytes());
         text.extend_from_slice(b" ] || ");
     } else {
         // The shell exports these by itself. A program that is not run by a shell has neither.
@@ -174,7 +176,7 @@ fn commands_for(command: &Command) -> Option<Vec<u8>> {
     text.extend_from_slice(b"exec");
     for word in [command.get_program()].into_iter().chain(command.get_args()) {
         text.push(b' ');
-        quote(&mut text, word);
+        quote(&mut text, word.as_bytes());
     }
     // The last command: its status is the shell's.
     text.extend_from_slice(b"\n. \"$0\"\n");
@@ -185,18 +187,6 @@ fn is_ours(name: &str) -> bool {
     let rest = name.strip_prefix("ORCA");
     let plain = |text: &str| text.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric());
     VARIABLES.contains(&name) || rest.is_some_and(plain)
-}
-
-/// Appends `word`, quoted for a shell.
-fn quote(text: &mut Vec<u8>, word: &OsStr) {
-    text.push(b'\'');
-    for &byte in word.as_bytes() {
-        match byte {
-            b'\'' => text.extend_from_slice(b"'\\''"),
-            _ => text.push(byte),
-        }
-    }
-    text.push(b'\'');
 }
 
 #[cfg(test)]

@@ -103,10 +103,10 @@ impl ProcessTree {
         made.unwrap_or(Self::Walk { mark: name, session: NOT_STARTED })
     }
 
-    /// Makes new processes in `strays` belong to this tree.
-    pub(crate) fn claim(&mut self, strays: Option<Outside>) {
+    /// Makes the new processes of `from` belong to this tree.
+    pub(crate) fn claim(&mut self, from: Option<Outside>) {
         if let Self::Cgroup { outside, .. } = self {
-            *outside = strays;
+            *outside = from;
         }
     }
 

@@ -22,7 +22,7 @@ use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
 /// How long a cancelled tree may take between TERM and KILL.
-pub(crate) const CANCEL_GRACE: Duration = Duration::from_secs(2);
+const CANCEL_GRACE: Duration = Duration::from_secs(2);
 /// How long killed processes may take to be gone. After that, one that hangs in the kernel is given
 /// up.
 const KILL_WAIT: Duration = Duration::from_secs(5);
@@ -135,8 +135,8 @@ struct Ready {
 pub(crate) fn pump(run: Running, orders: Orders, reply: &mut Reply) -> Outcome {
     let fds = run.outputs.iter().map(|(_, fd)| fd).chain(&run.input);
     for fd in fds {
-        // This changes the agent's ends only: the process has other open files, also where
-        // the two are the sides of a terminal.
+        // This changes the agent's ends only. The process has other open files, also where the two
+        // are the sides of a terminal.
         _ = fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
     }
     let buffer = vec![0; PAYLOAD_MAX];

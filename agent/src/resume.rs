@@ -15,7 +15,8 @@ use std::path::Path;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-/// Does everything that `resume` asks for. If one thing fails, the others are still done.
+/// Does everything that `resume` asks for. If one thing fails, the others are still done, unless it
+/// is the root.
 ///
 /// # Errors
 /// Everything that failed, fit to follow `ERR `.

@@ -43,7 +43,7 @@ pub(crate) fn enter(line: &CommandLine) -> Result<(), String> {
     if line.has("ro") && !line.has("rw") {
         mount_over(device, kind, options)?;
     } else {
-        // Noting times in memory only takes a tenth of the code, which every copy runs cold.
+        // Times that are only noted in memory take a tenth of the code, which every copy runs cold.
         mount_at(device, NEW, kind, MsFlags::MS_LAZYTIME, options)?;
     }
     switch(line)
@@ -76,7 +76,7 @@ fn mount_over(source: &str, kind: &str, options: &str) -> Result<(), String> {
     mount_at("root", NEW, "overlay", MsFlags::empty(), &layers)
 }
 
-/// Makes the file system at [`NEW`] the root, and completes it.
+/// Makes the file system at [`NEW`] the root, and mounts the kernel's modules there.
 fn switch(line: &CommandLine) -> Result<(), String> {
     move_root().map_err(|e| format!("cannot switch to the root: {}", e.desc()))?;
     if let Err(why) = mount_modules(line) {

@@ -1,5 +1,5 @@
-//! Serves the host that is connected: takes its commands and sends replies, as text at first, as
-//! frames after `FRAMES`.
+//! Serves one host after the other: takes its commands and sends the replies, first as text, after
+//! `FRAMES` as frames.
 
 use crate::agent::Agent;
 use crate::cmdline::CommandLine;
@@ -50,8 +50,8 @@ pub(crate) fn serve(agent: &Arc<Agent>, mut port: Port) -> io::Result<()> {
     Ok(())
 }
 
-/// Serves one host, which has had its `HELLO`, until it leaves. Nothing that it started outlives
-/// this.
+/// Serves one host, which has been greeted, until it leaves. Then it ends all that the host
+/// started.
 fn session(agent: &Arc<Agent>, input: Input, out: Arc<Out>) -> Over {
     let over = talk(agent, input, out);
     agent.node_requests.close();
@@ -161,12 +161,12 @@ impl Session<'_> {
             Err(e) => return reply.error(&e.to_string()),
         };
         let (running, done) = io::pipe()?;
-        let (tell, result) = channel();
+        let (sender, result) = channel();
         let agent = self.agent.clone();
         self.agent.threads.run(move || {
             let last = exec::run(&agent, &Request::new(command), orders, &mut reply);
             // The receiver is gone only if its thread has panicked.
-            _ = tell.send((last, reply));
+            _ = sender.send((last, reply));
             drop(done);
         })?;
         loop {
@@ -189,7 +189,7 @@ impl Session<'_> {
         // This thread sends the last line, so that it does not take what the host sends after that
         // for the shell's input.
         match result.recv() {
-            Ok((Ok(done), mut reply)) => reply.line(&done.clear_away()),
+            Ok((Ok(finished), mut reply)) => reply.line(&finished.clear_away()),
             _ => Err(ErrorKind::BrokenPipe.into()),
         }
     }
@@ -332,9 +332,9 @@ impl Session<'_> {
             // In a machine, the last line comes first: the host may end the machine after it, and
             // then nothing needs to be cleared away. An error means that the host is gone, which
             // the session sees for itself.
-            _ = last.and_then(|done| match agent.owns_machine {
-                true => reply.line(&done.last_line),
-                false => reply.line(&done.clear_away()),
+            _ = last.and_then(|finished| match agent.owns_machine {
+                true => reply.line(&finished.last_line),
+                false => reply.line(&finished.clear_away()),
             });
             drop(working);
         });
@@ -353,7 +353,7 @@ impl Session<'_> {
     }
 
     /// Hands over `input`, and waits while too much input waits already. That holds up all other
-    /// commands, too, `CANCEL` among them. The host can always leave: this notices.
+    /// commands, too, `CANCEL` among them. This notices when the host leaves.
     fn offer(&self, control: &Control, mut input: control::Input) {
         while let Some(back) = control.offer(input) {
             if self.input.gone() {

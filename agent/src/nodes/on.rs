@@ -3,6 +3,7 @@
 
 use super::requests::SOCKET;
 use crate::launch::say_why;
+use crate::quote::quote;
 use crate::sys;
 use crate::wire::{self, Ended, Kind};
 use nix::errno::Errno;
@@ -22,9 +23,9 @@ const CHUNK: usize = 32 * 1024;
 
 const USAGE: &str = "usage: on NODE COMMAND [ARGUMENT...]
 
-Runs COMMAND, a program and no line for a shell, on another node of this test: as root, in the
-project, with this process's input and outputs; the exit status is the command's, or 255 when there
-is none. The nodes are in $ORCA_NODES.
+Runs COMMAND, which is a program and not a line for a shell, on another node of this test: as root,
+in the project, with the input and outputs of this process. The exit status is that of COMMAND, or
+255 if it has none. The nodes are in $ORCA_NODES.
 ";
 
 /// Runs `on` with these arguments and returns its exit status.
@@ -54,14 +55,14 @@ fn complain(text: &str) -> u8 {
 fn converse(node: &OsStr, words: &[OsString]) -> Result<u8, String> {
     let gone = |e: io::Error| e.to_string();
     let mut socket = UnixStream::connect(SOCKET).map_err(|_| "no test on nodes runs here")?;
-    let mut order = [node.as_bytes(), &[0]].concat();
+    let mut request = [node.as_bytes(), &[0]].concat();
     for (at, word) in words.iter().enumerate() {
-        quote(word.as_bytes(), at == 0, &mut order);
+        push_word(&mut request, word.as_bytes(), at == 0);
     }
-    if order.len() > wire::WRAPPED_MAX {
+    if request.len() > wire::WRAPPED_MAX {
         return Err("the command is too long".to_owned());
     }
-    wire::write_frame(&mut socket, Kind::Command, 0, &order).map_err(gone)?;
+    wire::write_frame(&mut socket, Kind::Command, 0, &request).map_err(gone)?;
     // How many bytes of input may still be sent; `None` once the input has ended.
     let mut credit = Some(wire::WINDOW as usize);
     let mut buffer = vec![0; CHUNK];
@@ -135,24 +136,17 @@ fn print(to: i32, mut bytes: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// Appends `word`, quoted for a shell, and a blank before it unless it is the first. The first word
-/// is always quoted: it could be a keyword or an assignment.
-fn quote(word: &[u8], first: bool, out: &mut Vec<u8>) {
+/// Appends `word` for a shell, and a blank before it unless it is the first. A plain word needs no
+/// quotes, but the first one could be a keyword or an assignment.
+fn push_word(line: &mut Vec<u8>, word: &[u8], first: bool) {
     if !first {
-        out.push(b' ');
+        line.push(b' ');
         let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-+./:,=@%".contains(byte);
         if !word.is_empty() && word.iter().all(plain) {
-            return out.extend_from_slice(word);
+            return line.extend_from_slice(word);
         }
     }
-    out.push(b'\'');
-    for &byte in word {
-        match byte {
-            b'\'' => out.extend_from_slice(b"'\\''"),
-            byte => out.push(byte),
-        }
-    }
-    out.push(b'\'');
+    quote(line, word);
 }
 
 #[cfg(test)]
@@ -164,7 +158,7 @@ mod tests {
     fn a_shell_reads_back_what_was_quoted() {
         let words = ["", "-n", "a b", "it's", "$HOME `x` \\ \"\n*"];
         let mut line = b"printf '%s|'".to_vec();
-        words.iter().for_each(|word| quote(word.as_bytes(), false, &mut line));
+        words.iter().for_each(|word| push_word(&mut line, word.as_bytes(), false));
         let mut shell = Command::new("/bin/sh");
         shell.arg("-c").arg(OsStr::from_bytes(&line));
         let (_, printed, _) = output_for_tests(&mut shell, |_| ());
