@@ -48,7 +48,7 @@ fn standard_input_arrives_whole() {
     agent.frame(Kind::Stdin, 1, b"");
     let got = agent.answer(1);
     assert_eq!(got.text().trim(), (80 * PAYLOAD_MAX).to_string());
-    // What reads nothing is not waited for, and what nobody runs is dropped.
+    // Nothing waits for a process that reads no input. Input for no request is dropped.
     agent.request(2, "EXEC true", &[]);
     for _ in 0..80 {
         agent.frame(Kind::Stdin, 2, &[b'x'; PAYLOAD_MAX]);
@@ -98,7 +98,7 @@ fn artifacts_are_bounded() {
 }
 
 #[test]
-fn cancel_ends_what_ignores_term() {
+fn cancel_ends_processes_that_ignore_term() {
     let project = Project::new();
     let script =
         "trap '' TERM; (setsid sh -c 'trap \"\" TERM; echo $$ > pid; sleep 1000; sleep 1000' &)
@@ -122,7 +122,7 @@ fn cancel_ends_what_ignores_term() {
 }
 
 #[test]
-fn cancel_lets_the_obedient_clean_up() {
+fn cancel_lets_a_test_clean_up() {
     let project = Project::new();
     let script = "trap 'echo cleaned; exit 9' TERM; echo ready; while :; do sleep 0.01; done";
     let path = project.script("obedient_test.sh", script);
@@ -136,7 +136,7 @@ fn cancel_lets_the_obedient_clean_up() {
 }
 
 #[test]
-fn what_is_left_is_killed_and_named() {
+fn leftover_processes_are_killed_and_named() {
     let project = Project::new();
     let script = "sleep 1001 & echo $! > pid
         until grep -q sleep /proc/$!/comm; do :; done; exit 4";
@@ -160,7 +160,7 @@ fn garbage_brings_text_mode_back() {
         let pid = project.pid("pid");
         agent.send(garbage);
         // The request that was running ends, in frames, before the greeting.
-        assert!(crate::kit::read_until(&mut agent.link, "HELLO AGENT_v1\n").is_ok());
+        assert!(crate::kit::read_until(&mut agent.stream, "HELLO AGENT_v1\n").is_ok());
         assert!(!is_alive(pid));
         std::fs::remove_file(project.file("pid")).unwrap();
         assert_eq!(agent.ask("PING", "PONG"), ["PONG"]);
@@ -173,7 +173,7 @@ fn garbage_brings_text_mode_back() {
 }
 
 #[test]
-fn exit_ends_what_runs() {
+fn exit_ends_running_requests() {
     let project = Project::new();
     let mut agent = Agent::framed(&project);
     agent.request(1, "EXEC echo $$ > pid; sleep 1000", &[]);
@@ -184,7 +184,7 @@ fn exit_ends_what_runs() {
         last = agent.next();
     }
     assert_eq!(last.payload, b"BYE");
-    assert!(wire::read_frame(&mut agent.link).unwrap().is_none());
+    assert!(wire::read_frame(&mut agent.stream).unwrap().is_none());
     assert!(agent.wait().success());
     assert!(!is_alive(pid));
 }

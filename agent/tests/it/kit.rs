@@ -11,10 +11,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// Far beyond anything that passes, so that a loaded machine fails no test.
+/// Far longer than any wait that succeeds, so that no test fails because the machine is loaded.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A folder with tests in it, removed in the end.
+/// A folder with tests in it. Dropping it removes the folder.
 pub struct Project(pub PathBuf);
 
 impl Project {
@@ -27,7 +27,7 @@ impl Project {
         Self(folder)
     }
 
-    /// Adds `t/<name>`, executable if it says what runs it, and returns that path.
+    /// Adds `t/<name>`, executable if it names its interpreter, and returns that path.
     pub fn script(&self, name: &str, text: &str) -> String {
         let path = self.0.join("t").join(name);
         fs::write(&path, text).unwrap();
@@ -55,14 +55,14 @@ impl Drop for Project {
     }
 }
 
-/// A running agent and the host's end of its link.
+/// A running agent, and the host's end of its connection.
 pub struct Agent {
     pub child: Child,
-    pub link: BufReader<UnixStream>,
+    pub stream: BufReader<UnixStream>,
 }
 
 impl Agent {
-    /// Starts one on standard input and output and takes its greeting.
+    /// Starts an agent on standard input and output, and reads its greeting.
     pub fn start(project: &Project) -> Self {
         let (host, guest) = UnixStream::pair().unwrap();
         let guest = OwnedFd::from(guest);
@@ -72,12 +72,12 @@ impl Agent {
             .stdout(guest)
             .spawn()
             .unwrap();
-        let mut agent = Self { child, link: reader(host) };
+        let mut agent = Self { child, stream: reader(host) };
         assert_eq!(agent.line(), wire::HELLO);
         agent
     }
 
-    /// Starts one and switches to frames.
+    /// Starts an agent and switches to frames.
     pub fn framed(project: &Project) -> Self {
         let mut agent = Self::start(project);
         agent.send("FRAMES\n");
@@ -86,13 +86,13 @@ impl Agent {
     }
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.link.get_mut().write_all(bytes.as_ref()).unwrap();
+        self.stream.get_mut().write_all(bytes.as_ref()).unwrap();
     }
 
     /// The next line, without its newline.
     pub fn line(&mut self) -> String {
         let mut line = Vec::new();
-        self.link.read_until(b'\n', &mut line).unwrap();
+        self.stream.read_until(b'\n', &mut line).unwrap();
         assert_eq!(line.pop(), Some(b'\n'), "cut short: {}", String::from_utf8_lossy(&line));
         String::from_utf8_lossy(&line).into_owned()
     }
@@ -110,7 +110,7 @@ impl Agent {
     }
 
     pub fn frame(&mut self, kind: Kind, id: u32, payload: &[u8]) {
-        wire::write_frame(self.link.get_mut(), kind, id, payload).unwrap();
+        wire::write_frame(self.stream.get_mut(), kind, id, payload).unwrap();
     }
 
     pub fn request(&mut self, id: u32, command: &str, env: &[(&str, &str)]) {
@@ -120,7 +120,7 @@ impl Agent {
     }
 
     pub fn next(&mut self) -> Frame {
-        wire::read_frame(&mut self.link).unwrap().expect("the agent has left")
+        wire::read_frame(&mut self.stream).unwrap().expect("the agent has left")
     }
 
     /// Reads frames until request `id` has ended, refused requests included.
@@ -156,7 +156,7 @@ impl Drop for Agent {
     }
 }
 
-/// All that came for one request.
+/// Everything that came for one request.
 #[derive(Debug, Default)]
 pub struct Answer {
     pub stdout: Vec<u8>,
@@ -164,12 +164,12 @@ pub struct Answer {
     pub lines: Vec<String>,
     pub files: Vec<(String, Vec<u8>)>,
     pub ended: Ended,
-    /// What came in between for other requests.
+    /// Frames for other requests that came in between.
     pub others: Vec<Frame>,
 }
 
 impl Answer {
-    /// Takes one more frame; whether it was the last one.
+    /// Takes one more frame, and returns whether it was the last one.
     fn take(&mut self, frame: Frame) -> bool {
         match frame.kind {
             Kind::Stdout => self.stdout.extend(frame.payload),
@@ -212,7 +212,7 @@ pub fn reader(stream: UnixStream) -> BufReader<UnixStream> {
     BufReader::new(stream)
 }
 
-/// Asks `what` again and again until there is an answer.
+/// Calls `probe` again and again until it returns something. `what` names that.
 pub fn wait_for<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + DEADLINE;
     loop {
@@ -224,18 +224,18 @@ pub fn wait_for<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Whether a process is alive, zombies not counted.
+/// Whether a process is alive. A zombie is not.
 pub fn is_alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with(" Z"))
 }
 
-/// Reads until `wanted` has been seen, and returns all of it.
-pub fn read_until(link: &mut impl Read, wanted: &str) -> io::Result<String> {
+/// Reads until `wanted` has come, and returns everything up to there.
+pub fn read_until(stream: &mut impl Read, wanted: &str) -> io::Result<String> {
     let mut seen = Vec::new();
     let mut byte = [0];
     while !String::from_utf8_lossy(&seen).contains(wanted) {
-        if link.read(&mut byte)? == 0 {
+        if stream.read(&mut byte)? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         seen.push(byte[0]);

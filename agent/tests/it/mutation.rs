@@ -1,5 +1,5 @@
-//! What a broken or hostile other side could send: seeded mutations of what a good one sends. No input makes the decoder or the
-//! agent panic, hang, or make room for more than one frame.
+//! Input that a broken or hostile peer could send: seeded mutations of good input. None makes the
+//! decoder or the agent panic, hang, or allocate room for more than one frame.
 
 use crate::kit::{Agent, DEADLINE, Project};
 use crate::mutate::mutation;
@@ -8,25 +8,25 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::time::Instant;
 
-/// How many mutations the decoder gets; they take microseconds.
+/// How many mutations the decoder gets. Each takes microseconds.
 const DECODED: u64 = 20_000;
-/// How many agents have to bear one.
+/// How many agents get a mutation.
 const AGENTS: u64 = 100;
 
-/// A reader that notes the most that was asked of it at once, which is what was allocated for it.
-struct Asked<'a> {
+/// A reader that records the largest read, which is also the largest allocation for one.
+struct Recorder<'a> {
     bytes: &'a [u8],
-    most: usize,
+    largest: usize,
 }
 
-impl Read for Asked<'_> {
+impl Read for Recorder<'_> {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        self.most = self.most.max(into.len());
+        self.largest = self.largest.max(into.len());
         self.bytes.read(into)
     }
 }
 
-/// Frames of every kind, host's and agent's.
+/// Frames of many kinds, of the host and of the agent.
 fn frames() -> Vec<u8> {
     let resume = b"RESUME time=1700000000000000000 seed=01fe hostname=vm-1 share=ro";
     let mut out = Vec::new();
@@ -48,18 +48,18 @@ fn frames() -> Vec<u8> {
 }
 
 #[test]
-fn the_decoder_bears_anything_in_bounded_memory() {
+fn the_decoder_survives_any_input_in_bounded_memory() {
     let good = frames();
     let (mut whole, mut refused) = (0, 0);
     for seed in 1..=DECODED {
         let bytes = mutation(&good, seed);
-        let mut input = Asked { bytes: &bytes, most: 0 };
+        let mut input = Recorder { bytes: &bytes, largest: 0 };
         loop {
             match wire::read_frame(&mut input) {
                 Ok(Some(frame)) => {
                     whole += 1;
                     assert!(frame.payload.len() <= bytes.len().min(PAYLOAD_MAX), "seed {seed}");
-                    // Each makes no more of it than there is.
+                    // No decoder makes more of a payload than there is.
                     if let Ok(request) = Request::decode(&frame.payload) {
                         assert!(
                             request.encode().len() <= 2 * frame.payload.len() + 64,
@@ -77,24 +77,25 @@ fn the_decoder_bears_anything_in_bounded_memory() {
                 }
             }
         }
-        assert!(input.most <= PAYLOAD_MAX, "seed {seed}: {} bytes", input.most);
+        assert!(input.largest <= PAYLOAD_MAX, "seed {seed}: {} bytes", input.largest);
     }
     assert!(whole > DECODED && refused > DECODED / 10, "{whole} {refused}");
 }
 
 #[test]
-fn the_agent_bears_anything_and_leaves_with_its_host() {
+fn the_agent_survives_any_input_and_ends_with_its_host() {
     let project = Project::new();
     let good = [b"PING\nRESUME\nCANCEL 1\nTEST t/none_test.sh\nFRAMES\n", &frames()[..]].concat();
     for seed in 1..=AGENTS {
         let mut agent = Agent::start(&project);
         let began = Instant::now();
-        let link = agent.link.get_mut();
-        link.write_all(&mutation(&good, seed)).unwrap();
-        link.shutdown(Shutdown::Write).unwrap();
+        let stream = agent.stream.get_mut();
+        stream.write_all(&mutation(&good, seed)).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
         let mut said = Vec::new();
-        // The kit's reader gives up at the deadline; an agent that is gone may reset the link.
-        let _ = agent.link.read_to_end(&mut said);
+        // The kit's reader gives up at the deadline. An agent that is gone may reset the
+        // connection.
+        let _ = agent.stream.read_to_end(&mut said);
         let status = agent.child.wait().unwrap();
         assert!(began.elapsed() < DEADLINE, "seed {seed} hangs");
         assert!(matches!(status.code(), Some(0 | 1)), "seed {seed}: {status}");

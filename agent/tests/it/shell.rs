@@ -52,7 +52,7 @@ fn the_window_follows() {
     agent.frame(Kind::Window, 1, &window);
     agent.frame(Kind::Stdin, 1, b"stty size\n");
     shell_says(&mut agent, "50 132");
-    // The end of input is ^D.
+    // The end of input becomes ^D.
     agent.frame(Kind::Stdin, 1, b"");
     assert_eq!(agent.answer(1).ended.exit, 0);
 }
@@ -68,12 +68,12 @@ fn jobs_end_with_their_shell() {
 }
 
 #[test]
-fn in_text_mode_bytes_go_as_they_are() {
+fn in_text_mode_the_bytes_are_unchanged() {
     let project = Project::new();
     let mut agent = Agent::start(&project);
     agent.send("SHELL\n");
     agent.send("echo TAP_''END; exit 3\n");
-    let seen = read_until(&mut agent.link, "(exit=3) ---\n").unwrap();
+    let seen = read_until(&mut agent.stream, "(exit=3) ---\n").unwrap();
     assert!(seen.contains("TAP_END\r\n") && !seen.contains("\\TAP_END"), "{seen:?}");
     assert!(seen.ends_with("\n--- END SHELL (exit=3) ---\n"), "{seen:?}");
     assert_eq!(agent.ask("PING", "PONG"), ["PONG"]);

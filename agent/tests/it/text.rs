@@ -17,7 +17,7 @@ fn ping_and_exit() {
 }
 
 #[test]
-fn what_is_no_command_is_refused_and_changes_nothing() {
+fn a_bad_command_is_refused_and_changes_nothing() {
     let project = Project::new();
     let mut agent = Agent::start(&project);
     for (command, refusal) in [
@@ -144,13 +144,13 @@ fn a_host_that_leaves_takes_its_silent_test_along() {
     let mut agent = Agent::start(&project);
     agent.send(format!("TEST {path}\n"));
     let pid = project.pid("pid");
-    agent.link.get_ref().shutdown(std::net::Shutdown::Both).unwrap();
+    agent.stream.get_ref().shutdown(std::net::Shutdown::Both).unwrap();
     assert!(agent.wait().success());
     wait_for("the test to end", || (!is_alive(pid)).then_some(()));
 }
 
 #[test]
-fn a_pipe_that_ends_has_its_commands_done() {
+fn commands_before_the_end_of_input_are_done() {
     let project = Project::new();
     let mut child = crate::kit::command(&project)
         .arg("--stdio")
@@ -178,10 +178,10 @@ fn other_ways_to_the_host() {
     let path = project.file("socket");
     let listener = UnixListener::bind(&path).unwrap();
     let child = crate::kit::command(&project).arg("--port").arg(&path).spawn().unwrap();
-    let mut agent = Agent { child, link: crate::kit::reader(listener.accept().unwrap().0) };
+    let mut agent = Agent { child, stream: crate::kit::reader(listener.accept().unwrap().0) };
     assert_eq!(agent.line(), "HELLO AGENT_v1");
     assert_eq!(agent.ask("PING", "PONG"), ["PONG"]);
-    agent.link.get_ref().shutdown(std::net::Shutdown::Both).unwrap();
+    agent.stream.get_ref().shutdown(std::net::Shutdown::Both).unwrap();
     assert!(agent.wait().success());
 
     let (host, guest) = UnixStream::pair().unwrap();
@@ -190,7 +190,7 @@ fn other_ways_to_the_host() {
         .stdin(OwnedFd::from(guest))
         .spawn()
         .unwrap();
-    let mut agent = Agent { child, link: crate::kit::reader(host) };
+    let mut agent = Agent { child, stream: crate::kit::reader(host) };
     assert_eq!(agent.line(), "HELLO AGENT_v1");
 }
 
