@@ -120,7 +120,7 @@ fn complain(why: &str, exit: u8) -> u8 {
 #[cfg(target_os = "linux")]
 fn serve(options: Options) -> Result<(), String> {
     let owns_machine = options.source == Source::Guest;
-    let shown = format!("{:?}", options.source);
+    let shown = options.source.to_string();
     let agent = Agent::new(options.project, owns_machine).map_err(|e| e.to_string())?;
     let port = Port::new(options.source);
     serve::serve(&Arc::new(agent), port).map_err(|e| format!("cannot connect to {shown}: {e}"))

@@ -9,6 +9,7 @@ use crate::connection::{self, Input, Out};
 use crate::sys;
 use crate::wire::{HELLO, PORT_NAME};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -32,6 +33,17 @@ pub(crate) enum Source {
     Fd(i32),
     /// Standard input and output.
     Stdio,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Guest => write!(f, "port `{PORT_NAME}`"),
+            Self::Path(path) => write!(f, "`{}`", path.display()),
+            Self::Fd(fd) => write!(f, "file descriptor {fd}"),
+            Self::Stdio => f.write_str("standard input and output"),
+        }
+    }
 }
 
 /// The source that hosts connect at, one after the other.

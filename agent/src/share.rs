@@ -13,11 +13,10 @@ const UPPER: &str = "/run/orca/share/upper";
 /// The size of a 9p message, in bytes: half of the 512 KiB that virtio can carry is nearly as fast,
 /// for half the memory.
 const MSIZE: usize = 256 * 1024;
-
 /// The cache mode for files that do not change: cached for ever.
 const LOOSE: &str = "loose";
 
-/// How the project is mounted, as far as this process did it.
+/// How this process has mounted the project.
 #[derive(Debug)]
 pub(crate) struct Mounted {
     share: Share,
@@ -26,7 +25,7 @@ pub(crate) struct Mounted {
 }
 
 impl Mounted {
-    /// Nothing yet.
+    /// Not mounted.
     pub(crate) const NOTHING: Self = Self { share: Share::None, upper: false };
 
     /// Prepares an overlay as far as possible before the project is there.
@@ -122,19 +121,19 @@ fn mount_at(
         first => first,
     };
     mounted.map_err(|e| match e {
-        Errno::ENODEV => format!("the kernel knows no `{kind}` (is its module in the image?)"),
+        Errno::ENODEV => format!("the kernel has no `{kind}` (is its module in the image?)"),
         Errno::ENOENT if kind == "9p" => format!("the host offers nothing as `{source}`"),
-        _ => format!("cannot mount {kind} at {target}: {}", e.desc()),
+        _ => format!("cannot mount {kind} at `{target}`: {}", e.desc()),
     })
 }
 
 fn make_folder(path: &str) -> Result<(), String> {
-    fs::create_dir_all(Path::new(path)).map_err(|e| format!("cannot make {path}: {e}"))
+    fs::create_dir_all(Path::new(path)).map_err(|e| format!("cannot make `{path}`: {e}"))
 }
 
 /// Unmounts `target`. Where files are still open, it only disappears, and they stay open.
 fn unmount(target: &str) -> Result<(), String> {
     umount2(target, MntFlags::empty())
         .or_else(|_| umount2(target, MntFlags::MNT_DETACH))
-        .map_err(|e| format!("cannot unmount {target}: {}", e.desc()))
+        .map_err(|e| format!("cannot unmount `{target}`: {}", e.desc()))
 }

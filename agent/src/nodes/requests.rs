@@ -24,13 +24,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) const SOCKET: &str = "/run/orca/on.sock";
 /// The folder that `on` lies in.
 pub(crate) const PROGRAMS: &str = "/run/orca/bin";
-/// How many may run at a time.
+/// How many requests may be open at a time.
 const REQUESTS_MAX: usize = 64;
 /// How many bytes may wait for an `on` to read them: its credit, and what two pipes of the largest
 /// size hold when a command ends.
 const ROOM: usize = 4 << 20;
 
-/// The requests that are open. Clones share them.
+/// The requests of all programs `on` in this guest. Clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct NodeRequests(Arc<Mutex<State>>);
 

@@ -257,8 +257,8 @@ pub fn check_test_path(path: &[u8]) -> Result<(), String> {
 /// which may be empty. `start` is the script's first [`SHEBANG_MAX`] bytes, or all of a shorter
 /// one.
 ///
-/// `None` means that a shell is to run the script. It also is where the script is not executable,
-/// which only its file tells.
+/// `None` means that a shell is to run the script. A shell also runs a script that is not
+/// executable, whatever its first line says.
 pub fn interpreter(start: &[u8]) -> Option<&[u8]> {
     let line = start.strip_prefix(b"#!")?;
     // As the kernel does it: a carriage return belongs to the path.

@@ -209,4 +209,5 @@ fn the_command_line() {
     assert!(text.contains("did you mean `--port`?"), "{text}");
     let (exit, text) = run(&["--port", "/no/such/socket"]);
     assert_eq!((exit, text.lines().count()), (Some(1), 1), "{text}");
+    assert!(text.starts_with("agent: cannot connect to `/no/such/socket`: "), "{text}");
 }
