@@ -2,18 +2,7 @@
 
 use crate::parser::{Item, Options, Parser};
 use crate::suite::{ExitStatus, Suite};
-use crate::tally::Tally;
-
-/// How far a stream has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Points seen.
-    pub run: u64,
-    /// Failing points among them.
-    pub failed: u64,
-    /// Points promised, once a plan has been seen.
-    pub planned: Option<u64>,
-}
+use crate::tally::{Progress, Tally};
 
 /// Bytes in, one [`Suite`] out.
 #[derive(Debug)]

@@ -23,12 +23,12 @@ mod tally;
 pub mod text;
 mod writer;
 
-pub use collect::{Collector, Progress};
+pub use collect::Collector;
 pub use fault::{FAULTS_MAX, Fault, FaultKind};
 pub use line::{Directive, Number, PlanLine, Point, Token, Version, classify};
 pub use numbers::{Numbers, RANGES_MAX};
 pub use parser::{DEPTH_MAX, Item, Kind, Options, Parser, Standing};
 pub use split::LINE_BYTES_MAX;
 pub use suite::{ExitStatus, Failure, Plan, Suite, Verdict};
-pub use tally::{DIAGNOSTIC_BYTES_MAX, FAILURES_MAX, TOTAL_DIAGNOSTIC_BYTES_MAX};
+pub use tally::{DIAGNOSTIC_BYTES_MAX, FAILURES_MAX, Progress, TOTAL_DIAGNOSTIC_BYTES_MAX};
 pub use writer::{Entry, Writer};

@@ -3,7 +3,6 @@
 //! Memory is bounded by the constants below whatever the stream does; whatever had to be left
 //! out is told in the suite.
 
-use crate::collect::Progress;
 use crate::document::{Child, Document, REASON_BYTES_MAX};
 use crate::fault::FaultKind;
 use crate::line::{Point, Version};
@@ -22,6 +21,17 @@ pub const TOTAL_DIAGNOSTIC_BYTES_MAX: usize = 4 << 20;
 const DESCRIPTION_BYTES_MAX: usize = 4096;
 /// Contradictions and warnings kept.
 const REMARKS_MAX: usize = 100;
+
+/// How far a stream has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Points seen.
+    pub run: u64,
+    /// Failing points among them.
+    pub failed: u64,
+    /// Points promised, once a plan has been seen.
+    pub planned: Option<u64>,
+}
 
 /// The open documents and what is left to spend on details.
 #[derive(Debug)]
