@@ -7,6 +7,8 @@
 use crate::line::ktap_line;
 use crate::text::trim_end;
 
+/// Subtests, of KTAP or of TAP, are followed this many levels down; lines below that are junk.
+pub const DEPTH_MAX: u32 = 64;
 /// Columns of a tab; wider than any other indentation of one level.
 const TAB_WIDTH: usize = 8;
 
@@ -61,7 +63,7 @@ impl Nest {
             self.columns.pop();
         }
         let within = self.columns.last().is_some_and(|&c| c < column);
-        if within && self.columns.len() <= crate::parser::DEPTH_MAX as usize {
+        if within && self.columns.len() <= DEPTH_MAX as usize {
             self.columns.push(column);
         }
         self.after_point = false;

@@ -25,9 +25,10 @@ mod writer;
 
 pub use collect::Collector;
 pub use fault::{FAULTS_MAX, Fault, FaultKind};
+pub use ktap::DEPTH_MAX;
 pub use line::{Directive, Number, PlanLine, Point, Token, Version, classify};
 pub use numbers::{Numbers, RANGES_MAX};
-pub use parser::{DEPTH_MAX, Item, Kind, Options, Parser, Standing};
+pub use parser::{Item, Kind, Options, Parser, Standing};
 pub use split::LINE_BYTES_MAX;
 pub use suite::{ExitStatus, Failure, Plan, Suite, Verdict};
 pub use tally::{DIAGNOSTIC_BYTES_MAX, FAILURES_MAX, Progress, TOTAL_DIAGNOSTIC_BYTES_MAX};

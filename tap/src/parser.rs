@@ -4,14 +4,12 @@
 //! deep they lie, and that nothing counts after a bail out. It keeps no counts and gives no
 //! verdict; that is [`crate::Collector`]'s and [`crate::Suite`]'s part.
 
-use crate::ktap::Nest;
+use crate::ktap::{DEPTH_MAX, Nest};
 use crate::line::{self, PlanLine, Point, Token, Version};
 use crate::marker::{self, Marker};
 use crate::split::Splitter;
 use crate::text::{is_space, trim, trim_start};
 
-/// Subtests deeper than this are junk lines.
-pub const DEPTH_MAX: u32 = 64;
 /// Spaces per level of a TAP subtest.
 const INDENT: usize = 4;
 
