@@ -2,7 +2,7 @@
 //!
 //! Parsing and `--help` both read this table. `REFUSED` lists what only Perl's `prove` can do.
 
-use super::args::RawArgs;
+use super::raw::RawArgs;
 
 /// Sets one field; the value is `"no"` for a negated flag and empty where none is taken.
 type Set = fn(&mut RawArgs, &str) -> Result<(), String>;

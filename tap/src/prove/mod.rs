@@ -13,6 +13,7 @@ mod job;
 mod json;
 mod lines;
 mod pool;
+mod raw;
 mod session;
 mod settings;
 mod source;

@@ -1,7 +1,8 @@
 //! [`RawArgs`] and the environment → [`Settings`]: checked, with every default filled in.
 
 use super::Error;
-use super::args::{RawArgs, distance};
+use super::args::distance;
+use super::raw::RawArgs;
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::PathBuf;
