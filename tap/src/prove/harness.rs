@@ -3,10 +3,12 @@
 //! This thread alone prints and alone decides to kill. It ends when all tests have, after a bail
 //! out, or on a signal; workers that cannot end are left to end with the process.
 
-use super::job::{self, Finished};
-use super::pool::{self, Event, Shared};
+use super::event::{Event, Finished};
+use super::job;
+use super::pool;
 use super::session::Printer;
 use super::settings::{Settings, Verbosity};
+use super::shared::Shared;
 use super::state::{Observation, State};
 use super::summary::{self, Row, Status, Stopwatch};
 use super::{EXIT_BAIL, EXIT_FAIL, EXIT_PASS, Error, sys};

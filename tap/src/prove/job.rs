@@ -1,9 +1,10 @@
 //! One test, from its start to its verdict: spawn, read, count, wait.
 
 use super::HARNESS_VERSION;
+use super::event::{Event, Finished};
 use super::lines::Lines;
-use super::pool::{Event, Shared};
 use super::settings::Launch;
+use super::shared::Shared;
 use super::source::{self, Source};
 use super::tree::MARK;
 use crate::junit::{Case, Recorder};
@@ -29,20 +30,6 @@ const COUNT_INTERVAL: Duration = Duration::from_millis(100);
 const CANNOT_RUN: i32 = 127;
 /// The end of a test that was to start when the run had been stopped already.
 const KILLED: ExitStatus = ExitStatus::signal(Signal::SIGKILL as i32);
-
-/// Everything known about a test that has ended.
-#[derive(Debug)]
-pub(super) struct Finished {
-    pub(super) suite: Suite,
-    pub(super) started: SystemTime,
-    pub(super) elapsed: Duration,
-    pub(super) timed_out: bool,
-    /// Why it could not be run.
-    pub(super) error: Option<String>,
-    pub(super) cases: Vec<Case>,
-    pub(super) stdout: Vec<u8>,
-    pub(super) stderr: Vec<u8>,
-}
 
 /// Runs test number `index` and reports what happens to `events`.
 pub(super) fn run(shared: &Shared, index: usize, events: &Sender<Event>) {

@@ -6,6 +6,7 @@
 
 mod args;
 mod discover;
+mod event;
 mod flags;
 mod harness;
 mod help;
@@ -16,6 +17,7 @@ mod pool;
 mod raw;
 mod session;
 mod settings;
+mod shared;
 mod source;
 mod state;
 mod summary;

@@ -31,7 +31,7 @@ pub(super) struct Row {
 impl Row {
     pub(super) fn new(
         test: OsString,
-        finished: &super::job::Finished,
+        finished: &super::event::Finished,
         settings: &Settings,
     ) -> Self {
         let suite = finished.suite.clone();
