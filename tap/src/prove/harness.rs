@@ -4,13 +4,13 @@
 //! out, or on a signal; workers that cannot end are left to end with the process.
 
 use super::event::{Event, Finished};
-use super::job;
 use super::pool;
+use super::row::{Row, shown};
 use super::session::Printer;
 use super::settings::{Settings, Verbosity};
 use super::shared::Shared;
 use super::state::{Observation, State};
-use super::summary::{self, Row, Status, Stopwatch};
+use super::summary::{self, Status, Stopwatch};
 use super::{EXIT_BAIL, EXIT_FAIL, EXIT_PASS, Error, sys};
 use crate::Progress;
 use crate::junit::{self, Report};
@@ -121,7 +121,7 @@ struct Harness<'a> {
 
 impl<'a> Harness<'a> {
     fn new(settings: &'a Settings, tests: Vec<OsString>, report: Option<Report<File>>) -> Self {
-        let longest = tests.iter().map(|test| job::shown(test).len()).max().unwrap_or(0);
+        let longest = tests.iter().map(|test| shown(test).len()).max().unwrap_or(0);
         let parallel = settings.jobs > 1 && tests.len() > 1;
         let out = BufWriter::new(io::stdout());
         Self {
@@ -140,7 +140,7 @@ impl<'a> Harness<'a> {
     }
 
     fn name(&self, index: usize) -> String {
-        job::shown(&self.shared.tests[index])
+        shown(&self.shared.tests[index])
     }
 
     fn drive(&mut self, events: &Receiver<Event>, signals: &Receiver<()>) -> io::Result<End> {

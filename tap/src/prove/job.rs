@@ -12,7 +12,7 @@ use crate::{Collector, ExitStatus, Options, Progress, Suite};
 use crossbeam::channel::Sender;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
@@ -267,9 +267,4 @@ fn readable(from: &impl AsFd, limit: Instant) -> io::Result<bool> {
             Err(e) => return Err(e.into()),
         }
     }
-}
-
-/// The name of a test as it is shown.
-pub(super) fn shown(test: &OsStr) -> String {
-    test.to_string_lossy().into_owned()
 }

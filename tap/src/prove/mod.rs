@@ -15,6 +15,7 @@ mod json;
 mod lines;
 mod pool;
 mod raw;
+mod row;
 mod session;
 mod settings;
 mod shared;
@@ -96,7 +97,7 @@ fn dispatch(args: impl Iterator<Item = OsString>) -> Result<u8, Error> {
     let tests = discover::tests(&selection, &mut state)?;
     if dry {
         let names: Vec<String> =
-            tests.iter().map(|test| format!("{}\n", job::shown(test))).collect();
+            tests.iter().map(|test| format!("{}\n", row::shown(test))).collect();
         return print(&names.concat());
     }
     discover::check(&tests)?;

@@ -4,8 +4,8 @@
 //! that speaks for it, something is added.
 
 use super::lines::{GREEN, RED, RESET};
+use super::row::Row;
 use super::settings::{Show, Verbosity};
-use super::summary::Row;
 use super::sys::clock;
 use crate::{Failure, Progress};
 use std::io::{self, Write};
