@@ -2,7 +2,7 @@
 //!
 //! `--rc`, `--norc` and `::` are looked for before anything else, as Perl's `prove` does.
 
-use super::Error;
+use super::error::Error;
 use super::flags::{FLAGS, Flag, REFUSED};
 use super::raw::RawArgs;
 use lexopt::{Arg, Parser};

@@ -1,6 +1,6 @@
 //! Arguments → test files, in the order Perl's `prove` would run them.
 
-use super::Error;
+use super::error::Error;
 use super::settings::Selection;
 use super::state::State;
 use std::collections::HashSet;

@@ -3,15 +3,15 @@
 //! This thread alone prints and alone decides to kill. It ends when all tests have, after a bail
 //! out, or on a signal; workers that cannot end are left to end with the process.
 
+use super::error::Error;
 use super::event::{Event, Finished};
-use super::pool;
 use super::row::{Row, shown};
 use super::session::Printer;
 use super::settings::{Settings, Verbosity};
 use super::shared::Shared;
 use super::state::{Observation, State};
 use super::summary::{self, Status, Stopwatch};
-use super::{EXIT_BAIL, EXIT_FAIL, EXIT_PASS, Error, sys};
+use super::{exit, pool, sys};
 use crate::Progress;
 use crate::junit::{self, Report};
 use crossbeam::channel::{Receiver, at, bounded, never, select};
@@ -55,7 +55,7 @@ pub(super) fn run(
     outcome.unwrap_or_else(|e| {
         harness.shared.stop(None);
         match e.kind() {
-            io::ErrorKind::BrokenPipe => Ok(EXIT_FAIL),
+            io::ErrorKind::BrokenPipe => Ok(exit::FAIL),
             _ => Err(Error::usage(format!("cannot write the output: {e}"))),
         }
     })
@@ -344,8 +344,8 @@ impl<'a> Harness<'a> {
         }
         Ok(Ok(match status {
             _ if bailed => self.bail_status(),
-            Status::Fail => EXIT_FAIL,
-            Status::Pass | Status::NoTests => EXIT_PASS,
+            Status::Fail => exit::FAIL,
+            Status::Pass | Status::NoTests => exit::PASS,
         }))
     }
 }
@@ -356,9 +356,9 @@ impl Harness<'_> {
         let exit = self.rows.iter().find(|row| row.suite.bail.is_some()).map(|row| row.suite.exit);
         match exit {
             Some(crate::ExitStatus::Code(code)) if code != 0 => {
-                u8::try_from(code).unwrap_or(EXIT_BAIL)
+                u8::try_from(code).unwrap_or(exit::BAIL)
             }
-            _ => EXIT_BAIL,
+            _ => exit::BAIL,
         }
     }
 }

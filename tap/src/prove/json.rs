@@ -1,6 +1,7 @@
 //! `prove --json`: TAP in, one JSON object out. This is how the parser is judged from outside.
 
-use super::{EXIT_BAIL, EXIT_FAIL, EXIT_PASS, Error};
+use super::error::Error;
+use super::exit;
 use crate::{Collector, ExitStatus, Failure, Suite, Verdict, Version};
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -22,7 +23,7 @@ pub(super) fn filter(inputs: &[OsString]) -> Result<u8, Error> {
     };
     let stdin = [OsString::from("-")];
     let inputs = if inputs.is_empty() { &stdin[..] } else { inputs };
-    let mut worst = EXIT_PASS;
+    let mut worst = exit::PASS;
     for input in inputs {
         let suite = judge(input, ExitStatus::from_shell(exit))
             .map_err(|e| Error::usage(format!("cannot read `{}`: {e}", input.display())))?;
@@ -31,9 +32,9 @@ pub(super) fn filter(inputs: &[OsString]) -> Result<u8, Error> {
         let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
         written.map_err(|e| Error::usage(format!("cannot write to stdout: {e}")))?;
         worst = worst.max(match suite.verdict() {
-            Verdict::Pass | Verdict::Skip => EXIT_PASS,
-            Verdict::Fail => EXIT_FAIL,
-            Verdict::Bail => EXIT_BAIL,
+            Verdict::Pass | Verdict::Skip => exit::PASS,
+            Verdict::Fail => exit::FAIL,
+            Verdict::Bail => exit::BAIL,
         });
     }
     Ok(worst)

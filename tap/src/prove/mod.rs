@@ -6,7 +6,9 @@
 
 mod args;
 mod discover;
+mod error;
 mod event;
+mod exit;
 mod flags;
 mod harness;
 mod help;
@@ -26,46 +28,10 @@ mod sys;
 mod tee;
 mod tree;
 
+use error::Error;
+pub use job::HARNESS_VERSION;
 use std::ffi::OsString;
-use std::fmt;
 use std::io::Write;
-
-/// The version of Perl's Test::Harness whose behaviour this is; tests see it in HARNESS_VERSION.
-pub const HARNESS_VERSION: &str = "3.50";
-
-/// Exit: everything passed, or there was nothing to run.
-const EXIT_PASS: u8 = 0;
-/// Exit: a test failed.
-const EXIT_FAIL: u8 = 1;
-/// Exit: the command line or this machine was at fault.
-const EXIT_USAGE: u8 = 2;
-/// Exit: a test bailed out.
-const EXIT_BAIL: u8 = 255;
-
-/// What stops a run before it has a result, in one line, and what to do about it.
-#[derive(Debug)]
-struct Error {
-    message: String,
-    hint: Option<String>,
-}
-
-impl Error {
-    fn usage(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None }
-    }
-
-    fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        self.hint.iter().try_for_each(|hint| write!(f, "\nhint: {hint}"))
-    }
-}
 
 /// Runs `prove` with `args` (without the program's name) and returns its exit status: 0 when all
 /// passed or nothing was to be run, 1 when a test failed, 2 for a usage or host error, 255 when a
@@ -73,7 +39,7 @@ impl fmt::Display for Error {
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     dispatch(args.into_iter()).unwrap_or_else(|error| {
         let _ = writeln!(std::io::stderr(), "prove: {error}");
-        EXIT_USAGE
+        exit::USAGE
     })
 }
 
@@ -108,5 +74,5 @@ fn print(text: &str) -> Result<u8, Error> {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     written.map_err(|e| Error::usage(format!("cannot write to stdout: {e}")))?;
-    Ok(EXIT_PASS)
+    Ok(exit::PASS)
 }

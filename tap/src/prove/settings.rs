@@ -1,7 +1,7 @@
 //! [`RawArgs`] and the environment → [`Settings`]: checked, with every default filled in.
 
-use super::Error;
 use super::args::distance;
+use super::error::Error;
 use super::raw::RawArgs;
 use std::ffi::OsString;
 use std::io::IsTerminal;

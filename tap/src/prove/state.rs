@@ -1,6 +1,6 @@
 //! `--state`: what happened in earlier runs, kept in the file and the format of Perl's `prove`.
 
-use super::Error;
+use super::error::Error;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
