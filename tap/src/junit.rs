@@ -4,9 +4,10 @@
 //! them requires are always there, elements only one of them knows are not used. Any bytes may
 //! come in: terminal escapes are dropped, other control characters shown as their pictures.
 
+use crate::line::Directive;
 use crate::parser::{Item, Kind};
-use crate::suite::{Failure, Verdict};
-use crate::{Directive, Progress};
+use crate::suite::{self, Failure, Verdict};
+use crate::tally::Progress;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::time::{Duration, SystemTime};
 
@@ -201,7 +202,7 @@ impl Recorder {
 
     /// The cases of the finished stream: failures with their details, and a case of its own for
     /// what failed the stream as a whole.
-    pub fn into_cases(mut self, suite: &crate::Suite) -> Vec<Case> {
+    pub fn into_cases(mut self, suite: &suite::Suite) -> Vec<Case> {
         for failure in &suite.failures {
             if let Ok(at) = self.numbers.binary_search(&failure.line) {
                 let message = self.cases[at].name.clone();

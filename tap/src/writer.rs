@@ -214,6 +214,8 @@ const fn ends_line(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::collect::Collector;
+    use crate::suite::ExitStatus;
 
     #[test]
     fn a_document_with_everything() -> io::Result<()> {
@@ -261,9 +263,9 @@ ok 3 # SKIP no nft
         for text in ["# TODO x", "a\nok 2", "\\# SKIP", "Bail out!", "1..2", "x #todo {"] {
             w.point(&Entry { ok: true, description: text, directive: None })?;
         }
-        let mut collector = crate::Collector::default();
+        let mut collector = Collector::default();
         collector.feed(&w.finish()?);
-        let suite = collector.finish(crate::ExitStatus::SUCCESS);
+        let suite = collector.finish(ExitStatus::SUCCESS);
         assert_eq!((suite.run, suite.todo, suite.skipped, suite.success()), (6, 0, 0, true));
         Ok(())
     }

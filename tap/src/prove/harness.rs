@@ -5,15 +5,16 @@
 
 use super::error::Error;
 use super::event::{Event, Finished};
+use super::printer::Printer;
 use super::row::{Row, shown};
-use super::session::Printer;
 use super::settings::{Settings, Verbosity};
 use super::shared::Shared;
 use super::state::{Observation, State};
 use super::summary::{self, Status, Stopwatch};
 use super::{exit, pool, sys};
-use crate::Progress;
 use crate::junit::{self, Report};
+use crate::suite::ExitStatus;
+use crate::tally::Progress;
 use crossbeam::channel::{Receiver, at, bounded, never, select};
 use signal_hook::consts::{SIGHUP, SIGTERM};
 use std::collections::BTreeMap;
@@ -355,9 +356,7 @@ impl Harness<'_> {
     fn bail_status(&self) -> u8 {
         let exit = self.rows.iter().find(|row| row.suite.bail.is_some()).map(|row| row.suite.exit);
         match exit {
-            Some(crate::ExitStatus::Code(code)) if code != 0 => {
-                u8::try_from(code).unwrap_or(exit::BAIL)
-            }
+            Some(ExitStatus::Code(code)) if code != 0 => u8::try_from(code).unwrap_or(exit::BAIL),
             _ => exit::BAIL,
         }
     }
@@ -365,7 +364,7 @@ impl Harness<'_> {
 
 /// Whether a test ended by the signal that ends them all after a bail out.
 fn was_killed(finished: &Finished) -> bool {
-    matches!(finished.suite.exit, crate::ExitStatus::Signal { signal: 9, .. })
+    matches!(finished.suite.exit, ExitStatus::Signal { signal: 9, .. })
 }
 
 fn observation(row: &Row) -> Observation {

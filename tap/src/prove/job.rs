@@ -6,8 +6,11 @@ use super::settings::Launch;
 use super::shared::Shared;
 use super::source::{self, Source};
 use super::tree::MARK;
+use crate::collect::Collector;
 use crate::junit::{Case, Recorder};
-use crate::{Collector, ExitStatus, Options, Progress, Suite};
+use crate::parser::{Item, Options};
+use crate::suite::{ExitStatus, Suite};
+use crate::tally::Progress;
 use crossbeam::channel::Sender;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
@@ -243,7 +246,7 @@ impl<'a> Reading<'a> {
 fn note(
     lines: &mut Option<Lines>,
     recorder: &mut Option<Recorder>,
-    item: &crate::Item<'_>,
+    item: &Item<'_>,
     progress: Progress,
     text: &mut Vec<u8>,
 ) {

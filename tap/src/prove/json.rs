@@ -2,7 +2,9 @@
 
 use super::error::Error;
 use super::exit;
-use crate::{Collector, ExitStatus, Failure, Suite, Verdict, Version};
+use crate::collect::Collector;
+use crate::line::Version;
+use crate::suite::{ExitStatus, Failure, Suite, Verdict};
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};

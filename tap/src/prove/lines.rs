@@ -1,8 +1,9 @@
 //! Which lines of a test are shown, and how.
 
 use super::settings::{Show, Verbosity};
+use crate::line::{Directive, Point};
 use crate::parser::{Item, Kind};
-use crate::{Directive, Point, Progress};
+use crate::tally::Progress;
 
 /// Colour of a failing point, and of what failed.
 pub(super) const RED: &str = "\x1b[31m";

@@ -1,7 +1,7 @@
 //! `prove`: runs tests that print TAP, and says what failed. Perl's `prove`, without Perl.
 //!
 //! Flow: `flags` → `args` → `settings` → `discover` → `pool` of workers, each running `job`s →
-//! events → `harness`, the one thread that prints, through `session` and `summary`.
+//! events → `harness`, the one thread that prints, through `printer` and `summary`.
 //! What Perl users see is Perl's, byte for byte; what is better stands in `--help`.
 
 mod args;
@@ -16,9 +16,9 @@ mod job;
 mod json;
 mod lines;
 mod pool;
+mod printer;
 mod raw;
 mod row;
-mod session;
 mod settings;
 mod shared;
 mod source;

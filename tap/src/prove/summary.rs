@@ -1,9 +1,10 @@
 //! The block at the end: what failed and why, counts, times, result. Perl's bytes.
 
+use super::printer::Printer;
 use super::row::Row;
-use super::session::Printer;
 use super::sys::clock;
-use crate::{ExitStatus, Numbers, Suite};
+use crate::numbers::Numbers;
+use crate::suite::{ExitStatus, Suite};
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use std::io::{self, Write};
 use std::time::{Duration, Instant};

@@ -7,7 +7,8 @@ use super::lines::{GREEN, RED, RESET};
 use super::row::Row;
 use super::settings::{Show, Verbosity};
 use super::sys::clock;
-use crate::{Failure, Progress};
+use crate::suite::{ExitStatus, Failure};
+use crate::tally::Progress;
 use std::io::{self, Write};
 use std::time::Instant;
 
@@ -180,7 +181,7 @@ impl<W: Write> Printer<W> {
 
     fn report_failure(&mut self, row: &Row) -> io::Result<()> {
         let suite = &row.suite;
-        if let crate::ExitStatus::Code(code) = suite.exit
+        if let ExitStatus::Code(code) = suite.exit
             && code != 0
         {
             let wait = row.wait_status();
