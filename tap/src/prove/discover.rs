@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::settings::Selection;
-use super::state::State;
+use super::state::StateFile;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::hash::{BuildHasher, RandomState};
@@ -11,7 +11,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 /// The tests to run: what the state selects, then what the arguments name, each once.
-pub(super) fn tests(selection: &Selection, state: &mut State) -> Result<Vec<OsString>, Error> {
+pub(super) fn tests(selection: &Selection, state: &mut StateFile) -> Result<Vec<OsString>, Error> {
     let mut found = state.apply(&selection.state)?;
     let mut args = selection.tests.clone();
     if args.is_empty() && !state.selected() {

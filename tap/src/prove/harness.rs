@@ -9,7 +9,7 @@ use super::printer::Printer;
 use super::row::{Row, shown};
 use super::settings::{Settings, Verbosity};
 use super::shared::Shared;
-use super::state::{Observation, State};
+use super::state::{Observation, StateFile};
 use super::summary::{self, Status, Stopwatch};
 use super::{exit, pool, sys};
 use crate::junit::{self, Report};
@@ -42,7 +42,7 @@ enum End {
 pub(super) fn run(
     settings: &Settings,
     tests: Vec<OsString>,
-    state: &mut State,
+    state: &mut StateFile,
 ) -> Result<u8, Error> {
     let report = settings.junit.as_ref().map(|path| {
         let open = File::create(path).and_then(Report::new);
@@ -229,8 +229,8 @@ impl<'a> Harness<'a> {
         let Some(held) = self.held.get_mut(&index) else { return Ok(()) };
         let full = held.text.len() + text.len() > HELD_BYTES_MAX;
         if index == self.head && (self.settings.show.terminal || full) {
-            let kept = std::mem::take(&mut held.text);
-            return self.printer.text(&name, &[&kept, text].concat());
+            let earlier = std::mem::take(&mut held.text);
+            return self.printer.text(&name, &[&earlier, text].concat());
         }
         if full {
             held.left_out += text.len();
@@ -312,7 +312,7 @@ impl<'a> Harness<'a> {
     }
 
     /// After the last event: what is still held is printed if it ended by itself.
-    fn conclude(&mut self, end: End, state: &mut State) -> io::Result<Result<u8, Error>> {
+    fn conclude(&mut self, end: End, state: &mut StateFile) -> io::Result<Result<u8, Error>> {
         let bailed = matches!(end, End::Bailed(_));
         let stopped = !matches!(end, End::Complete);
         for (index, mut held) in std::mem::take(&mut self.held) {

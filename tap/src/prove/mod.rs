@@ -59,7 +59,7 @@ fn dispatch(args: impl Iterator<Item = OsString>) -> Result<u8, Error> {
     }
     let dry = raw.dry;
     let (settings, selection) = settings::resolve(raw)?;
-    let mut state = state::State::load(&selection.statefile)?;
+    let mut state = state::StateFile::load(&selection.statefile)?;
     let tests = discover::tests(&selection, &mut state)?;
     if dry {
         let names: Vec<String> =

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What is remembered of one test. Times are seconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Entry {
+struct History {
     elapsed: f64,
     generation: u64,
     last_fail_time: Option<f64>,
@@ -35,17 +35,17 @@ pub(super) struct Observation {
 
 /// The remembered runs.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct StateFile {
     path: PathBuf,
     generation: u64,
     last_run_time: f64,
-    tests: BTreeMap<Vec<u8>, Entry>,
+    tests: BTreeMap<Vec<u8>, History>,
     next_seq: u64,
     selected: bool,
     save: bool,
 }
 
-impl State {
+impl StateFile {
     /// Reads `path`; a file that is not there is an empty state.
     pub(super) fn load(path: &Path) -> Result<Self, Error> {
         let mut state = Self {
@@ -64,14 +64,14 @@ impl State {
             .map_err(|e| Error::usage(format!("cannot read `{}`: {e}", path.display())))?;
         state.read(&text);
         state.generation += 1;
-        state.tests.retain(|name, entry| {
+        state.tests.retain(|name, history| {
             let Ok(meta) = std::fs::metadata(std::ffi::OsStr::from_bytes(name)) else {
                 return false;
             };
-            entry.mtime = meta.modified().map(seconds).unwrap_or_default().floor();
+            history.mtime = meta.modified().map(seconds).unwrap_or_default().floor();
             true
         });
-        let last = state.tests.values().map(|entry| entry.seq).max();
+        let last = state.tests.values().map(|history| history.seq).max();
         state.next_seq = last.map_or(1, |seq| seq + 1);
         Ok(state)
     }
@@ -107,8 +107,8 @@ impl State {
     }
 
     fn select(&self, word: &str) -> Result<Vec<OsString>, Error> {
-        type Keep<'k> = Box<dyn Fn(&Entry) -> bool + 'k>;
-        type Key = fn(&Entry) -> f64;
+        type Keep<'k> = Box<dyn Fn(&History) -> bool + 'k>;
+        type Key = fn(&History) -> f64;
         let since = self.last_run_time;
         let generation = self.generation.saturating_sub(1);
         let (keep, key): (Keep<'_>, Key) = match word {
@@ -130,8 +130,8 @@ impl State {
                     .hint("known: last failed passed all hot todo slow fast new old fresh save"));
             }
         };
-        let mut chosen: Vec<_> = self.tests.iter().filter(|(_, entry)| keep(entry)).collect();
-        chosen.sort_by_key(|(_, entry)| entry.seq);
+        let mut chosen: Vec<_> = self.tests.iter().filter(|(_, history)| keep(history)).collect();
+        chosen.sort_by_key(|(_, history)| history.seq);
         chosen.sort_by(|a, b| key(a.1).total_cmp(&key(b.1)));
         let name = |name: &Vec<u8>| std::ffi::OsStr::from_bytes(name).to_os_string();
         Ok(chosen.into_iter().map(|(test, _)| name(test)).collect())
@@ -142,20 +142,20 @@ impl State {
         let now = seconds(SystemTime::now());
         let seq = self.next_seq;
         self.next_seq += 1;
-        let entry = self.tests.entry(name.as_bytes().to_vec()).or_default();
+        let history = self.tests.entry(name.as_bytes().to_vec()).or_default();
         let failed = seen.failed + u64::from(seen.problems);
-        entry.seq = seq;
-        entry.generation = self.generation;
-        entry.last_run_time = Some(now);
-        entry.last_result = failed;
-        entry.last_todo = seen.todo;
-        entry.elapsed = seen.elapsed;
+        history.seq = seq;
+        history.generation = self.generation;
+        history.last_run_time = Some(now);
+        history.last_result = failed;
+        history.last_todo = seen.todo;
+        history.elapsed = seen.elapsed;
         if failed > 0 {
-            entry.total_failures += 1;
-            entry.last_fail_time = Some(now);
+            history.total_failures += 1;
+            history.last_fail_time = Some(now);
         } else {
-            entry.total_passes += 1;
-            entry.last_pass_time = Some(now);
+            history.total_passes += 1;
+            history.last_pass_time = Some(now);
         }
     }
 
@@ -183,11 +183,11 @@ impl State {
         )
         .into_bytes();
         out.extend_from_slice(if self.tests.is_empty() { b"tests: {}\n" } else { b"tests:\n" });
-        for (name, entry) in &self.tests {
+        for (name, history) in &self.tests {
             out.extend_from_slice(b"  ");
             out.extend_from_slice(&quote(name));
             out.extend_from_slice(b":\n");
-            out.extend_from_slice(entry.text().as_bytes());
+            out.extend_from_slice(history.text().as_bytes());
         }
         out.extend_from_slice(b"version: 1\n...\n");
         out
@@ -202,14 +202,15 @@ impl State {
                 && let Some(key) = content.strip_suffix(':')
             {
                 let key = unquote(key);
-                self.tests.insert(key.clone(), Entry { generation: 1, seq: 1, ..Entry::default() });
+                let fresh = History { generation: 1, seq: 1, ..History::default() };
+                self.tests.insert(key.clone(), fresh);
                 name = Some(key);
                 continue;
             }
             let Some((key, value)) = content.split_once(": ") else { continue };
             if indent == 4 {
-                if let Some(entry) = name.as_ref().and_then(|name| self.tests.get_mut(name)) {
-                    entry.set(key, value.trim());
+                if let Some(history) = name.as_ref().and_then(|name| self.tests.get_mut(name)) {
+                    history.set(key, value.trim());
                 }
             } else if key == "generation" {
                 self.generation = value.trim().parse().unwrap_or(1);
@@ -220,7 +221,7 @@ impl State {
     }
 }
 
-impl Entry {
+impl History {
     fn set(&mut self, key: &str, value: &str) {
         let number = value.parse::<f64>().ok();
         let count = number.unwrap_or(0.0) as u64;
@@ -330,13 +331,13 @@ mod tests {
 
     #[test]
     fn the_words_choose_and_order() {
-        let mut state = State::load(Path::new("/nonexistent/.prove")).unwrap();
+        let mut state = StateFile::load(Path::new("/nonexistent/.prove")).unwrap();
         let seen = |failed, elapsed| Observation { failed, problems: failed > 0, todo: 0, elapsed };
         for (name, failed, elapsed) in [("a", 0, 3.0), ("b", 2, 1.0), ("c", 5, 2.0)] {
             state.observe(name.as_ref(), seen(failed, elapsed));
         }
         let again = String::from_utf8(state.text()).unwrap();
-        let mut state = State { tests: BTreeMap::new(), ..state };
+        let mut state = StateFile { tests: BTreeMap::new(), ..state };
         state.read(&again);
         let mut apply = |words: &str| {
             let found = state.apply(&[words.to_owned()]).unwrap();

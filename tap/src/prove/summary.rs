@@ -123,8 +123,9 @@ pub(super) fn print<W: Write>(
 
 fn report<W: Write>(printer: &mut Printer<W>, row: &Row) -> io::Result<()> {
     let suite = &row.suite;
-    let mut entries: Vec<Entry> = Vec::new();
-    let mut add = |bad, label: &str, lines| entries.push(Entry { bad, label: label.into(), lines });
+    let mut findings: Vec<Finding> = Vec::new();
+    let mut add =
+        |bad, label: &str, lines| findings.push(Finding { bad, label: label.into(), lines });
     if row.failed() > 0 {
         let label = if row.failed() == 1 { "  Failed test:  " } else { "  Failed tests:  " };
         add(true, label, number_list(&suite.failed_numbers));
@@ -145,21 +146,21 @@ fn report<W: Write>(printer: &mut Printer<W>, row: &Row) -> io::Result<()> {
     for text in &row.extra {
         add(true, "", vec![format!("  {text}")]);
     }
-    if entries.is_empty() {
+    if findings.is_empty() {
         return Ok(());
     }
     header(printer, row)?;
-    entries.iter().try_for_each(|entry| entry.print(printer))
+    findings.iter().try_for_each(|finding| finding.print(printer))
 }
 
 /// One thing said of a test: a label and a list, or lines that stand for themselves.
-struct Entry {
+struct Finding {
     bad: bool,
     label: String,
     lines: Vec<String>,
 }
 
-impl Entry {
+impl Finding {
     fn print<W: Write>(&self, printer: &mut Printer<W>) -> io::Result<()> {
         let mut put = |text: &str| {
             if self.bad { printer.failure(text) } else { printer.out.write_all(text.as_bytes()) }

@@ -13,12 +13,12 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// The thread that copies.
 #[derive(Debug)]
 pub(super) struct Tee {
-    kept: Receiver<Vec<u8>>,
+    tail: Receiver<Vec<u8>>,
 }
 
 /// Starts copying.
 pub(super) fn start(mut from: ChildStderr) -> Tee {
-    let (done, kept) = bounded(1);
+    let (done, tail) = bounded(1);
     let copy = move || {
         let mut buffer = [0; 8192];
         let mut tail = Vec::new();
@@ -37,13 +37,13 @@ pub(super) fn start(mut from: ChildStderr) -> Tee {
     };
     // Without a thread the pipe closes and the test's stderr is lost, but not the test.
     let _ = std::thread::Builder::new().name("stderr".into()).spawn(copy);
-    Tee { kept }
+    Tee { tail }
 }
 
 impl Tee {
     /// The end of what was copied.
     pub(super) fn finish(self) -> Vec<u8> {
-        self.kept.recv_timeout(DRAIN).unwrap_or_default()
+        self.tail.recv_timeout(DRAIN).unwrap_or_default()
     }
 }
 
