@@ -1,10 +1,10 @@
-//! Bytes in, one [`Suite`] out: the parser and the tally behind one door.
+//! Bytes in, one [`Suite`] out: the [`Collector`] joins the parser and the tally.
 
 use crate::parser::{Item, Options, Parser};
 use crate::suite::{ExitStatus, Suite};
 use crate::tally::{Progress, Tally};
 
-/// Bytes in, one [`Suite`] out.
+/// Reads a stream of TAP and sums it up in one [`Suite`].
 #[derive(Debug)]
 pub struct Collector {
     parser: Parser,
@@ -29,7 +29,7 @@ impl Collector {
         self.parser.feed(bytes, &mut |item| tally.item(&item));
     }
 
-    /// The same, and shows `sink` every item, after it has been counted.
+    /// Takes the next bytes and shows `sink` every item after it has been counted.
     pub fn feed_with(&mut self, bytes: &[u8], sink: &mut impl FnMut(&Item<'_>, Progress)) {
         let tally = &mut self.tally;
         self.parser.feed(bytes, &mut |item| {
@@ -38,7 +38,7 @@ impl Collector {
         });
     }
 
-    /// Ends a stream that was fed with a sink: its last line may come only now.
+    /// Ends a stream that was fed with a sink; its last line may come only now.
     pub fn finish_with(
         mut self,
         exit: ExitStatus,
@@ -57,17 +57,17 @@ impl Collector {
         self.finish_with(exit, &mut |_, _| {})
     }
 
-    /// How far it has come.
+    /// How far the stream has come.
     pub fn progress(&self) -> Progress {
         self.tally.progress()
     }
 
-    /// The reason of the bail out that ended the stream, if one did; empty if it gave none.
+    /// The reason of the bail out, if there was one; empty if it gave none.
     pub fn bailed(&self) -> Option<&str> {
         self.tally.bail.as_deref()
     }
 
-    /// The exit status of the last `TAP_END` marker, where markers were asked for.
+    /// The exit status in the last `TAP_END` marker; `None` unless [`Options::markers`] is set.
     pub const fn ended(&self) -> Option<i32> {
         self.tally.ended
     }

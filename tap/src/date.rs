@@ -1,8 +1,8 @@
-//! The calendar.
+//! Calendar dates.
 
-/// The year, month and day (both from 1) in UTC that come `days` days after 1970-01-01.
+/// The year, month and day (both from 1) in UTC, `days` days after 1970-01-01.
 pub fn civil(days: u64) -> (u64, u64, u64) {
-    // Days are counted from 1 March of the year 0, in eras of 400 years, so that leap days come last.
+    // Counted from 1 March of the year 0, in eras of 400 years, so that leap days come last.
     let shifted = days + 719_468;
     let (era, of_era) = (shifted / 146_097, shifted % 146_097);
     let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;

@@ -7,13 +7,14 @@ use crate::suite::{Failure, Plan, fault_reasons};
 use crate::text::{clip, trim, unescape};
 use std::collections::BTreeSet;
 
-/// A plan's `todo` list is read up to this many numbers.
+/// Numbers read of a plan's `todo` list.
 const TODO_LIST_MAX: usize = 10_000;
-/// Digits beyond this many cannot change a plan's text.
+/// Digits read of a plan's number; more cannot change its text.
 const PLAN_DIGITS_MAX: usize = 300;
-/// A skip-all reason or bail-out reason is kept up to this many bytes.
+/// Bytes kept of a skip-all or bail-out reason.
 pub(crate) const REASON_BYTES_MAX: usize = 4096;
 
+/// The counts, faults and failures of one document so far.
 #[derive(Debug, Default)]
 pub(crate) struct Document {
     pub(crate) version: Version,
@@ -32,24 +33,25 @@ pub(crate) struct Document {
     pub(crate) failed_numbers: Numbers,
     pub(crate) todo_passed_numbers: Numbers,
     pub(crate) strict: bool,
-    /// The last point is the last of `failures`, and what follows is about it.
+    /// The last point is the last of `failures`, and the diagnostics that follow are about it.
     pub(crate) explains: bool,
     /// The last point's number and line.
     pub(crate) last: (u64, u64),
-    /// Points when the last YAML block ended.
+    /// Points seen when the last YAML block ended.
     pub(crate) yaml_after: u64,
     /// The last point began a buffered subtest that has not ended.
     pub(crate) braced: bool,
-    /// The numbers of a version 14 document, once they are not simply 1, 2, 3.
+    /// Numbers seen in a version 14 document; empty as long as they are simply 1, 2, 3.
     seen: Numbers,
-    /// Points up to here may be plain: within the plan or before any, and nothing is strict.
+    /// Points up to this one may be plain: they are within the plan or before it, and nothing is
+    /// strict.
     plain_until: u64,
     plan_todo: BTreeSet<u64>,
-    /// The plan came after points: a point after it is a fault, told once.
+    /// The plan came after points: a point after the plan is a fault, reported once.
     closed: bool,
 }
 
-/// What a document that has ended means to the point it belongs to.
+/// A subtest that has ended, as the point it belongs to needs it.
 #[derive(Debug)]
 pub(crate) struct Child {
     pub(crate) name: String,
@@ -71,8 +73,9 @@ impl Document {
         Self { version, plain_until: u64::MAX, ..Self::default() }
     }
 
-    /// Counts a point if there is nothing to it: it passed, has the number that was due, and
-    /// nothing of what [`Self::point`] looks at can be the case before `plain_until`.
+    /// Counts a point if it is plain, and returns whether it was. A plain point passed, has no
+    /// directive and has the number that was due; before `plain_until` none of the other cases in
+    /// [`Self::point`] can apply.
     #[inline(always)]
     pub(crate) fn plain_point(&mut self, at: u64, point: &Point<'_>) -> bool {
         let due = self.run + 1;
@@ -125,8 +128,8 @@ impl Document {
         Judged { number, passes }
     }
 
-    /// In version 14 numbers may come in any order, so from the first point that is not plain on
-    /// they are remembered, beginning with those that were.
+    /// From the first point that is not plain, version 14 remembers all numbers, those of the plain
+    /// points included: it allows them in any order.
     fn leave_plain(&mut self) {
         if self.version == Version::Tap14 && self.plain_until > 0 {
             self.plain_until = 0;
@@ -134,7 +137,8 @@ impl Document {
         }
     }
 
-    /// The part of the verdict that directives and subtests have on one point.
+    /// Whether a point passes, given its directive and its subtest. Counts skipped and to-do
+    /// points.
     fn excuse(&mut self, point: &Point<'_>, number: u64, child: Option<&Child>) -> bool {
         let mut directive = point.directive.map(|d| d.0);
         if point.number.is_some() && self.plan_todo.remove(&number) {
@@ -205,7 +209,7 @@ impl Document {
         self.plan_todo.extend(line::numbers(line.todo).take(TODO_LIST_MAX));
     }
 
-    /// Whether `{` on a line of its own begins a subtest: right after the YAML of a point.
+    /// Whether `{` on its own line begins a subtest: only right after the YAML of a point.
     pub(crate) const fn takes_brace(&self) -> bool {
         self.run > 0 && self.yaml_after == self.run
     }
@@ -224,7 +228,7 @@ impl Document {
         }
     }
 
-    /// The faults that only the end can show.
+    /// Adds the faults that show only at the end.
     pub(crate) fn finish(&mut self, at: u64) {
         match &self.plan {
             Some(plan) if plan.count != self.run || plan.count == u64::MAX => {
@@ -267,7 +271,7 @@ impl Document {
     }
 }
 
-/// N of a plan in plain decimal: exact up to 64 bits, to a double's precision beyond.
+/// N of a plan in plain decimal: exact up to 64 bits, to the precision of a double beyond.
 fn plan_text(line: &PlanLine<'_>) -> String {
     if !line.count.overflow {
         return line.count.value.to_string();

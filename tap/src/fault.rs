@@ -1,17 +1,17 @@
-//! What is wrong with a stream itself, as opposed to the tests it reports.
+//! Faults of the TAP itself, as opposed to failures of the tests it reports.
 
 use crate::text::clip;
 use std::fmt;
 
-/// A stream keeps this many faults; the rest is counted.
+/// Faults kept of one document; more are only counted.
 pub const FAULTS_MAX: usize = 1000;
-/// An unknown line is quoted up to this many bytes.
+/// Bytes quoted of an unknown line.
 const QUOTE_BYTES_MAX: usize = 200;
 
-/// A fault and where it was seen.
+/// A fault and the line where it was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The line number, from 1; the number of lines for what only the end can show.
+    /// The line number, from 1; the number of lines, for a fault that shows only at the end.
     pub line: u64,
     /// What it is.
     pub kind: FaultKind,
@@ -20,15 +20,15 @@ pub struct Fault {
 /// The faults a stream can have. Each fails it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FaultKind {
-    /// Points, or nothing at all, but no plan.
+    /// No plan, with or without points.
     NoPlan,
-    /// KTAP, which needs no plan: no points either.
+    /// KTAP, where the plan is optional: neither plan nor points.
     NoTests,
     /// A second plan.
     PlanRepeated,
-    /// A point after a plan that came after points; the plan.
+    /// Points both before and after the plan; N of the plan.
     PlanInside(String),
-    /// The number of points is not the plan's.
+    /// The number of points differs from the plan's.
     BadPlan {
         /// The plan's count, as written.
         planned: String,
@@ -42,19 +42,19 @@ pub enum FaultKind {
         /// Its position.
         expected: u64,
     },
-    /// A number that an earlier point has (version 14).
+    /// A point's number is that of an earlier point (version 14).
     Duplicate(u64),
-    /// A number that the plan does not hold (version 14).
+    /// A point's number is not in the plan (version 14).
     OutOfPlan(u64),
-    /// So many gaps in the numbers that repetitions cannot be told (version 14).
+    /// The numbers have too many gaps to be checked for duplicates (version 14).
     TooScattered,
     /// A version line after a version, plan or point.
     VersionLate,
     /// A declared version below 13.
     VersionTooOld(u64),
-    /// A version that is no plain number.
+    /// A version that is not a plain number.
     VersionUnreadable,
-    /// A line that is no TAP, under `pragma +strict`.
+    /// A line that is not TAP, under `pragma +strict`.
     Unknown(String),
 }
 
@@ -63,7 +63,7 @@ impl FaultKind {
         Self::Unknown(clip(raw, QUOTE_BYTES_MAX))
     }
 
-    /// The same in the words of Perl's `prove`, for its summary.
+    /// The fault in the words of Perl's `prove`, for the summary.
     pub fn perl(&self) -> String {
         match self {
             Self::NoPlan => "No plan found in TAP output".into(),
@@ -114,7 +114,7 @@ impl fmt::Display for FaultKind {
     }
 }
 
-/// The faults of a document, bounded.
+/// The first [`FAULTS_MAX`] faults of a document, and how many there were.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults {
     pub(crate) list: Vec<Fault>,

@@ -1,8 +1,9 @@
-//! JUnit XML that stays a valid document after every suite written, so a killed run leaves one.
+//! Writes JUnit XML that is a valid document after every suite, so a killed run leaves one too.
 //!
-//! It keeps to what the schemas in use (Ant's and Jenkins') have in common: attributes one of
-//! them requires are always there, elements only one of them knows are not used. Any bytes may
-//! come in: terminal escapes are dropped, other control characters shown as their pictures.
+//! It keeps to what the schemas in use, Ant's and Jenkins', have in common: an attribute that
+//! either requires is always there, and an element that only one of them knows is not used. Any
+//! bytes may come in: terminal escapes are dropped, and other control characters become their
+//! pictures.
 
 use crate::line::Directive;
 use crate::parser::{Item, Kind};
@@ -13,31 +14,31 @@ use std::time::{Duration, SystemTime};
 
 /// Cases kept per suite; a suite that has more says so.
 pub const CASES_MAX: usize = 100_000;
-/// Bytes of stdout and of stderr kept per suite: the last ones, for the end tells most.
+/// Bytes of stdout and of stderr kept per suite: the last ones, because they tell most.
 pub const OUTPUT_BYTES_MAX: usize = 256 << 10;
 
 const HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n";
 const FOOT: &str = "</testsuites>\n";
 
-/// What became of a case.
+/// The outcome of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It passed.
     Passed,
-    /// It was not run; why.
+    /// It was not run; the reason.
     Skipped(String),
     /// The test failed.
     Failed {
-        /// One line.
+        /// What failed, in one line.
         message: String,
-        /// Everything known.
+        /// Everything known about it.
         text: String,
     },
-    /// It has no verdict, through no fault of its own.
+    /// It has no verdict, for a reason outside the test.
     Errored {
-        /// One line.
+        /// What failed, in one line.
         message: String,
-        /// Everything known.
+        /// Everything known about it.
         text: String,
     },
 }
@@ -47,9 +48,9 @@ pub enum Outcome {
 pub struct Case {
     /// Its name.
     pub name: String,
-    /// How long it took; zero when nobody measured it.
+    /// How long it took; zero if it was not measured.
     pub time: Duration,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
 }
 
@@ -70,7 +71,7 @@ pub struct Suite {
     pub stderr: Vec<u8>,
 }
 
-/// Writes suites, each as soon as it is known.
+/// Writes suites, each as soon as it has ended.
 #[derive(Debug)]
 pub struct Report<W> {
     out: W,
@@ -98,7 +99,7 @@ impl<W: Write + Seek> Report<W> {
         self.out.flush()
     }
 
-    /// Gives back the writer below.
+    /// Returns the underlying writer.
     pub fn into_inner(self) -> W {
         self.out
     }
@@ -108,7 +109,8 @@ impl<W: Write + Seek> Report<W> {
             |is: fn(&Outcome) -> bool| suite.cases.iter().filter(|c| is(&c.outcome)).count();
         out.push_str(&format!(
             "<testsuite name=\"{}\" package=\"\" id=\"{}\" timestamp=\"{}\" hostname=\"{}\" \
-             tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\" time=\"{}\">\n<properties/>\n",
+             tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\" time=\"{}\">\n\
+             <properties/>\n",
             attribute(suite.name.as_bytes()),
             self.suites,
             timestamp(suite.started),
@@ -158,11 +160,12 @@ fn render_case(class: &str, case: &Case, out: &mut String) {
     ));
 }
 
-/// Notes the points of a stream as cases while a [`crate::Collector`] reads it.
+/// Records the points of a stream as cases while a [`crate::Collector`] reads it.
 #[derive(Debug, Default)]
 pub struct Recorder {
     cases: Vec<Case>,
-    numbers: Vec<u64>,
+    /// The line of each case, in order.
+    lines: Vec<u64>,
     seen: Progress,
     left_out: u64,
 }
@@ -197,14 +200,14 @@ impl Recorder {
             format!("{number} - {described}")
         };
         self.cases.push(Case { name, time: Duration::ZERO, outcome });
-        self.numbers.push(item.line);
+        self.lines.push(item.line);
     }
 
-    /// The cases of the finished stream: failures with their details, and a case of its own for
-    /// what failed the stream as a whole.
+    /// The cases of the finished stream: failures with their details, and one more case for what
+    /// failed the stream as a whole.
     pub fn into_cases(mut self, suite: &suite::Suite) -> Vec<Case> {
         for failure in &suite.failures {
-            if let Ok(at) = self.numbers.binary_search(&failure.line) {
+            if let Ok(at) = self.lines.binary_search(&failure.line) {
                 let message = self.cases[at].name.clone();
                 self.cases[at].outcome = Outcome::Failed { message, text: details(failure) };
             }
@@ -228,7 +231,7 @@ impl Recorder {
     }
 }
 
-/// Everything known about a failing point, indented under its subtests.
+/// Everything known about a failing point, with its subtests indented below.
 pub fn details(failure: &Failure) -> String {
     let mut out = String::new();
     let mut put = |line: &str| {
@@ -280,7 +283,7 @@ fn encode(bytes: &[u8], attribute: bool) -> String {
     out
 }
 
-/// Passes over a terminal's escape sequence, whose ESC has been read.
+/// Skips the rest of a terminal's escape sequence, after its ESC.
 fn skip_escape(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     match chars.peek() {
         Some('[') => {
@@ -307,7 +310,7 @@ fn seconds(time: Duration) -> String {
     format!("{:.3}", time.as_secs_f64())
 }
 
-/// `time` in UTC as schemas want it: `2024-02-29T12:00:00`.
+/// `time` in UTC as the schemas want it: `2024-02-29T12:00:00`.
 pub(crate) fn timestamp(time: SystemTime) -> String {
     let secs = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let (days, rest) = (secs / 86_400, secs % 86_400);

@@ -1,32 +1,32 @@
-//! Which document of a KTAP stream a line belongs to.
+//! Finds the document of a KTAP stream that a line belongs to.
 //!
-//! Every nested document of KTAP begins with a version line of its own, and the indentation of
-//! that line is the document's: two spaces, four, or a tab, as its author liked. A console may
-//! put a time stamp in front of all lines; the column of the first version line tells how wide.
+//! Every nested document of KTAP begins with its own version line, and the indentation of that line
+//! is the document's: two spaces, four, or a tab, as its author chose. A console may put a time
+//! stamp in front of every line; the column of the first version line gives its width.
 
 use crate::line::ktap_line;
 use crate::text::trim_end;
 
-/// Subtests, of KTAP or of TAP, are followed this many levels down; lines below that are junk.
+/// Levels to which subtests may nest, in KTAP and in TAP; deeper lines are junk.
 pub const DEPTH_MAX: u32 = 64;
-/// Columns of a tab; wider than any other indentation of one level.
+/// Columns that a tab counts as: more than any other indentation of one level.
 const TAB_WIDTH: usize = 8;
 
 /// The open documents of a KTAP stream.
 #[derive(Debug)]
 pub(crate) struct Nest {
-    /// Bytes in front of the first version line: a console's prefix.
+    /// Length of the console's prefix: the bytes in front of the first version line.
     prefix: usize,
-    /// The prefix is a `[time] ` stamp, whose width may grow.
+    /// The prefix is a `[time] ` stamp; its width may grow.
     stamp: bool,
-    /// The column of each open document, the outermost first.
+    /// The column of each open document, outermost first.
     columns: Vec<usize>,
-    /// The last line of a document was a test point.
+    /// The last line that belonged to a document was a test point.
     pub(crate) after_point: bool,
 }
 
 impl Nest {
-    /// Starts a stream at `line` if that is a KTAP version line, a console prefix allowed.
+    /// Starts a stream at `line`, if that is a KTAP version line. It may have a console's prefix.
     pub(crate) fn detect(line: &[u8]) -> Option<Self> {
         let at = memchr::memmem::find(line, b"KTAP")?;
         ktap_line(&line[at..])?;
@@ -56,7 +56,7 @@ impl Nest {
         line.get(self.prefix..).unwrap_or_default()
     }
 
-    /// A version line: opens a document at its column and returns its depth.
+    /// Opens a document at the column of `line`, a version line, and returns its depth.
     pub(crate) fn open(&mut self, line: &[u8]) -> u32 {
         let column = column(line);
         while self.columns.len() > 1 && self.columns.last().is_some_and(|&c| c >= column) {
@@ -75,14 +75,14 @@ impl Nest {
         u32::try_from(self.columns.len().saturating_sub(1)).unwrap_or(u32::MAX)
     }
 
-    /// The depth of the document whose column `line` begins at, if there is one.
+    /// The depth of the document whose column `line` has, if there is one.
     pub(crate) fn level(&self, line: &[u8]) -> Option<u32> {
         let column = column(line);
         let at = self.columns.iter().rposition(|&c| c == column)?;
         u32::try_from(at).ok()
     }
 
-    /// A point at `depth` ends every document below it.
+    /// Ends every document deeper than `depth`, as a point at `depth` does.
     pub(crate) fn close_below(&mut self, depth: u32) {
         self.columns.truncate(depth as usize + 1);
     }

@@ -1,10 +1,10 @@
-//! What test output means: TAP in, verdicts out. No VM, no terminal.
+//! Reads what tests print: TAP in, verdicts out. No VM; a terminal only in [`prove`].
 //!
 //! [`Collector`] is the usual way in: feed it bytes as they come, finish it with the producer's
-//! [`ExitStatus`], and read the [`Suite`]. [`Parser`] below it gives the lines as [`Item`]s.
-//! TAP 12, 13 and 14 are read as Perl's `TAP::Parser` and node's `tap-parser` read them where
-//! these agree; KTAP as the kernel documents it. The input need not be UTF-8, need not be TAP and
-//! may be cut anywhere: memory stays constant and nothing fails but the verdict.
+//! [`ExitStatus`], and read the [`Suite`]. The [`Parser`] below it gives each line as an [`Item`].
+//! TAP 12, 13 and 14 are read as Perl's `TAP::Parser` and node's `tap-parser` read them where the
+//! two agree, and KTAP as the kernel documents it. The input may be any bytes, TAP or not, cut
+//! anywhere: memory stays constant, and bad input fails the verdict, never the parser.
 
 mod collect;
 pub mod date;

@@ -1,11 +1,11 @@
-//! One line without its terminator and indentation → a token. Total: anything is some kind of line.
+//! One line, without its line end and indentation → a token. Never fails: any bytes are some token.
 //!
-//! Knows nothing of earlier lines but the dialect, because plans and pragmas are written
-//! differently in TAP 12 and later. Nothing is copied and nothing unescaped here.
+//! The dialect is all it knows of earlier lines: TAP 12 writes plans and pragmas differently from
+//! later versions. Nothing is copied and nothing is unescaped here.
 
 use crate::text::{is_space, trim, trim_end, trim_start};
 
-/// The dialect in force, as the stream's version line declared it; TAP 12 when there was none.
+/// The dialect that the stream's version line declared; TAP 12 without such a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
     /// No version line.
@@ -13,7 +13,7 @@ pub enum Version {
     Tap12,
     /// `TAP version 13`.
     Tap13,
-    /// `TAP version 14`, or a later one, read as 14.
+    /// `TAP version 14`; later versions are read as 14.
     Tap14,
     /// `KTAP version 1`, the Linux kernel's dialect.
     Ktap1,
@@ -22,13 +22,13 @@ pub enum Version {
 /// A decimal number of any length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Number {
-    /// The value; `u64::MAX` when it does not fit.
+    /// The value; `u64::MAX` if the number is larger.
     pub value: u64,
-    /// Whether it did not fit.
+    /// Whether the number is larger than `u64::MAX`.
     pub overflow: bool,
 }
 
-/// What a `#` at the end of a test line says about it.
+/// A directive: what the `#` at the end of a test line says about the point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Directive {
     /// Not run.
@@ -37,37 +37,37 @@ pub enum Directive {
     Todo,
     /// KTAP: expected to fail.
     Xfail,
-    /// KTAP: ran too long; fails whatever the line begins with.
+    /// KTAP: ran too long. The point fails even if the line begins with `ok`.
     Timeout,
-    /// KTAP: could not be run; fails whatever the line begins with.
+    /// KTAP: could not be run. The point fails even if the line begins with `ok`.
     Error,
 }
 
-/// `ok 1 - description # SKIP reason`.
+/// A test point: `ok 1 - description # SKIP reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Point<'a> {
-    /// Whether the line begins with `ok`, not `not ok`.
+    /// Whether the line begins with `ok`, as opposed to `not ok`.
     pub ok: bool,
-    /// Its number, when it has one.
+    /// The number, if the line has one.
     pub number: Option<Number>,
-    /// Everything between number and directive, escapes and leading dash included.
+    /// Everything between the number and the directive, escapes and leading dash included.
     pub description: &'a [u8],
-    /// The directive and its reason.
+    /// The directive and its reason, if the line has one.
     pub directive: Option<(Directive, &'a [u8])>,
     /// Whether a buffered subtest follows (the line ends with `{`).
     pub opens: bool,
 }
 
-/// `1..N`, with what may follow it.
+/// A plan line: `1..N` and what follows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlanLine<'a> {
     /// N.
     pub count: Number,
     /// N as written.
     pub digits: &'a [u8],
-    /// Why nothing is run, when N is 0; any comment otherwise.
+    /// Why nothing is run, if N is 0; otherwise the comment, if there is one.
     pub reason: &'a [u8],
-    /// The numbers after `todo`, as written; a TAP 12 form.
+    /// The numbers after `todo`, as written; only TAP 12 has them.
     pub todo: &'a [u8],
 }
 
@@ -78,23 +78,23 @@ pub enum Token<'a> {
     Point(Point<'a>),
     /// A plan that starts at 1.
     Plan(PlanLine<'a>),
-    /// `TAP version N`, N as written.
+    /// `TAP version N`: N as written.
     Version(&'a [u8]),
-    /// `KTAP version N`, N as written.
+    /// `KTAP version N`: N as written.
     Ktap(&'a [u8]),
     /// `# text`, without the hash.
     Comment(&'a [u8]),
     /// `Bail out! reason`, escapes included.
     Bail(&'a [u8]),
-    /// `pragma +name, -name`, the list.
+    /// `pragma +name, -name`: the list.
     Pragma(&'a [u8]),
     /// White space only.
     Blank,
-    /// None of the above. Never a failure by itself.
+    /// Any other line. It fails nothing by itself.
     Junk,
 }
 
-/// Reads one line. `hash` says whether it holds a `#` at all, which the caller knows cheaply.
+/// Reads one line. `hash` says whether the line holds a `#`; the caller knows that at no cost.
 pub fn classify(line: &[u8], version: Version, hash: bool) -> Token<'_> {
     let Some(&first) = line.first() else { return Token::Blank };
     match first {
@@ -110,7 +110,7 @@ pub fn classify(line: &[u8], version: Version, hash: bool) -> Token<'_> {
     }
 }
 
-/// The reason of a `Bail out!`, in any case, if the line is one.
+/// The reason, if the line is a `Bail out!`, in upper or lower case.
 pub(crate) fn bail(line: &[u8]) -> Option<&[u8]> {
     const WORDS: &[u8] = b"bail out!";
     let head = line.get(..WORDS.len())?;
@@ -148,8 +148,8 @@ fn ends_open(rest: &[u8]) -> bool {
         && trim_end(rest).last() == Some(&b'{')
 }
 
-/// Whether `rest` goes on with a word character, so that what stands before it is no word.
-/// TAP 13 and later are UTF-8, so there a letter is a letter in any script.
+/// Whether `rest` begins with a word character, so that the word before it goes on. TAP 13 and
+/// later are UTF-8: there the letters of every script count.
 #[inline]
 fn starts_with_word(rest: &[u8], version: Version) -> bool {
     match rest.first() {
@@ -166,7 +166,7 @@ fn starts_with_word(rest: &[u8], version: Version) -> bool {
     }
 }
 
-/// Digits that fit 64 bits whatever they are.
+/// Any number of this many digits fits in 64 bits.
 const SAFE_DIGITS: usize = 19;
 
 #[inline(always)]
@@ -194,10 +194,10 @@ fn split_long_number(rest: &[u8]) -> (Option<Number>, &[u8]) {
 
 /// Splits `rest`, the tail of `line`, at its directive: (description, directive, reason).
 ///
-/// A directive begins at the first `#` that is not escaped and has white space (or the start of
-/// the description after an escaped backslash) on one side. What follows that `#` decides: when
-/// it is no directive, a later `#` is none either. `SKIPPED` and the like need white space before
-/// their `#`: without it neither reference takes them.
+/// A directive begins at the first unescaped `#` with white space on one side; an escaped backslash
+/// before it counts as white space. If no directive follows that `#`, a later `#` begins none
+/// either. Words such as `SKIPPED` need white space before the `#`: without it neither Perl nor
+/// node takes them for directives.
 #[inline(never)]
 fn find_directive<'a>(
     line: &[u8],
@@ -229,7 +229,7 @@ fn find_directive<'a>(
     None
 }
 
-/// `tail` without white space in front, no-break and other wide spaces of UTF-8 included.
+/// `tail` without leading white space; no-break spaces and the other spaces of Unicode count.
 fn trim_wide(tail: &[u8]) -> &[u8] {
     let text = match std::str::from_utf8(tail) {
         Ok(text) => text,
@@ -238,7 +238,7 @@ fn trim_wide(tail: &[u8]) -> &[u8] {
     &tail[text.len() - text.trim_start().len()..]
 }
 
-/// Reads `SKIP reason` or `TODO reason` in any case.
+/// Reads `SKIP reason`, `TODO reason` or, in KTAP, its other directives, in upper or lower case.
 fn directive(tail: &[u8], version: Version) -> Option<(Directive, &[u8])> {
     let is = |word: &[u8]| tail.get(..word.len()).is_some_and(|h| h.eq_ignore_ascii_case(word));
     if is(b"skip") {
@@ -300,13 +300,13 @@ fn plan(line: &[u8], version: Version) -> Token<'_> {
     Token::Junk
 }
 
-/// Whether `list` begins with white space and a number, as `todo` in a plan must be followed.
+/// Whether `list` begins with white space and a number, as it must after a plan's `todo`.
 fn is_number_list(list: &[u8]) -> bool {
     list.first().is_some_and(|&b| is_space(b))
         && trim_start(list).first().is_some_and(u8::is_ascii_digit)
 }
 
-/// The numbers of a plan's `todo` list; ends at the first thing that is no number.
+/// The numbers of a plan's `todo` list, up to the first word that is not a number.
 pub(crate) fn numbers(mut list: &[u8]) -> impl Iterator<Item = u64> + '_ {
     std::iter::from_fn(move || {
         let (number, rest) = split_number(trim_start(list));
@@ -342,9 +342,10 @@ fn pragma(line: &[u8]) -> Option<&[u8]> {
     let rest = line.strip_prefix(b"pragma")?;
     let list = trim(rest);
     let spaced = rest.first().is_some_and(|&b| is_space(b));
-    let good = |name: &[u8]| {
-        matches!(trim(name), [b'+' | b'-', word @ ..]
-            if !word.is_empty() && word.iter().all(|&b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')))
+    let in_name = |&b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    let good = |name: &[u8]| match trim(name) {
+        [b'+' | b'-', word @ ..] => !word.is_empty() && word.iter().all(in_name),
+        _ => false,
     };
     (spaced && list.split(|&b| b == b',').all(good)).then_some(list)
 }

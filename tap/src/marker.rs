@@ -1,9 +1,9 @@
-//! `TAP_START name` and `TAP_END name exit=N`: orca's marks around one test's output in text logs.
+//! `TAP_START name` and `TAP_END name exit=N`: orca's markers around one test's output in logs.
 //!
-//! Only a log of the text protocol has them. In a framed stream they are junk like any other
+//! They count only in a log of the text protocol. In a framed stream they are junk like any other
 //! line, so that no test can forge its own end.
 
-/// A mark around a test's output.
+/// A marker before or after a test's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Marker<'a> {
     /// The output of the named test begins.
@@ -12,7 +12,7 @@ pub enum Marker<'a> {
     End {
         /// The test's name; may be empty.
         name: &'a [u8],
-        /// Its exit status; above 128 a signal.
+        /// Its exit status; above 128 it is 128 plus a signal's number.
         exit: i32,
     },
 }

@@ -1,26 +1,26 @@
-//! Sets of test numbers, kept as ranges: constant memory for any run that is nearly in order.
+//! Sets of test numbers, kept as ranges: memory is constant for any run that is nearly in order.
 
-/// A set keeps at most this many ranges; a stream needs thousands of gaps to get there.
+/// Ranges kept in a set; a stream reaches it only with tens of thousands of gaps.
 pub const RANGES_MAX: usize = 1 << 16;
 
-/// Numbers as sorted, disjoint, non-adjacent ranges.
+/// A set of numbers, as sorted, disjoint, non-adjacent ranges.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Numbers {
     ranges: Vec<(u64, u64)>,
     full: bool,
 }
 
-/// What became of a number.
+/// The outcome of an insertion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Insert {
     New,
     Present,
-    /// It would need one range more than [`RANGES_MAX`].
+    /// The number would need one range more than [`RANGES_MAX`].
     Full,
 }
 
 impl Numbers {
-    /// The ranges, first and last number of each, in order.
+    /// The ranges in order: the first and the last number of each.
     pub fn ranges(&self) -> &[(u64, u64)] {
         &self.ranges
     }

@@ -1,8 +1,8 @@
 //! The streaming parser: bytes in, [`Item`]s out, in constant memory, whatever the bytes are.
 //!
-//! It knows how lines stand to each other: the version in force, YAML blocks, subtests and how
-//! deep they lie, and that nothing counts after a bail out. It keeps no counts and gives no
-//! verdict; that is [`crate::Collector`]'s and [`crate::Suite`]'s part.
+//! It knows what a line means after the lines before it: the version in force, YAML blocks, the
+//! depth of subtests, and that nothing counts after a bail out. It counts nothing and gives no
+//! verdict; [`crate::Collector`] and [`crate::Suite`] do.
 
 use crate::ktap::{DEPTH_MAX, Nest};
 use crate::line::{self, PlanLine, Point, Token, Version};
@@ -18,7 +18,7 @@ const INDENT: usize = 4;
 pub struct Item<'a> {
     /// Its number, from 1.
     pub line: u64,
-    /// Levels of subtests it lies in; 0 is the stream itself.
+    /// How many subtests the line lies in; 0 is the stream itself.
     pub depth: u32,
     /// The line as it came, without its line end.
     pub raw: &'a [u8],
@@ -26,10 +26,10 @@ pub struct Item<'a> {
     pub kind: Kind<'a>,
 }
 
-/// What a line is, in its place.
+/// What a line is, given the lines before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind<'a> {
-    /// A version line; the dialect, and how it stands.
+    /// A version line: the dialect, and whether the line is in order.
     Version(Version, Standing),
     /// A plan.
     Plan(PlanLine<'a>),
@@ -39,22 +39,22 @@ pub enum Kind<'a> {
     Comment(&'a [u8]),
     /// `# Subtest: name`, which announces a subtest.
     Subtest(&'a [u8]),
-    /// `Bail out!` and its reason, escapes included. The last item of a stream that has one, unless
-    /// [`Options::past_bail`] says otherwise.
+    /// `Bail out!`: the reason, escapes included. The last item of its stream, unless
+    /// [`Options::past_bail`] is set.
     Bail(&'a [u8]),
     /// The list of a pragma line.
     Pragma(&'a [u8]),
-    /// `  ---`: a YAML block begins, for the last point at this depth.
+    /// `  ---`: a YAML block about the last point at this depth begins.
     YamlOpen,
-    /// A line of it, without the block's indentation.
+    /// A line of a YAML block, without the block's indentation.
     YamlLine(&'a [u8]),
-    /// `  ...`: it ends.
+    /// `  ...`: the YAML block ends.
     YamlClose,
     /// `{` on its own: a buffered subtest begins after its point's YAML.
     BraceOpen,
     /// `}` on its own: a buffered subtest ends.
     BraceClose,
-    /// One of orca's markers; only where [`Options::markers`] asked for them.
+    /// One of orca's markers; only if [`Options::markers`] is set.
     Marker(Marker<'a>),
     /// White space only.
     Blank,
@@ -62,32 +62,32 @@ pub enum Kind<'a> {
     Junk,
 }
 
-/// What a parser is to do besides reading TAP.
+/// What a parser does besides reading TAP; nothing by default.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// Know orca's `TAP_START` and `TAP_END` lines, for logs of the text protocol. Never for a
-    /// framed stream: there a test could forge them.
+    /// Recognise orca's `TAP_START` and `TAP_END` lines, for logs of the text protocol. Never set
+    /// it for a framed stream: there a test could forge them.
     pub markers: bool,
     /// Go on after a bail out, as Perl's `prove` does. The verdict stays the same.
     pub past_bail: bool,
 }
 
-/// How a version line stands.
+/// Whether a version line is in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// In its place and known.
+    /// A known version in the right place.
     Good,
-    /// Later than 14 and read as 14.
+    /// Later than 14; read as 14.
     Newer,
-    /// 12 or less, which was never declared.
+    /// 12 or less; those versions have no version line.
     TooOld,
-    /// No plain number, such as `013`.
+    /// Not a plain number: `013`, for example.
     Unreadable,
-    /// Not before every plan and point, or a second one.
+    /// After a plan, a point or another version line.
     Late,
 }
 
-/// Bytes in, items out.
+/// The streaming parser of one stream.
 #[derive(Debug, Default)]
 pub struct Parser {
     splitter: Splitter,
@@ -100,7 +100,7 @@ impl Parser {
         Self::default()
     }
 
-    /// A parser that also does what `options` say.
+    /// A parser at the start of a stream, with `options`.
     pub fn with(options: Options) -> Self {
         Self { state: State { options, ..State::default() }, ..Self::default() }
     }
@@ -125,7 +125,7 @@ impl Parser {
         self.state.version
     }
 
-    /// Whether a `Bail out!` has been seen; everything after it is ignored.
+    /// Whether a `Bail out!` has ended the stream; everything after it is ignored.
     pub const fn stopped(&self) -> bool {
         self.state.stopped
     }
@@ -135,11 +135,11 @@ impl Parser {
 struct State {
     line: u64,
     version: Version,
-    /// A version, plan or point has been seen at the top: a version line is late from here on.
+    /// A version, plan or point has been seen at depth 0: a version line is late from here on.
     begun: bool,
     stopped: bool,
     options: Options,
-    /// The deepest subtest that has begun and not ended.
+    /// The depth of the innermost open subtest.
     open: u32,
     yaml: Option<Yaml>,
     /// Nothing but comments, junk and YAML has come since the last test point.
@@ -206,7 +206,7 @@ impl State {
         self.token(token, 0, raw, raw, sink);
     }
 
-    /// A line with white space in front: part of a subtest, a YAML block, or nothing much.
+    /// A line that begins with white space: part of a subtest, a YAML block, a comment or junk.
     fn indented(&mut self, raw: &[u8], hash: bool, sink: &mut impl FnMut(Item<'_>)) {
         let content = trim_start(raw);
         let pad = raw.len() - content.len();
@@ -230,8 +230,8 @@ impl State {
         self.emit(level.min(self.open), raw, kind, sink);
     }
 
-    /// Whether `content` begins a YAML block. TAP 12 knows none, but its writers do: there it
-    /// must be bare and follow a point.
+    /// Whether `content` begins a YAML block. TAP 12 has none, but programs that print TAP 12 write
+    /// them; there the `---` must stand alone and follow a point.
     fn opens_yaml(&self, content: &[u8]) -> bool {
         let Some(rest) = content.strip_prefix(b"---") else { return false };
         match self.version {
@@ -341,7 +341,7 @@ impl State {
         self.emit(depth, raw, Kind::YamlOpen, sink);
     }
 
-    /// Whether `raw` belongs to the open block; a line that is not indented enough cuts it off.
+    /// Whether `raw` belongs to the open block; a line with too little indentation ends the block.
     fn in_yaml(&mut self, yaml: Yaml, raw: &[u8], sink: &mut impl FnMut(Item<'_>)) -> bool {
         if trim(raw).is_empty() {
             let line = raw.get(yaml.pad..).unwrap_or_default();
@@ -368,7 +368,7 @@ impl State {
     }
 }
 
-/// A cheap look for a KTAP version line, anywhere in `raw`.
+/// Whether `raw` may hold a KTAP version line; cheap.
 fn hash_free_ktap(raw: &[u8]) -> bool {
     memchr::memmem::find(raw, b"KTAP").is_some()
 }

@@ -1,26 +1,26 @@
-//! Bytes, cut anywhere → lines. LF, CRLF and a lone CR end a line; the last one needs no end.
+//! Bytes, cut anywhere → lines. LF, CRLF or a lone CR ends a line; the last line needs no end.
 //!
-//! Each kind of byte is searched once per chunk, not once per line: the position of the next one
-//! is kept until the lines have passed it. A line longer than [`LINE_BYTES_MAX`] that crosses
-//! chunks is cut there, so memory stays flat on any input; it is still one line.
+//! LF, CR and `#` are each searched once per chunk, not once per line: the position of the next one
+//! is kept until the lines have passed it. A line that crosses chunks is cut after
+//! [`LINE_BYTES_MAX`], so memory is bounded on any input; it is still one line.
 
 use memchr::memchr;
 
-/// A line that crosses the edge of a chunk is kept up to this many bytes.
+/// Bytes kept of a line that crosses the edge of a chunk.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
-/// The pieces of a stream that must outlive a chunk.
+/// What is kept of a stream from one chunk to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Splitter {
     carry: Vec<u8>,
-    /// The last chunk ended in CR: a LF that opens the next one belongs to it.
+    /// The last chunk ended in CR: an LF at the start of the next one belongs to it.
     after_cr: bool,
-    /// A line has begun, even if none of its bytes had to be kept.
+    /// A line has begun, even if none of its bytes is kept.
     open: bool,
 }
 
 impl Splitter {
-    /// Calls `sink(line, has_hash)` for every line that `bytes` completes, until it says stop.
+    /// Calls `sink(line, has_hash)` for every line that `bytes` completes.
     pub(crate) fn feed(&mut self, mut bytes: &[u8], mut sink: impl FnMut(&[u8], bool)) {
         if bytes.is_empty() {
             return;
@@ -46,7 +46,7 @@ impl Splitter {
         self.keep(scan.rest());
     }
 
-    /// Gives the last line, if the stream did not end with a line end.
+    /// Gives `sink` the last line, if that has no line end.
     pub(crate) fn finish(&mut self, sink: impl FnOnce(&[u8], bool)) {
         if std::mem::take(&mut self.open) {
             let carry = std::mem::take(&mut self.carry);
@@ -61,7 +61,7 @@ impl Splitter {
     }
 }
 
-/// The position of the next `byte` in a chunk, looked up again only when it has been passed.
+/// The position of the next `byte` in a chunk, searched again only when it has been passed.
 struct Next {
     byte: u8,
     at: usize,
@@ -73,7 +73,7 @@ impl Next {
         Self { byte, at: 0, fresh: false }
     }
 
-    /// The first position at or after `from`; the length of `bytes` when there is none.
+    /// The first position at or after `from`; the length of `bytes` if there is none.
     #[inline]
     fn from(&mut self, bytes: &[u8], from: usize) -> usize {
         if !self.fresh || self.at < from {
@@ -119,7 +119,7 @@ impl<'a> Scan<'a> {
         Some((&self.bytes[start..end], hash))
     }
 
-    /// All lines left, if none of them holds a CR: the usual case, without a thought for CR.
+    /// Gives `sink` all lines left, if no CR is left in the chunk: the usual case, and the fastest.
     #[inline]
     fn lf_lines(&mut self, sink: &mut impl FnMut(&[u8], bool)) {
         if self.cr.from(self.bytes, self.at) < self.bytes.len() {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_end_is_one_and_no_cut_matters() {
+    fn every_kind_of_line_end_works_and_no_cut_matters() {
         let text = b"a\n#b\r\nc\rd\n\n\r\n#e#";
         let whole = lines(&[text]);
         assert_eq!(whole, ["a", "#b", "c", "d", "", "", "#e#"]);

@@ -1,4 +1,4 @@
-//! What a test's output came to, and the one verdict table.
+//! The outcome of a test's output, and the one verdict table.
 
 use crate::fault::Fault;
 use crate::line::{Directive, Version};
@@ -7,7 +7,7 @@ use crate::numbers::Numbers;
 /// How the program that printed the stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitStatus {
-    /// It ended by itself; its exit code.
+    /// It exited with this code.
     Code(i32),
     /// A signal ended it.
     Signal {
@@ -19,7 +19,7 @@ pub enum ExitStatus {
 }
 
 impl ExitStatus {
-    /// The status of a stream that came from no program, or from one that ended well.
+    /// Exit code 0; also the status of a stream that came from no program.
     pub const SUCCESS: Self = Self::Code(0);
 
     /// Ended by `signal`, without a core.
@@ -27,7 +27,7 @@ impl ExitStatus {
         Self::Signal { signal, core: false }
     }
 
-    /// A status as shells give it: above 128 it is a signal's number and 128.
+    /// A status as shells give it: above 128 it is 128 plus a signal's number.
     pub const fn from_shell(status: i32) -> Self {
         if status > 128 { Self::signal(status - 128) } else { Self::Code(status) }
     }
@@ -64,48 +64,48 @@ impl From<std::process::ExitStatus> for ExitStatus {
 /// The first plan of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// How many points were promised; `u64::MAX` when the number is larger.
+    /// How many points were planned; `u64::MAX` if the number is larger.
     pub count: u64,
-    /// The same as text, without leading zeros, exact to the precision of a double.
+    /// The same as text, without leading zeros; above `u64::MAX`, to the precision of a double.
     pub text: String,
     /// The line it stood in.
     pub line: u64,
 }
 
-/// A failing point with all that was said about it, or a passing one whose subtest failed.
+/// A failing point with its diagnostics, or a passing point whose subtest failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Failure {
-    /// Its number; its position when it had none. 0 for a subtest without a result of its own.
+    /// Its number, or its position if it has none; 0 for a subtest without a point of its own.
     pub number: u64,
     /// The line it stood in.
     pub line: u64,
-    /// Unescaped, without the dash.
+    /// The description, unescaped and without the dash.
     pub description: String,
-    /// The directive and its reason, if there was one that did not save it.
+    /// The directive and its reason, if it has one; the point failed all the same.
     pub directive: Option<(Directive, String)>,
-    /// Comment lines that followed, without their hash.
+    /// The comment lines that followed, without their hash.
     pub comments: Vec<String>,
     /// The raw YAML that followed, without its indentation and fences.
     pub yaml: Option<String>,
-    /// What is wrong with its subtest as a whole: "planned 5, ran 3".
+    /// What is wrong with its subtest as a whole, such as "planned 5, ran 3".
     pub reasons: Vec<String>,
     /// The failing points of its subtest.
     pub subtests: Vec<Self>,
-    /// Whether something had to be left out of this entry.
+    /// Whether diagnostics were left out.
     pub truncated: bool,
 }
 
-/// What is to be said of the whole.
+/// The verdict on a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Verdict {
-    /// Everything promised was run and passed.
+    /// Everything planned was run and passed.
     Pass,
     /// A plan of `1..0`: nothing was to be run.
     Skip,
     /// Something failed.
     Fail,
-    /// The test asked that all testing stop.
+    /// The test asked for all testing to stop.
     Bail,
 }
 
@@ -120,13 +120,13 @@ pub struct Suite {
     pub run: u64,
     /// Points that count as passed: `ok`, or excused by a directive. Skipped ones included.
     pub passed: u64,
-    /// Points that do not.
+    /// Points that count as failed.
     pub failed: u64,
     /// Points with a skip directive.
     pub skipped: u64,
     /// Points expected to fail.
     pub todo: u64,
-    /// Points expected to fail that did not.
+    /// Points expected to fail that passed.
     pub todo_passed: u64,
     /// `ok` points beyond the plan; `prove` lists them as failed.
     pub unplanned: u64,
@@ -138,17 +138,17 @@ pub struct Suite {
     pub faults: Vec<Fault>,
     /// How many faults there were.
     pub faults_total: u64,
-    /// What fails nothing but should be looked at.
+    /// Remarks that deserve a look but fail nothing.
     pub warnings: Vec<String>,
     /// The failing points, at most [`crate::FAILURES_MAX`] with all subtests.
     pub failures: Vec<Failure>,
-    /// Passing points with a failing subtest, and failing subtests without a result.
+    /// Passing points with a failing subtest, and failing subtests without a point.
     pub contradictions: Vec<Failure>,
     /// Numbers of failing and unplanned points.
     pub failed_numbers: Numbers,
-    /// Numbers of points expected to fail that did not.
+    /// Numbers of points expected to fail that passed.
     pub todo_passed_numbers: Numbers,
-    /// How the producer ended.
+    /// How the program that printed the stream ended.
     pub exit: ExitStatus,
     /// Lines read.
     pub lines: u64,
@@ -166,7 +166,7 @@ impl Suite {
         }
     }
 
-    /// Whether the verdict is one of the good ones.
+    /// Whether the verdict is [`Verdict::Pass`] or [`Verdict::Skip`].
     pub fn success(&self) -> bool {
         matches!(self.verdict(), Verdict::Pass | Verdict::Skip)
     }
@@ -177,7 +177,7 @@ impl Suite {
         (self.passed - skipped, self.failed, self.skipped)
     }
 
-    /// Why it did not succeed, for a person to read; empty when it did.
+    /// Why the stream did not succeed, for a person to read; empty if it did.
     pub fn reasons(&self) -> Vec<String> {
         let mut out = Vec::new();
         match self.bail.as_deref() {
@@ -196,7 +196,8 @@ impl Suite {
     }
 }
 
-/// Faults as reasons: each with its line, the end's own without, a long list cut short.
+/// The first faults as reasons, with the line of each unless it shows only at the end, and how many
+/// more there are.
 pub(crate) fn fault_reasons(faults: &[Fault], total: u64) -> Vec<String> {
     use crate::fault::FaultKind as K;
     const SHOWN: usize = 10;

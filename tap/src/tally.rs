@@ -1,7 +1,6 @@
-//! The open documents of a stream, and what was said about each failure in them.
+//! Counts the points of a stream and collects the diagnostics of each failure.
 //!
-//! Memory is bounded by the constants below whatever the stream does; whatever had to be left
-//! out is told in the suite.
+//! The constants below bound the memory for any stream; the suite says what was left out.
 
 use crate::document::{Child, Document, REASON_BYTES_MAX};
 use crate::fault::FaultKind;
@@ -19,8 +18,8 @@ pub const DIAGNOSTIC_BYTES_MAX: usize = 64 << 10;
 pub const TOTAL_DIAGNOSTIC_BYTES_MAX: usize = 4 << 20;
 /// Bytes kept of a description.
 const DESCRIPTION_BYTES_MAX: usize = 4096;
-/// Contradictions and warnings kept.
-const REMARKS_MAX: usize = 100;
+/// Contradictions kept.
+const CONTRADICTIONS_MAX: usize = 100;
 
 /// How far a stream has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,16 +28,16 @@ pub struct Progress {
     pub run: u64,
     /// Failing points among them.
     pub failed: u64,
-    /// Points promised, once a plan has been seen.
+    /// Points in the plan, once a plan has been seen.
     pub planned: Option<u64>,
 }
 
-/// The open documents and what is left to spend on details.
+/// The open documents, and how much more may be kept.
 #[derive(Debug)]
 pub(crate) struct Tally {
     /// The stream itself, and the open subtests below it.
     open: Vec<Document>,
-    /// The name a `# Subtest:` comment gave to the next subtest, and its depth.
+    /// The depth and the name that a `# Subtest:` comment gave to the next subtest.
     announced: Option<(u32, String)>,
     pub(crate) bail: Option<String>,
     pub(crate) past_bail: bool,
@@ -46,11 +45,12 @@ pub(crate) struct Tally {
     warnings: Vec<String>,
     contradictions: Vec<Failure>,
     lines: u64,
-    /// Empty lines of a strict version 13 stream that end it unless something follows.
+    /// Empty lines at the end of a strict version 13 stream so far; faults, if another line
+    /// follows.
     empty_lines: u64,
     failures_left: usize,
     bytes_left: usize,
-    /// The YAML that is being read belongs to the last failure of the document at this depth.
+    /// The depth of the document whose last failure the open YAML block is about.
     yaml: Option<usize>,
 }
 
@@ -130,8 +130,8 @@ impl Tally {
         }
     }
 
-    /// Under `pragma +strict` a line that is no TAP is a fault. Version 13 knows no subtests and
-    /// no empty lines, but at the end; version 14 knows both, and a subtest inherits the pragma.
+    /// Under `pragma +strict` a line that is not TAP is a fault. Version 13 has no subtests, and
+    /// empty lines only at the end. Version 14 has both, and a subtest inherits the pragma.
     fn check_strict(&mut self, item: &Item<'_>) {
         let depth = (item.depth as usize).min(self.open.len() - 1);
         let inside = self.open.len() > 1 && item.raw.starts_with(b"    ");
@@ -234,7 +234,7 @@ impl Tally {
     }
 
     fn contradict(&mut self, number: u64, line: u64, description: String, child: Child) {
-        if self.contradictions.len() < REMARKS_MAX {
+        if self.contradictions.len() < CONTRADICTIONS_MAX {
             let Child { reasons, failures: subtests, .. } = child;
             let entry =
                 Failure { number, line, description, reasons, subtests, ..Default::default() };
@@ -254,7 +254,7 @@ impl Tally {
         }
     }
 
-    /// Ends the documents below `depth`, and gives the uppermost of them.
+    /// Ends the documents deeper than `depth` and returns the outermost of them.
     fn take_child(&mut self, depth: usize, line: u64) -> Option<Child> {
         while self.open.len() > depth + 2 {
             let orphan = self.open.pop().map(|d| d.into_child(line));
@@ -268,7 +268,7 @@ impl Tally {
         self.orphan(orphan, line);
     }
 
-    /// A subtest that no point speaks for.
+    /// Notes a failing subtest that has no point of its own.
     fn orphan(&mut self, child: Option<Child>, line: u64) {
         if let Some(child) = child.filter(|c| c.failing) {
             let name = child.name.clone();
@@ -372,7 +372,7 @@ impl Tally {
     }
 }
 
-/// Lines that only version 14 knows.
+/// Whether only version 14 has such a line.
 fn is_foreign_to_13(item: &Item<'_>) -> bool {
     let indented = item.raw.first().is_some_and(u8::is_ascii_whitespace);
     match item.kind {

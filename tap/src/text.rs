@@ -1,14 +1,14 @@
-//! Bytes of a test's output made fit to show: trimming, the two TAP escapes, lossy UTF-8, cuts.
+//! Makes bytes of a test's output fit to show: trimming, the two TAP escapes, lossy UTF-8, cuts.
 //!
-//! TAP is read as bytes throughout; only here does anything become a `String`.
+//! TAP is read as bytes; text becomes a `String` only where it is kept or shown.
 
-/// Whether `byte` is white space as Perl's `\s` has it for ASCII (form feed and VT included).
+/// Whether `byte` is ASCII white space to Perl's `\s`, which includes form feed and vertical tab.
 #[inline]
 pub(crate) const fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | 0x0b | 0x0c | b'\r' | b'\n')
 }
 
-/// `bytes` without white space in front.
+/// `bytes` without leading white space.
 #[inline]
 pub(crate) fn trim_start(mut bytes: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = bytes {
@@ -20,7 +20,7 @@ pub(crate) fn trim_start(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// `bytes` without white space at the end.
+/// `bytes` without trailing white space.
 pub(crate) fn trim_end(mut bytes: &[u8]) -> &[u8] {
     while let [rest @ .., last] = bytes {
         if !is_space(*last) {
@@ -69,7 +69,7 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// `bytes` as text of at most `limit` bytes; what was cut is told, bad UTF-8 is replaced.
+/// At most `limit` of `bytes` as text, and how many bytes were cut off. Bad UTF-8 is replaced.
 pub(crate) fn clip(bytes: &[u8], limit: usize) -> String {
     if bytes.len() <= limit {
         return String::from_utf8_lossy(bytes).into_owned();
@@ -83,7 +83,7 @@ pub(crate) fn clip(bytes: &[u8], limit: usize) -> String {
     out
 }
 
-/// A description as a person reads it: without the ` - ` in front, unescaped, at most `limit` bytes.
+/// A description for a person: without the ` - ` in front, unescaped, at most `limit` bytes.
 pub fn describe(description: &[u8], limit: usize) -> String {
     let trimmed = trim(description);
     let bare = match trimmed {

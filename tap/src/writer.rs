@@ -1,8 +1,8 @@
-//! TAP 14 out, line by line: whatever has been written is valid so far.
+//! Writes TAP 14 line by line; what has been written is valid so far.
 //!
-//! Accepted by Perl's `TAP::Parser` and node's `tap-parser` alike, which is stricter than the
-//! specification: YAML keeps to Perl's subset (one flat map, plain block scalars or quoted
-//! strings), and text is cleaned of whatever would end a line for either of them.
+//! Perl's `TAP::Parser` and node's `tap-parser` both accept it; together they are stricter than the
+//! specification. YAML keeps to Perl's subset (one flat map, plain block scalars or quoted
+//! strings), and characters that would end a line for either of them are replaced.
 
 use crate::line::Directive;
 use crate::text::escape;
@@ -13,9 +13,9 @@ use std::io::{self, Write};
 pub struct Entry<'a> {
     /// Whether it passed.
     pub ok: bool,
-    /// Any text; escaped and put on one line here.
+    /// Any text; the writer escapes it and puts it on one line.
     pub description: &'a str,
-    /// Skip or to-do, and why. A skipped point is always written `ok`.
+    /// Skip or to-do, and the reason. A skipped point is always written `ok`.
     pub directive: Option<(Directive, &'a str)>,
 }
 
@@ -45,7 +45,7 @@ impl<W: Write> Writer<W> {
         self.line(&format!("1..{count}"))
     }
 
-    /// Writes that nothing is run, and why.
+    /// Writes the plan `1..0`, and the reason why nothing is run.
     pub fn skip_all(&mut self, reason: &str) -> io::Result<()> {
         self.level().planned = true;
         let reason = one_line(reason);
@@ -75,7 +75,7 @@ impl<W: Write> Writer<W> {
         self.line(line.trim_end())
     }
 
-    /// Writes what is known about the last point as a YAML block: a flat map of texts.
+    /// Writes a YAML block about the last point: a flat map of texts.
     pub fn diagnostics(&mut self, entries: &[(&str, &str)]) -> io::Result<()> {
         if entries.is_empty() {
             return Ok(());
@@ -105,7 +105,7 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Ends a subtest, with its plan if it has none yet.
+    /// Ends a subtest, and writes its plan if it has none yet.
     pub fn end(&mut self) -> io::Result<()> {
         self.close_plan()?;
         if self.levels.len() > 1 {
@@ -114,7 +114,7 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Writes that all testing stops, and why. Nothing may follow.
+    /// Writes `Bail out!` and the reason. Nothing may follow.
     pub fn bail(&mut self, reason: &str) -> io::Result<()> {
         self.levels.truncate(1);
         self.level().planned = true;
@@ -122,12 +122,12 @@ impl<W: Write> Writer<W> {
         self.line(format!("Bail out! {reason}").trim_end())
     }
 
-    /// Passes on what the writer below may have kept.
+    /// Flushes the underlying writer.
     pub fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
 
-    /// Ends the document, open subtests included, and gives back the writer below.
+    /// Ends the document, open subtests included, and returns the underlying writer.
     pub fn finish(mut self) -> io::Result<W> {
         while self.levels.len() > 1 {
             self.end()?;
@@ -173,15 +173,15 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// Whether `value` can stand in a block scalar as it is: several lines, the first of them
-/// neither blank nor indented, and no character that a block scalar cannot hold.
+/// Whether `value` can be a block scalar as it is: it has several lines, the first of them neither
+/// blank nor indented, and no character that a block scalar cannot hold.
 fn is_block(value: &str) -> bool {
     value.trim_end_matches('\n').contains('\n')
         && !value.starts_with(char::is_whitespace)
         && !value.chars().any(|c| (ends_line(c) || c.is_control()) && c != '\n')
 }
 
-/// A double-quoted scalar in the escapes that both YAML and Perl's subset of it know.
+/// `value` as a double-quoted scalar, with escapes that both YAML and Perl's subset of it know.
 fn quote(value: &str) -> String {
     let mut out = String::from("\"");
     for c in value.chars() {
@@ -200,13 +200,13 @@ fn quote(value: &str) -> String {
     out
 }
 
-/// `text` on one line, without control characters and white space at its ends.
+/// `text` on one line, without control characters, and without white space at its ends.
 fn one_line(text: &str) -> String {
     let plain = |c: char| if ends_line(c) || c.is_control() { ' ' } else { c };
     text.chars().map(plain).collect::<String>().trim().to_owned()
 }
 
-/// What is a line end to some reader or other.
+/// Whether some reader takes `c` for the end of a line.
 const fn ends_line(c: char) -> bool {
     matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }

@@ -1,6 +1,6 @@
 //! argv and `.proverc` files → [`RawArgs`]. Parsing sets fields, nothing more.
 //!
-//! `--rc`, `--norc` and `::` are looked for before anything else, as Perl's `prove` does.
+//! `::`, `--rc` and `--norc` are found before anything else is parsed, as in Perl's `prove`.
 
 use super::error::Error;
 use super::flags::{FLAGS, Flag, REFUSED};
@@ -25,7 +25,7 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<RawArgs, Err
     Ok(raw)
 }
 
-/// Takes `--rc` and `--norc` out of `args`: the rc files to read, in order.
+/// Takes `--rc` and `--norc` out of `args`, and returns the rc files to read, in order.
 fn rc_files(args: &mut Vec<OsString>) -> Result<Vec<PathBuf>, Error> {
     let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".proverc"));
     let mut files: Vec<PathBuf> = home.into_iter().collect();
@@ -108,7 +108,7 @@ fn value_of(parser: &mut Parser, flag: &Flag) -> Result<String, Error> {
     text(value).map_err(|v| Error::usage(format!("`{name}`: {} is not UTF-8", v.display())))
 }
 
-/// How a flag is called in messages.
+/// The name of a flag in messages.
 fn name_of(flag: &Flag) -> String {
     match (flag.long.first(), flag.short) {
         (Some(long), _) => format!("--{long}"),
@@ -125,7 +125,7 @@ fn find_short(c: char) -> Result<&'static Flag, Error> {
     found.ok_or_else(|| Error::usage(format!("unknown option `-{c}`")).hint("see `prove --help`"))
 }
 
-/// The flag called `name`, or by an unambiguous beginning of its name; `true` if negated.
+/// The flag called `name`, or the only one whose name begins with it; `true` if negated.
 fn find_long(name: &str) -> Result<(&'static Flag, bool), Error> {
     if REFUSED.iter().any(|r| r.1 == name && !name.is_empty()) {
         return Err(refuse(&format!("--{name}")));
@@ -158,7 +158,7 @@ fn refuse(name: &str) -> Error {
     Error::usage(format!("`{name}` works only in Perl's own prove"))
 }
 
-/// Edit distance: how many characters to add, drop or change.
+/// Edit distance: how many characters must be added, dropped or changed.
 pub(super) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -173,7 +173,7 @@ pub(super) fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-/// The arguments that mean "standard input" or a file, for `--json`.
+/// Whether `arg` stands for standard input.
 pub(super) fn is_stdin(arg: &OsStr) -> bool {
     arg == "-"
 }

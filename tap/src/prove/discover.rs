@@ -10,7 +10,7 @@ use std::io::BufRead;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// The tests to run: what the state selects, then what the arguments name, each once.
+/// The tests to run, each once: those the state file selects, then those the arguments name.
 pub(super) fn tests(selection: &Selection, state: &mut StateFile) -> Result<Vec<OsString>, Error> {
     let mut found = state.apply(&selection.state)?;
     let mut args = selection.tests.clone();
@@ -45,7 +45,7 @@ pub(super) fn tests(selection: &Selection, state: &mut StateFile) -> Result<Vec<
     Ok(found)
 }
 
-/// Fails with one line if any of `tests` cannot be run because it is not there.
+/// Fails if one of `tests` does not exist or cannot be examined.
 pub(super) fn check(tests: &[OsString]) -> Result<(), Error> {
     for test in tests {
         if let Err(e) = std::fs::metadata(test) {
@@ -95,13 +95,13 @@ fn in_directory(dir: &OsStr, selection: &Selection) -> Result<Vec<OsString>, Err
     Ok(found)
 }
 
-/// `dir` without `./` in front, double slashes and a slash at the end.
+/// `dir` without a leading `./`, double slashes and a trailing slash.
 fn clean_path(dir: &OsStr) -> PathBuf {
     let clean: PathBuf = Path::new(dir).components().filter(|c| c.as_os_str() != ".").collect();
     if clean.as_os_str().is_empty() { ".".into() } else { clean }
 }
 
-/// Adds the wanted files below `dir`; symbolic links are followed, each directory only once.
+/// Adds the wanted files below `dir`. Symbolic links are followed, but each directory only once.
 fn descend(
     dir: &Path,
     wanted: &impl Fn(&[u8]) -> bool,
@@ -131,7 +131,7 @@ fn entries(dir: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>, Error> {
     Ok(out)
 }
 
-/// Fisher and Yates, fed by the keys that hash maps get.
+/// A Fisher-Yates shuffle. Its random numbers come from the random keys of hash maps.
 fn shuffle(tests: &mut [OsString]) {
     let keys = RandomState::new();
     for i in (1..tests.len()).rev() {

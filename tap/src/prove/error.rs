@@ -1,8 +1,8 @@
-//! What stops `prove` before a run has a result.
+//! The error that stops `prove` before a run has a result.
 
 use std::fmt;
 
-/// What stops a run before it has a result, in one line, and what to do about it.
+/// An error in one line, and a hint at what to do about it.
 #[derive(Debug)]
 pub(super) struct Error {
     message: String,
@@ -10,6 +10,7 @@ pub(super) struct Error {
 }
 
 impl Error {
+    /// A mistake in the command line, or a failure of this machine.
     pub(super) fn usage(message: impl Into<String>) -> Self {
         Self { message: message.into(), hint: None }
     }

@@ -3,6 +3,7 @@
 //! Parsing and `--help` both read this table. `REFUSED` lists what only Perl's `prove` can do.
 
 use super::raw::RawArgs;
+use Group::{Other, Report, Run, Select, Show};
 
 /// Sets one field; the value is `"no"` for a negated flag and empty where none is taken.
 type Set = fn(&mut RawArgs, &str) -> Result<(), String>;
@@ -13,15 +14,15 @@ pub(super) struct Flag {
     pub(super) short: Option<char>,
     /// The names after `--`; the first is the one shown.
     pub(super) long: &'static [&'static str],
-    /// What its value is called, if it takes one.
+    /// The name of its value in `--help`, if it takes one.
     pub(super) value: Option<&'static str>,
     /// Whether `--noNAME` exists.
     pub(super) negatable: bool,
-    /// The group it is listed in.
+    /// The group of `--help` that lists it.
     pub(super) group: Group,
-    /// One sentence.
+    /// Its line of `--help`.
     pub(super) help: &'static str,
-    /// What it does.
+    /// Sets its field.
     pub(super) set: Set,
 }
 
@@ -67,8 +68,6 @@ impl Flag {
         self
     }
 }
-
-use Group::{Other, Report, Run, Select, Show};
 
 /// All flags, in the order of `--help`.
 pub(super) const FLAGS: &[Flag] = &[
@@ -178,8 +177,7 @@ pub(super) const FLAGS: &[Flag] = &[
     flag('V', &["version"], Other, "show the version", |a, _| yes(&mut a.version)),
 ];
 
-/// Perl's switches that make no sense without Perl, by short and long name, and whether they
-/// take a value.
+/// Switches that make no sense without Perl: short name, long name, and whether they take a value.
 pub(super) const REFUSED: &[(char, &str, bool)] = &[
     ('T', "", false),
     ('t', "", false),
