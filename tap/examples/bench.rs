@@ -1,4 +1,4 @@
-//! How fast the parser is, beside a bare memchr scan of the same bytes in the same run.
+//! Measures how fast the parser is, beside a bare memchr scan of the same bytes in the same run.
 //!
 //! `bench make FILE MB` writes a stream of the kind that test suites print; `bench run FILE`
 //! reads it once with each and prints lines of `name seconds MB/s` and the peak memory.
@@ -8,9 +8,9 @@ use std::io::{self, BufWriter, Read, Write};
 use std::time::Instant;
 use tap::{Collector, ExitStatus, Version, classify};
 
-/// Bytes read at a time, by every reader alike.
+/// Bytes read at a time, by every reader.
 const CHUNK_BYTES: usize = 256 << 10;
-/// A megabyte as the table has it.
+/// Bytes of a megabyte in the table.
 const MB: f64 = 1e6;
 
 fn main() -> io::Result<()> {
@@ -22,7 +22,7 @@ fn main() -> io::Result<()> {
     }
 }
 
-/// Passing points, every tenth with a directive, a comment or YAML; the plan last.
+/// Writes passing points, every tenth with a directive, a comment or YAML, and the plan last.
 fn make(file: &str, megabytes: usize) -> io::Result<()> {
     let mut out = BufWriter::new(File::create(file)?);
     out.write_all(b"TAP version 13\n")?;
@@ -67,7 +67,7 @@ fn run(file: &str) -> io::Result<()> {
     writeln!(out, "peak memory {}", peak_memory())
 }
 
-/// Lines that begin with `ok`: what no reader of lines can do without.
+/// Counts lines that begin with `ok`: the least that any reader of lines must do.
 fn scan(chunk: &[u8]) -> u64 {
     let mut count = 0;
     let mut start = 0;
@@ -90,7 +90,7 @@ fn tokenize(chunk: &[u8]) -> u64 {
     count
 }
 
-/// Feeds `file` to `sink`; seconds and bytes.
+/// Feeds `file` to `sink`, and returns the seconds it took and the number of bytes.
 fn timed(file: &str, mut sink: impl FnMut(&[u8])) -> io::Result<(f64, u64)> {
     let mut input = File::open(file)?;
     let mut buffer = vec![0; CHUNK_BYTES];

@@ -1,4 +1,4 @@
-//! Every stream of the corpus with its required or decided result, and what no input may do:
+//! Every stream of the corpus gives its agreed or decided result, and no input makes the parser
 //! panic, lose a line, or depend on where the bytes were cut.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -7,14 +7,14 @@ mod kit;
 use kit::{Random, Sample, collect, fields, samples};
 use tap::{Item, Kind, Parser};
 
-/// Streams longer than this are one long line; they are cut at every byte near their ends and in
-/// steps between.
+/// A stream longer than this is one long line; it is cut at every byte near its ends, and in steps
+/// between.
 const LONG_BYTES: usize = 16 << 10;
-/// How near.
+/// How near to an end a long stream is cut at every byte.
 const END_BYTES: usize = 512;
-/// The step for the middle of long streams.
+/// The step between cuts in the middle of a long stream.
 const LONG_STEP: usize = 9973;
-/// Mutated streams tried.
+/// How many mutated streams are tried.
 const MUTATIONS: usize = 20_000;
 
 fn all() -> Vec<Sample> {
@@ -37,7 +37,7 @@ fn check(table: &str, count: usize) {
 }
 
 #[test]
-fn agreed_streams_give_what_both_references_give() {
+fn agreed_streams_give_what_perl_and_node_both_give() {
     check("agreed.tsv", 254);
 }
 
@@ -46,7 +46,7 @@ fn disputed_streams_give_what_was_decided() {
     check("decided.tsv", 109);
 }
 
-/// The line ends of `bytes`, and a last line without one.
+/// The number of lines in `bytes`: its line ends, and a last line without one.
 fn line_count(bytes: &[u8]) -> usize {
     let lf = bytes.iter().filter(|&&b| b == b'\n').count();
     let cr =
@@ -54,7 +54,7 @@ fn line_count(bytes: &[u8]) -> usize {
     lf + cr.count() + usize::from(bytes.last().is_some_and(|b| !matches!(b, b'\n' | b'\r')))
 }
 
-/// Reads `bytes` in one go and looks at what must hold for any input.
+/// Reads `bytes` in one go and checks what must hold for any input.
 fn check_invariants(bytes: &[u8]) {
     let mut parser = Parser::new();
     let (mut items, mut bailed) = (0, false);
@@ -154,7 +154,7 @@ fn mutated_streams_break_nothing() {
 }
 
 #[test]
-fn a_block_scalar_that_never_ends_ends() {
+fn a_block_scalar_without_an_end_ends_with_the_stream() {
     let suite = collect(&[b"TAP version 13\nok 1\n  ---\n  a: >\n\n"], 0);
     assert_eq!((suite.run, suite.success()), (1, false));
     assert_eq!(suite.reasons(), ["no plan"]);

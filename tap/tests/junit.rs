@@ -1,5 +1,5 @@
-//! The JUnit report: well formed, valid against what the schemas in use have in common, and
-//! whole after every suite.
+//! The JUnit report is well formed, valid against what the schemas in use have in common, and
+//! complete after every suite.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod kit;
@@ -23,7 +23,7 @@ fn check_with_python(dir: &Dir, xml: &str) {
 }
 
 #[test]
-fn a_report_is_whole_after_every_suite() {
+fn a_report_is_complete_after_every_suite() {
     let nasty =
         b"\x1b[31mred\x1b[0m \0\x01\x7f\xff\xfe & <tag> ]]> \r\n\x1b]0;t\x07 \xc2\x85 \xef\xbf\xbf"
             .to_vec();
@@ -58,9 +58,13 @@ fn a_report_is_whole_after_every_suite() {
 }
 
 #[test]
-fn prove_writes_one() {
+fn prove_writes_a_valid_report() {
     let dir = Dir::new();
-    dir.script("t/a.t", "echo 1..3; echo 'ok 1 - a'; echo 'not ok 2 - b'; printf '# \\033[1mwhy\\001\\n'; echo 'ok 3 # SKIP c'; echo err >&2; exit 1");
+    dir.script(
+        "t/a.t",
+        "echo 1..3; echo 'ok 1 - a'; echo 'not ok 2 - b'; printf '# \\033[1mwhy\\001\\n'; \
+         echo 'ok 3 # SKIP c'; echo err >&2; exit 1",
+    );
     dir.script("t/b.t", "echo '1..0 # SKIP nothing'");
     let ran = dir.prove(&["--junit", "out.xml", "t"]);
     assert_eq!((ran.code, ran.err.as_str()), (Some(1), "err\n"));

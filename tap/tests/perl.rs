@@ -1,5 +1,5 @@
-//! Against the installed Perl: the corpus through `prove -e`, generated streams through
-//! TAP::Parser, and our writer's output. Says so where Perl is not installed.
+//! Compares with the installed Perl: the corpus through `prove -e`, generated streams through
+//! TAP::Parser, and our writer's output. Prints a notice if Perl is not installed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod kit;
@@ -7,16 +7,18 @@ mod kit;
 use kit::{Dir, Random, collect, fields, have, samples};
 use std::path::Path;
 
-/// Streams generated for TAP::Parser.
+/// How many streams are generated for TAP::Parser.
 const GENERATED: usize = 1500;
 
-/// Prints the fields of each file named, as TAP::Parser sees them up to a bail out.
+/// A Perl script that prints the fields of each file named, as TAP::Parser sees them up to a bail
+/// out.
 const REFERENCE: &str = r#"
 use strict; use TAP::Parser;
 open STDERR, '>', '/dev/null';
 for my $file (@ARGV) {
     open my $in, '<', $file or die; binmode $in; local $/; my $text = <$in>;
-    my $p = TAP::Parser->new({ iterator => TAP::Parser::Iterator::Array->new([split /\n/, $text]) });
+    my $lines = TAP::Parser::Iterator::Array->new([split /\n/, $text]);
+    my $p = TAP::Parser->new({ iterator => $lines });
     my ($run, $pass, $fail, $skip, $todo, $odd, $bail) = (0) x 7;
     while (my $r = $p->next) {
         if ($r->is_bailout) { $bail = 1; last }
@@ -25,8 +27,8 @@ for my $file (@ARGV) {
         if ($r->has_todo || $r->ok !~ /not/) { $pass++ } else { $fail++ }
     }
     my $plan = $p->tests_planned;
-    print join("\t", defined $plan ? "1..$plan" : '-', $run, $pass, $fail, $skip, $todo, $odd, $bail,
-        ($bail || $p->has_problems) ? 0 : 1), "\n";
+    print join("\t", defined $plan ? "1..$plan" : '-', $run, $pass, $fail, $skip, $todo, $odd,
+        $bail, ($bail || $p->has_problems) ? 0 : 1), "\n";
 }
 "#;
 
@@ -62,13 +64,13 @@ fn prove_agrees_with_perls_on_every_agreed_stream() {
     }
 }
 
-/// Before 3.48 Perl knew no version 14, and joined a line that says `not` with the next one.
+/// Perl before 3.48 has no version 14, and joins a line that says `not` with the next one.
 fn is_beyond_old_perl(sample: &kit::Sample) -> bool {
     let text = String::from_utf8_lossy(&sample.bytes);
     text.contains("TAP version 14") || text.lines().any(|line| line.trim() == "not")
 }
 
-/// A stream of the kind in which nothing is disputed.
+/// A random stream of lines whose meaning is not disputed.
 fn generate(random: &mut Random) -> String {
     let mut lines = Vec::new();
     let count = random.below(7);
@@ -172,7 +174,7 @@ fn perl_accepts_what_the_writer_writes() {
     }
     let dir = Dir::new();
     let mut text = write_everything().unwrap();
-    // Perl before 3.48 knows version 13 at most; the lines are the same.
+    // Perl before 3.48 reads version 13 at most; the other lines are the same.
     text = text.replacen("TAP version 14", "TAP version 13", 1);
     let script = dir.file("reference.pl", REFERENCE.as_bytes());
     let stream = dir.file("stream", text.as_bytes());

@@ -7,7 +7,7 @@ use kit::{Dir, Ran, have, samples};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// A directory with every kind of test there is. The last one bails out.
+/// A directory with every kind of test. The last one bails out.
 fn zoo() -> Dir {
     let dir = Dir::new();
     dir.script("t/a_pass.t", "echo 1..3; echo 'ok 1 - a'; echo ok 2; echo ok 3");
@@ -26,12 +26,16 @@ fn zoo() -> Dir {
     dir.script("t/g_noplan.t", "echo ok 1; for i in 3 5 7 9 11 13; do echo not ok $i; done");
     dir.script("t/h_many.t", "echo 1..2; for i in 1 2 3 4; do echo ok $i; done");
     dir.script("t/i_nothing.t", "exit 0");
-    dir.script("t/j_allfail.t", "echo 1..60; for i in $(seq 60); do test $((i % 3)) = 0 && echo ok $i || echo not ok $i; done");
+    dir.script(
+        "t/j_allfail.t",
+        "echo 1..60; for i in $(seq 60); do \
+         test $((i % 3)) = 0 && echo ok $i || echo not ok $i; done",
+    );
     dir.script("t/z_bail.t", "echo 1..2; echo ok 1; echo 'Bail out! no db'");
     dir
 }
 
-/// `text` without what no two runs have in common.
+/// `text` without the times, which differ from run to run.
 fn masked(text: &str) -> String {
     let mask = |line: &str| match line.split_once(" wallclock secs") {
         Some((head, _)) => {
@@ -115,9 +119,9 @@ fn a_bail_out_kills_what_runs_and_claims_no_success() {
     assert!(!ran.out.contains("All tests successful"), "{}", ran.out);
 }
 
-/// Fails unless a process has ended; it may wait to be reaped.
+/// Fails unless a process has ended; it may not have been reaped yet.
 #[track_caller]
-fn is_dead(pid: &str) {
+fn assert_dead(pid: &str) {
     let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     assert!(state.is_empty() || state.contains(") Z"), "{pid} lives: {state}");
 }
@@ -127,7 +131,8 @@ fn a_timeout_kills_the_whole_tree() {
     let dir = Dir::new();
     dir.script(
         "t/hang.t",
-        "echo 1..1\nsleep 600 & echo $! > pids\nsetsid sh -c 'sleep 600 & echo $! >> pids; wait' &\n\
+        "echo 1..1\nsleep 600 & echo $! > pids\n\
+         setsid sh -c 'sleep 600 & echo $! >> pids; wait' &\n\
          (setsid sleep 600 & echo $! >> pids)\nwait",
     );
     dir.script("t/ok.t", "echo 1..1; echo ok 1");
@@ -140,7 +145,7 @@ fn a_timeout_kills_the_whole_tree() {
     let pids = dir.read("pids");
     assert_eq!(pids.lines().count(), 3);
     for pid in pids.lines() {
-        is_dead(pid);
+        assert_dead(pid);
     }
 }
 
@@ -163,11 +168,15 @@ fn mistakes_are_one_clear_line() {
 }
 
 #[test]
-fn sources_of_every_kind() {
+fn tap_comes_from_sources_of_every_kind() {
     let dir = Dir::new();
     dir.file("t/saved.tap", b"1..1\nok 1\n");
     dir.file("t/plain.sh", b"echo 1..1\necho ok 1\n");
-    dir.script("t/args.t", "echo 1..1; test \"$*\" = 'x -y' && test $HARNESS_ACTIVE = 1 && test $HARNESS_VERSION = 3.50 && echo ok 1");
+    dir.script(
+        "t/args.t",
+        "echo 1..1; test \"$*\" = 'x -y' && test $HARNESS_ACTIVE = 1 \
+         && test $HARNESS_VERSION = 3.50 && echo ok 1",
+    );
     dir.file("t/noexec.t", b"#!/bin/sh\necho 1..1\necho ok 1\n");
     dir.file("t/broken.t", b"#!/no/such/program\n");
     let good = dir.prove(&["t/saved.tap", "t/plain.sh", "t/args.t", "t/noexec.t", "::", "x", "-y"]);
@@ -291,5 +300,5 @@ fn an_interrupt_kills_the_tests_and_ends_by_the_signal() {
         text.contains("\nTest run interrupted!\n") && text.contains("Result: NOTESTS\n"),
         "{text}"
     );
-    is_dead(dir.read("pid").trim());
+    assert_dead(dir.read("pid").trim());
 }

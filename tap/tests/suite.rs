@@ -1,4 +1,4 @@
-//! What a suite tells beyond the counts: failures with their diagnostics, subtests, KTAP, bounds.
+//! What a suite holds besides the counts: failures with their diagnostics, subtests, KTAP, bounds.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod kit;
@@ -11,7 +11,7 @@ fn read(text: &str) -> Suite {
 }
 
 #[test]
-fn a_failure_carries_what_was_said_about_it() {
+fn a_failure_carries_the_diagnostics_that_follow_it() {
     let suite = read(
         "TAP version 14\n1..3\nok 1 - a\n# not about a failure\nnot ok 2 - b \\# c # about time\n\
          # one\n#two\n  ---\n  got: 1\n\n    deep: 2\n  ...\nnot ok 3 - d # TODO later\n# three\n",
@@ -27,8 +27,9 @@ fn a_failure_carries_what_was_said_about_it() {
 #[test]
 fn subtests_are_part_of_the_failure_they_caused() {
     let suite = read(
-        "TAP version 14\n# Subtest: net\n    # Subtest: dns\n        not ok 1 - ask\n        # no answer\n        \
-         1..2\n    not ok 1 - dns\n    1..1\nnot ok 1 - net\n1..1\n",
+        "TAP version 14\n# Subtest: net\n    # Subtest: dns\n\
+         \x20       not ok 1 - ask\n        # no answer\n        1..2\n\
+         \x20   not ok 1 - dns\n    1..1\nnot ok 1 - net\n1..1\n",
     );
     let net = &suite.failures[0];
     let dns = &net.subtests[0];
@@ -60,7 +61,7 @@ fn reasons_name_everything_that_is_wrong() {
 }
 
 #[test]
-fn verdicts() {
+fn every_verdict_is_reached() {
     assert_eq!(read("1..1\nok 1\n").verdict(), Verdict::Pass);
     assert_eq!(read("1..0 # SKIP no nft\n").skip_all.as_deref(), Some("no nft"));
     assert_eq!(read("1..0\n").verdict(), Verdict::Skip);
@@ -89,7 +90,8 @@ fn ktap_documents_nest_by_their_version_lines() {
     for pad in ["  ", "    ", "\t"] {
         let text = format!(
             "KTAP version 1\n1..2\n{pad}KTAP version 1\n{pad}# Subtest: s\n{pad}1..2\n{pad}ok 1 a\n\
-             junk\n{pad}not ok 2 b\nok 1 s\n{pad}KTAP version 1\n{pad}1..1\n{pad}ok 1 c # SKIP x\nok 2 t\n"
+             junk\n{pad}not ok 2 b\nok 1 s\n{pad}KTAP version 1\n{pad}1..1\n\
+             {pad}ok 1 c # SKIP x\nok 2 t\n"
         );
         let suite = read(&text);
         assert_eq!(suite.version, Version::Ktap1);
@@ -112,7 +114,8 @@ fn ktap_directives_and_missing_plans() {
 fn a_console_may_stamp_every_line_of_ktap() {
     let suite = read(
         "[    0.100000] Linux version 6\n[   12.345678] KTAP version 1\n[   12.345700] 1..1\n\
-         [   12.345710]     KTAP version 1\n[   12.345720]     1..1\n[123456.345730]     not ok 1 x\n\
+         [   12.345710]     KTAP version 1\n[   12.345720]     1..1\n\
+         [123456.345730]     not ok 1 x\n\
          [   12.4] not ok 1 suite\n",
     );
     assert_eq!((suite.run, suite.failed), (1, 1));
@@ -132,7 +135,7 @@ fn markers_count_only_where_they_were_asked_for() {
 }
 
 #[test]
-fn progress_can_be_asked_for_meanwhile() {
+fn progress_can_be_asked_for_before_the_end() {
     let mut collector = tap::Collector::default();
     collector.feed(b"1..3\nok 1\nnot ok 2\nok");
     let progress = collector.progress();
@@ -157,7 +160,7 @@ fn memory_is_bounded_and_says_what_it_dropped() {
 }
 
 #[test]
-fn strictness_follows_the_declared_version() {
+fn what_is_strict_depends_on_the_declared_version() {
     let good = |version: u32, text: &str| {
         read(&format!("TAP version {version}\npragma +strict\n1..1\n{text}")).success()
     };
@@ -171,7 +174,7 @@ fn strictness_follows_the_declared_version() {
 }
 
 #[test]
-fn a_directive_needs_room_around_its_hash() {
+fn a_directive_needs_white_space_beside_its_hash() {
     let todo = |line: &str| read(&format!("TAP version 13\n1..1\n{line}\n")).todo == 1;
     assert!(todo("ok 1 - d# TODO") && todo("ok 1 - d #TODO") && todo("ok 1 - d \\\\#TODO"));
     assert!(todo("ok 1 - d #\u{a0}TODO") && todo("ok 1 - http://x/y#z # TODO"));

@@ -1,4 +1,4 @@
-//! Any bytes, cut anywhere: no panic, no lost line, the same result for every cut.
+//! Feeds any bytes, cut anywhere: no panic, no lost line, and the same result for every cut.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

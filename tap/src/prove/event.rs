@@ -5,18 +5,18 @@ use crate::suite::Suite;
 use crate::tally::Progress;
 use std::time::{Duration, SystemTime};
 
-/// What a worker tells. The number is the test's place in the run.
+/// An event that a worker sends. The number is the test's index in the run.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// It has begun.
+    /// The test has begun.
     Start(usize),
-    /// Lines of it to be shown.
+    /// Lines to show.
     Text(usize, Vec<u8>),
-    /// How far it has come.
+    /// How far the test has come.
     Count(usize, Progress),
-    /// It asked that all testing stop; why.
+    /// The test asked for all testing to stop; the reason.
     Bail(usize, String),
-    /// It has ended.
+    /// The test has ended.
     Done(usize, Box<Finished>),
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Finished {
     pub(super) started: SystemTime,
     pub(super) elapsed: Duration,
     pub(super) timed_out: bool,
-    /// Why it could not be run.
+    /// Why the test could not be run.
     pub(super) error: Option<String>,
     pub(super) cases: Vec<Case>,
     pub(super) stdout: Vec<u8>,

@@ -1,7 +1,7 @@
-//! The run: takes the workers' events, prints in order, keeps deadlines, and ends in a result.
+//! The run: takes the workers' events, prints in order, enforces deadlines, and returns a result.
 //!
-//! This thread alone prints and alone decides to kill. It ends when all tests have, after a bail
-//! out, or on a signal; workers that cannot end are left to end with the process.
+//! Only this thread prints, and only it decides to kill. The run ends when all tests have ended,
+//! after a bail out, or on a signal. Workers that cannot end are left to end with the process.
 
 use super::error::Error;
 use super::event::{Event, Finished};
@@ -24,11 +24,11 @@ use std::io::{self, BufWriter, Stdout, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// After its bail out a test may go on this long, so that its last words are read.
+/// How long a test may go on after its bail out, so that the rest of its output is read.
 const BAIL_GRACE: Duration = Duration::from_secs(1);
-/// After it was killed, its end is waited for this long.
+/// How long the end of that test is awaited once it has been killed.
 const KILL_GRACE: Duration = Duration::from_secs(2);
-/// Lines of a test that waits for its turn are kept up to this many bytes.
+/// Bytes of lines kept of a test that waits for its turn to be printed.
 const HELD_BYTES_MAX: usize = 16 << 20;
 
 /// How a run ended.
@@ -62,8 +62,9 @@ pub(super) fn run(
     })
 }
 
-/// Tells of the first interrupt, hangup or request to terminate. The first is `ctrlc`'s and the others `signal-hook`'s: `ctrlc` with
-/// its feature for all three would have them in orca too, which must know which came.
+/// A channel that reports the first SIGINT, SIGHUP or SIGTERM. `ctrlc` handles SIGINT and
+/// `signal-hook` the other two: `ctrlc`'s feature for all three would take them in orca too, which
+/// must know which signal came.
 fn signals() -> Receiver<()> {
     let (sender, receiver) = bounded(1);
     let interrupts = sender.clone();
@@ -76,17 +77,17 @@ fn signals() -> Receiver<()> {
                 let _ = sender.try_send(());
             }
         };
-        // Without the thread these two end the process as if nobody had asked.
+        // Without the thread these two signals end the process, as they do by default.
         let _ = std::thread::Builder::new().name("signals".into()).spawn(forward);
     }
-    // Fails only where the program around has a handler already, which then decides.
+    // Fails only if the surrounding program has a handler already; that one then decides.
     match ctrlc::set_handler(handler) {
         Ok(()) => receiver,
         Err(_) => never(),
     }
 }
 
-/// A test that has begun and not been printed.
+/// A test that has begun but has not been printed.
 #[derive(Default)]
 struct Held {
     text: Vec<u8>,
@@ -99,7 +100,7 @@ struct Held {
 struct Bail {
     index: usize,
     reason: String,
-    /// When patience with it ends.
+    /// When it is killed; once killed, when it is given up.
     limit: Instant,
     killed: bool,
 }
@@ -112,7 +113,7 @@ struct Harness<'a> {
     clock: Stopwatch,
     test_clock: Stopwatch,
     held: BTreeMap<usize, Held>,
-    /// The test that is printed next.
+    /// The index of the test that is printed next.
     head: usize,
     /// Points of tests that have been printed.
     points: u64,
@@ -172,7 +173,8 @@ impl<'a> Harness<'a> {
         }
     }
 
-    /// Kills a test that goes on too long after its bail out; whether even that was in vain.
+    /// Kills the test that bailed out, if it goes on too long. Returns whether it has outlived even
+    /// that.
     fn is_stuck(&mut self) -> bool {
         let now = Instant::now();
         let Some(bail) = self.bail.as_mut().filter(|bail| bail.limit <= now) else { return false };
@@ -222,8 +224,8 @@ impl<'a> Harness<'a> {
         Ok(())
     }
 
-    /// Shows lines at once where a person watches the test whose turn it is, or where there are
-    /// too many to keep.
+    /// Prints the lines of the test whose turn it is at once on a terminal, or if there are too
+    /// many to keep. Keeps other lines until the test has ended.
     fn text(&mut self, index: usize, text: &[u8]) -> io::Result<()> {
         let name = self.name(index);
         let Some(held) = self.held.get_mut(&index) else { return Ok(()) };
@@ -311,7 +313,7 @@ impl<'a> Harness<'a> {
         Ok(())
     }
 
-    /// After the last event: what is still held is printed if it ended by itself.
+    /// After the last event: prints the held tests that ended by themselves, then the summary.
     fn conclude(&mut self, end: End, state: &mut StateFile) -> io::Result<Result<u8, Error>> {
         let bailed = matches!(end, End::Bailed(_));
         let stopped = !matches!(end, End::Complete);
@@ -362,7 +364,7 @@ impl Harness<'_> {
     }
 }
 
-/// Whether a test ended by the signal that ends them all after a bail out.
+/// Whether SIGKILL ended a test, as it ends every test that still runs after a bail out.
 fn was_killed(finished: &Finished) -> bool {
     matches!(finished.suite.exit, ExitStatus::Signal { signal: 9, .. })
 }

@@ -22,17 +22,17 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
-/// The version of Perl's Test::Harness whose behaviour this is; tests see it in HARNESS_VERSION.
+/// The version of Perl's Test::Harness that `prove` behaves like; tests see it in HARNESS_VERSION.
 pub const HARNESS_VERSION: &str = "3.50";
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 64 << 10;
-/// After a test was killed, its output is read this much longer.
+/// How long the output of a killed test is still read.
 const DRAIN: Duration = Duration::from_secs(2);
-/// A running count is sent at most this often.
+/// The shortest time between two running counts.
 const COUNT_INTERVAL: Duration = Duration::from_millis(100);
 /// Exit status of a test that could not be started, as in shells.
 const CANNOT_RUN: i32 = 127;
-/// The end of a test that was to start when the run had been stopped already.
+/// The status of a test that was due to start when the run had been stopped already.
 const KILLED: ExitStatus = ExitStatus::signal(Signal::SIGKILL as i32);
 
 /// Runs test number `index` and reports what happens to `events`.
@@ -44,7 +44,7 @@ pub(super) fn run(shared: &Shared, index: usize, events: &Sender<Event>) {
         Ok((exit, stderr)) => (exit, stderr, None),
         Err(e) => (ExitStatus::Code(CANNOT_RUN), Vec::new(), Some(e.to_string())),
     };
-    let timed_out = shared.timed_out(index);
+    let timed_out = shared.forget(index);
     let (suite, cases, stdout) = reading.finish(exit);
     let elapsed = clock.elapsed();
     let finished = Finished { suite, started, elapsed, timed_out, error, cases, stdout, stderr };
@@ -74,7 +74,7 @@ fn read_all(
     let read = reading.drain(&mut output, give_up);
     drop(output);
     await_end(&child);
-    shared.deregister(index);
+    shared.mark_ended(index);
     let status = child.wait()?;
     read?;
     Ok((status.into(), tee.map(super::tee::Tee::finish).unwrap_or_default()))
@@ -101,7 +101,7 @@ fn spawn(shared: &Shared, index: usize, words: &[OsString]) -> io::Result<(Child
     Ok((command.spawn().map_err(named)?, reader))
 }
 
-/// What a test finds in its environment under Perl's harness too.
+/// Sets the variables that Perl's harness sets for a test.
 fn set_environment(command: &mut Command, launch: &Launch) {
     command.env("HARNESS_ACTIVE", "1").env("HARNESS_VERSION", HARNESS_VERSION);
     command.env("TAP_VERSION", "14");
@@ -118,8 +118,8 @@ fn set_environment(command: &mut Command, launch: &Launch) {
     }
 }
 
-/// Waits until the child has ended, and leaves it to be reaped: until then its process id can
-/// belong to nobody else, so that killing it stays safe.
+/// Waits until the child has ended, but does not reap it: until it is reaped, its process id
+/// belongs to no other process, so killing it stays safe.
 #[cfg(not(target_os = "macos"))]
 fn await_end(child: &Child) {
     use nix::sys::wait::{Id, WaitPidFlag, waitid};
@@ -128,7 +128,8 @@ fn await_end(child: &Child) {
     while waitid(Id::Pid(pid), flags) == Err(nix::errno::Errno::EINTR) {}
 }
 
-/// The same where nix has no `waitid`. A child that has ended already cannot be watched any more.
+/// The same on macOS, where nix has no `waitid`. A child that has ended already cannot be watched
+/// any more.
 #[cfg(target_os = "macos")]
 fn await_end(child: &Child) {
     use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
@@ -139,7 +140,8 @@ fn await_end(child: &Child) {
     while queue.kevent(&[end], &mut seen, None) == Err(nix::errno::Errno::EINTR) {}
 }
 
-/// What is done with a test's output.
+/// Reads a test's output: counts its points, picks the lines to show, and records cases for a
+/// report.
 struct Reading<'a> {
     index: usize,
     events: &'a Sender<Event>,

@@ -1,19 +1,19 @@
-//! Which lines of a test are shown, and how.
+//! Chooses which lines of a test are shown, and formats them.
 
 use super::settings::{Show, Verbosity};
 use crate::line::{Directive, Point};
 use crate::parser::{Item, Kind};
 use crate::tally::Progress;
 
-/// Colour of a failing point, and of what failed.
+/// Colour of failing points and of text about failures.
 pub(super) const RED: &str = "\x1b[31m";
-/// Colour of what passed.
+/// Colour of tests that passed.
 pub(super) const GREEN: &str = "\x1b[32m";
 /// Colour of an expected failure.
 const YELLOW: &str = "\x1b[33m";
 /// Colours of a skipped point.
 const SKIPPED: &str = "\x1b[37m\x1b[44m";
-/// Back to normal.
+/// Ends a colour.
 pub(super) const RESET: &str = "\x1b[0m";
 
 /// Chooses and formats the lines of one test.
@@ -30,7 +30,7 @@ impl Lines {
         Self { show, seen: Progress::default(), stopped: false }
     }
 
-    /// Whether any line of any test can be wanted at all.
+    /// Whether `show` can ask for any line at all.
     pub(super) const fn wanted(show: &Show) -> bool {
         match show.verbosity {
             Verbosity::Verbose => true,
@@ -39,7 +39,7 @@ impl Lines {
         }
     }
 
-    /// Adds `item` to `out` if it is to be shown; `progress` is the count with it.
+    /// Adds `item` to `out` if it is to be shown; `progress` has counted it already.
     pub(super) fn item(&mut self, item: &Item<'_>, progress: Progress, out: &mut Vec<u8>) {
         let failed = progress.failed > self.seen.failed;
         self.seen = progress;

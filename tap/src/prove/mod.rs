@@ -1,8 +1,9 @@
 //! `prove`: runs tests that print TAP, and says what failed. Perl's `prove`, without Perl.
 //!
-//! Flow: `flags` → `args` → `settings` → `discover` → `pool` of workers, each running `job`s →
-//! events → `harness`, the one thread that prints, through `printer` and `summary`.
-//! What Perl users see is Perl's, byte for byte; what is better stands in `--help`.
+//! Flow: `args` (by the table in `flags`) → `settings` → `discover` → `pool` of workers, each
+//! running `job`s → `event`s → `harness`, the one thread that prints, through `printer` and
+//! `summary`. Output that Perl's `prove` also prints is the same, byte for byte; `--help` shows
+//! what is added.
 
 mod args;
 mod discover;

@@ -7,8 +7,8 @@ use crossbeam::channel::{Receiver, Sender, unbounded};
 use std::io;
 use std::sync::Arc;
 
-/// Starts up to `jobs` workers; the channel closes when the last of them is done. They are not
-/// joined: one whose test left a process behind may outlive the run, and ends with it.
+/// Starts up to `jobs` workers; the channel closes when the last of them is done. Workers are not
+/// joined: one whose test left a process behind may outlive the run, and ends with this process.
 pub(super) fn start(shared: &Arc<Shared>, jobs: usize) -> io::Result<Receiver<Event>> {
     let (sender, receiver) = unbounded();
     for number in 0..jobs.min(shared.tests.len()) {

@@ -1,7 +1,7 @@
-//! What is printed while tests run: one line per test, in order, and on a terminal a live line.
+//! Prints the progress of a run: one line per test, in order, and a live line on a terminal.
 //!
-//! The bytes are those of Perl's `prove`. Only where a subtest failed, or contradicts the point
-//! that speaks for it, something is added.
+//! The bytes are those of Perl's `prove`. Lines are added only where a subtest failed or
+//! contradicts the point it belongs to.
 
 use super::lines::{GREEN, RED, RESET};
 use super::row::Row;
@@ -19,17 +19,17 @@ const RULER_CUT: &str = "... )===";
 /// Lines about subtests shown for one test.
 const SUBTEST_LINES_MAX: usize = 30;
 
-/// Prints.
+/// The printer of a run, in the format of Perl's `prove`.
 #[derive(Debug)]
 pub(super) struct Printer<W> {
     pub(super) out: W,
     pub(super) show: Show,
-    /// The longest name, for the dots to line up.
+    /// Length of the longest name, so that the dots line up.
     longest: usize,
     parallel: bool,
-    /// The running count, or the ruler, stands on the line.
+    /// The live line of a parallel run is shown.
     live: bool,
-    /// Lines of the test that is open have been shown.
+    /// Lines of the test whose turn it is have been shown.
     lines_shown: bool,
     last_count: String,
     started: Instant,
@@ -57,14 +57,14 @@ impl<W: Write> Printer<W> {
         matches!(self.show.verbosity, Verbosity::ReallyQuiet)
     }
 
-    /// Name and dots.
+    /// The name and its dots.
     fn pretty(&self, name: &str) -> String {
         let dots = ".".repeat((self.longest + 2).saturating_sub(name.len()));
         let stamp = if self.show.timer { clock() + " " } else { String::new() };
         format!("{stamp}{name} {dots} ")
     }
 
-    /// A test has begun; on a terminal its name is shown at once.
+    /// Begins a test; on a terminal its name is shown at once.
     pub(super) fn open(&mut self, name: &str) -> io::Result<()> {
         self.lines_shown = false;
         self.last_count.clear();
@@ -76,7 +76,7 @@ impl<W: Write> Printer<W> {
         Ok(())
     }
 
-    /// The running count of the only test that runs.
+    /// Shows the running count of the only test that runs.
     pub(super) fn count(&mut self, name: &str, progress: Progress) -> io::Result<()> {
         if !self.show.count || self.silent() || self.show.verbosity == Verbosity::Verbose {
             return Ok(());
@@ -115,7 +115,7 @@ impl<W: Write> Printer<W> {
         Ok(())
     }
 
-    /// Lines of the test whose turn it is, as they come.
+    /// Prints lines of the test whose turn it is, as they come.
     pub(super) fn text(&mut self, name: &str, text: &[u8]) -> io::Result<()> {
         if !std::mem::replace(&mut self.lines_shown, true) {
             self.clear_ruler()?;
@@ -129,14 +129,14 @@ impl<W: Write> Printer<W> {
         self.out.flush()
     }
 
-    /// A test asked that all testing stop.
+    /// Says that a test asked for all testing to stop.
     pub(super) fn bail(&mut self, reason: &str) -> io::Result<()> {
         self.clear_ruler()?;
         let text = format!("Bailout called.  Further testing stopped:  {reason}\n");
         self.failure(&text)
     }
 
-    /// The last word on a test. `text` is what was kept back of its lines.
+    /// Prints the result of a test. `text` is those of its lines that have not been shown.
     pub(super) fn close(&mut self, row: &Row, text: &[u8], times: &str) -> io::Result<()> {
         self.clear_ruler()?;
         if self.silent() {
@@ -212,7 +212,7 @@ impl<W: Write> Printer<W> {
         self.out.write_all(b"\n")
     }
 
-    /// What failed inside failing points, and points that contradict their subtests.
+    /// Prints what failed inside failing points, and the points that contradict their subtests.
     fn subtests(&mut self, row: &Row) -> io::Result<()> {
         if !matches!(self.show.verbosity, Verbosity::Normal) {
             return Ok(());
@@ -238,7 +238,7 @@ impl<W: Write> Printer<W> {
         Ok(())
     }
 
-    /// Text about a failure.
+    /// Prints text about a failure.
     pub(super) fn failure(&mut self, text: &str) -> io::Result<()> {
         if !self.show.color {
             return self.out.write_all(text.as_bytes());
@@ -247,7 +247,7 @@ impl<W: Write> Printer<W> {
         write!(self.out, "{RED}{line}{RESET}{end}")
     }
 
-    /// Text in a colour, where there are colours.
+    /// Prints text in a colour, if colours are on.
     pub(super) fn colored(&mut self, color: &str, text: &str) -> io::Result<()> {
         if self.show.color {
             write!(self.out, "{color}{text}{RESET}")

@@ -13,9 +13,9 @@ pub(super) struct Row {
     pub(super) name: String,
     pub(super) suite: Suite,
     pub(super) elapsed: Duration,
-    /// Anything that fails the file.
+    /// Whether anything fails the file.
     pub(super) problems: bool,
-    /// What Perl's `prove` would not know of, as lines.
+    /// Lines about failures that Perl's `prove` does not know, such as a timeout.
     pub(super) extra: Vec<String>,
     ignore_exit: bool,
 }
@@ -45,12 +45,12 @@ impl Row {
         row
     }
 
-    /// Points that count as failed, with `ok` ones beyond the plan.
+    /// Points that count as failed, including `ok` points beyond the plan.
     pub(super) const fn failed(&self) -> u64 {
         self.suite.failed + self.suite.unplanned
     }
 
-    /// Points that count as passed, without those beyond the plan.
+    /// Points that count as passed, excluding those beyond the plan.
     pub(super) const fn passed(&self) -> u64 {
         self.suite.passed - self.suite.unplanned
     }
@@ -63,7 +63,7 @@ impl Row {
         }
     }
 
-    /// Whether anything fails the file.
+    /// Whether a point, a fault, the exit status or a line of `extra` fails the file.
     pub(super) fn errors(&self) -> bool {
         self.failed() > 0
             || self.suite.faults_total > 0
@@ -72,7 +72,7 @@ impl Row {
     }
 }
 
-/// What `--fail-on` has against a suite.
+/// Why `--fail-on` fails a suite, if it does.
 fn forbidden(suite: &Suite, fail_on: FailOn) -> Option<String> {
     if fail_on.skip && (suite.skipped > 0 || suite.skip_all.is_some()) {
         let what = if suite.skip_all.is_some() { "all".into() } else { suite.skipped.to_string() };

@@ -8,9 +8,9 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// More jobs than this are a slip of the finger.
+/// The most jobs accepted; more are a slip of the finger.
 const JOBS_MAX: usize = 4096;
-/// Where `--state` is kept unless `--statefile` says otherwise.
+/// The default of `--statefile`.
 const STATE_FILE: &str = ".prove";
 
 /// How much of each test is shown.
@@ -29,7 +29,7 @@ pub(super) struct FailOn {
     pub(super) todo_passed: bool,
 }
 
-/// How each line of a test is chosen and shown.
+/// Which lines of a test are shown, and how.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Show {
     pub(super) verbosity: Verbosity,
@@ -47,14 +47,14 @@ pub(super) struct Show {
 /// How a test is run.
 #[derive(Clone, Debug)]
 pub(super) struct Launch {
-    /// The words of `-e`; `None` looks at the file.
+    /// The words of `-e`; if `None`, the file itself decides.
     pub(super) exec: Option<Vec<String>>,
     pub(super) merge: bool,
     pub(super) libs: Vec<PathBuf>,
     pub(super) test_args: Vec<OsString>,
     pub(super) timeout: Option<Duration>,
     pub(super) verbose: bool,
-    /// Keep what the tests write, for a report.
+    /// Whether the output of tests is kept for a report.
     pub(super) capture: bool,
 }
 
@@ -196,7 +196,7 @@ fn fail_on(lists: &[String]) -> Result<FailOn, Error> {
     Ok(out)
 }
 
-/// What the environment of Perl's harness says.
+/// The settings in the environment variables of Perl's harness.
 struct Environment {
     jobs: Option<usize>,
     timer: bool,

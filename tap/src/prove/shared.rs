@@ -1,5 +1,5 @@
-//! The state of a run that the workers and the printing thread share: the tests still to start, and
-//! the processes of those that run.
+//! What the workers and the printing thread share: the tests still to be started, and the processes
+//! of those that run.
 
 use super::settings::{Launch, Settings, Show};
 use super::tree;
@@ -11,39 +11,40 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use std::time::{Duration, Instant};
 
-/// A test that is being started is waited for this long before the tests are killed: its program
-/// may be on a disk that does not answer.
+/// How long [`Shared::stop`] waits for a test that is being started, before it kills: the test's
+/// program may be on a disk that does not answer.
 const START_LIMIT: Duration = Duration::from_secs(2);
-/// How often it is looked at meanwhile.
+/// How often it checks meanwhile.
 const START_TICK: Duration = Duration::from_millis(1);
 
-/// What workers and printer share.
+/// The state of a run that the workers and the printing thread share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) tests: Vec<OsString>,
     pub(super) launch: Launch,
     pub(super) show: Show,
-    /// Go on counting after a bail out, as Perl's `prove` does without `-j`.
+    /// Whether points count after a bail out, as in Perl's `prove` without `-j`.
     pub(super) past_bail: bool,
-    /// Each test leads a process group of its own. Not where tests may read a terminal: they
-    /// would be stopped for it.
+    /// Whether each test leads its own process group. Not if tests may read a terminal: reading it
+    /// from another group would stop them.
     pub(super) own_group: bool,
     next: AtomicUsize,
-    /// Whether no more tests are started.
+    /// Whether the run has been stopped: no more tests are started.
     closed: AtomicBool,
-    /// Held for reading while one is, so that whoever has set `closed` and then waits for this
-    /// finds all that were started in `running`.
+    /// Locked for reading while a test is started. After `closed` is set and this is locked for
+    /// writing, `running` holds every test that was started.
     starting: RwLock<()>,
     running: Mutex<HashMap<usize, Running>>,
 }
 
-/// A test with a process that has not been reaped.
+/// A test that was started, until its worker forgets it.
 #[derive(Clone, Copy, Debug)]
 struct Running {
     pid: i32,
     since: Instant,
     timed_out: bool,
-    over: bool,
+    /// The process may be reaped at any moment and must not be killed.
+    ended: bool,
 }
 
 impl Shared {
@@ -65,12 +66,12 @@ impl Shared {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The value of the variable that marks the processes of test number `index`.
+    /// The value of [`tree::MARK`] for the processes of test number `index`.
     pub(super) fn mark(&self, index: usize) -> String {
         format!("{}.{index}", std::process::id())
     }
 
-    /// Starts test number `index` by `spawn`, unless no more are to be started.
+    /// Starts test number `index` with `spawn`; `None` if no more tests are started.
     pub(super) fn start(
         &self,
         index: usize,
@@ -82,29 +83,31 @@ impl Shared {
         }
         let started = spawn()?;
         let pid = started.0.id().cast_signed();
-        let fresh = Running { pid, since: Instant::now(), timed_out: false, over: false };
+        let fresh = Running { pid, since: Instant::now(), timed_out: false, ended: false };
         self.running().insert(index, fresh);
         if self.is_closed() {
-            self.kill(index); // it took so long to start that nobody waited
+            self.kill(index); // the stop has given up waiting for it
         }
         Ok(Some(started))
     }
 
-    pub(super) fn deregister(&self, index: usize) {
+    /// Notes that the process of test number `index` has ended and is about to be reaped.
+    pub(super) fn mark_ended(&self, index: usize) {
         if let Some(entry) = self.running().get_mut(&index) {
-            entry.over = true;
+            entry.ended = true;
         }
     }
 
-    pub(super) fn timed_out(&self, index: usize) -> bool {
+    /// Forgets test number `index`, and returns whether it timed out.
+    pub(super) fn forget(&self, index: usize) -> bool {
         self.running().remove(&index).is_some_and(|entry| entry.timed_out)
     }
 
-    /// Kills test number `index` and all it started. The lock is held meanwhile, so that the
-    /// process cannot be reaped and its number given away.
+    /// Kills test number `index` and everything it started. The lock is held meanwhile, so that the
+    /// process cannot be reaped and its id given to another.
     pub(super) fn kill(&self, index: usize) {
         let running = self.running();
-        if let Some(entry) = running.get(&index).filter(|entry| !entry.over) {
+        if let Some(entry) = running.get(&index).filter(|entry| !entry.ended) {
             tree::kill_all(entry.pid, &self.mark(index), self.own_group);
         }
     }
@@ -113,8 +116,8 @@ impl Shared {
         self.closed.load(Ordering::SeqCst)
     }
 
-    /// Starts no more tests and kills those that run, except number `spared`.
-    pub(super) fn stop(&self, spared: Option<usize>) {
+    /// Starts no more tests and kills those that run, except number `except`.
+    pub(super) fn stop(&self, except: Option<usize>) {
         self.closed.store(true, Ordering::SeqCst);
         let give_up = Instant::now() + START_LIMIT;
         while matches!(self.starting.try_write(), Err(TryLockError::WouldBlock))
@@ -123,17 +126,17 @@ impl Shared {
             std::thread::sleep(START_TICK);
         }
         let indices: Vec<usize> = self.running().keys().copied().collect();
-        indices.into_iter().filter(|&i| Some(i) != spared).for_each(|i| self.kill(i));
+        indices.into_iter().filter(|&i| Some(i) != except).for_each(|i| self.kill(i));
     }
 
-    /// Kills the tests whose time is up; when to come again. A test that has no process yet can
-    /// be due no earlier than one that started now.
+    /// Kills the tests whose time is up, and returns when to come again. A test without a process
+    /// yet is due no earlier than one that started now.
     pub(super) fn enforce_timeout(&self) -> Option<Instant> {
         let limit = self.launch.timeout?;
         let now = Instant::now();
         let mut next = now + limit;
         let mut late = Vec::new();
-        for (&index, entry) in self.running().iter_mut().filter(|(_, e)| !e.over && !e.timed_out) {
+        for (&index, entry) in self.running().iter_mut().filter(|(_, e)| !e.ended && !e.timed_out) {
             let due = entry.since + limit;
             if due <= now {
                 entry.timed_out = true;
@@ -146,7 +149,7 @@ impl Shared {
         Some(next)
     }
 
-    /// The number of the next test to start; `None` when there is none, or no more are started.
+    /// The index of the next test; `None` if there is none, or no more tests are started.
     pub(super) fn take(&self) -> Option<usize> {
         if self.is_closed() {
             return None;

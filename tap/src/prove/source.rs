@@ -1,7 +1,7 @@
 //! A test file → how to get TAP from it: a command to run, or the file itself.
 //!
-//! Where Perl's `prove` runs every script through perl (which then obeys its `#!` line), the
-//! interpreter of the `#!` line is started directly here; the outcome is the same.
+//! Perl's `prove` runs every script through perl, which then obeys the `#!` line. Here the
+//! interpreter of the `#!` line is started directly; the outcome is the same.
 
 use super::settings::Launch;
 use std::ffi::{OsStr, OsString};
@@ -10,7 +10,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// The first line of a script is looked for in this many bytes.
+/// Bytes of a script that are searched for its first line.
 const HEAD_BYTES: usize = 512;
 
 /// Where a test's TAP comes from.
@@ -18,7 +18,7 @@ const HEAD_BYTES: usize = 512;
 pub(super) enum Source {
     /// A program and its arguments.
     Command(Vec<OsString>),
-    /// The file is TAP.
+    /// The file itself is TAP.
     Tap,
 }
 
@@ -76,7 +76,7 @@ fn perl() -> OsString {
     std::env::var_os("HARNESS_PERL").unwrap_or_else(|| "perl".into())
 }
 
-/// `test` as a program name that is not searched for in PATH.
+/// `test` as the name of a program that is not searched for in PATH.
 fn runnable(test: &OsStr) -> OsString {
     if test.as_bytes().contains(&b'/') {
         return test.to_os_string();

@@ -1,4 +1,4 @@
-//! `--state`: what happened in earlier runs, kept in the file and the format of Perl's `prove`.
+//! `--state`: the results of earlier runs, in the file and the format of Perl's `prove`.
 
 use super::error::Error;
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What is remembered of one test. Times are seconds since 1970.
+/// The earlier runs of one test. Times are in seconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct History {
     elapsed: f64,
@@ -24,7 +24,7 @@ struct History {
     mtime: f64,
 }
 
-/// What a finished test adds.
+/// The result of a test that has ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Observation {
     pub(super) failed: u64,
@@ -33,7 +33,7 @@ pub(super) struct Observation {
     pub(super) elapsed: f64,
 }
 
-/// The remembered runs.
+/// The state file: the history of each test.
 #[derive(Debug)]
 pub(super) struct StateFile {
     path: PathBuf,
@@ -46,7 +46,7 @@ pub(super) struct StateFile {
 }
 
 impl StateFile {
-    /// Reads `path`; a file that is not there is an empty state.
+    /// Reads `path`; a missing file counts as an empty one.
     pub(super) fn load(path: &Path) -> Result<Self, Error> {
         let mut state = Self {
             path: path.to_path_buf(),
@@ -76,12 +76,12 @@ impl StateFile {
         Ok(state)
     }
 
-    /// Whether `--state` chose tests, even if none were left.
+    /// Whether `--state` named tests to choose, even if it found none.
     pub(super) const fn selected(&self) -> bool {
         self.selected
     }
 
-    /// Carries out the words of `--state`: the tests they choose, in their order.
+    /// Applies the words of `--state`, and returns the tests they choose, in their order.
     pub(super) fn apply(&mut self, lists: &[String]) -> Result<Vec<OsString>, Error> {
         let mut words: Vec<&str> = lists.iter().flat_map(|list| list.split(',')).collect();
         if let Some(at) = words.iter().position(|&word| word == "adrian") {
@@ -137,7 +137,7 @@ impl StateFile {
         Ok(chosen.into_iter().map(|(test, _)| name(test)).collect())
     }
 
-    /// Notes how a test ended, just now.
+    /// Records the result of a test that has just ended.
     pub(super) fn observe(&mut self, name: &std::ffi::OsStr, seen: Observation) {
         let now = seconds(SystemTime::now());
         let seq = self.next_seq;
@@ -159,8 +159,8 @@ impl StateFile {
         }
     }
 
-    /// Writes the state, if `--state save` asked for it. The old file stays until the new one
-    /// is whole.
+    /// Writes the state, if `--state save` asked for it. The old file stays until the new one is
+    /// complete.
     pub(super) fn commit(&mut self) -> Result<(), Error> {
         if !self.save {
             return Ok(());
@@ -263,8 +263,8 @@ impl History {
     }
 }
 
-/// A name as a key: in double quotes when it does not begin with a word character or holds a
-/// quote or control character, in single quotes when it holds white space.
+/// A name as a YAML key: in double quotes if it does not begin with a word character or holds a
+/// quote or control character, in single quotes if it is empty or holds white space.
 fn quote(name: &[u8]) -> Vec<u8> {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     if name.iter().any(|b| b.is_ascii_control() || *b == b'"')
@@ -322,7 +322,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_name_survives() {
+    fn any_name_survives_quoting() {
         for name in ["t/a.t", "./t/a.t", "a b.t", "it's a.t", "\"q\"\n\t\u{1}.t", "é.t", "\\x.t"] {
             let quoted = String::from_utf8(quote(name.as_bytes())).unwrap();
             assert_eq!(unquote(&quoted), name.as_bytes(), "{quoted}");

@@ -1,4 +1,4 @@
-//! The block at the end: what failed and why, counts, times, result. Perl's bytes.
+//! The summary at the end: what failed and why, counts, times, result. The bytes are Perl's.
 
 use super::printer::Printer;
 use super::row::Row;
@@ -22,7 +22,7 @@ pub(super) enum Status {
     NoTests,
 }
 
-/// When a run began, and what it had used by then.
+/// Measures wall and CPU time from its start.
 #[derive(Debug)]
 pub(super) struct Stopwatch {
     began: Instant,
@@ -54,7 +54,7 @@ impl Stopwatch {
         format!("{wall:2} wallclock secs ({user:5.2} usr + {system:5.2} sys = {sum:5.2} CPU)")
     }
 
-    /// The times behind an `ok`, with `--timer`.
+    /// The times after an `ok`, with `--timer`.
     pub(super) fn test(&self, elapsed: Duration) -> String {
         let [user, system, child_user, child_system] = self.cpu();
         let sum = user + system + child_user + child_system;
@@ -82,7 +82,7 @@ fn cpu_times() -> [f64; 4] {
 pub(super) fn print<W: Write>(
     printer: &mut Printer<W>,
     rows: &[Row],
-    clock_since: &Stopwatch,
+    stopwatch: &Stopwatch,
     interrupted: bool,
 ) -> io::Result<Status> {
     let total: u64 = rows.iter().map(|row| row.suite.run).sum();
@@ -104,7 +104,7 @@ pub(super) fn print<W: Write>(
             report(printer, row)?;
         }
     }
-    let times = clock_since.total();
+    let times = stopwatch.total();
     writeln!(printer.out, "Files={}, Tests={total}, {times}", rows.len())?;
     let status = match () {
         () if errors || total != passed => Status::Fail,
@@ -153,7 +153,7 @@ fn report<W: Write>(printer: &mut Printer<W>, row: &Row) -> io::Result<()> {
     findings.iter().try_for_each(|finding| finding.print(printer))
 }
 
-/// One thing said of a test: a label and a list, or lines that stand for themselves.
+/// One finding about a test: a label and a list, or lines without a label.
 struct Finding {
     bad: bool,
     label: String,
@@ -193,7 +193,7 @@ fn signal_name(signal: i32) -> String {
     name.map_or_else(|_| format!("NUM{signal}"), |name| name.trim_start_matches("SIG").to_owned())
 }
 
-/// `numbers` as ranges, broken where Perl's `prove` breaks them.
+/// `numbers` as ranges, in lines that are broken where Perl's `prove` breaks them.
 fn number_list(numbers: &Numbers) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
     for &(first, last) in numbers.ranges() {

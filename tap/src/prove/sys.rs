@@ -17,9 +17,9 @@ pub(super) fn clock() -> String {
     format!("[{:02}:{:02}:{:02}]", parts.tm_hour, parts.tm_min, parts.tm_sec)
 }
 
-/// Ends this process as SIGINT would have, so that the shell above sees why.
+/// Ends this process by SIGINT, so that the shell that started it sees why it ended.
 pub(super) fn die_of_interrupt() -> ! {
-    // SAFETY: the default action is no handler of ours; nothing of ours runs in it.
+    // SAFETY: the default action runs no handler, so no code of ours can run in one.
     let _ = unsafe { signal(Signal::SIGINT, SigHandler::SigDfl) };
     let _ = raise(Signal::SIGINT);
     std::process::exit(130)

@@ -1,4 +1,4 @@
-//! A test's stderr, passed through as it comes and its end kept for a report.
+//! Passes a test's stderr on as it comes, and keeps its end for a report.
 
 use crate::junit::OUTPUT_BYTES_MAX;
 use crossbeam::channel::{Receiver, bounded};
@@ -6,11 +6,11 @@ use std::io::{Read, Write};
 use std::process::ChildStderr;
 use std::time::Duration;
 
-/// A test that has ended may leave something behind that holds its stderr; it is not waited for
-/// longer than this.
+/// How long the end of stderr is awaited once the test has ended: a process that the test left
+/// behind may hold it open.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// The thread that copies.
+/// The thread that copies a test's stderr.
 #[derive(Debug)]
 pub(super) struct Tee {
     tail: Receiver<Vec<u8>>,
@@ -47,7 +47,7 @@ impl Tee {
     }
 }
 
-/// Adds `bytes` to `tail` and keeps its end, twice as long as a report shows at most.
+/// Adds `bytes` to `tail` and keeps its end: at most twice what a report shows.
 pub(super) fn keep_tail(tail: &mut Vec<u8>, bytes: &[u8]) {
     tail.extend_from_slice(bytes);
     if tail.len() > 2 * OUTPUT_BYTES_MAX {

@@ -1,8 +1,8 @@
-//! Kills a test and everything it started, however far that went.
+//! Kills a test and everything it started, daemons included.
 //!
 //! A process belongs to a test if it descends from the test's first process, is in its process
-//! group, or still carries the mark that the test got in its environment: a daemon that forked
-//! twice and took a session of its own has lost the first two, rarely the third.
+//! group, or still has the test's mark in its environment. A daemon that forked twice and took its
+//! own session has lost the first two, but rarely the third.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 
 /// The variable that marks a test's processes.
 pub(super) const MARK: &str = "PROVE_JOB";
-/// How long a killed process may take to be gone. One that waits for a broken disk never is.
+/// How long a killed process may take to end. One that waits for a broken disk never does.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Between two rounds of looking and killing; a fork that races with one is seen in the next.
+/// The pause between two rounds of killing; a fork that races with one is seen in the next.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Kills the tree of `root`; `mark` is the value of [`MARK`] it was started with, `group` tells
-/// whether it leads a process group. All of them are gone afterwards, except what has not died of
-/// its kill within [`PATIENCE`].
+/// Kills the tree of `root`. `mark` is the value of [`MARK`] that it was started with, and `group`
+/// says whether it leads a process group. Afterwards all its processes are gone, except those that
+/// outlive their kill by [`PATIENCE`].
 pub(super) fn kill_all(root: i32, mark: &str, group: bool) {
     let give_up = Instant::now() + PATIENCE;
     loop {
@@ -31,7 +31,7 @@ pub(super) fn kill_all(root: i32, mark: &str, group: bool) {
         }
         std::thread::sleep(PAUSE);
     }
-    // Where there is no /proc, this is all that can be found.
+    // Without /proc, this is all that can be found.
     let _ = kill(Pid::from_raw(if group { -root } else { root }), Signal::SIGKILL);
 }
 
@@ -64,7 +64,7 @@ fn members(root: i32, mark: &str, group: bool) -> Vec<i32> {
     all.into_iter().map(|p| p.pid).filter(|pid| found.contains(pid)).collect()
 }
 
-/// The living processes; zombies are not among them.
+/// The living processes, without zombies.
 fn processes() -> Vec<Process> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());

@@ -1,4 +1,4 @@
-//! What the integration tests share: a directory of their own, commands, the corpus.
+//! The kit that the integration tests share: temporary directories, commands, the corpus.
 #![expect(dead_code, reason = "each test file uses a part of it")]
 
 use std::io::Write;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A directory that goes away with the test.
+/// A temporary directory, removed at the end of its test.
 pub struct Dir(pub PathBuf);
 
 impl Dir {
@@ -37,7 +37,7 @@ impl Dir {
         String::from_utf8_lossy(&std::fs::read(self.0.join(name)).unwrap()).into_owned()
     }
 
-    /// Runs our prove here.
+    /// Runs our `prove` in this directory.
     pub fn prove(&self, args: &[&str]) -> Ran {
         self.run(Path::new(env!("CARGO_BIN_EXE_prove")), args, b"")
     }
@@ -60,7 +60,7 @@ impl Drop for Dir {
     }
 }
 
-/// What a command did.
+/// The output and the exit code of a command.
 #[derive(Debug)]
 pub struct Ran {
     pub out: String,
@@ -82,7 +82,7 @@ pub fn finish(command: &mut Command, stdin: &[u8]) -> Ran {
     Ran { out: text(stdout), err: text(stderr), code: status.code() }
 }
 
-/// Whether `program` can be run; a notice is printed when a test cannot do without it.
+/// Whether `program` can be run; if not, prints a notice that `test` compared nothing.
 pub fn have(program: &str, test: &str) -> bool {
     let mut probe = Command::new(program);
     let found = probe.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
@@ -93,7 +93,7 @@ pub fn have(program: &str, test: &str) -> bool {
     found
 }
 
-/// A stream of the corpus and the fields it must give, as the tables have them.
+/// A stream of the corpus, and the fields that its table says it must give.
 pub struct Sample {
     pub name: String,
     pub path: PathBuf,
@@ -125,7 +125,7 @@ pub fn samples(table: &str) -> Vec<Sample> {
     text.lines().skip(1).map(sample).collect()
 }
 
-/// The same fields of a suite.
+/// The fields of a suite, as the tables have them.
 pub fn fields(suite: &tap::Suite) -> Vec<String> {
     let plan = suite.plan.as_ref().map_or("-".to_owned(), |plan| format!("1..{}", plan.text));
     let counts =
@@ -141,7 +141,7 @@ pub fn collect(chunks: &[&[u8]], exit: i32) -> tap::Suite {
     collector.finish(tap::ExitStatus::from_shell(exit))
 }
 
-/// A small generator of numbers; the same ones for the same seed.
+/// A small generator of random numbers: the same numbers for the same seed.
 pub struct Random(pub u64);
 
 impl Random {

@@ -1,4 +1,5 @@
-//! JUnit reports read strictly: well-formed XML, and what the schemas of Ant and of Jenkins, which GitLab reads too, both demand.
+//! Reads JUnit reports strictly: they must be well-formed XML, and valid by what two schemas both
+//! demand, Ant's and that of Jenkins, which GitLab reads too.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +12,12 @@ pub struct Element {
     pub text: String,
 }
 
-/// Parses the XML that a report may consist of; panics on anything that is not well formed.
+/// Parses the XML of a report; panics if it is not well formed.
 pub fn parse(xml: &str) -> Element {
-    let legal = |c: char| matches!(c, '\t' | '\n' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    let legal = |c: char| {
+        matches!(c, '\t' | '\n' | ' '..='\u{d7ff}')
+            || matches!(c, '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+    };
     assert!(xml.chars().all(legal), "a character that XML forbids");
     let body =
         xml.strip_prefix("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n").expect("declaration");
@@ -72,7 +76,7 @@ fn decode(text: &str) -> String {
     out + rest
 }
 
-/// What Ant's and Jenkins' schemas both demand.
+/// Checks what Ant's and Jenkins' schemas both demand.
 pub fn validate(root: &Element) {
     assert_eq!((root.name.as_str(), root.attributes.len()), ("testsuites", 0));
     for (id, suite) in root.children.iter().enumerate() {
