@@ -128,8 +128,8 @@ impl Document {
         Judged { number, passes }
     }
 
-    /// From the first point that is not plain, version 14 remembers all numbers, those of the plain
-    /// points included: it allows them in any order.
+    /// Called at the first point that is not plain: from there on version 14 remembers all numbers,
+    /// those of the plain points included, because it allows them in any order.
     fn leave_plain(&mut self) {
         if self.version == Version::Tap14 && self.plain_until > 0 {
             self.plain_until = 0;

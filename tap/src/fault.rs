@@ -30,7 +30,7 @@ pub enum FaultKind {
     PlanInside(String),
     /// The number of points differs from the plan's.
     BadPlan {
-        /// The plan's count, as written.
+        /// N of the plan, as [`crate::Plan`] has it as text.
         planned: String,
         /// Points seen.
         ran: u64,

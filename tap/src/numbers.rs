@@ -1,6 +1,6 @@
 //! Sets of test numbers, kept as ranges: memory is constant for any run that is nearly in order.
 
-/// Ranges kept in a set; a stream reaches it only with tens of thousands of gaps.
+/// Ranges kept in a set; only a stream with tens of thousands of gaps has more.
 pub const RANGES_MAX: usize = 1 << 16;
 
 /// A set of numbers, as sorted, disjoint, non-adjacent ranges.

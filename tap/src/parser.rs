@@ -1,8 +1,8 @@
 //! The streaming parser: bytes in, [`Item`]s out, in constant memory, whatever the bytes are.
 //!
-//! It knows what a line means after the lines before it: the version in force, YAML blocks, the
-//! depth of subtests, and that nothing counts after a bail out. It counts nothing and gives no
-//! verdict; [`crate::Collector`] and [`crate::Suite`] do.
+//! It tracks what gives a line its meaning: the version in force, the open YAML block, the depth of
+//! subtests, and a bail out, after which nothing counts. It counts nothing and gives no verdict;
+//! [`crate::Collector`] and [`crate::Suite`] do.
 
 use crate::ktap::{DEPTH_MAX, Nest};
 use crate::line::{self, PlanLine, Point, Token, Version};

@@ -68,7 +68,7 @@ pub struct Plan {
     pub count: u64,
     /// The same as text, without leading zeros; above `u64::MAX`, to the precision of a double.
     pub text: String,
-    /// The line it stood in.
+    /// The line it is on, from 1.
     pub line: u64,
 }
 
@@ -77,7 +77,7 @@ pub struct Plan {
 pub struct Failure {
     /// Its number, or its position if it has none; 0 for a subtest without a point of its own.
     pub number: u64,
-    /// The line it stood in.
+    /// The line it is on, from 1.
     pub line: u64,
     /// The description, unescaped and without the dash.
     pub description: String,

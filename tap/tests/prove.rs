@@ -217,6 +217,17 @@ fn rc_files_and_harness_options_are_obeyed() {
     assert_eq!(dir.prove(&["--norc", "-D", "t/c_skip.t"]).out, "t/c_skip.t\n");
     dir.file("other", b"t/d_todo.t\n");
     assert_eq!(dir.prove(&["--norc", "--rc", "other", "-D"]).out, "t/d_todo.t\n");
+    let with_options = |options: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_prove"));
+        command.args(["--norc", "t/a_pass.t"]).env("HARNESS_OPTIONS", options);
+        kit::finish(command.current_dir(&dir.0), b"")
+    };
+    assert_eq!(with_options("j2:c").code, Some(0));
+    let refused = with_options("a");
+    assert_eq!(
+        (refused.code, refused.err.as_str()),
+        (Some(2), "prove: HARNESS_OPTIONS: cannot do `a`\n")
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What a worker reports to the thread that prints, from a test's start to its end.
+//! The events that a worker sends to the thread that prints, from a test's start to its end.
 
 use crate::junit::Case;
 use crate::suite::Suite;

@@ -35,7 +35,7 @@ const CANNOT_RUN: i32 = 127;
 /// The status of a test that was due to start when the run had been stopped already.
 const KILLED: ExitStatus = ExitStatus::signal(Signal::SIGKILL as i32);
 
-/// Runs test number `index` and reports what happens to `events`.
+/// Runs test number `index` and sends its events to `events`.
 pub(super) fn run(shared: &Shared, index: usize, events: &Sender<Event>) {
     let (started, clock) = (SystemTime::now(), Instant::now());
     let mut reading = Reading::new(shared, index, events);

@@ -87,7 +87,7 @@ impl<W: Write> Printer<W> {
         self.out.flush()
     }
 
-    /// The live line of a parallel run.
+    /// Shows the live line of a parallel run.
     pub(super) fn ruler(&mut self, total: u64, active: &[Progress]) -> io::Result<()> {
         if !self.show.count || self.silent() || active.is_empty() {
             return Ok(());

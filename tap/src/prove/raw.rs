@@ -41,6 +41,6 @@ pub(super) struct RawArgs {
     pub(super) version: bool,
     /// Files, directories and `-`.
     pub(super) tests: Vec<OsString>,
-    /// What follows `::`.
+    /// The arguments after `::`, for the tests.
     pub(super) test_args: Vec<OsString>,
 }

@@ -22,7 +22,7 @@ pub(super) enum Verbosity {
     Verbose,
 }
 
-/// What fails a file besides its verdict.
+/// Conditions that fail a file whatever its verdict.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FailOn {
     pub(super) skip: bool,

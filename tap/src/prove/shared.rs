@@ -1,5 +1,5 @@
-//! What the workers and the printing thread share: the tests still to be started, and the processes
-//! of those that run.
+//! State that the workers and the printing thread share: the tests still to be started, and the
+//! processes of those that run.
 
 use super::settings::{Launch, Settings, Show};
 use super::tree;
@@ -17,7 +17,7 @@ const START_LIMIT: Duration = Duration::from_secs(2);
 /// How often it checks meanwhile.
 const START_TICK: Duration = Duration::from_millis(1);
 
-/// The state of a run that the workers and the printing thread share.
+/// The tests of a run, how to start them, and which of them run.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) tests: Vec<OsString>,

@@ -76,7 +76,7 @@ impl StateFile {
         Ok(state)
     }
 
-    /// Whether `--state` named tests to choose, even if it found none.
+    /// Whether `--state` was to choose tests, even if it found none.
     pub(super) const fn selected(&self) -> bool {
         self.selected
     }

@@ -16,7 +16,7 @@ pub(super) struct Tee {
     tail: Receiver<Vec<u8>>,
 }
 
-/// Starts copying.
+/// Starts to copy `from` to stderr.
 pub(super) fn start(mut from: ChildStderr) -> Tee {
     let (done, tail) = bounded(1);
     let copy = move || {
