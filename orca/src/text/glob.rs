@@ -1,42 +1,89 @@
-//! Patterns over paths: `*` and `?` stay within a folder, `**` does not, `[a-c]` and `[!x]` are one character.
+//! Patterns over paths: `*` and `?` stay within a folder, `**` does not, `[a-c]` and `[!x]` match one
+//! byte.
 //!
-//! Over bytes, because a path is bytes. Not the shell's `glob`: that would miss what the shell already tried and did not find.
+//! Patterns are matched against bytes, because a path is bytes. The shell's `glob` is no help here:
+//! a pattern that arrives is one that the shell tried and found nothing for.
 
 /// Whether `text` has a character that makes it a pattern.
 pub fn is_pattern(text: &[u8]) -> bool {
     text.iter().any(|b| b"*?[".contains(b))
 }
 
-/// Whether `pattern` matches all of `path`, or the path of a folder that it is in.
+/// Whether `pattern` matches all of `path`, or the path of a folder that `path` is in.
 pub fn matches_path(pattern: &[u8], path: &[u8]) -> bool {
-    let folders = (0..path.len()).filter(|&at| path[at] == b'/').map(|at| &path[..at]);
-    matches(pattern, path) || folders.into_iter().any(|folder| matches(pattern, folder))
+    let ends = ends(pattern, path);
+    let ends_a_name = |at: usize| path.get(at).is_none_or(|&byte| byte == b'/');
+    (0..ends.len()).any(|at| ends[at] && ends_a_name(at))
 }
 
-/// Whether `pattern` matches all of `text`. Linear in space; a pattern with many stars may take long, but it is the user's own.
-fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    match pattern {
-        [] => text.is_empty(),
-        [b'*', b'*', b'/', rest @ ..] => {
-            let after = |at: &usize| *at == 0 || text[at - 1] == b'/';
-            (0..=text.len()).filter(after).any(|at| matches(rest, &text[at..]))
-        }
-        [b'*', b'*', rest @ ..] => (0..=text.len()).any(|at| matches(rest, &text[at..])),
-        [b'*', rest @ ..] => {
-            let end = text.iter().position(|&b| b == b'/').unwrap_or(text.len());
-            (0..=end).any(|at| matches(rest, &text[at..]))
-        }
-        [b'?', rest @ ..] => text.first().is_some_and(|&b| b != b'/') && matches(rest, &text[1..]),
+/// The lengths at which a beginning of `text` matches all of `pattern`, as flags by length. Takes
+/// time in proportion to the product of both lengths, whatever the pattern.
+fn ends(pattern: &[u8], text: &[u8]) -> Vec<bool> {
+    let mut ends = vec![false; text.len() + 1];
+    ends[0] = true;
+    let mut rest = pattern;
+    while let Some((step, behind)) = first_step(rest) {
+        ends = step.advance(&ends, text);
+        rest = behind;
+    }
+    ends
+}
+
+/// One element of a pattern.
+enum Step<'a> {
+    /// `**/`: any number of whole folders, also none.
+    Folders,
+    /// `**`: any bytes.
+    Any,
+    /// `*`: any bytes of one name.
+    Within,
+    /// `?`: one byte of a name.
+    One,
+    /// `[…]`: one byte of a name that is in the set, or is not if `negated`.
+    Class { set: &'a [u8], negated: bool },
+    /// Exactly this byte.
+    Byte(u8),
+}
+
+/// The first element of `pattern` and what follows it.
+fn first_step(pattern: &[u8]) -> Option<(Step<'_>, &[u8])> {
+    Some(match pattern {
+        [] => return None,
+        [b'*', b'*', b'/', rest @ ..] => (Step::Folders, rest),
+        [b'*', b'*', rest @ ..] => (Step::Any, rest),
+        [b'*', rest @ ..] => (Step::Within, rest),
+        [b'?', rest @ ..] => (Step::One, rest),
         [b'[', rest @ ..] => match class(rest) {
-            Some((set, negated, rest)) => {
-                let fits = |b: u8| b != b'/' && in_set(set, b) != negated;
-                text.first().is_some_and(|&b| fits(b)) && matches(rest, &text[1..])
-            }
-            None => text.first() == Some(&b'[') && matches(rest, &text[1..]),
+            Some((set, negated, rest)) => (Step::Class { set, negated }, rest),
+            None => (Step::Byte(b'['), rest),
         },
-        [b'\\', literal, rest @ ..] | [literal, rest @ ..] => {
-            text.first() == Some(literal) && matches(rest, &text[1..])
+        [b'\\', literal, rest @ ..] | [literal, rest @ ..] => (Step::Byte(*literal), rest),
+    })
+}
+
+impl Step<'_> {
+    /// Where a match can end after this element, if one can end at `before` without it.
+    fn advance(&self, before: &[bool], text: &[u8]) -> Vec<bool> {
+        let mut after = Vec::with_capacity(before.len());
+        let mut open = false; // the element began further ahead and may go on
+        for (at, &begins) in before.iter().enumerate() {
+            let last = at.checked_sub(1).map(|last| text[last]);
+            let one =
+                |fits: &dyn Fn(u8) -> bool| at > 0 && before[at - 1] && last.is_some_and(fits);
+            let ends = match self {
+                Self::Folders => begins || open && last == Some(b'/'),
+                Self::Any => begins || open,
+                Self::Within => begins || open && last != Some(b'/'),
+                Self::One => one(&|byte| byte != b'/'),
+                Self::Class { set, negated } => {
+                    one(&|byte| byte != b'/' && in_set(set, byte) != *negated)
+                }
+                Self::Byte(literal) => one(&|byte| byte == *literal),
+            };
+            open = if matches!(self, Self::Within) { ends } else { open || begins };
+            after.push(ends);
         }
+        after
     }
 }
 
@@ -82,5 +129,18 @@ mod tests {
         check("t/[x_test.sh", "t/[x_test.sh", true);
         check("t/\\*", "t/a", false);
         check("t/\\*", "t/*", true);
+    }
+
+    #[test]
+    fn stars_take_no_longer_than_the_path_is_long() {
+        let path = "a/".repeat(500);
+        for pattern in ["**/".repeat(200), "*".repeat(200), "**a/".repeat(100)] {
+            let path = format!("{path}y");
+            assert!(!matches_path(format!("{pattern}x").as_bytes(), path.as_bytes()), "{pattern}");
+            assert!(
+                matches_path(format!("**/{pattern}y").as_bytes(), path.as_bytes()),
+                "{pattern}"
+            );
+        }
     }
 }
