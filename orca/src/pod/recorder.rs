@@ -3,7 +3,7 @@
 //! Everything is bounded: the logs in their size, the tails in memory, the artifacts in number and size. What is cut off is told in a
 //! note.
 
-use super::Job;
+use super::job::Job;
 use crate::events::attempt::{Complaints, TestId};
 use crate::events::event::Event;
 use crate::events::points::Points;

@@ -4,10 +4,11 @@ use super::*;
 use crate::cancel::{self, Level};
 use crate::events::attempt::{Attempt, Outcome};
 use crate::events::trouble::{Kind, Trouble};
-use crate::machine::{Machine, Phase, Ran, Shape, Sink, Tell};
+use crate::machine::{Machine, Order, Phase, Ran, Shape, Sink, Tell};
 use crate::select::header::Node;
 use agent::wire::Ended;
-use crossbeam::channel::unbounded;
+use crossbeam::channel::{Sender, unbounded};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Makes machines that do what a test's path says, and counts them.

@@ -3,8 +3,8 @@
 //! It owns its machine by value: whoever ends the worker ends the machine. Nothing here can fail in a way that ends the worker
 //! early; every job taken gets exactly one `TestFinished`.
 
+use super::job::{After, Held, Job};
 use super::recorder::Recorder;
-use super::{After, Held, Job};
 use crate::cancel::{Cancel, Level};
 use crate::events::attempt::{Attempt, Outcome, Timing};
 use crate::events::event::Event;

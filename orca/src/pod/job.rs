@@ -1,0 +1,50 @@
+//! What the pod is given to do, and what it hands over: data alone.
+
+use crate::events::attempt::{Kernel, TestId};
+use crate::machine::{Machine, Order};
+use crossbeam::channel::Sender;
+use std::convert::Infallible;
+use std::path::PathBuf;
+
+/// One attempt to be made at a test.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Which test.
+    pub test: TestId,
+    /// The test's path, for people.
+    pub path: String,
+    /// The kernel it runs on, if the run has several.
+    pub kernel: Option<Kernel>,
+    /// From 1: which repetition of the test this is.
+    pub round: u32,
+    /// From 1: which attempt of this round this is.
+    pub attempt: u32,
+    /// How often the test may be tried again after a failure.
+    pub retries: u32,
+    /// Why a bad result does not count, if the test is in quarantine.
+    pub quarantined: Option<String>,
+    /// What the machine is told.
+    pub order: Order,
+    /// The folder for its logs and artifacts.
+    pub dir: PathBuf,
+}
+
+/// What is kept after a test.
+#[derive(Clone, Default)]
+pub struct After {
+    /// Receives the machine of a test that did not pass. Without it the machine is ended.
+    pub failed: Option<Sender<Held>>,
+    /// Whether the artifacts of tests that passed are kept.
+    pub artifacts: bool,
+}
+
+/// A machine that is handed over after its test, which no longer runs. It is sent before the
+/// `TestFinished` of its test.
+pub struct Held {
+    /// The test's path, for people.
+    pub test: String,
+    /// The machine, as the test left it.
+    pub machine: Box<dyn Machine>,
+    /// The worker goes on when this is dropped.
+    pub release: Sender<Infallible>,
+}
