@@ -1,7 +1,9 @@
-//! Cancellation: an ordered reason that can only rise, and a channel per level that closes when the level is reached.
+//! Cancellation: a level that can only rise, and a channel per level that closes when the level is
+//! reached.
 //!
-//! Nothing is ever sent: a receiver that becomes ready is a closed one. Whoever waits puts the receiver of the level it obeys into
-//! its `select!`. The [`Canceller`] lives in the conductor; dropping it closes nothing that still matters.
+//! Nothing is ever sent, so a receiver is ready only when it is closed. A thread that waits puts
+//! the receiver of the level that concerns it into its `select!`. The conductor owns the
+//! [`Canceller`]; dropping it at the end of a run closes nothing that still matters.
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use std::convert::Infallible;
@@ -44,7 +46,7 @@ impl Canceller {
 }
 
 impl Cancel {
-    /// Ready (closed) from the moment `level` is reached.
+    /// A receiver that is ready (closed) from the moment `level` is reached.
     pub fn on(&self, level: Level) -> &Receiver<Infallible> {
         &self.closed[level as usize]
     }

@@ -1,6 +1,7 @@
 //! The one error type of the host side: what the user or the host got wrong, and the next step.
 //!
-//! Faults of tests and machines are not errors: they are results (see `event::Outcome` and `machine::Trouble`).
+//! Faults of tests and machines are not errors but results: see `events::attempt::Outcome` and
+//! `events::trouble::Trouble`.
 
 use std::path::Path;
 use std::{fmt, io};
@@ -47,7 +48,8 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What an I/O error says, begun in lower case unless with a name, and without the `(os error N)` that helps nobody.
+/// The text of an I/O error as a fragment: in lower case at its start, unless a name stands there,
+/// and without `(os error N)`, which helps nobody.
 pub fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);

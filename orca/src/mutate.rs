@@ -1,10 +1,11 @@
-//! Seeded mutations of byte streams, for the tests of whatever reads what others write.
+//! Seeded mutations of byte streams, for the tests of parsers that read foreign input.
 #![cfg(test)]
 
 /// The most changes that one mutation makes.
 const CHANGES_MAX: u64 = 6;
 
-/// `bytes` with a few changes that `seed` decides: bits flipped, bytes overwritten, pieces dropped, doubled or filled up.
+/// `bytes` with a few changes that depend on `seed`: bits flipped, bytes overwritten, pieces
+/// dropped, doubled or filled with 0xff, the end cut off.
 pub fn mutation(bytes: &[u8], seed: u64) -> Vec<u8> {
     let mut out = bytes.to_vec();
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);

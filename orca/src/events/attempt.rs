@@ -8,12 +8,12 @@ use std::time::Duration;
 /// A test's place in the plan.
 pub type TestId = usize;
 
-/// One of several kernels that every test of a run runs on.
+/// One of the kernels of a run that runs every test on several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kernel {
-    /// What people call it.
+    /// Its release, such as `6.1.0`.
     pub release: String,
-    /// As the user named it.
+    /// The path that the user gave.
     pub path: PathBuf,
 }
 
@@ -31,11 +31,11 @@ pub enum Outcome {
     Passed,
     /// The test skipped itself, with this reason.
     Skipped(String),
-    /// A check failed, or the plan, or the exit status.
+    /// A check failed, or the plan or the exit status was wrong.
     Failed,
     /// It was cut for taking too long, or for printing nothing for too long.
     TimedOut {
-        /// Silence, not the timeout.
+        /// True if it printed nothing for too long, false if it ran into its timeout.
         silence: bool,
     },
     /// The machine was in trouble, so there is no verdict.
@@ -76,12 +76,12 @@ pub struct Timing {
     pub teardown: Duration,
 }
 
-/// What the guest's kernel complained of while a test ran: warnings, bugs, stalls.
+/// The warnings, bugs and stalls that the guest's kernel logged while a test ran.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Complaints {
     /// The first line of each, bounded in number.
     pub titles: Vec<String>,
-    /// Those lines and what followed them, bounded.
+    /// Those lines and the ones that follow them, bounded in number.
     pub lines: Vec<String>,
     /// Whether they fail the test.
     pub fatal: bool,
@@ -92,15 +92,16 @@ pub struct Complaints {
 pub struct Attempt {
     /// Which test.
     pub test: TestId,
-    /// Its path, relative to the project, and with several kernels the one it ran on ([`Kernel::name`]).
+    /// Its path, relative to the project. In a run on several kernels the kernel follows it:
+    /// [`Kernel::name`].
     pub path: String,
-    /// Which of several kernels it ran on.
+    /// The kernel it ran on, if the run has several.
     pub kernel: Option<Kernel>,
     /// From 1: which repetition of the test this is.
     pub round: u32,
-    /// From 1.
+    /// From 1: which attempt of this round it is.
     pub attempt: u32,
-    /// Why a bad result does not count, where the test is in quarantine.
+    /// Why a bad result does not count, if the test is in quarantine.
     pub quarantined: Option<String>,
     /// Whether another attempt follows.
     pub retried: bool,
@@ -110,9 +111,9 @@ pub struct Attempt {
     pub machine: String,
     /// How it ended.
     pub outcome: Outcome,
-    /// What its output means, as far as it came.
+    /// The results that its output reports, up to where it broke off.
     pub suite: tap::Suite,
-    /// Why it failed, as far as that is the output's or the exit status's fault.
+    /// Why it failed: faults of its output and exit status, and fatal complaints of the kernel.
     pub reasons: Vec<String>,
     /// The points in its output.
     pub points: Points,
@@ -122,31 +123,32 @@ pub struct Attempt {
     pub dir: Option<PathBuf>,
     /// The end of its standard error, bounded.
     pub stderr_tail: String,
-    /// What its machine's kernel complained of.
+    /// The complaints of the machine's kernel while it ran.
     pub complaints: Complaints,
-    /// What the machine's kernel said while it ran, bounded; empty if that was nothing, and where [`Trouble`] has it.
+    /// The text on the console while it ran, bounded. Empty if there was none, or if the
+    /// [`Trouble`] has it.
     pub console: String,
-    /// What the agent and the recorder had to say: processes left behind, output cut off.
+    /// Notes of the agent and of the recorder: processes left behind, output cut off.
     pub notes: Vec<String>,
 }
 
 impl Attempt {
-    /// Good only at a later attempt.
+    /// Whether it is good, but only at the second attempt or later.
     pub fn is_flaky(&self) -> bool {
         self.attempt > 1 && self.outcome.is_good()
     }
 
-    /// Whether something is wrong with it that a person should look at.
+    /// Whether it ran and is not good, so that a person should look at it.
     pub fn is_bad(&self) -> bool {
         !self.outcome.is_good() && self.outcome != Outcome::NotRun
     }
 
-    /// Bad, but of no consequence.
+    /// Whether it is bad but does not count, because the test is in quarantine.
     pub fn is_excused(&self) -> bool {
         self.quarantined.is_some() && self.is_bad()
     }
 
-    /// One word for tables and reports, capitals: the outcome's, or what outranks it.
+    /// One word in capitals for tables and reports: `QUARANTINED` or `FLAKY`, else the outcome's.
     pub fn word(&self) -> String {
         match &self.outcome {
             _ if self.is_excused() => "QUARANTINED".to_owned(),
@@ -155,7 +157,8 @@ impl Attempt {
         }
     }
 
-    /// What the kernel said that may explain it: its complaints, where it has any, else the end of its console.
+    /// The kernel's lines that may explain the result: its complaints if there are any, else the
+    /// end of the console.
     pub fn kernel_said(&self) -> String {
         match &self.outcome {
             Outcome::Errored(trouble) => trouble.console.clone(),
@@ -164,7 +167,7 @@ impl Attempt {
         }
     }
 
-    /// A test that never ran, or has no result that anybody knows of.
+    /// The attempt of a test that never ran, or whose result is unknown.
     pub fn not_run(test: TestId, path: String, round: u32) -> Self {
         Self {
             test,

@@ -1,6 +1,8 @@
-//! What happens in a run, as data. The pod and the conductor make events; reporters and the tally only read them.
+//! What happens in a run, as data. The pod and the conductor make events; reporters and the tally
+//! only read them.
 //!
-//! No event carries a test's output: that is in files, whose paths are here, with bounded tails for the screen.
+//! No event carries a test's output. The output is in files, whose paths are here with bounded
+//! tails for the screen.
 
 use super::attempt::{Attempt, TestId};
 use std::path::PathBuf;
@@ -26,7 +28,8 @@ pub enum Event {
         machine: String,
         /// How long the worker waited for it.
         took: Duration,
-        /// How long after its start it had come how far; it may have been made ahead.
+        /// The phases of its start, each with the time since the machine's own start, which may be
+        /// before the worker began to wait.
         phases: Vec<(&'static str, Duration)>,
     },
     /// A test has begun.
@@ -55,13 +58,13 @@ pub enum Event {
         /// Points planned, once that is known.
         planned: Option<u64>,
     },
-    /// An attempt at a test has ended. The test itself has, unless [`Attempt::retried`].
+    /// An attempt at a test has ended. The test has ended too, unless [`Attempt::retried`] is set.
     TestFinished(Box<Attempt>),
-    /// Told to stop: no more tests are taken.
+    /// The run was told to stop: no more tests are taken.
     Cancelled {
         /// Why, as a fragment: `interrupted`, `a test failed`.
         why: String,
-        /// Tests that are cut.
+        /// How many running tests are to end.
         running: usize,
     },
     /// The run has ended. Always the last.
@@ -80,16 +83,16 @@ pub struct Start {
     pub expected: Vec<Option<Duration>>,
     /// The seed of a shuffled order.
     pub seed: Option<u64>,
-    /// How many run at once.
+    /// How many tests run at once.
     pub workers: usize,
-    /// What runs them, as a person would say it: `QEMU 7.2, tcg, 512 MiB`.
+    /// The kind of machine, for people: `QEMU 7.2, tcg, 512 MiB`.
     pub machine: String,
     /// Where the run's logs are.
     pub log_dir: PathBuf,
     /// How often every test is run; `None`: until one fails.
     pub rounds: Option<u32>,
-    /// The command that runs just that test again, for a shell; in the order of `tests`.
+    /// For each of `tests`, in their order, the shell command that runs just that test again.
     pub again: Vec<String>,
-    /// How many reports were joined into this; 0 for a run.
+    /// How many reports were merged into this one; 0 for a run.
     pub merged: usize,
 }

@@ -1,4 +1,4 @@
-//! Exit statuses, with the one place that chooses among them.
+//! Exit statuses, and the one place that chooses among them.
 
 use super::tally::Tally;
 

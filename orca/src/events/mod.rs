@@ -1,4 +1,4 @@
-//! What happens in a run, as data: events and attempts, what is counted of them, and the exit status that follows.
+//! What happens in a run, as data: events and attempts, their tally, and the exit status.
 
 pub mod attempt;
 pub mod event;

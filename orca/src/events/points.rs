@@ -1,4 +1,5 @@
-//! The test points of one attempt, noted while they are read: what reports list, bounded.
+//! The test points of one attempt, collected while its output is read; bounded, for reports to
+//! list.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,12 +13,12 @@ const TEXT_BYTES: usize = 1024;
 /// The most bytes of text that are kept of one attempt's points.
 const TOTAL_BYTES: usize = 1 << 20;
 
-/// One point at the top of a stream.
+/// One point at the top level of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Point {
-    /// Its number; its position when it had none.
+    /// Its number, or its position if it had none.
     pub number: u64,
-    /// The line it stood in, from 1.
+    /// Its line in the output, from 1.
     pub line: u64,
     /// Whether its line begins with `ok`, not `not ok`.
     pub ok: bool,
@@ -29,11 +30,12 @@ pub struct Point {
     pub directive: Option<(Directive, String)>,
 }
 
-/// A point, and what was said about it if it failed.
-pub type Told<'a> = (Cow<'a, Point>, Option<&'a Failure>);
+/// A point, and its failure if it failed.
+pub type WithFailure<'a> = (Cow<'a, Point>, Option<&'a Failure>);
 
 impl Point {
-    /// How it would be written anew: excused points as they were, others by what they came to.
+    /// Whether it is written as `ok` in a new document. A point that is to do keeps its own word;
+    /// any other is `ok` if it counts as passed.
     pub fn is_ok(&self) -> bool {
         match self.directive {
             Some((Directive::Todo | Directive::Xfail, _)) => self.ok,
@@ -42,19 +44,19 @@ impl Point {
     }
 }
 
-/// Points in the order they came.
+/// Points in the order in which they came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Points {
-    /// The first of them.
+    /// The first points, bounded in number and size.
     pub list: Vec<Point>,
-    /// How many came after those.
+    /// How many points came after those in `list`.
     pub left_out: u64,
     failed: u64,
     bytes: usize,
 }
 
 impl Points {
-    /// Points that were noted elsewhere.
+    /// Points that were collected earlier, such as those of a report.
     pub fn from_parts(list: Vec<Point>, left_out: u64) -> Self {
         Self { list, left_out, ..Self::default() }
     }
@@ -79,9 +81,9 @@ impl Points {
         self.list.push(Point { number, line, ok, passed, description, directive });
     }
 
-    /// Every point that is known, in order, each with what was said about it if it failed: the kept ones, and the failures among
-    /// those left out.
-    pub fn with_failures<'a>(&'a self, suite: &'a Suite) -> Vec<Told<'a>> {
+    /// Every known point in order, each with its failure if it failed: those in `list`, then the
+    /// failures among those left out.
+    pub fn with_failures<'a>(&'a self, suite: &'a Suite) -> Vec<WithFailure<'a>> {
         let mut failures: BTreeMap<u64, &Failure> =
             suite.failures.iter().map(|failure| (failure.line, failure)).collect();
         let mut out: Vec<_> = self
@@ -105,7 +107,7 @@ impl Points {
         out
     }
 
-    /// How many points none of [`Points::with_failures`] stands for.
+    /// How many points [`Points::with_failures`] leaves out.
     pub fn unlisted(&self, suite: &Suite) -> u64 {
         let last = self.list.last().map_or(0, |point| point.line);
         let beyond = suite.failures.iter().filter(|failure| failure.line > last).count();
@@ -124,7 +126,7 @@ pub fn word(directive: Directive) -> &'static str {
     }
 }
 
-/// The directive that [`word`] calls `word`.
+/// The directive that [`word`] calls `name`.
 pub fn from_word(name: &str) -> Option<Directive> {
     use Directive::{Error, Skip, Timeout, Todo, Xfail};
     [Skip, Todo, Xfail, Timeout, Error].into_iter().find(|directive| word(*directive) == name)
@@ -144,9 +146,11 @@ mod tests {
     }
 
     #[test]
-    fn points_are_noted_with_what_became_of_them() {
-        let (points, suite) =
-            read(b"1..4\nok 1 - a\nnot ok 2 - b\n# why\nok - c # SKIP no \\# tool\nnot ok 4 # TODO later");
+    fn points_are_collected_with_their_results() {
+        let (points, suite) = read(
+            b"1..4\nok 1 - a\nnot ok 2 - b\n# why\nok - c # SKIP no \\# tool\n\
+              not ok 4 # TODO later",
+        );
         let said: Vec<(u64, bool, &str)> =
             points.list.iter().map(|p| (p.number, p.passed, p.description.as_str())).collect();
         assert_eq!(said, [(1, true, "a"), (2, false, "b"), (3, true, "c"), (4, true, "")]);

@@ -27,7 +27,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Takes what an event says about a test's final result.
+    /// Counts the result if the event is the final one of a test.
     pub fn take(&mut self, event: &Event) {
         match event {
             Event::TestFinished(attempt) if !attempt.retried => self.count(attempt),

@@ -1,4 +1,4 @@
-//! What can be wrong with a machine: a fault that is neither the test's nor the user's, so that nobody is blamed for it.
+//! Machine faults: neither the test nor the user is to blame for them.
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use std::fmt;
 pub enum Kind {
     /// Its agent never answered.
     Boot,
-    /// It was there and is gone.
+    /// It was running and is gone.
     Lost,
-    /// It is there and does not answer.
+    /// It is running and does not answer.
     Hung,
     /// Its kernel died.
     Panicked,
@@ -43,9 +43,9 @@ impl fmt::Display for Kind {
 /// A machine's trouble, always with the end of its console.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// What kind.
+    /// The kind of fault.
     pub kind: Kind,
-    /// The detail behind it, a lowercase fragment.
+    /// The detail, a lowercase fragment.
     pub detail: String,
     /// The end of the console, `<empty>` included.
     pub console: String,

@@ -1,20 +1,22 @@
-//! Time that counts against a test: a monotonic clock that stands still while this process is stopped.
+//! Time that counts against a test: a monotonic clock that stands still while this process is
+//! stopped.
 //!
-//! After Ctrl-Z or `kill -STOP` the machines run on and what they say waits in sockets; on waking, every deadline would seem to have
-//! passed at once. SIGSTOP cannot be caught, so the stop is seen afterwards: a thread looks at the clock ten times a second, and where it
-//! did not for a while, nobody here ran.
+//! After Ctrl-Z or `kill -STOP` the machines run on, and their output waits in sockets. When this
+//! process continues, every deadline would seem to have passed at once. SIGSTOP cannot be caught,
+//! so a stop is noticed afterwards: a thread looks at the clock ten times a second, and a longer
+//! gap between two looks is time in which this process did not run.
 
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often the clock is looked at.
+/// The time between two looks at the clock.
 const PULSE: Duration = Duration::from_millis(100);
-/// A pause between two looks that is longer is one in which this process did not run.
+/// A longer gap between two looks means that this process was stopped.
 const STALL: Duration = Duration::from_millis(1500);
 
 static CLOCK: Mutex<Clock> = Mutex::new(Clock { last: None, lost: Duration::ZERO });
 
-/// Begins to notice stops. From then on until this process ends.
+/// Starts to notice stops. It goes on until this process ends.
 pub fn keep() {
     static KEEPER: Once = Once::new();
     KEEPER.call_once(|| {
@@ -25,22 +27,22 @@ pub fn keep() {
                 now();
             }
         };
-        // Without the thread, stops count as time, which is what everybody else's clocks do.
+        // Without the thread the time of a stop counts, as it does on any other clock.
         if std::thread::Builder::new().name("clock".into()).spawn(beat).is_err() {
             lock().last = None;
         }
     });
 }
 
-/// Now, without the time that this process was stopped.
+/// The current time, less the time for which this process was stopped.
 pub fn now() -> Instant {
     lock().look(Instant::now())
 }
 
 struct Clock {
-    /// When it was last looked at; `None` while nobody keeps it.
+    /// The time of the last look; `None` while no thread looks.
     last: Option<Instant>,
-    /// How long this process was stopped, in all.
+    /// The total time for which this process was stopped.
     lost: Duration,
 }
 
@@ -74,12 +76,13 @@ mod tests {
         assert_eq!(clock.look(at(1500)), at(1500));
         assert_eq!(clock.look(at(61_500)), at(1500));
         assert_eq!(clock.look(at(61_600)), at(1600));
-        assert_eq!(clock.look(at(61_000)), at(1000)); // threads may look in another order than they asked
+        // A thread may look with an earlier time than the thread that looked before it.
+        assert_eq!(clock.look(at(61_000)), at(1000));
         assert_eq!(clock.look(at(91_600)), at(1600));
     }
 
     #[test]
-    fn a_clock_that_nobody_keeps_is_everybodys() {
+    fn without_the_thread_it_is_the_system_clock() {
         let mut clock = Clock { last: None, lost: Duration::ZERO };
         let later = Instant::now() + Duration::from_secs(3600);
         assert_eq!(clock.look(later), later);

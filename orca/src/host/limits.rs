@@ -1,5 +1,6 @@
-//! What a run needs of the host beside programs and images: open files, room on disks. Asked for before a machine is thought of, so
-//! that a limit is one message and not the odd behaviour of whatever meets it first.
+//! Limits of the host that a run may meet: open files, and room on disks. They are checked before
+//! the first machine is made, so that a limit is one message and not the odd failure of whatever
+//! meets it first.
 
 use crate::error::{Error, Result};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -10,24 +11,26 @@ use std::path::Path;
 const FILES_BASE: u64 = 24;
 /// Open files for each worker: two machines and the logs of one. Measured: 16.
 const FILES_PER_WORKER: u64 = 20;
-/// Open files of one QEMU, which inherits the limit. Measured: 86, and a few for what the guest holds open in the share.
+/// Open files of one QEMU, which inherits the limit. Measured: 86, and some for the files that the
+/// guest holds open in the share.
 const FILES_QEMU: u64 = 128;
-/// What a machine's disk takes at its start, in bytes: 200 KB, and room for the first things a guest writes.
+/// Bytes that a machine's disk takes at its start: 200 KB, and room for the guest's first writes.
 const ROOM_PER_MACHINE: u64 = 2 << 20;
 
-/// What runs the tests, as far as limits care.
+/// The kind of machine that runs the tests, as far as limits differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MachineKind {
     /// QEMU processes.
     Virtual,
-    /// The agent alone.
+    /// The agent as a process of this host.
     Local,
 }
 
-/// Makes sure that `workers` workers may open as many files as they will, raising the soft limit if that helps.
+/// Makes sure that `workers` workers may open the files that they need. Raises the soft limit if
+/// the hard one allows it.
 ///
 /// # Errors
-/// A hard limit that is too low, with the number that is needed.
+/// The hard limit is too low; the error says which number is needed.
 pub fn open_files(workers: usize, kind: MachineKind) -> Result<()> {
     let needed = files_needed(workers, kind);
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return Ok(()) };
@@ -56,10 +59,10 @@ fn files_needed(workers: usize, kind: MachineKind) -> u64 {
     if kind == MachineKind::Virtual { own.max(FILES_QEMU) } else { own }
 }
 
-/// Makes sure that the disks of `workers` workers' machines fit into `dir`.
+/// Makes sure that `dir` has room for the disks of `workers` workers' machines.
 ///
 /// # Errors
-/// A filesystem that is full, or nearly.
+/// The filesystem is full, or nearly.
 pub fn room_for_disks(dir: &Path, workers: usize) -> Result<()> {
     let machines = 2 * workers as u64; // one that runs, one that is ready
     let needed = machines * ROOM_PER_MACHINE;
@@ -73,11 +76,12 @@ pub fn room_for_disks(dir: &Path, workers: usize) -> Result<()> {
             Err(Error::new(error)
                 .hint("make room there, or point TMPDIR at a folder that has some"))
         }
-        _ => Ok(()), // a filesystem that does not tell is believed
+        _ => Ok(()), // a filesystem that does not say counts as having room
     }
 }
 
-/// What an ordinary user may still write to the filesystem of `dir`, in bytes.
+/// The bytes that an ordinary user may still write to the filesystem of `dir`; `None` if the
+/// filesystem does not say.
 pub fn free_bytes(dir: &Path) -> Option<u64> {
     let stat = statvfs(dir).ok()?;
     let free = u128::from(stat.blocks_available()) * u128::from(stat.fragment_size());
@@ -104,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_without_room_is_told() {
+    fn a_disk_without_room_is_an_error() {
         let error = room_for_disks(Path::new("/"), usize::MAX >> 32).unwrap_err();
         assert!(error.to_string().contains("KiB left"), "{error}");
         assert_eq!(room_for_disks(Path::new("/nonexistent"), 1), Ok(()));

@@ -1,4 +1,5 @@
-//! The folder that a run leaves behind: logs, TAP, consoles, artifacts. `latest` beside it names the newest.
+//! The folder that a run leaves behind: logs, TAP, consoles, artifacts. The link `latest` beside it
+//! points to the newest.
 
 use crate::error::{Error, Result};
 use crate::text::day::Day;
@@ -10,14 +11,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Runs of one project that are kept; older ones are removed.
 const KEPT_RUNS: usize = 20;
-/// What the kept runs of one project may hold together, in bytes.
+/// The most bytes that the kept runs of one project may hold together.
 const KEPT_BYTES: u64 = 4 << 30;
 const LATEST: &str = "latest";
 
 /// Makes the folder for a run of the project at `root`, below `state`, or `given` itself.
 ///
 /// # Errors
-/// When it cannot be made.
+/// The folder cannot be made.
 pub fn create(given: Option<&Path>, state: &Path, root: &Path) -> Result<PathBuf> {
     let make = |dir: &Path| {
         fs::create_dir_all(dir)
@@ -44,7 +45,8 @@ pub fn project_name(root: &Path) -> String {
     format!("{name}-{:08x}", digest as u32)
 }
 
-/// Replaced in one step, so that it is never absent. A run without the link is as good, only harder to find.
+/// Points the link `latest` to `name`. The link is replaced in one step, so that it is never
+/// absent. A run without the link is as good, only harder to find.
 fn link_latest(project: &Path, name: &str) {
     let new = project.join(format!("{LATEST}.{}", std::process::id()));
     let _ = std::os::unix::fs::symlink(name, &new);
@@ -62,13 +64,13 @@ fn prune(project: &Path) {
         total += size(run);
         // The newest is the run that begins now.
         if newer >= KEPT_RUNS || (newer > 0 && total > KEPT_BYTES) {
-            // What cannot be removed now is tried again by the next run.
+            // The next run tries again to remove a folder that stays.
             let _ = fs::remove_dir_all(run);
         }
     }
 }
 
-/// What the files below `dir` hold, in bytes.
+/// The size of all files below `dir`, in bytes.
 fn size(dir: &Path) -> u64 {
     let each = |entry: fs::DirEntry| match entry.metadata() {
         Ok(meta) if meta.is_dir() => size(&entry.path()),

@@ -1,8 +1,9 @@
-//! The private folder of one run: sockets and overlays, gone when the run is.
+//! The private folder of one run, with sockets and overlays; it is removed when the run ends.
 //!
-//! Its name is short, because a socket path holds at most 108 bytes, and random, because `/tmp` is everybody's. A lock file in it is
-//! held while the run lives; a folder whose lock is free was left by a run that was killed, and the next run removes it. Where
-//! machines do not die with the run that made them, it ends them first.
+//! Its name is short, because a socket's path holds at most 107 bytes, and random, because
+//! everybody may write to `/tmp`. The run holds a lock on a file in the folder. A folder whose lock
+//! is free was left by a run that was killed, and the next run removes it. On hosts where machines
+//! outlive a run that is killed, the next run ends them first.
 
 use crate::error::{Error, Result};
 use nix::fcntl::{Flock, FlockArg};
@@ -13,9 +14,10 @@ use std::process::Command;
 
 const PREFIX: &str = "orca-";
 const LOCK: &str = "lock";
-/// How the names of sockets end behind which machines can be called (see `switchboard`).
+/// The extension of the sockets at which `orca shell` reaches kept machines (see `guest::mux`).
 pub const DOOR: &str = "shell";
-/// Room that a socket's own name needs behind the folder's, in bytes, out of `sun_path`'s 108.
+/// The longest path of a folder, in bytes: `sun_path` holds 107 and a zero, and a socket's own name
+/// may take 32.
 const SOCKET_PATH_MAX: usize = 107 - 32;
 
 /// Owns the folder; dropping it removes the folder.
@@ -26,10 +28,11 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    /// Makes a fresh 0700 folder under `$TMPDIR` (or `/tmp` where that is too long for a socket path) and sweeps abandoned ones.
+    /// Removes abandoned folders and makes a new one, mode 0700, in `$TMPDIR`, or in `/tmp` if that
+    /// path is too long for a socket.
     ///
     /// # Errors
-    /// When neither folder can be written to.
+    /// The folder cannot be written to.
     pub fn create() -> Result<Self> {
         let base = base_dir();
         sweep(&base);
@@ -53,7 +56,7 @@ impl Drop for RunDir {
     }
 }
 
-/// The sockets of machines that can be called, in folders of runs of this user that are alive, sorted.
+/// The sockets of kept machines in the folders of this user's live runs, sorted.
 pub fn doors() -> Vec<PathBuf> {
     let mut found = Vec::new();
     for dir in own_folders(&base_dir()) {
@@ -67,7 +70,7 @@ pub fn doors() -> Vec<PathBuf> {
     found
 }
 
-/// Locks first and names the file afterwards, so that no sweep ever finds it free.
+/// Locks the file before it gets its name, so that no sweep ever finds it unlocked.
 fn take_lock(dir: &Path) -> Result<Flock<File>> {
     let (new, path) = (dir.join("lock.new"), dir.join(LOCK));
     let file = File::create(&new).map_err(|e| Error::io("write", &new, &e))?;
@@ -91,7 +94,7 @@ fn base_dir() -> PathBuf {
     if dir.as_os_str().len() + PREFIX.len() + 7 > SOCKET_PATH_MAX { "/tmp".into() } else { dir }
 }
 
-/// Removes folders of ours whose run is dead. What cannot be looked at or removed is left for its owner.
+/// Removes this user's folders whose run is dead. A folder that cannot be read or removed stays.
 fn sweep(base: &Path) {
     for dir in own_folders(base).iter().filter(|dir| abandoned(dir)) {
         if cfg!(not(target_os = "linux")) {
@@ -117,10 +120,11 @@ fn abandoned(dir: &Path) -> bool {
     Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok()
 }
 
-/// Ends the processes that have a socket in `dir` by their command lines: its name, being random, is in no other.
+/// Ends the processes whose command line names a socket in `dir`. The folder's name is random, so
+/// no other command line has it.
 fn end_machines(dir: &Path) {
     let socket = dir.join("vm");
-    // Without `pkill` they stay, and are the user's to end.
+    // Without `pkill` the machines stay, and the user has to end them.
     let _ = Command::new("pkill").args(["-KILL", "-f", "--"]).arg(socket).status();
 }
 

@@ -1,19 +1,21 @@
-//! Signals as messages: INT through `ctrlc`, TERM and HUP through `signal-hook`, never two crates on one signal.
+//! Signals as messages: INT through `ctrlc`, TERM and HUP through `signal-hook`, never two crates
+//! on one signal.
 //!
-//! `ctrlc` could take all three, but does not tell which came, and an interrupted run is to die of the one that did.
+//! `ctrlc` could handle all three but does not say which one came, and an interrupted run must die
+//! of that one.
 
 use super::tty::Attention;
 use crate::error::{Error, Result, plain};
 use crossbeam::channel::{Receiver, bounded};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGWINCH};
 
-/// Signals that may wait; more change nothing.
+/// The most signals that may wait; one more would change nothing.
 const QUEUE: usize = 8;
 
-/// Begins to listen. Call it once.
+/// Starts to handle INT, TERM and HUP and returns the channel that they come through. Call it once.
 ///
 /// # Errors
-/// When the handlers cannot be installed.
+/// The handlers cannot be installed.
 pub fn listen() -> Result<Receiver<i32>> {
     let (sender, signals) = bounded(QUEUE);
     let fail = |e: std::io::Error| Error::new(format!("cannot handle signals: {}", plain(&e)));
@@ -22,7 +24,7 @@ pub fn listen() -> Result<Receiver<i32>> {
         let _ = interrupts.try_send(SIGINT);
     })
     .map_err(|e| fail(std::io::Error::other(e)))?;
-    // `nohup` means what it says.
+    // A HUP that `nohup` made this process ignore stays ignored.
     let wanted = if is_ignored(SIGHUP) { vec![SIGTERM] } else { vec![SIGTERM, SIGHUP] };
     let mut others = signal_hook::iterator::Signals::new(wanted).map_err(fail)?;
     let forward = move || {
@@ -34,11 +36,11 @@ pub fn listen() -> Result<Receiver<i32>> {
     Ok(signals)
 }
 
-/// Begins to listen for what concerns only those who show the run. After [`Attention::Suspend`] and [`Attention::Quit`] whoever
-/// receives them must call [`obey`]. Call it once.
+/// Starts to handle the signals that concern only reporters. Whoever receives
+/// [`Attention::Suspend`] or [`Attention::Quit`] must call [`obey`] afterwards. Call it once.
 ///
 /// # Errors
-/// When the handlers cannot be installed.
+/// The handlers cannot be installed.
 pub fn attend() -> Result<Receiver<Attention>> {
     let (sender, attention) = bounded(QUEUE);
     let fail = |e: std::io::Error| Error::new(format!("cannot handle signals: {}", plain(&e)));
@@ -54,7 +56,7 @@ pub fn attend() -> Result<Receiver<Attention>> {
                 SIGCONT => Attention::Resumed,
                 _ => Attention::Quit,
             };
-            // Only a reporter that hangs lets them pile up, and it would not be helped by one more.
+            // The queue is full only if a reporter hangs, and one more would not help it.
             let _ = sender.try_send(attention);
         }
     };
@@ -62,12 +64,12 @@ pub fn attend() -> Result<Receiver<Attention>> {
     Ok(attention)
 }
 
-/// Does what the signal behind `attention` does to a process that does not handle it.
+/// Does what the signal behind `attention` does by default.
 pub fn obey(attention: Attention) {
     match attention {
         Attention::Quit => die_of(SIGQUIT),
         Attention::Suspend => {
-            // It comes back when the process is let go on.
+            // This returns when the process is continued.
             let _ = signal_hook::low_level::emulate_default_handler(SIGTSTP);
         }
         Attention::Resized | Attention::Status | Attention::Resumed => {}
@@ -81,9 +83,10 @@ fn is_ignored(signal: i32) -> bool {
     mask >> (signal - 1) & 1 == 1
 }
 
-/// Ends this process as if it had never handled `signal`, so that its parent sees the truth.
+/// Ends this process as if it had never handled `signal`, so that its parent sees which signal it
+/// was.
 pub fn die_of(signal: i32) -> ! {
-    // It only returns for signals that end no process, and these do.
+    // It returns only for signals that end no process, and these do.
     let _ = signal_hook::low_level::emulate_default_handler(signal);
     std::process::exit(128 + signal)
 }

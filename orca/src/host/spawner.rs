@@ -1,7 +1,8 @@
 //! Starts children that die with this process, whatever kills it.
 //!
-//! "Die with the parent" means the parent *thread*, so every such child is started by one thread that lives as long as the process.
-//! Each gets a process group of its own: a Ctrl-C in the terminal is orca's to handle.
+//! "Die with the parent" means the parent *thread*, so every such child is started by one thread
+//! that lives as long as the process. Each child gets a process group of its own, so that a Ctrl-C
+//! in the terminal reaches orca alone.
 
 use super::sys;
 use crossbeam::channel::{Sender, bounded, unbounded};
@@ -10,30 +11,30 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::sync::OnceLock;
 
-type Order = (Command, Sender<io::Result<Child>>);
+type Request = (Command, Sender<io::Result<Child>>);
 
 /// Starts `command`.
 ///
 /// # Errors
-/// Whatever `fork` and `execve` say.
+/// `fork` or `execve` failed, or there is no thread for it.
 pub fn spawn(mut command: Command) -> io::Result<Child> {
-    static NURSERY: OnceLock<Sender<Order>> = OnceLock::new();
-    let nursery = NURSERY.get_or_init(|| {
-        let (orders, inbox) = unbounded::<Order>();
+    static SPAWNER: OnceLock<Sender<Request>> = OnceLock::new();
+    let spawner = SPAWNER.get_or_init(|| {
+        let (requests, inbox) = unbounded::<Request>();
         let serve = move || {
             for (mut command, reply) in inbox {
-                // Whoever asked waits for the answer.
+                // The caller waits for the reply, so this does not fail.
                 let _ = reply.send(command.spawn());
             }
         };
-        // Without the thread every order fails, and `spawn` says so.
-        let _ = std::thread::Builder::new().name("nursery".into()).spawn(serve);
-        orders
+        // Without the thread every request fails, and `spawn` says so.
+        let _ = std::thread::Builder::new().name("spawner".into()).spawn(serve);
+        requests
     });
     command.process_group(0);
     sys::die_with_parent(&mut command);
     let gone = || io::Error::other("the thread that starts processes is gone");
     let (reply, answer) = bounded(1);
-    nursery.send((command, reply)).map_err(|_| gone())?;
+    spawner.send((command, reply)).map_err(|_| gone())?;
     answer.recv().map_err(|_| gone())?
 }

@@ -1,5 +1,5 @@
-//! The crate's only `unsafe`: a child that dies with this process, and the size of a terminal. And what Linux and macOS tell of
-//! themselves, each in its own way.
+//! The crate's only `unsafe`: a child that dies with this process, and the size of a terminal. Also
+//! the facts that Linux and macOS provide in different ways.
 
 use crate::arch::Accel;
 use std::fs::File;
@@ -7,7 +7,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Makes the child be killed when the thread that spawns it ends, which is why [`crate::host::spawner`] spawns from one that never does.
+/// Makes the kernel kill the child when the thread that spawns it ends. That is why
+/// [`crate::host::spawner`] spawns from a thread that never does.
 #[cfg(target_os = "linux")]
 pub fn die_with_parent(command: &mut Command) {
     use std::os::unix::process::CommandExt;
@@ -17,28 +18,31 @@ pub fn die_with_parent(command: &mut Command) {
         if nix::unistd::getppid() == parent {
             return Ok(());
         }
-        Err(std::io::ErrorKind::BrokenPipe.into()) // the parent died before prctl: nobody would tell this child
+        // The parent died before `prctl`, so the kernel would never kill this child.
+        Err(std::io::ErrorKind::BrokenPipe.into())
     };
-    // SAFETY: the hook runs between fork and exec and makes two system calls, prctl and getppid, both async-signal-safe; it
-    // allocates nothing and takes no lock.
+    // SAFETY: the hook runs between fork and exec and makes two system calls, prctl and getppid,
+    // both async-signal-safe; it allocates nothing and takes no lock.
     unsafe { command.pre_exec(hook) };
 }
 
-/// Elsewhere a child that outlives this process is ended by the next run, see [`crate::host::rundir`].
+/// On other systems the next run ends a child that outlives this process, see
+/// [`crate::host::rundir`].
 #[cfg(not(target_os = "linux"))]
 pub fn die_with_parent(_command: &mut Command) {}
 
 nix::ioctl_read_bad!(tiocgwinsz, nix::libc::TIOCGWINSZ, nix::libc::winsize);
 
-/// Columns and rows of the terminal behind `fd`; `None` where it is none.
+/// Columns and rows of the terminal behind `fd`; `None` if it is not a terminal.
 pub fn window_size(fd: &impl AsFd) -> Option<(u16, u16)> {
     let mut size = nix::libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
-    // SAFETY: the descriptor is open for the length of the call and `size` is a valid `winsize` to write to.
+    // SAFETY: the descriptor is open for the length of the call and `size` is a valid `winsize` to
+    // write to.
     unsafe { tiocgwinsz(fd.as_fd().as_raw_fd(), &raw mut size) }.ok()?;
     (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
 }
 
-/// What names this boot of the host, and no other.
+/// An identifier of this boot of the host; `None` if the host gives none.
 pub fn boot_id() -> Option<String> {
     if cfg!(target_os = "macos") {
         return sysctl("kern.bootsessionuuid");
@@ -46,7 +50,8 @@ pub fn boot_id() -> Option<String> {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()
 }
 
-/// Memory that can be had without harm, in MiB. macOS does not say: half of what it has is a guess that spares the rest.
+/// Memory that is free for machines, in MiB. macOS does not say; half of its memory is a guess that
+/// leaves enough for the rest.
 pub fn available_mib() -> Option<u64> {
     if cfg!(target_os = "macos") {
         return sysctl("hw.memsize")?.parse::<u64>().ok().map(|bytes| bytes >> 21);

@@ -1,4 +1,5 @@
-//! The user's terminal: its size, raw mode, its input as a stream that can be stopped, and single keys while a run is watched.
+//! The user's terminal: its size, raw mode, its input as a stream that can be stopped, and single
+//! keys while a run is watched.
 
 use super::sys;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -10,7 +11,7 @@ use std::thread::JoinHandle;
 
 pub use sys::window_size as size;
 
-/// The terminal that output goes to, for questions about it.
+/// Standard output, for questions about its terminal.
 pub fn output() -> io::Stdout {
     io::stdout()
 }
@@ -21,39 +22,39 @@ pub fn is_mine() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
-/// What the terminal, or a signal, asks of whoever shows a run.
+/// A request of the terminal or of a signal to the reporters of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attention {
     /// The window has another size.
     Resized,
-    /// Somebody wants to know what is going on.
+    /// The user asks for the status.
     Status,
     /// This process is about to be stopped.
     Suspend,
-    /// It goes on.
+    /// This process was continued.
     Resumed,
     /// This process is about to die of SIGQUIT.
     Quit,
 }
 
-/// Whether this process may write to the terminal behind `fd` as it likes: it is in the foreground, or the terminal does not
-/// control it.
+/// Whether this process may redraw the terminal behind `fd`: the process is in the foreground, or
+/// this is not its controlling terminal.
 pub fn in_foreground(fd: &impl AsFd) -> bool {
     nix::unistd::tcgetpgrp(fd).map_or(true, |group| group == nix::unistd::getpgrp())
 }
 
-/// Single keys from standard input, unechoed, without waiting for a line. Keys that make signals still do. Dropping it puts the
-/// terminal back as it was; so does a panic.
+/// Single keys from standard input, without echo and without waiting for a line. Keys that make
+/// signals still do. Dropping this restores the terminal; so does a panic.
 #[derive(Debug, Default)]
 pub struct Keys {
     before: Option<Termios>,
-    /// Standard input is no terminal, or is gone.
+    /// Standard input is not a terminal, or is at its end.
     closed: bool,
 }
 
 impl Keys {
-    /// The keys pressed since the last call; never waits. None while this process is in the background, where reading would stop
-    /// it.
+    /// The keys pressed since the last call; never waits. There are none while this process is in
+    /// the background, where reading would stop it.
     pub fn pressed(&mut self) -> Vec<u8> {
         let stdin = io::stdin();
         let controls = nix::unistd::tcgetpgrp(&stdin) == Ok(nix::unistd::getpgrp());
@@ -71,7 +72,7 @@ impl Keys {
         keys
     }
 
-    /// Puts the terminal back as it was, until the next key is asked for.
+    /// Restores the terminal until the next call of [`Keys::pressed`].
     pub fn leave(&mut self) {
         if let Some(before) = self.before.take() {
             restore(&before);
@@ -104,16 +105,18 @@ impl Drop for Keys {
     }
 }
 
-/// A terminal that is gone needs no mending.
+/// Restores the settings. A terminal that is gone needs none.
 fn restore(before: &Termios) {
     let _ = termios::tcsetattr(io::stdin(), SetArg::TCSANOW, before);
 }
 
-/// A release build aborts without dropping anything. Installed once: the first settings are the right ones.
+/// Restores the terminal on a panic, since a release build aborts without dropping anything. The
+/// hook is installed once: the first settings are the user's.
 fn restore_on_panic(before: Termios) {
     static INSTALLED: std::sync::Once = std::sync::Once::new();
     INSTALLED.call_once(|| {
-        // The settings hold cells, which a hook for all threads may not: what a hook needs of them is plain data.
+        // `Termios` holds cells, which a hook for all threads may not hold; `libc::termios` is
+        // plain data.
         let before = nix::libc::termios::from(before);
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
@@ -123,14 +126,14 @@ fn restore_on_panic(before: Termios) {
     });
 }
 
-/// Raw mode of standard input; dropping it puts the terminal back as it was.
+/// Raw mode of standard input. Dropping this restores the terminal.
 #[derive(Debug)]
 pub struct RawMode {
     before: Termios,
 }
 
 impl RawMode {
-    /// Switches standard input to raw mode; `None` where it is no terminal.
+    /// Switches standard input to raw mode; `None` if it is not a terminal.
     pub fn enter() -> Option<Self> {
         let stdin = io::stdin();
         let before = termios::tcgetattr(&stdin).ok()?;
@@ -143,12 +146,13 @@ impl RawMode {
 
 impl Drop for RawMode {
     fn drop(&mut self) {
-        // A terminal that is gone needs no mending.
+        // A terminal that is gone needs no restoring.
         let _ = termios::tcsetattr(io::stdin(), SetArg::TCSADRAIN, &self.before);
     }
 }
 
-/// A thread that hands over standard input; dropping it ends the thread, even one that waits for a key.
+/// A thread that reads standard input. Dropping this ends the thread, even while it waits for a
+/// key.
 #[derive(Debug)]
 pub struct Input {
     stop: Option<UnixStream>,
@@ -156,10 +160,11 @@ pub struct Input {
 }
 
 impl Input {
-    /// Calls `take` with what is read, and with nothing at its end. The thread ends there or when `take` returns false.
+    /// Calls `take` with each piece that is read, and with an empty one at the end. The thread ends
+    /// there, or when `take` returns false.
     ///
     /// # Errors
-    /// When the host gives no thread or no descriptors.
+    /// The host gives no thread or no descriptors.
     pub fn start(mut take: impl FnMut(&[u8]) -> bool + Send + 'static) -> io::Result<Self> {
         let (stop, stopped) = UnixStream::pair()?;
         let thread = std::thread::Builder::new().name("input".into()).spawn(move || {
@@ -180,7 +185,8 @@ impl Input {
                 if !fds[0].any().unwrap_or(true) {
                     continue;
                 }
-                // The descriptor, not the buffered handle, which could keep what poll no longer sees.
+                // Reads the descriptor, not the buffered handle: `poll` does not see what is in a
+                // buffer.
                 let n = nix::unistd::read(&stdin, &mut buffer).unwrap_or(0);
                 if !take(&buffer[..n]) || n == 0 {
                     return;

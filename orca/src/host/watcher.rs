@@ -1,6 +1,8 @@
-//! Tells of files that change below a folder: inotify where there is one, else by looking every second.
+//! Watches a folder for files that change: with inotify where the host has it, else by comparing
+//! the files every second.
 //!
-//! What begins with a dot is not looked at: version control, editors' swap files, and folders of tools live there.
+//! Names that begin with a dot or end with `~` are ignored: version control, editors' swap files
+//! and backups, folders of tools.
 
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 use std::collections::HashMap;
@@ -11,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 use std::{fs, io};
 
-/// How often a host without inotify is looked at.
+/// The time between two comparisons on a host without inotify.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Watches until it is dropped.
@@ -22,14 +24,15 @@ pub struct Watcher {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Whichever of the two ends the thread: both are closed.
+/// Closing both ends the thread: it waits for the first while it compares files, for the second
+/// while it uses inotify.
 type Stop = (Sender<Infallible>, std::os::unix::net::UnixStream);
 
 impl Watcher {
     /// Watches everything below `root`.
     ///
     /// # Errors
-    /// A host that gives no thread.
+    /// The host gives no thread or no descriptors.
     pub fn start(root: &Path) -> io::Result<Self> {
         let (sender, changes) = unbounded();
         let (stop, stopped) = bounded(0);
@@ -99,7 +102,7 @@ fn snapshot(root: &Path) -> Snapshot {
     files.filter(|entry| !is_hidden(&entry.file_name())).filter_map(stamp).collect()
 }
 
-/// Compares what is there with what was, until the watcher is dropped.
+/// Compares the files with those of the last look, until the watcher is dropped.
 fn look(root: &Path, before: &mut Snapshot, out: &Sender<PathBuf>, stopped: &Receiver<Infallible>) {
     use crossbeam::channel::RecvTimeoutError::Timeout;
     while matches!(stopped.recv_timeout(LOOK_EVERY), Err(Timeout)) {
@@ -115,7 +118,8 @@ fn look(root: &Path, before: &mut Snapshot, out: &Sender<PathBuf>, stopped: &Rec
 
 #[cfg(target_os = "linux")]
 mod inotify {
-    //! The kernel's word for it. A folder has a watch of its own; new ones get theirs as they come.
+    //! Changes as the kernel reports them. Every folder has its own watch; a new one gets it when
+    //! it appears.
 
     use super::{folders, is_hidden};
     use crossbeam::channel::Sender;
@@ -133,7 +137,7 @@ mod inotify {
     }
 
     impl Tree {
-        /// Fails where the host has no more watches to give: then looking is the better way.
+        /// Fails if the host has no more watches to give; then the files are compared instead.
         pub(super) fn new(root: &Path) -> nix::Result<Self> {
             let notify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
             let mut tree = Self { root: root.to_owned(), notify, watched: HashMap::new() };
@@ -154,7 +158,7 @@ mod inotify {
             Ok(())
         }
 
-        /// Tells until `woken` is closed.
+        /// Reports changes until `woken` is closed.
         pub(super) fn watch(mut self, out: &Sender<PathBuf>, woken: &UnixStream) {
             loop {
                 let mut fds = [
@@ -182,29 +186,30 @@ mod inotify {
             if event.mask.contains(AddWatchFlags::IN_ISDIR) {
                 if event.mask.intersects(fresh) {
                     for dir in folders(&path) {
-                        // What cannot be watched is not told of; the rest is.
+                        // A folder that cannot be watched is left out; the others are reported.
                         let _ = self.add(&dir);
-                        self.tell_of_files(&dir, out);
+                        self.report_files(&dir, out);
                     }
                 }
             } else if !event.mask.contains(AddWatchFlags::IN_CREATE) {
-                self.tell(&path, out); // a new file tells when its writer closes it
+                self.report(&path, out); // a new file is reported when its writer closes it
             }
         }
 
-        /// Files that were in a new folder before it was watched.
-        fn tell_of_files(&self, dir: &Path, out: &Sender<PathBuf>) {
+        /// Reports the files that were in a new folder before it was watched.
+        fn report_files(&self, dir: &Path, out: &Sender<PathBuf>) {
             for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
                 let file = entry.file_type().is_ok_and(|kind| !kind.is_dir());
                 if file && !is_hidden(&entry.file_name()) {
-                    self.tell(&entry.path(), out);
+                    self.report(&entry.path(), out);
                 }
             }
         }
 
-        fn tell(&self, path: &Path, out: &Sender<PathBuf>) {
+        fn report(&self, path: &Path, out: &Sender<PathBuf>) {
             if let Ok(inside) = path.strip_prefix(&self.root) {
-                let _ = out.send(inside.to_owned()); // without a receiver the thread is about to end
+                // Without a receiver the thread is about to end.
+                let _ = out.send(inside.to_owned());
             }
         }
     }
@@ -216,7 +221,7 @@ mod tests {
 
     const SOON: Duration = Duration::from_secs(20);
 
-    /// Waits until each of `paths` has been told of.
+    /// Waits until each of `paths` has been reported.
     #[track_caller]
     fn expect(changes: &Receiver<PathBuf>, paths: &[&str]) {
         let mut missing: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
@@ -228,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_told_of_old_and_new_and_gone() {
+    fn changed_new_and_removed_files_are_reported() {
         let root = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-watch-XXXXXX")).unwrap();
         fs::create_dir_all(root.join("t/a")).unwrap();
         fs::write(root.join("t/a/old"), "").unwrap();
@@ -246,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn looking_finds_the_same() {
+    fn comparing_finds_the_same_changes() {
         let root = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-look-XXXXXX")).unwrap();
         fs::write(root.join("same"), "").unwrap();
         fs::write(root.join("gone"), "").unwrap();

@@ -1,9 +1,9 @@
-//! Days of the calendar, in UTC: what a quarantine ends with, and what folders of runs are named by.
+//! Calendar days in UTC, for the ends of quarantines and the names of runs' folders.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A day, ordered as days are.
+/// A calendar day; the earlier of two is the smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Day {
     year: u64,
@@ -19,7 +19,7 @@ impl Day {
         Self::from_days(at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 86_400)
     }
 
-    /// A day counted from 1970-01-01.
+    /// The day that is `days` days after 1970-01-01.
     fn from_days(days: u64) -> Self {
         let (year, month, day) = tap::date::civil(days);
         Self { year, month, day }
@@ -46,7 +46,7 @@ impl Day {
         real.then_some(Self { year, month, day })
     }
 
-    /// `20270131`, for names.
+    /// `20270131`, for file names.
     pub fn compact(self) -> String {
         self.to_string().replace('-', "")
     }

@@ -1,7 +1,9 @@
-//! The little language of `-k` and `--not`: words, `and`, `or`, `not` and parentheses, over a test's path and tags.
+//! The expressions of `-k` and `--not`: words, `and`, `or`, `not` and parentheses, about a test's
+//! path and tags.
 //!
-//! A word is true of a test whose path or one of whose tags contains it, in any case. `not` binds tighter than `and`, that tighter
-//! than `or`; a word that is meant to be `and`, `or` or `not` stands in quotes.
+//! A word is true if the test's path or one of its tags contains it; case does not matter. `not`
+//! binds tighter than `and`, which binds tighter than `or`. Quotes make plain words of `and`, `or`
+//! and `not`.
 
 /// How deep an expression may be nested.
 const DEPTH_MAX: usize = 50;
@@ -9,13 +11,13 @@ const DEPTH_MAX: usize = 50;
 /// A parsed expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Filter {
-    /// In lower case.
+    /// True if the path or a tag contains this word, which is in lower case.
     Word(String),
-    /// It is not so.
+    /// True if the inner expression is false.
     Not(Box<Self>),
-    /// Both are so.
+    /// True if both are.
     And(Box<Self>, Box<Self>),
-    /// One of them is so.
+    /// True if at least one is.
     Or(Box<Self>, Box<Self>),
 }
 
@@ -33,7 +35,7 @@ impl Filter {
     /// Parses an expression.
     ///
     /// # Errors
-    /// What is wrong, with its column (from 1).
+    /// A message that says what is wrong and in which column, counted from 1.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut parser = Parser { tokens: tokens(text)?, at: 0, end: text.chars().count() + 1 };
         let expr = parser.any(0)?;
@@ -44,7 +46,7 @@ impl Filter {
         }
     }
 
-    /// Whether it is true of a test with this path and these tags.
+    /// Whether the expression is true of a test with this path and these tags.
     pub fn matches(&self, path: &str, tags: &[String]) -> bool {
         match self {
             Self::Word(word) => {
@@ -100,7 +102,7 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>, String> {
 struct Parser {
     tokens: Vec<(usize, Token)>,
     at: usize,
-    /// The column behind the text.
+    /// The column after the text's last one.
     end: usize,
 }
 

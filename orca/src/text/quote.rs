@@ -1,4 +1,4 @@
-//! Words as a POSIX shell reads them, and any bytes as text that says which they are.
+//! Quoting: words for a POSIX shell, and any bytes as text from which they can be recovered.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -14,8 +14,8 @@ pub fn shell_word(word: &[u8]) -> String {
     }
 }
 
-/// `bytes` as text: UTF-8 as it is, every other byte as `\xNN`. Two names that differ stay different, which a replacement character
-/// would not do; [`bytes`] is the way back.
+/// `bytes` as text: UTF-8 stays as it is, every other byte becomes `\xNN`. Names that differ stay
+/// different, which they would not with a replacement character. [`bytes`] reverses this.
 pub fn text(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -30,7 +30,8 @@ pub fn path(path: &Path) -> String {
     text(path.as_os_str().as_bytes())
 }
 
-/// `text` on one line: control characters as `\xNN` too, so that it can be shown, copied and pasted.
+/// `text` on one line: control characters as `\xNN` too, so that it can be shown, copied and
+/// pasted.
 pub fn line(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -46,7 +47,8 @@ pub fn line(text: &str) -> String {
     out
 }
 
-/// The bytes that [`text`] and [`line`] made `\xNN` of, and all others as they are.
+/// The bytes behind a text that [`text`] or [`line`] made: each `\xNN` becomes its byte, all else
+/// stays.
 pub fn bytes(shown: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(shown.len());
     let mut rest = shown;
@@ -67,8 +69,9 @@ pub fn bytes(shown: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The same, of characters that can be shown and copied: a word with control characters or what is no UTF-8 is spelled out for
-/// `printf`. Line ends at its end are lost, as in every `$(…)`.
+/// One word, quoted as by [`shell_word`] but made of characters that can be shown and copied: a
+/// word with control characters or with bytes that are not UTF-8 is spelled out for `printf`.
+/// Newlines at its end are lost, as in every `$(…)`.
 pub fn shown_word(word: &[u8]) -> String {
     let odd = |c: char| c.is_control() || c == '\u{fffd}' || ('\u{200b}'..'\u{2070}').contains(&c);
     if !String::from_utf8_lossy(word).contains(odd) {

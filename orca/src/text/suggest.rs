@@ -1,6 +1,6 @@
 //! "Did you mean …?": the nearest known word by edit distance.
 
-/// The word of `known` that `typed` most likely stands for; `None` where nothing is near.
+/// The word of `known` that `typed` most likely stands for; `None` if no word is near.
 pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (typed.chars().count() / 3).max(1);
     known

@@ -1,9 +1,9 @@
-//! The forms that flag values take. Every error says what is accepted, and what was given.
+//! Parsers for the values of flags. Every error names the form that is accepted.
 
 use std::ffi::OsStr;
 use std::time::Duration;
 
-/// What a value's parser returns; the error names the form, such as `a number from 1 to 9`.
+/// A parsed value, or the accepted form, such as `a number from 1 to 9`.
 pub type Parsed<T> = Result<T, String>;
 
 /// A whole number between `min` and `max`, both included.
@@ -37,7 +37,7 @@ pub fn memory_mib(value: &OsStr) -> Parsed<u32> {
     units.into_iter().find_map(parse).filter(|mib| (64..=1 << 20).contains(mib)).ok_or_else(form)
 }
 
-/// One of a few words.
+/// The choice whose name is `value`.
 pub fn choice<T: Copy>(value: &OsStr, choices: &[(&str, T)]) -> Parsed<T> {
     let found = choices.iter().find(|(name, _)| OsStr::new(name) == value);
     found.map(|(_, choice)| *choice).ok_or_else(|| {
