@@ -1,7 +1,7 @@
-//! What a test prints goes to files and to the parser, here and nowhere else.
+//! The recorder: a test's output goes to files and to the parser here, and nowhere else.
 //!
-//! Everything is bounded: the logs in their size, the tails in memory, the artifacts in number and size. What is cut off is told in a
-//! note.
+//! Everything is bounded: the logs in size, the tails in memory, the artifacts in number and size.
+//! A note says what was cut off.
 
 use super::job::Job;
 use crate::events::attempt::{Complaints, TestId};
@@ -17,19 +17,21 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The most of a test's output that its log keeps, in bytes. All of it goes through the parser.
+/// The most bytes of output that a log keeps. The parser reads all of it.
 pub(super) const LOG_BYTES: u64 = 64 * 1024 * 1024;
-/// The most of its standard error that is kept in memory, in bytes.
+/// The most bytes of standard error that are kept in memory.
 const STDERR_TAIL: usize = 4 * 1024;
-/// Notes kept.
+/// The most notes that are kept.
 const NOTES_MAX: usize = 50;
-/// Lines of the kernel's complaints kept, and how many complaints are told of.
+/// The most lines of kernel complaints that are kept.
 const KERNEL_LINES: usize = 200;
+/// The most kernel complaints whose first line is kept.
 const COMPLAINTS_MAX: usize = 10;
-/// How often progress is told at most.
+/// The shortest time between two progress events.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
-/// The most artifacts one test may leave, and their size together in bytes.
+/// The most artifacts that one test may leave.
 const ARTIFACTS_MAX: usize = 1000;
+/// The most bytes that one test's artifacts may have together.
 const ARTIFACT_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Records one attempt.
@@ -42,15 +44,15 @@ pub(super) struct Recorder {
     stdout: Log,
     stderr_tail: Vec<u8>,
     artifacts: Artifacts,
-    /// Where what is run on other nodes is logged, and the logs by node.
+    /// The folder for the logs of commands on other nodes, and those logs by node.
     nodes: (PathBuf, HashMap<String, Log>),
     notes: Vec<String>,
     complaints: Complaints,
-    told: Instant,
-    spoke: Option<Instant>,
+    last_progress: Instant,
+    first_output: Option<Instant>,
 }
 
-/// What is left of it in memory.
+/// The part of a recorded attempt that stays in memory.
 pub(super) struct Recorded {
     pub(super) suite: tap::Suite,
     pub(super) points: Points,
@@ -60,7 +62,8 @@ pub(super) struct Recorded {
 }
 
 impl Recorder {
-    /// Opens the logs in the job's folder. A folder that cannot be written to costs the logs, not the test.
+    /// Opens the logs in the job's folder. A folder that cannot be written to costs the logs, not
+    /// the test.
     pub(super) fn new(job: &Job, events: Sender<Event>) -> Self {
         let mut notes = Vec::new();
         if let Err(e) = fs::create_dir_all(&job.dir) {
@@ -78,12 +81,12 @@ impl Recorder {
             nodes: (job.dir.join("nodes"), HashMap::new()),
             notes,
             complaints: Complaints { fatal: job.order.fail_on_warn, ..Complaints::default() },
-            told: Instant::now(),
-            spoke: None,
+            last_progress: Instant::now(),
+            first_output: None,
         }
     }
 
-    /// Closes everything. `ended` is absent where there was no end marker, which fails the suite.
+    /// Closes the logs. `ended` is `None` if there was no end marker, which fails the suite.
     pub(super) fn finish(mut self, ended: Option<Ended>) -> Recorded {
         for (log, name) in [(&self.output, "output.log"), (&self.stdout, "stdout.tap")] {
             if let Some(why) = &log.fault {
@@ -115,16 +118,16 @@ impl Recorder {
         }
     }
 
-    /// When the first byte came.
+    /// When the first byte of standard output came.
     pub(super) fn first_output(&self) -> Option<Instant> {
-        self.spoke
+        self.first_output
     }
 
     fn progress(&mut self) {
-        if self.told.elapsed() >= PROGRESS_EVERY {
-            self.told = Instant::now();
+        if self.last_progress.elapsed() >= PROGRESS_EVERY {
+            self.last_progress = Instant::now();
             let tap::Progress { run: points, planned, .. } = self.parser.progress();
-            // Progress is worth nothing to a conductor that is busy or gone.
+            // A conductor that is busy or gone can do without this event.
             let _ = self.events.try_send(Event::TestProgress { test: self.test, points, planned });
         }
     }
@@ -132,7 +135,7 @@ impl Recorder {
 
 impl Sink for Recorder {
     fn stdout(&mut self, bytes: &[u8]) {
-        self.spoke.get_or_insert_with(Instant::now);
+        self.first_output.get_or_insert_with(Instant::now);
         self.output.write(bytes);
         self.stdout.write(bytes);
         let points = &mut self.points;
@@ -173,7 +176,7 @@ impl Sink for Recorder {
     fn node(&mut self, name: &str, bytes: &[u8]) {
         let (dir, logs) = &mut self.nodes;
         if !logs.contains_key(name) {
-            // A folder that cannot be made shows in the log, which cannot be opened.
+            // If the folder cannot be made the log cannot be opened, and that becomes a note.
             let _ = fs::create_dir_all(&*dir);
             logs.insert(name.to_owned(), Log::open(&dir.join(format!("{name}.log"))));
         }
@@ -183,7 +186,7 @@ impl Sink for Recorder {
     }
 }
 
-/// `line` without what a terminal would obey.
+/// `line` without control characters.
 fn plain(line: &str) -> String {
     line.chars().filter(|c| !c.is_control()).collect()
 }
@@ -210,7 +213,7 @@ impl Log {
         let mut fault = file.write_all(kept).err().map(|e| crate::error::plain(&e));
         if fault.is_none() && kept.len() < bytes.len() {
             fault = Some(format!("cut off at {} MiB", LOG_BYTES >> 20));
-            // The last words of a log that may not grow; if they cannot be written, the note still says it.
+            // If this line cannot be written, the note still says it.
             let _ = writeln!(file, "\n[orca: {}]", fault.as_deref().unwrap_or_default());
         }
         if fault.is_some() {
@@ -220,6 +223,7 @@ impl Log {
     }
 }
 
+/// The files that a test leaves, and the first fault among them.
 #[derive(Default)]
 struct Artifacts {
     dir: PathBuf,
@@ -230,7 +234,8 @@ struct Artifacts {
 }
 
 impl Artifacts {
-    /// Begins a file. A guest may be an enemy: only plain names below the folder, which nothing else writes to, are accepted.
+    /// Begins a file. A guest may be hostile, so only plain names below the folder are accepted,
+    /// and nothing else writes to that folder.
     fn begin(&mut self, path: &[u8]) {
         self.open = None;
         let path = Path::new(std::ffi::OsStr::from_bytes(path));

@@ -184,7 +184,7 @@ fn pristine_means_a_machine_per_test() {
 }
 
 #[test]
-fn a_cut_ends_the_running_and_leaves_the_waiting() {
+fn a_cut_ends_the_running_test_and_starts_no_other() {
     let mut rig = Rig::new(1, Policy::Reuse);
     rig.submit(0, "endless");
     rig.submit(1, "pass");
@@ -258,7 +258,7 @@ fn artifacts_stay_in_their_folder() {
 }
 
 #[test]
-fn a_group_is_made_for_its_test_and_neither_reused_nor_replaced_by_what_is_kept() {
+fn a_group_is_made_for_its_test_and_no_reusable_machine_replaces_it() {
     let rig = Rig::new(1, Policy::Reuse);
     for (test, nodes) in [&[][..], &["a", "b"], &["a", "b"], &[]].into_iter().enumerate() {
         rig.submit_on(test, "pass", nodes);

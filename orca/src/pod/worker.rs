@@ -1,7 +1,7 @@
-//! One worker: takes a job, has a machine for it, runs it, tells what came of it.
+//! One worker: takes a job, gets a machine for it, runs the test, reports the result.
 //!
-//! It owns its machine by value: whoever ends the worker ends the machine. Nothing here can fail in a way that ends the worker
-//! early; every job taken gets exactly one `TestFinished`.
+//! The worker owns its machine by value, so the machine ends with it. No failure ends a worker
+//! early: every job that it takes gets exactly one `TestFinished`.
 
 use super::job::{After, Held, Job};
 use super::recorder::Recorder;
@@ -15,10 +15,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Rounds of a repeated run whose good results leave logs; of the later ones only the bad do, or a long hunt would fill the disk.
+/// The rounds of a repeated run in which good results leave logs too. Later rounds leave only the
+/// logs of bad results, or a long run would fill the disk.
 const ROUNDS_KEPT: u32 = 100;
 
-/// What becomes of a machine after a test.
+/// What happens to a machine after a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
     /// One machine per worker, for all its tests.
@@ -27,10 +28,10 @@ pub enum Policy {
     Pristine,
 }
 
-/// A machine for the next test of its shape.
-type Kept = (Shape, Box<dyn Machine>);
+/// A machine for the next test that needs this shape.
+type Reusable = (Shape, Box<dyn Machine>);
 
-/// See the module.
+/// A worker that has not started yet.
 pub(super) struct Worker {
     pub(super) number: usize,
     pub(super) maker: Arc<dyn Maker>,
@@ -42,14 +43,15 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Works until the queue is closed or the run is cancelled.
+    /// Runs jobs until the queue is closed or the run is cancelled.
     pub(super) fn work(self) {
-        let mut kept: Option<Kept> = None;
+        let mut reusable: Option<Reusable> = None;
         while let Some(job) = self.next_job() {
-            let fits = |(shape, _): &Kept| *shape == job.order.shape && job.order.nodes.is_empty();
-            kept = self.run(&job, kept.filter(fits).map(|(_, machine)| machine));
+            let fits =
+                |(shape, _): &Reusable| *shape == job.order.shape && job.order.nodes.is_empty();
+            reusable = self.run(&job, reusable.filter(fits).map(|(_, machine)| machine));
         }
-        if let Some((_, machine)) = kept {
+        if let Some((_, machine)) = reusable {
             machine.stop();
         }
     }
@@ -65,7 +67,7 @@ impl Worker {
     }
 
     /// Runs one job and returns the machine if it may be used again.
-    fn run(&self, job: &Job, machine: Option<Box<dyn Machine>>) -> Option<Kept> {
+    fn run(&self, job: &Job, machine: Option<Box<dyn Machine>>) -> Option<Reusable> {
         let waiting = Instant::now();
         let mut machine = match machine.map_or_else(|| self.make(&job.order), Ok) {
             Ok(machine) => machine,
@@ -107,7 +109,7 @@ impl Worker {
             Ok(released) => (None, Some(released)),
             Err(machine) if reusable => (Some((job.order.shape, machine)), None),
             Err(machine) if self.after.failed.is_some() => {
-                machine.stop(); // its agent still has what it was told to keep
+                machine.stop(); // its agent still holds what it kept of the test
                 (None, None)
             }
             Err(machine) => {
@@ -126,8 +128,9 @@ impl Worker {
         keep
     }
 
-    /// Gives the machine of a test that did not pass to whoever asked for such, and returns what tells when to go on; gives it back
-    /// where nobody did, or where there is nothing to look into.
+    /// Hands over the machine of a test that did not pass, if the run keeps such machines. The
+    /// receiver closes when the worker may go on. Returns the machine if the run does not keep it,
+    /// or if nobody takes it.
     fn hand_over(
         &self,
         attempt: &Attempt,
@@ -181,10 +184,10 @@ impl Worker {
         };
         let kept = job.round <= ROUNDS_KEPT || !outcome.is_good();
         if !kept {
-            // What cannot be removed stays, as all else would.
+            // A folder that cannot be removed stays, as the logs of other tests do.
             let _ = std::fs::remove_dir_all(&job.dir);
         } else if outcome.is_good() && !self.after.artifacts {
-            // What stays is pruned with the run.
+            // Artifacts that stay are pruned with the run.
             let _ = std::fs::remove_dir_all(job.dir.join("artifacts"));
         }
         Attempt {
@@ -217,12 +220,13 @@ impl Worker {
     }
 
     fn tell(&self, event: Event) {
-        // Without a conductor there is nobody to tell; the cancel channel ends the worker.
+        // Without a conductor nobody reads events; the cancel channel ends the worker.
         let _ = self.events.send(event);
     }
 }
 
-/// What stands in `after`, the end of a console, and did not in `before`, its end at an earlier time.
+/// The text in `after`, the end of a console, that is new since `before`, its end at an earlier
+/// time.
 fn said_since(before: &str, after: String) -> String {
     match after.strip_prefix(before) {
         Some(new) => new.trim_matches('\n').to_owned(),
@@ -243,7 +247,7 @@ mod tests {
     use super::said_since;
 
     #[test]
-    fn only_what_the_kernel_said_meanwhile() {
+    fn only_new_text_of_the_console_is_kept() {
         assert_eq!(said_since("boot", "boot\noops\n".into()), "oops");
         assert_eq!(said_since("boot", "boot".into()), "");
         assert_eq!(said_since("", "oops".into()), "oops");

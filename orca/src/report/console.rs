@@ -1,18 +1,18 @@
-//! Consoles shown to the user: with `--debug` on standard error, each line with its machine's name and never torn; with
-//! `orca run --console` as they are.
+//! Consoles shown to the user. With `--debug` they go to standard error in whole lines, each with
+//! its machine's name; with `orca run --console` they go to standard output as they are.
 
 use super::paint::safe;
 use std::io::{self, Write};
 
-/// The longest line that is waited for, in bytes; a longer one is broken.
+/// The longest line, in bytes; a longer one is broken.
 const LINE_MAX: usize = 4096;
 
-/// The console of the machine called `name`.
+/// A writer to standard error for the console of the machine `name`.
 pub fn console(name: &str) -> Box<dyn Write + Send> {
     Box::new(Lines { prefix: format!("{name}| "), line: Vec::new() })
 }
 
-/// A console as it is, on standard output: for a person who sits at it.
+/// A writer to standard output that changes nothing, for a person at the console.
 pub fn terminal(_name: &str) -> Box<dyn Write + Send> {
     Box::new(io::stdout())
 }

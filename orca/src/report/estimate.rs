@@ -1,29 +1,29 @@
-//! How much longer a run will take: the tests that are left, each as long as history or its neighbours say, given to whichever
-//! worker is free first.
+//! How much longer a run will take. The remaining tests go to the worker that is free first; each
+//! takes as long as the history says, or else as long as other tests take on average.
 
 use crate::events::attempt::{Attempt, TestId};
 use std::iter::repeat_n;
 use std::time::Duration;
 
-/// Where there is no history, so many tests must have been measured before a guess is worth showing.
+/// Without a history, an estimate is shown only after so many tests.
 const MEASURED_MIN: u32 = 3;
 
-/// See the module.
+/// The tests that remain of a run, and the times that are known.
 #[derive(Debug, Default)]
 pub(super) struct Estimate {
     expected: Vec<Option<Duration>>,
     /// How often each test is yet to begin.
     waiting: Vec<u32>,
-    /// Whether it ends only when something fails.
+    /// Whether the run ends only when a test fails.
     endless: bool,
-    /// Tests that were measured in this run, and their time together.
+    /// The number of tests that were measured in this run, and their total time.
     measured: (u32, Duration),
-    /// Time spent around those tests, on machines.
+    /// The total time on machines before and after those tests.
     around: Duration,
 }
 
 impl Estimate {
-    /// Before any test has begun; each has so many `rounds`, `None` without an end.
+    /// The estimate before the first test. Each test runs `rounds` times; `None`: without end.
     pub(super) fn new(expected: &[Option<Duration>], rounds: Option<u32>) -> Self {
         let waiting = vec![rounds.unwrap_or(0); expected.len()];
         let endless = rounds.is_none();
@@ -40,7 +40,7 @@ impl Estimate {
     /// A test has ended, perhaps to be tried again.
     pub(super) fn finished(&mut self, attempt: &Attempt) {
         let begun = !attempt.machine.is_empty();
-        // One that never began is not waited for any longer; one that is tried again is.
+        // A test that never began does not wait any longer; one that is tried again does.
         match self.waiting.get_mut(attempt.test) {
             Some(times) if attempt.retried && begun => *times += 1,
             Some(times) if !attempt.retried && !begun => *times = times.saturating_sub(1),
@@ -53,7 +53,8 @@ impl Estimate {
         }
     }
 
-    /// What is left, where `running` tests have run for so long; `None` while nobody can know.
+    /// The time that is left, given how long the `running` tests have run; `None` while it cannot
+    /// be known.
     pub(super) fn left(&self, running: &[(TestId, Duration)], workers: usize) -> Option<Duration> {
         let typical = self.typical().filter(|_| !self.endless)?;
         let around = self.around.checked_div(self.measured.0).unwrap_or_default();
@@ -63,7 +64,7 @@ impl Estimate {
         free.resize(workers.max(1), Duration::ZERO);
         let waiting = self.waiting.iter().enumerate();
         for test in waiting.flat_map(|(test, times)| repeat_n(test, *times as usize)) {
-            // As many workers as a machine has cores: looking at each is cheaper than a heap is long.
+            // There are about as many workers as cores, so a heap would not pay.
             if let Some(first) = free.iter_mut().min() {
                 *first += expect(test) + around;
             }
@@ -71,7 +72,7 @@ impl Estimate {
         free.into_iter().max()
     }
 
-    /// How long a test takes that history does not know.
+    /// The time of a test that the history does not know.
     fn typical(&self) -> Option<Duration> {
         let known: Vec<Duration> = self.expected.iter().copied().flatten().collect();
         let (number, sum) = self.measured;

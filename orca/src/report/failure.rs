@@ -1,4 +1,5 @@
-//! What a person needs to see of a test that is not good: which checks, what they said, where the rest is, how to run it again.
+//! The block about a test that is not good: which checks failed, what they said, where the log is,
+//! how to run the test again.
 
 use super::paint::{Paint, safe, safe_lines};
 use super::width::fit;
@@ -13,7 +14,7 @@ use std::path::Path;
 const POINTS_SHOWN: usize = 20;
 /// Lines of diagnostics shown per check, of standard error and of output.
 const LINES_SHOWN: usize = 20;
-/// Lines of a console: a kernel's last words have a trace of calls in them.
+/// Lines shown of a console: a kernel's last lines include a call trace.
 const CONSOLE_SHOWN: usize = 40;
 /// How deep into subtests failures are shown.
 const DEPTH_SHOWN: usize = 4;
@@ -21,10 +22,10 @@ const DEPTH_SHOWN: usize = 4;
 const ALL_LINES_SHOWN: usize = 200;
 /// Columns shown of a line.
 const COLUMNS_SHOWN: usize = 500;
-/// How much of a log is looked at for its last lines, in bytes.
+/// The bytes at the end of a log in which its last lines are looked for.
 const LOG_TAIL: u64 = 4096;
 
-/// The block for `attempt`, each line ended. `again` is the command that runs just that test again.
+/// The block for `attempt`, in whole lines. `again` is the command that runs just that test again.
 pub(super) fn block(attempt: &Attempt, again: Option<&str>, paint: Paint) -> String {
     let mut out = Block { out: String::new(), left: usize::MAX, paint };
     out.heading(attempt);
@@ -45,21 +46,22 @@ pub(super) fn block(attempt: &Attempt, again: Option<&str>, paint: Paint) -> Str
     if let Some(dir) = &attempt.dir {
         out.line(&format!("log:   {}", quote::line(&quote::path(&dir.join("output.log")))));
     }
-    let again = again.map_or_else(|| usual(attempt), safe);
+    let again = again.map_or_else(|| default_command(attempt), safe);
     out.out.push_str(&format!("  again: {again}\n"));
     out.out
 }
 
-/// What runs it again where nobody has said.
-fn usual(attempt: &Attempt) -> String {
+/// The command that runs the test again, if the caller does not know one.
+fn default_command(attempt: &Attempt) -> String {
     let suffix = attempt.kernel.as_ref().map(|kernel| kernel.name("")).unwrap_or_default();
     let path = attempt.path.strip_suffix(&suffix).unwrap_or(&attempt.path);
     format!("orca test {}", shell_word(quote::line(path).as_bytes()))
 }
 
+/// A block that is being written.
 struct Block {
     out: String,
-    /// Lines that may still come.
+    /// How many more lines the block may get.
     left: usize,
     paint: Paint,
 }
@@ -149,7 +151,7 @@ impl Block {
         }
     }
 
-    /// What it printed last where no check says what is wrong, else what it said on standard error.
+    /// The test's last output if no check says what is wrong, else its standard error.
     fn said(&mut self, attempt: &Attempt) {
         let explained = !attempt.suite.failures.is_empty();
         let wanted = match attempt.outcome {
@@ -177,7 +179,7 @@ impl Block {
         }
     }
 
-    /// What a kernel says first matters most.
+    /// The first lines of the kernel's complaints, because those matter most.
     fn kernel(&mut self, lines: &[String]) {
         let lines: Vec<&String> = lines.iter().filter(|line| !is_dump(line)).collect();
         if lines.is_empty() {
@@ -194,7 +196,7 @@ fn cut(text: &str) -> String {
     fit(&safe(text), COLUMNS_SHOWN)
 }
 
-/// The end of a log, from the beginning of a line; `None` where there is none.
+/// The last whole lines of a log; `None` if there is no log.
 fn last_lines(path: &Path) -> Option<String> {
     let file = File::open(path).ok()?;
     let len = file.metadata().ok()?.len();
@@ -205,7 +207,7 @@ fn last_lines(path: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes[whole..]).into_owned())
 }
 
-/// Whether a line of the kernel's is registers, code or a list of modules, of which a person sees nothing.
+/// Whether a line of the kernel's dumps registers, code or modules, which tells a person nothing.
 fn is_dump(line: &str) -> bool {
     let word = line.split(':').next().unwrap_or_default();
     let is_register = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit();
@@ -244,9 +246,9 @@ mod tests {
         assert_eq!(
             text,
             "--- FAIL t/it's_test.sh on vm7 after 0.0s\n  failed 1 of 2 points\n  exit status 1\n  \
-             not ok 2 - up\n      got: 0\n      a: 1\n  stderr:\n    | oh\u{fffd}[2J\n  kernel:\n    \
-             | [ 1.0] BUG: soft\n  note:  left behind: sleep\n  log:   /logs/t/x/output.log\n  \
-             again: orca test 't/it'\\''s_test.sh'\n"
+             not ok 2 - up\n      got: 0\n      a: 1\n  stderr:\n    | oh\u{fffd}[2J\n  kernel:\n  \
+             \x20 | [ 1.0] BUG: soft\n  note:  left behind: sleep\n  log:   /logs/t/x/output.log\n\
+             \x20 again: orca test 't/it'\\''s_test.sh'\n"
         );
         let text = block(&attempt, Some("orca test -C x y"), Paint { on: false });
         assert!(text.ends_with("again: orca test -C x y\n"), "{text}");

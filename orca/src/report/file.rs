@@ -1,7 +1,9 @@
-//! A report in a file: whole after every flush, whatever the disk says, and its first fault kept for the end of the run.
+//! A report in a file. The file is complete after every flush, even on a disk that fails, and its
+//! first fault is kept for the end of the run.
 //!
-//! What is written between two flushes goes to the file at once. If it does not fit, what it replaced is put back: a JSON report ends
-//! with a whole line, a JUnit report stays a document, and both lack what came after.
+//! Everything written between two flushes goes to the file in one step. If it does not fit, the old
+//! content is put back: a JSON report still ends with a whole line, a JUnit report is still a
+//! document, and both lack only what came later.
 
 use crate::error::{Error, Result, plain};
 use std::fs::File;
@@ -13,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 /// Why a report is not complete; empty while it is.
 pub type Fault = Arc<OnceLock<Error>>;
 
-/// See the module.
+/// A report file, written flush by flush.
 #[derive(Debug)]
 pub struct ReportFile {
     file: File,
@@ -25,10 +27,11 @@ pub struct ReportFile {
 }
 
 impl ReportFile {
-    /// Replaces the file at `path`; its fault is told to whoever keeps the second value.
+    /// Creates or replaces the file at `path`. The second value receives the first fault of a later
+    /// write.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The file cannot be written to.
     pub fn create(path: &Path) -> Result<(Self, Fault)> {
         let file = File::options().read(true).write(true).create(true).truncate(true).open(path);
         let file = file.map_err(|e| cannot_write(path, &e))?;
@@ -42,14 +45,15 @@ impl ReportFile {
         let len = self.file.metadata()?.len();
         let mut replaced =
             vec![0; len.saturating_sub(self.at).min(self.pending.len() as u64) as usize];
-        // A pipe or a terminal has nothing to be put back, and no place to write at.
+        // A pipe or a terminal has no content to put back, and no position to write at.
         let regular = self.file.metadata()?.is_file();
         if !regular {
             return self.file.write_all(&self.pending);
         }
         self.file.read_exact_at(&mut replaced, self.at)?;
         self.file.write_all_at(&self.pending, self.at).inspect_err(|_| {
-            // The room that this needs was there before. If it fails too, the first error is the one to tell.
+            // The old content had room before. If this fails too, the first error is the one to
+            // report.
             let _ = self.file.set_len(len);
             let _ = self.file.write_all_at(&replaced, self.at);
         })
@@ -67,7 +71,7 @@ impl Write for ReportFile {
         self.at += self.pending.len() as u64;
         self.pending.clear();
         put.inspect_err(|e| {
-            // The first one is the cause of the others.
+            // Only the first is kept: it is the cause of the others.
             let _ = self.fault.set(cannot_write(&self.path, e));
         })
     }
@@ -103,23 +107,23 @@ mod tests {
 
     #[test]
     fn what_is_flushed_is_there_and_what_is_replaced_is_gone() {
-        let dir = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-saved-XXXXXX")).unwrap();
+        let dir = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-report-XXXXXX")).unwrap();
         let path = dir.join("report");
-        let (mut saved, fault) = ReportFile::create(&path).unwrap();
-        saved.write_all(b"<a></a>").unwrap();
-        saved.flush().unwrap();
-        saved.seek(SeekFrom::End(-4)).unwrap();
-        saved.write_all(b"<b/>").unwrap();
-        saved.write_all(b"</a>").unwrap();
+        let (mut report, fault) = ReportFile::create(&path).unwrap();
+        report.write_all(b"<a></a>").unwrap();
+        report.flush().unwrap();
+        report.seek(SeekFrom::End(-4)).unwrap();
+        report.write_all(b"<b/>").unwrap();
+        report.write_all(b"</a>").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"<a></a>");
-        saved.flush().unwrap();
+        report.flush().unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"<a><b/></a>");
         assert!(fault.get().is_none());
         std::fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]
-    fn a_device_that_is_full_is_told_and_one_that_discards_is_not() {
+    fn a_full_device_is_a_fault_and_one_that_discards_is_not() {
         let (mut full, fault) = ReportFile::create(Path::new("/dev/full")).unwrap();
         full.write_all(b"x").unwrap();
         assert!(full.flush().is_err());

@@ -1,7 +1,9 @@
-//! In GitHub Actions: an annotation per failure as it happens, and a summary on the job's page at the end.
+//! In GitHub Actions: an annotation per failure as it happens, and a summary on the job's page at
+//! the end.
 //!
-//! The runner obeys commands that stand in a step's output, so what a test prints could give it some. While a run lasts, commands
-//! are therefore switched off, with a word that no test knows, and on again around each of ours.
+//! The runner obeys commands in a step's output, so a test could give it some by printing them.
+//! During a run commands are therefore switched off, with a random word that no test knows, and
+//! switched on only around our own.
 
 use super::rounds::Rounds;
 use super::wording::{detail, summary};
@@ -13,43 +15,50 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-/// GitHub shows so many annotations of a step; the rest stands in the summary.
+/// The most annotations: GitHub shows no more of one step. The summary has the rest.
 const ANNOTATIONS_MAX: usize = 10;
-/// The most of an annotation's text, in bytes.
+/// The most bytes of an annotation's text.
 const MESSAGE_BYTES: usize = 4096;
-/// What GitHub takes of a step's summary, in bytes; more of it, and it takes nothing.
+/// The most bytes of a step's summary: GitHub drops a longer one altogether.
 const SUMMARY_BYTES: u64 = 1 << 20;
 
-/// See the module.
+/// The reporter for GitHub Actions.
 pub struct Github<W: Write> {
     out: W,
     token: String,
     summary: Option<File>,
     annotated: usize,
     rounds: Rounds,
-    /// Attempts that the summary tells of, without their points.
-    kept: Vec<Attempt>,
+    /// The attempts that the summary lists, without their points.
+    listed: Vec<Attempt>,
 }
 
 impl<W: Write> Github<W> {
-    /// A reporter that gives its commands to `out` and appends its summary to the file at `summary`.
+    /// A reporter that writes its commands to `out` and appends its summary to the file `summary`.
     ///
     /// # Errors
-    /// When the host has no random numbers.
+    /// The host has no random numbers.
     pub fn new(out: W, summary: Option<&Path>) -> io::Result<Self> {
         let mut bytes = [0; 16];
         File::open("/dev/urandom")?.read_exact(&mut bytes)?;
         let token = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        // A summary that cannot be written is missed by nobody who can do anything about it.
+        // A summary that cannot be written is left out: nobody could do anything about it.
         let open = |path| OpenOptions::new().append(true).create(true).open(path).ok();
         let summary = summary.and_then(open);
-        let mut github =
-            Self { out, token, summary, annotated: 0, rounds: Rounds::default(), kept: Vec::new() };
+        let mut github = Self {
+            out,
+            token,
+            summary,
+            annotated: 0,
+            rounds: Rounds::default(),
+            listed: Vec::new(),
+        };
         github.say("", false);
         Ok(github)
     }
 
-    /// Writes `commands` where they are obeyed; afterwards they are switched off again unless this is the `last` time.
+    /// Writes `commands` while commands are switched on, and switches them off again unless this is
+    /// the `last` call.
     fn say(&mut self, commands: &str, last: bool) {
         let on = if commands.is_empty() && !last {
             String::new()
@@ -57,7 +66,7 @@ impl<W: Write> Github<W> {
             format!("::{}::\n", self.token)
         };
         let off = if last { String::new() } else { format!("::stop-commands::{}\n", self.token) };
-        // Whoever reads this is gone, or is not GitHub.
+        // A write fails only if nobody reads any more.
         let _ = self.out.write_all(format!("{on}{commands}{off}").as_bytes());
         let _ = self.out.flush();
     }
@@ -71,10 +80,10 @@ impl<W: Write> Github<W> {
             let command = annotation(attempt);
             self.say(&command, false);
         }
-        if self.kept.len() < markdown::TESTS_MAX {
-            let mut kept = attempt.clone();
-            kept.points = Default::default();
-            self.kept.push(kept);
+        if self.listed.len() < markdown::TESTS_MAX {
+            let mut listed = attempt.clone();
+            listed.points = Default::default();
+            self.listed.push(listed);
         }
     }
 }
@@ -92,7 +101,7 @@ impl<W: Write> Reporter for Github<W> {
                     let used = file.metadata().map_or(0, |meta| meta.len());
                     let room = SUMMARY_BYTES.saturating_sub(used) as usize;
                     let counts = summary(tally, *took, self.rounds.tests());
-                    let text = markdown::summary(&self.kept, tally, &counts, room);
+                    let text = markdown::summary(&self.listed, tally, &counts, room);
                     let _ = file.write_all(text.as_bytes());
                 }
             }
@@ -135,7 +144,7 @@ fn annotation(attempt: &Attempt) -> String {
     )
 }
 
-/// Text behind a command, as the runner unescapes it.
+/// The text of a command, escaped for the runner.
 fn data(text: &str) -> String {
     let plain =
         |c: char| if c.is_control() && !matches!(c, '\n' | '\r' | '\t') { '\u{fffd}' } else { c };
@@ -143,7 +152,7 @@ fn data(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-/// Text in a command.
+/// The value of a command's property, escaped for the runner.
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }
@@ -161,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_are_off_but_around_our_own() {
+    fn commands_are_off_except_around_our_own() {
         let mut out = Vec::new();
         let mut github = Github::new(&mut out, None).unwrap();
         let token = github.token.clone();

@@ -1,6 +1,7 @@
-//! The report for people: a line per finished test, a block per failure, a summary; on a terminal, what runs now below them.
+//! The report for people: a line per finished test, a block per failure, a summary. On a terminal
+//! the running tests are redrawn below.
 //!
-//! What is said is the same on a terminal and elsewhere, in the order in which it happens.
+//! The text is the same on a terminal and elsewhere, in the order of events.
 
 use super::paint::{Paint, safe};
 use super::progress::Progress;
@@ -20,30 +21,30 @@ use std::time::{Duration, Instant};
 /// The key that asks for the status.
 const STATUS_KEY: u8 = b't';
 
-/// How much is said.
+/// How much is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Volume {
-    /// Failures and the summary.
+    /// Only failures and the summary.
     Quiet,
-    /// A line per test.
+    /// Also a line per test.
     Normal,
-    /// Timings, notes.
+    /// Also timings and notes.
     Verbose,
-    /// Every point.
+    /// Also every point.
     Everything,
 }
 
-/// See the module.
+/// The reporter for people, on standard output.
 pub struct Human {
     screen: Screen,
     paint: Paint,
     volume: Volume,
-    board: Progress,
+    progress: Progress,
     tally: Tally,
-    /// The same for each of several kernels.
+    /// The same for each kernel, if the run has several.
     kernels: Vec<(String, Tally)>,
     rounds: Rounds,
-    /// Paths, with the word for each.
+    /// The tests that are not good: path and outcome.
     failures: Vec<(String, String)>,
     log_dir: PathBuf,
     again: Vec<String>,
@@ -57,7 +58,7 @@ impl Human {
             screen: Screen::new(live && volume > Volume::Quiet),
             paint,
             volume,
-            board: Progress::new(Instant::now()),
+            progress: Progress::new(Instant::now()),
             tally: Tally::default(),
             kernels: Vec::new(),
             rounds: Rounds::default(),
@@ -70,10 +71,10 @@ impl Human {
 
     /// Prints text above the live part.
     fn say(&mut self, text: &str) {
-        let begun = !self.board.workers.is_empty();
+        let begun = !self.progress.workers.is_empty();
         let live = if begun && !self.ended && self.screen.is_live() {
             let size = self.screen.size();
-            live::lines(&self.board, &self.tally, size, self.paint, Instant::now())
+            live::lines(&self.progress, &self.tally, size, self.paint, Instant::now())
         } else {
             Vec::new()
         };
@@ -118,7 +119,7 @@ impl Human {
             text.push_str(&self.line(attempt));
         }
         let excused = attempt.is_excused();
-        // Of what is in quarantine a line that says why is enough for most.
+        // For a test in quarantine its line is enough for most, since it says why.
         if bad && !attempt.retried && (!excused || self.volume >= Volume::Verbose) {
             let again = self.again.get(attempt.test).map(String::as_str);
             text.push_str(&failure::block(attempt, again, self.paint));
@@ -174,7 +175,7 @@ impl Human {
 
     fn slow(&mut self) -> String {
         let now = Instant::now();
-        let slow = self.board.newly_slow(now);
+        let slow = self.progress.newly_slow(now);
         let line = |(running, elapsed): (super::progress::Running, Duration)| {
             let (word, time) = front("SLOW", elapsed);
             let left = seconds(running.timeout.saturating_sub(elapsed));
@@ -216,9 +217,9 @@ impl Human {
 impl Reporter for Human {
     fn event(&mut self, event: &Event, tally: &Tally) {
         self.tally.clone_from(tally);
-        self.board.follow(event, Instant::now());
+        self.progress.follow(event, Instant::now());
         let text = self.text(event);
-        // Without text the next tick is soon enough.
+        // Without text it is soon enough to redraw at the next tick.
         if !text.is_empty() {
             self.say(&text);
         }
@@ -230,7 +231,7 @@ impl Reporter for Human {
     fn tick(&mut self) {
         let mut text = self.slow();
         if self.screen.keys().contains(&STATUS_KEY) {
-            text.push_str(&self.board.status(&self.tally, Instant::now()));
+            text.push_str(&self.progress.status(&self.tally, Instant::now()));
         }
         self.say(&text);
     }
@@ -246,7 +247,7 @@ impl Reporter for Human {
     fn attend(&mut self, asked: Attention) {
         match asked {
             Attention::Status => {
-                let status = self.board.status(&self.tally, Instant::now());
+                let status = self.progress.status(&self.tally, Instant::now());
                 self.say(&status);
             }
             Attention::Resized | Attention::Resumed => {

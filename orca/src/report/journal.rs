@@ -1,11 +1,11 @@
-//! The history's ear: hands every event to the journal.
+//! The reporter that hands every event to the history's journal.
 
 use super::Reporter;
 use crate::events::event::Event;
 use crate::events::tally::Tally;
 use crate::select::history::Journal;
 
-/// See the module.
+/// A reporter that writes the history.
 pub struct JournalReporter(pub Journal);
 
 impl Reporter for JournalReporter {

@@ -1,7 +1,9 @@
-//! The report for programs: JSON lines, one object per event, written as things happen. docs/json-report.md has all fields.
+//! The report for programs: JSON lines, one object per event, written as things happen.
+//! docs/json-report.md has all fields.
 //!
-//! `version` in the first line changes whenever a field changes its meaning or goes away; new fields and new events may come at any
-//! time. Times are in seconds. `replay` reads it back: whatever a report for people says stands here too.
+//! `version` in the first line changes when a field changes its meaning or goes away; new fields
+//! and new events may come at any time. Times are in seconds. `replay.rs` reads the report back, so
+//! everything that a report for people says is here too.
 
 use super::Reporter;
 use crate::events::attempt::{Attempt, Outcome};
@@ -14,15 +16,15 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
-/// Of the format, see the module.
+/// The format's version, in the first line.
 pub const VERSION: u64 = 1;
-/// Failing points per test, and per subtest; the log has all.
+/// The most failing points that are listed per test, and per subtest; the log has all.
 const FAILURES_MAX: usize = 100;
 
-/// See the module.
+/// The reporter that writes JSON lines.
 pub struct Json<W: Write> {
     out: W,
-    /// A reader that is gone is not written to again.
+    /// Set after a failed write: the reader is gone, and nothing more is written.
     broken: bool,
 }
 
@@ -55,7 +57,7 @@ fn object(event: &Event, tally: &Tally) -> Value {
             "worker": worker,
             "machine": machine,
             "seconds": took.as_secs_f64(),
-            "phases": phases.iter().map(|(name, at)| (*name, at.as_secs_f64())).collect::<BTreeMap<_, _>>(),
+            "phases": seconds_by_name(phases),
         }),
         Event::TestStarted { test, path, round, attempt, timeout, worker, machine } => json!({
             "event": "test_started",
@@ -91,6 +93,11 @@ fn object(event: &Event, tally: &Tally) -> Value {
             "checks": tally.points,
         }),
     }
+}
+
+/// The phases of a machine's start as an object of seconds.
+fn seconds_by_name(phases: &[(&'static str, Duration)]) -> BTreeMap<&'static str, f64> {
+    phases.iter().map(|(name, at)| (*name, at.as_secs_f64())).collect()
 }
 
 fn started(start: &Start) -> Value {
@@ -167,7 +174,7 @@ fn finished(attempt: &Attempt) -> Value {
     })
 }
 
-/// In one string, for programs that only show it.
+/// The reason in one string, for programs that only show it.
 fn why(attempt: &Attempt) -> Option<String> {
     match &attempt.outcome {
         Outcome::Skipped(reason) => Some(reason.clone()),
@@ -180,7 +187,7 @@ fn why(attempt: &Attempt) -> Option<String> {
     }
 }
 
-/// Most points are plain, and there are many: a plain one has only what it needs.
+/// A point. There are many, and most have no directive, so only those that have one get its fields.
 fn point(point: &Point) -> Value {
     let mut out = json!({
         "number": point.number,
@@ -235,15 +242,15 @@ pub(super) mod tests {
         }
     }
 
-    /// One of every kind.
+    /// An attempt of every kind.
     pub(in crate::report) fn attempts() -> Vec<Attempt> {
         let trouble = Trouble {
             kind: Kind::Panicked,
             detail: "Oops: <&>".into(),
             console: "[ 1.0] Oops\n\x1b".into(),
         };
-        let bad = "1..3\nok 1 - a\nnot ok 2 - it's \\# broken\n# ]]> <b> got: 1\n  ---\n  a: |\n    x\n  ...\n\
-                   ok 3 # SKIP no tool\n";
+        let bad = "1..3\nok 1 - a\nnot ok 2 - it's \\# broken\n# ]]> <b> got: 1\n\
+                   \x20 ---\n  a: |\n    x\n  ...\nok 3 # SKIP no tool\n";
         let mut quarantined = printed(2, "quarantined", Outcome::Failed, "1..1\nnot ok 1 - q\n");
         quarantined.quarantined = Some("slow # disk".into());
         let mut flaky = printed(3, "flaky", Outcome::Passed, "1..1\nok 1 # TODO soon\n");

@@ -1,8 +1,10 @@
 //! JUnit XML for continuous integration, complete after every test file.
 //!
-//! A suite per test file and a case per check, which is what Jenkins and GitLab list, compare between runs and show on a merge
-//! request. The checks have no times of their own, so one case more, `(whole file)`, carries the file's, and says whatever is wrong
-//! beside the checks: exit status, plan, timeout, machine. It is always there, so that the set of cases is the same in every run.
+//! The report has a suite per test file and a case per check: Jenkins and GitLab list cases,
+//! compare them between runs and show them on a merge request. Checks have no times of their own,
+//! so one more case, `(whole file)`, has the file's time and every fault that belongs to no check:
+//! exit status, plan, timeout, machine. It is always there, so that the set of cases is the same in
+//! every run.
 
 use super::Reporter;
 use crate::events::attempt::{Attempt, Outcome};
@@ -16,12 +18,12 @@ use std::time::{Duration, SystemTime};
 use tap::Directive;
 use tap::junit::{Case, OUTPUT_BYTES_MAX, Outcome as CaseOutcome, Report, Suite};
 
-/// The case of what concerns no single check.
+/// The name of the case for the whole file.
 const WHOLE: &str = "(whole file)";
 
-/// See the module.
+/// The reporter that writes JUnit XML.
 pub struct Junit<W: Write + Seek> {
-    /// `None` once it could not be written.
+    /// `None` after a failed write.
     report: Option<Report<W>>,
 }
 
@@ -29,7 +31,7 @@ impl<W: Write + Seek> Junit<W> {
     /// A reporter that writes to `out`.
     ///
     /// # Errors
-    /// Whatever `out` says.
+    /// `out` cannot be written to.
     pub fn new(out: W) -> std::io::Result<Self> {
         Ok(Self { report: Some(Report::new(out)?) })
     }
@@ -89,7 +91,7 @@ fn case(point: &Point, text: String, attempt: &Attempt) -> Case {
     Case { name, time: Duration::ZERO, outcome }
 }
 
-/// What is wrong beside the checks.
+/// The outcome of the case for the whole file: the faults that belong to no check.
 fn whole(attempt: &Attempt) -> CaseOutcome {
     match &attempt.outcome {
         Outcome::Passed => CaseOutcome::Passed,
@@ -98,7 +100,7 @@ fn whole(attempt: &Attempt) -> CaseOutcome {
         Outcome::Failed => {
             let mut reasons = attempt.reasons.clone();
             let listed = !attempt.points.list.is_empty() || !attempt.suite.failures.is_empty();
-            // The checks' own cases say that they failed, where there are any.
+            // Checks that failed have cases of their own, if any are listed.
             reasons.retain(|reason| !(listed && reason.starts_with("failed ")));
             if reasons.is_empty() && listed {
                 return CaseOutcome::Passed;
@@ -119,7 +121,7 @@ fn whole(attempt: &Attempt) -> CaseOutcome {
     }
 }
 
-/// A failure, or, in quarantine, something skipped: nothing that fails a pipeline.
+/// A failure; in quarantine a skipped case, which does not fail a pipeline.
 fn fault(attempt: &Attempt, message: String, text: String) -> CaseOutcome {
     match attempt.quarantined.as_ref().filter(|_| attempt.is_excused()) {
         Some(why) => CaseOutcome::Skipped(format!("in quarantine ({why}): {message}")),
@@ -127,7 +129,7 @@ fn fault(attempt: &Attempt, message: String, text: String) -> CaseOutcome {
     }
 }
 
-/// The end of a log; nothing where there is none.
+/// The end of a log; empty if there is none.
 fn tail(path: &Path) -> Vec<u8> {
     use std::os::unix::fs::FileExt;
     let read = || {

@@ -1,7 +1,8 @@
 //! The part of the screen that is redrawn: a line per busy machine, and how far the run is.
 //!
-//! Pure: it turns the [`Progress`] into lines; [`super::screen`] puts them on the terminal. No line is as wide as the terminal: a
-//! character in the last column leaves the cursor where terminals disagree.
+//! Pure: it turns the [`Progress`] into lines, and [`super::screen`] puts them on the terminal.
+//! Every line is narrower than the terminal: after a character in the last column, terminals
+//! disagree about where the cursor is.
 
 use super::paint::Paint;
 use super::progress::{Doing, Progress, Running};
@@ -10,21 +11,22 @@ use super::wording::clock;
 use crate::events::tally::Tally;
 use std::time::{Duration, Instant};
 
-/// Fewer columns than this: only the time and the path.
+/// On fewer columns than this, only the time and the path are shown.
 const NARROW: usize = 40;
 /// The bar's width in columns.
 const BAR: std::ops::RangeInclusive<usize> = 10..=40;
 
-/// The lines to show on a terminal of `columns` by `rows`, painted: at most `rows` of them, each narrower than `columns`.
+/// The lines to show on a terminal of `columns` by `rows`, painted: at most `rows` of them, each
+/// narrower than `columns`.
 pub(super) fn lines(
-    board: &Progress,
+    progress: &Progress,
     tally: &Tally,
     (columns, rows): (usize, usize),
     paint: Paint,
     now: Instant,
 ) -> Vec<String> {
     let width = columns.saturating_sub(1);
-    let mut busy: Vec<String> = board
+    let mut busy: Vec<String> = progress
         .workers
         .iter()
         .filter_map(|(doing, since)| {
@@ -39,7 +41,7 @@ pub(super) fn lines(
             }
         })
         .collect();
-    // One line of what was said last stays in sight, where there is room at all.
+    // The last line of text above stays in sight, if there is any room.
     let room = rows.saturating_sub(2);
     if busy.len() > room {
         let more = busy.len() + 1 - room.max(1);
@@ -48,7 +50,7 @@ pub(super) fn lines(
             busy.push(paint.faint(&fit(&format!("        and {more} more"), width)));
         }
     }
-    busy.push(paint.strong(&progress(board, tally, width, now)));
+    busy.push(paint.strong(&run(progress, tally, width, now)));
     busy
 }
 
@@ -81,18 +83,19 @@ fn test(running: &Running, elapsed: Duration, width: usize, paint: Paint) -> Str
     if slow { paint.warn(&text) } else { paint.faint(&text) }
 }
 
-/// `[#####-----] 12/44  1m05s  about 2m10s left  1 failed`: what matters most stays longest where room is short.
-fn progress(board: &Progress, tally: &Tally, width: usize, now: Instant) -> String {
+/// `[#####-----] 12/44  1m05s  about 2m10s left  1 failed`: what matters most stays longest where
+/// room is short.
+fn run(progress: &Progress, tally: &Tally, width: usize, now: Instant) -> String {
     let done = tally.files();
-    let mut parts = vec![match board.total {
+    let mut parts = vec![match progress.total {
         Some(total) => format!("{done}/{total}"),
         None => format!("{done} done"),
     }];
-    let elapsed = clock(now.saturating_duration_since(board.began));
-    let left = board.left(now).filter(|left| left.as_secs() > 0);
+    let elapsed = clock(now.saturating_duration_since(progress.began));
+    let left = progress.left(now).filter(|left| left.as_secs() > 0);
     let left = left.map(|left| format!("about {} left", clock(left)));
     let said = |number: usize, word: &str| (number > 0).then(|| format!("{number} {word}"));
-    // By importance; shown in this order too.
+    // In order of importance; they are shown in this order too.
     let wanted = [
         said(tally.failed, "failed"),
         said(tally.timed_out, "timed out"),
@@ -111,7 +114,7 @@ fn progress(board: &Progress, tally: &Tally, width: usize, now: Instant) -> Stri
         }
     }
     let room = width.saturating_sub(used + 3).min(*BAR.end());
-    let bar = match board.total {
+    let bar = match progress.total {
         Some(total) if room >= *BAR.start() => bar(done, total, room),
         _ => String::new(),
     };
@@ -129,26 +132,26 @@ mod tests {
     use crate::events::event::Event;
     use crate::report::progress::tests::{begun, start};
 
-    fn board(path: &str, workers: usize) -> (Progress, Instant) {
+    fn begun_run(path: &str, workers: usize) -> (Progress, Instant) {
         let now = Instant::now();
-        let mut board = Progress::new(now);
-        board.follow(&Event::Started(start(10, workers)), now);
-        board.follow(&begun(path, 1), now);
-        (board, now)
+        let mut progress = Progress::new(now);
+        progress.follow(&Event::Started(start(10, workers)), now);
+        progress.follow(&begun(path, 1), now);
+        (progress, now)
     }
 
     #[test]
     fn every_line_fits_whatever_the_terminal_and_the_path() {
         let paint = Paint { on: false };
         for path in ["t/a_test.sh", &"t/x".repeat(100), &"t/日本\t".repeat(40)] {
-            let (mut board, now) = board(path, 6);
+            let (mut progress, now) = begun_run(path, 6);
             for worker in 1..6 {
-                board.follow(&Event::MachineStarting { worker }, now);
+                progress.follow(&Event::MachineStarting { worker }, now);
             }
             let tally = Tally { failed: 3, timed_out: 1, skipped: 2, ..Tally::default() };
             for width in (1..120).chain([200]) {
                 for rows in 1..12 {
-                    let lines = lines(&board, &tally, (width, rows), paint, now);
+                    let lines = lines(&progress, &tally, (width, rows), paint, now);
                     assert!(lines.len() <= rows, "{rows}: {lines:#?}");
                     assert!(lines.iter().all(|line| columns(line) < width), "{width}: {lines:#?}");
                 }
@@ -159,11 +162,11 @@ mod tests {
     #[test]
     fn what_matters_most_stays_where_room_is_short() {
         let paint = Paint { on: false };
-        let (mut board, now) = board("t/30-firewall/nat_test.sh", 1);
-        board.follow(&Event::TestProgress { test: 0, points: 3, planned: Some(8) }, now);
+        let (mut progress, now) = begun_run("t/30-firewall/nat_test.sh", 1);
+        progress.follow(&Event::TestProgress { test: 0, points: 3, planned: Some(8) }, now);
         let later = now + Duration::from_secs(12);
         let tally = Tally { passed: 4, failed: 1, ..Tally::default() };
-        let at = |width| lines(&board, &tally, (width, 24), paint, later);
+        let at = |width| lines(&progress, &tally, (width, 24), paint, later);
         assert_eq!(
             at(80),
             [
@@ -176,19 +179,19 @@ mod tests {
 
     #[test]
     fn a_slow_test_says_how_much_time_it_has() {
-        let (board, now) = board("t/a_test.sh", 1);
+        let (progress, now) = begun_run("t/a_test.sh", 1);
         let later = now + Duration::from_secs(66);
-        let lines = lines(&board, &Tally::default(), (80, 24), Paint { on: false }, later);
+        let lines = lines(&progress, &Tally::default(), (80, 24), Paint { on: false }, later);
         assert_eq!(lines[0], " 1m06s  t/a_test.sh  vm1  slow, 34s left");
     }
 
     #[test]
     fn a_low_terminal_says_how_many_it_does_not_show() {
-        let (mut board, now) = board("t/a_test.sh", 5);
+        let (mut progress, now) = begun_run("t/a_test.sh", 5);
         for worker in 1..5 {
-            board.follow(&Event::MachineStarting { worker }, now);
+            progress.follow(&Event::MachineStarting { worker }, now);
         }
-        let lines = lines(&board, &Tally::default(), (80, 5), Paint { on: false }, now);
+        let lines = lines(&progress, &Tally::default(), (80, 5), Paint { on: false }, now);
         assert_eq!(lines.len(), 4);
         assert_eq!(lines[2].trim(), "and 3 more");
     }

@@ -1,29 +1,30 @@
-//! A run's summary in Markdown: the counts, a table of what is not good, and for each what it said.
+//! A run's summary in Markdown: the counts, a table of the tests that are not good, and the output
+//! of each.
 //!
-//! Text from tests is never Markdown here: inline it is spelled in character references, and longer text stands in `<pre>`, where
-//! GitHub reads nothing but those.
+//! Text from tests is never read as Markdown here: within a line it is spelled in character
+//! references, and longer text is put in `<pre>`, where GitHub reads nothing but those.
 
 use super::wording::seconds;
 use crate::events::attempt::{Attempt, Outcome};
 use crate::events::tally::Tally;
 
-/// Tests in the table.
+/// The most tests in the table.
 pub(super) const TESTS_MAX: usize = 200;
-/// The most of what one test said, in bytes before it is escaped.
+/// The most bytes of one test's text, before it is escaped.
 const DETAILS_BYTES: usize = 8 * 1024;
-/// What stands at the end of a summary that had to be cut; as long as this at most.
+/// The end of a summary that had to be cut.
 const CUT: &str = "\nThere is more, which does not fit here.\n";
 
-/// The summary, headed by `counts`, at most `room` bytes of it.
-pub(super) fn summary(kept: &[Attempt], tally: &Tally, counts: &str, room: usize) -> String {
+/// The summary of the `listed` tests, with `counts` as its heading, in at most `room` bytes.
+pub(super) fn summary(listed: &[Attempt], tally: &Tally, counts: &str, room: usize) -> String {
     let good = tally.bad() + tally.not_run == 0;
     let mark = if good { "✅" } else { "❌" };
     let mut out =
         Bounded { text: String::new(), room: room.saturating_sub(CUT.len()), full: false };
     out.push(&format!("### {mark} orca: {}\n\n", inline(counts)));
-    if !kept.is_empty() {
+    if !listed.is_empty() {
         let mut table = String::from("| | test | time | machine |\n|---|---|---:|---|\n");
-        for attempt in kept {
+        for attempt in listed {
             table.push_str(&format!(
                 "| {} | {} | {} | {} |\n",
                 attempt.word(),
@@ -34,7 +35,7 @@ pub(super) fn summary(kept: &[Attempt], tally: &Tally, counts: &str, room: usize
         }
         table.push('\n');
         out.push(&table);
-        kept.iter().filter(|attempt| attempt.is_bad()).for_each(|test| out.push(&details(test)));
+        listed.iter().filter(|attempt| attempt.is_bad()).for_each(|test| out.push(&details(test)));
     }
     if out.full && room > CUT.len() {
         out.text.push_str(CUT);
@@ -42,7 +43,7 @@ pub(super) fn summary(kept: &[Attempt], tally: &Tally, counts: &str, room: usize
     out.text
 }
 
-/// Text in whole pieces: a piece that does not fit ends it, so that no tag stays open.
+/// Text made of whole pieces. The first piece that does not fit ends it, so that no tag stays open.
 struct Bounded {
     text: String,
     room: usize,
@@ -89,7 +90,7 @@ fn details(attempt: &Attempt) -> String {
     )
 }
 
-/// Text on a line, which neither Markdown nor HTML takes for anything else.
+/// Text within a line, escaped so that neither Markdown nor HTML sees markup in it.
 fn inline(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
@@ -105,7 +106,7 @@ fn inline(text: &str) -> String {
     out
 }
 
-/// Text of several lines in an element.
+/// Text of several lines inside an HTML element, escaped.
 fn html(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
@@ -134,9 +135,9 @@ mod tests {
 
     #[test]
     fn a_summary_has_a_table_and_what_was_said() {
-        let kept: Vec<Attempt> = attempts().into_iter().filter(Attempt::is_bad).collect();
+        let listed: Vec<Attempt> = attempts().into_iter().filter(Attempt::is_bad).collect();
         let tally = Tally { failed: 1, ..Tally::default() };
-        let text = summary(&kept, &tally, "1 test file, 2 checks", 1 << 20);
+        let text = summary(&listed, &tally, "1 test file, 2 checks", 1 << 20);
         assert!(text.starts_with("### ❌ orca: 1 test file, "), "{text}");
         assert!(text.contains("| FAIL | t/bad&#95;test.sh | 0.0s | vm1 |\n"), "{text}");
         assert!(text.contains("not ok 2 - it's # broken\n    ]]&gt; &lt;b&gt; got: 1\n"), "{text}");
@@ -145,11 +146,11 @@ mod tests {
 
     #[test]
     fn a_summary_fits_and_closes_what_it_opened() {
-        let mut kept: Vec<Attempt> = attempts().into_iter().filter(Attempt::is_bad).collect();
-        kept.iter_mut().for_each(|attempt| attempt.stderr_tail = "<".repeat(100_000));
-        let kept: Vec<Attempt> = kept.iter().cycle().take(160).cloned().collect();
+        let mut listed: Vec<Attempt> = attempts().into_iter().filter(Attempt::is_bad).collect();
+        listed.iter_mut().for_each(|attempt| attempt.stderr_tail = "<".repeat(100_000));
+        let listed: Vec<Attempt> = listed.iter().cycle().take(160).cloned().collect();
         for room in [0, 10, 100, 1000, 50_000, 1 << 20] {
-            let text = summary(&kept, &Tally::default(), "0 test files", room);
+            let text = summary(&listed, &Tally::default(), "0 test files", room);
             assert!(text.len() <= room, "{} in {room}", text.len());
             assert_eq!(text.matches("<pre>").count(), text.matches("</pre>").count());
         }

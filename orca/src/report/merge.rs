@@ -1,7 +1,8 @@
 //! Several reports joined into one, as if one run had made them.
 //!
-//! Of each test and round one result counts. Where reports have several, one with a verdict outranks one without, so a shard that was
-//! cut off can be run again and both reports given; among verdicts the worst counts, so that nothing is hidden.
+//! For each test and round one result counts. If several reports have one, a result with a verdict
+//! outranks one without, so that a shard that was cut off can be run again and both reports be
+//! merged. Among verdicts the worst counts, so that nothing is hidden.
 
 use super::replay::Report;
 use crate::events::attempt::{Attempt, Outcome};
@@ -10,27 +11,27 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Tests that are named which stand in several reports; the others are counted.
+/// The most tests in several reports that are named; further ones are only counted.
 const NAMED_MAX: usize = 10;
 
-/// See the module.
+/// The one run that several reports were joined into.
 #[derive(Debug)]
 pub struct Joined {
-    /// How the one run began.
+    /// The beginning of the one run.
     pub start: Start,
-    /// What is to be known about it.
+    /// The warnings of the reports, and those about joining them.
     pub warnings: Vec<String>,
-    /// Every attempt, the final one of each test last.
+    /// Every attempt; the final one of each test comes last.
     pub attempts: Vec<Attempt>,
     /// How long the longest run took: shards run at the same time.
     pub took: Duration,
 }
 
-/// What one report says of one test and round.
-struct Told {
+/// The result of one test and round in one report.
+struct TestResult {
     /// Index of the report.
     report: usize,
-    /// The final one last.
+    /// Every attempt; the final one is the last.
     attempts: Vec<Attempt>,
     expected: Option<Duration>,
     again: Option<String>,
@@ -43,7 +44,7 @@ pub fn join(reports: Vec<Report>) -> Joined {
         reports.iter().flat_map(|report| report.warnings.iter().cloned()).collect();
     let mut start = first(&reports);
     let names: Vec<String> = reports.iter().map(|report| report.name.clone()).collect();
-    let mut found: Vec<Told> = Vec::new();
+    let mut found: Vec<TestResult> = Vec::new();
     let mut places: BTreeMap<(String, u32), usize> = BTreeMap::new();
     let mut twice: Vec<String> = Vec::new();
     for told in reports.into_iter().enumerate().flat_map(|(number, report)| results(number, report))
@@ -60,7 +61,7 @@ pub fn join(reports: Vec<Report>) -> Joined {
             found[at] = told;
         }
     }
-    tell_of(twice, &mut warnings);
+    warn_of_repeated(twice, &mut warnings);
     let mut attempts = Vec::new();
     for (test, mut told) in found.into_iter().enumerate() {
         told.attempts.iter_mut().for_each(|attempt| attempt.test = test);
@@ -70,13 +71,14 @@ pub fn join(reports: Vec<Report>) -> Joined {
         attempts.append(&mut told.attempts);
     }
     if start.again.len() < start.tests.len() {
-        start.again.clear(); // some report does not say, and the others' would stand beside the wrong tests
+        // A report lacks them, and those of the others would belong to the wrong tests.
+        start.again.clear();
     }
     Joined { start, warnings, attempts, took }
 }
 
-/// What `report` says of each of its tests; one without a final result was not run.
-fn results(number: usize, report: Report) -> Vec<Told> {
+/// The results of all tests and rounds in `report`. A test without a final result was not run.
+fn results(number: usize, report: Report) -> Vec<TestResult> {
     let Start { tests, expected, again, rounds: planned, .. } = report.start;
     let planned = if report.took.is_none() { planned.unwrap_or(1) } else { 1 };
     let mut rounds: BTreeMap<(usize, u32), Vec<Attempt>> = BTreeMap::new();
@@ -100,17 +102,17 @@ fn results(number: usize, report: Report) -> Vec<Told> {
             attempts.push(Attempt::not_run(test, tests[test].clone(), round));
         }
         let (expected, again) = (expected.get(test).copied().flatten(), again.get(test).cloned());
-        Told { report: number, attempts, expected, again }
+        TestResult { report: number, attempts, expected, again }
     };
     rounds.into_iter().map(told).collect()
 }
 
-fn key(told: &Told) -> (String, u32) {
+fn key(told: &TestResult) -> (String, u32) {
     told.attempts.last().map(|last| (last.path.clone(), last.round)).unwrap_or_default()
 }
 
-/// What outranks what, where one test has several results.
-fn rank(told: &Told) -> u8 {
+/// The rank of a result among several of the same test; the highest counts.
+fn rank(told: &TestResult) -> u8 {
     match told.attempts.last().map(|last| &last.outcome) {
         None | Some(Outcome::NotRun) => 0,
         Some(Outcome::Errored(_)) => 1,
@@ -121,7 +123,7 @@ fn rank(told: &Told) -> u8 {
     }
 }
 
-fn tell_of(twice: Vec<String>, warnings: &mut Vec<String>) {
+fn warn_of_repeated(twice: Vec<String>, warnings: &mut Vec<String>) {
     let more = twice.len().saturating_sub(NAMED_MAX);
     let rule = "a verdict outranks none, and the worse one counts";
     warnings.extend(twice.into_iter().take(NAMED_MAX).map(|text| format!("{text}: {rule}")));
@@ -148,7 +150,7 @@ fn first(reports: &[Report]) -> Start {
     Start {
         tests: Vec::new(),
         expected: Vec::new(),
-        rounds: Some(1), // each is a test of its own here
+        rounds: Some(1), // every round is a test of its own here
         again: Vec::new(),
         seed: seed.and_then(|seed| seed.parse().ok()),
         workers: reports.iter().map(|report| report.start.workers).sum(),
@@ -169,13 +171,15 @@ mod tests {
         let paths: Vec<String> =
             tests.iter().map(|(letter, _)| format!("\"{}\"", path(letter))).collect();
         let mut text = format!(
-            "{{\"event\":\"started\",\"version\":1,\"machine\":\"m\",\"workers\":2,\"tests\":[{}]}}\n",
-            paths.join(",")
+            r#"{{"event":"started","version":1,"machine":"m","workers":2,"tests":[{}]}}{}"#,
+            paths.join(","),
+            "\n"
         );
         for (letter, outcome) in tests.iter().filter(|(_, outcome)| *outcome != "-") {
             text.push_str(&format!(
-                "{{\"event\":\"test_finished\",\"test\":\"{}\",\"outcome\":\"{outcome}\",\"final\":true}}\n",
-                path(letter)
+                r#"{{"event":"test_finished","test":"{}","outcome":"{outcome}","final":true}}{}"#,
+                path(letter),
+                "\n"
             ));
         }
         if whole {
@@ -229,7 +233,7 @@ mod tests {
     #[test]
     fn every_round_that_a_cut_report_lacks_was_not_run() {
         let text = r#"{"event":"started","version":1,"rounds":3,"tests":["t/a_test.sh"]}
-            {"event":"test_finished","test":"t/a_test.sh","round":1,"outcome":"pass","final":true}"#;
+        {"event":"test_finished","test":"t/a_test.sh","round":1,"outcome":"pass","final":true}"#;
         let joined = join(vec![read("1", text.as_bytes()).unwrap()]);
         let told: Vec<(u32, &str)> =
             joined.attempts.iter().map(|a| (a.round, a.outcome.word())).collect();

@@ -28,15 +28,17 @@ use crate::events::event::Event;
 use crate::events::tally::Tally;
 use crate::host::tty::Attention;
 
-/// Told everything that happens, in order. It must never stop a run: what it cannot write is lost, or said at the end.
+/// A consumer of all events, in their order. It must never stop a run: output that cannot be
+/// written is lost, or reported at the end.
 pub trait Reporter {
-    /// One event, with the final results so far (this event's included).
+    /// Takes one event; `tally` counts the final results so far, those of this event included.
     fn event(&mut self, event: &Event, tally: &Tally);
 
     /// Called about ten times a second if [`Reporter::is_live`].
     fn tick(&mut self) {}
 
-    /// Takes what is redrawn off the screen, which is somebody else's until the next event or tick.
+    /// Takes the redrawn lines off the screen, which another party uses until the next event or
+    /// tick.
     fn pause(&mut self) {}
 
     /// Whether [`Reporter::tick`] is wanted.
@@ -44,6 +46,7 @@ pub trait Reporter {
         false
     }
 
-    /// Something is asked of whoever shows the run. After `Suspend` and `Quit` the terminal must be as it was before the run.
+    /// Answers a request of the terminal or of a signal. After `Suspend` and `Quit` the terminal
+    /// must be as it was before the run.
     fn attend(&mut self, _: Attention) {}
 }

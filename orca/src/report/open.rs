@@ -18,18 +18,18 @@ use std::path::{Path, PathBuf};
 /// The run's own report, in its folder.
 const RESULTS: &str = "results.json";
 
-/// What a command reports to.
+/// The reporters of a command.
 pub struct Reporters {
-    /// Whatever writes to standard output comes before what writes to files.
+    /// All reporters; those that write to standard output come before those that write to files.
     pub all: Vec<Box<dyn Reporter>>,
-    /// What may come to be wrong with the files that were asked for.
+    /// The later faults of the files that the user asked for.
     pub faults: Vec<Fault>,
 }
 
-/// The reporters that `config` asks for, and in `log_dir` the run's own.
+/// The reporters that `config` asks for, and the run's own report in `log_dir`.
 ///
 /// # Errors
-/// A report that cannot be written.
+/// A report cannot be written.
 pub fn open(config: &Config, log_dir: Option<&Path>) -> Result<Reporters> {
     let mut found: Vec<Box<dyn Reporter>> = Vec::new();
     let mut faults = Vec::new();
@@ -40,7 +40,7 @@ pub fn open(config: &Config, log_dir: Option<&Path>) -> Result<Reporters> {
     }
     match format {
         Format::Human => {
-            // Consoles on the same screen would be drawn over.
+            // Consoles on the same screen would be overwritten.
             let live = !config.raw.debug && !on_github;
             found.push(Box::new(Human::new(Paint { on: config.colors() }, volume(config), live)));
         }
@@ -53,7 +53,7 @@ pub fn open(config: &Config, log_dir: Option<&Path>) -> Result<Reporters> {
     if format != Format::Human {
         found.push(Box::new(Status::new()));
     }
-    // The run's own is there for later; a run that cannot keep it is as good.
+    // The run's own report is for later use; a run without it is as good.
     if let Some(Ok((file, _))) = log_dir.map(|dir| ReportFile::create(&dir.join(RESULTS))) {
         found.push(Box::new(Json::new(file)));
     }
@@ -70,14 +70,16 @@ pub fn open(config: &Config, log_dir: Option<&Path>) -> Result<Reporters> {
     Ok(Reporters { all: found, faults })
 }
 
-/// Tells of the files that could not be written, and returns the exit status instead of `status`: whoever wanted a report has none.
+/// Prints the faults of the files that could not be written, and returns the exit status. A
+/// `status` of success becomes a host error then, because a report is missing.
 pub fn settle(faults: &[Fault], status: u8) -> u8 {
     let faults: Vec<&Error> = faults.iter().filter_map(|fault| fault.get()).collect();
     faults.iter().for_each(|error| plain::error("orca", error));
     if status == exit::GOOD && !faults.is_empty() { exit::USAGE } else { status }
 }
 
-/// Commands go where people read; a program's report is not to be mixed with them, and GitHub reads both.
+/// The reporter for GitHub, which reads commands on both streams. Commands go to standard output,
+/// except where that is a report for programs.
 fn github(format: Format) -> Result<Box<dyn Reporter>> {
     let summary = std::env::var_os("GITHUB_STEP_SUMMARY").map(PathBuf::from);
     let random = |e| Error::io("read", Path::new("/dev/urandom"), &e);

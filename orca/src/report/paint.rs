@@ -1,9 +1,9 @@
-//! Colour, and text from tests made safe for a terminal.
+//! Colours, and text from tests made safe for a terminal.
 
-/// Paints, or does not.
+/// Adds colours to text, or leaves it as it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Paint {
-    /// Whether it does.
+    /// Whether colours are added.
     pub on: bool,
 }
 
@@ -38,14 +38,18 @@ impl Paint {
     }
 }
 
-/// `text` without anything that could move a cursor, change a colour, forge a line or turn the direction of what follows.
+/// `text` without anything that could move a cursor, change a colour, forge a line or turn the
+/// direction of the text after it.
 pub fn safe(text: &str) -> String {
-    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let turns = |c: char| {
+        let marks = ['\u{200e}', '\u{200f}'];
+        marks.contains(&c) || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     let keep = |c: char| if c == '\t' || !(c.is_control() || turns(c)) { c } else { '\u{fffd}' };
     text.chars().map(keep).collect()
 }
 
-/// The same for text of several lines, whose line ends stay.
+/// The lines of `text`, each made [`safe`].
 pub fn safe_lines(text: &str) -> impl Iterator<Item = String> {
     text.lines().map(safe)
 }

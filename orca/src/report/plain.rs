@@ -1,6 +1,6 @@
-//! What is said outside a run: errors with their hints, lists, the bytes of a guest's command.
+//! Output outside of a run: errors with their hints, lists, the bytes of a guest's command.
 //!
-//! A reader that is gone is no error anywhere here: the exit status tells the result all the same.
+//! A reader that is gone is never an error here: the exit status still tells the result.
 
 use crate::error::Error;
 use std::io::{self, Write};
@@ -33,18 +33,18 @@ impl Write for Err {
     }
 }
 
-/// Standard output, at once; false once nobody reads it.
+/// Writes to standard output at once; false if nobody reads it any more.
 pub fn out(bytes: &[u8]) -> bool {
     let mut out = io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).is_ok()
 }
 
-/// Standard error.
+/// Writes to standard error.
 pub fn err(bytes: &[u8]) {
     let _ = io::stderr().lock().write_all(bytes);
 }
 
-/// One message, and the next step.
+/// Prints an error, and its hint if it has one.
 pub fn error(program: &str, error: &Error) {
     let mut text = format!("{program}: {error}\n");
     if let Some(hint) = error.next_step() {

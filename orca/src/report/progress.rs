@@ -1,6 +1,7 @@
-//! Who does what, as far as events have told: what the live display, the status and the notices about slow tests are made of.
+//! What each worker is doing, as far as events say. The live display, the status and the notices
+//! about slow tests are made of it.
 //!
-//! Pure: the time is handed in.
+//! Pure: the caller says what time it is.
 
 use super::estimate::Estimate;
 use super::paint::safe;
@@ -25,7 +26,7 @@ pub(super) struct Running {
     pub(super) timeout: Duration,
     pub(super) points: u64,
     pub(super) planned: Option<u64>,
-    told_slow: bool,
+    slow_reported: bool,
 }
 
 impl Running {
@@ -38,7 +39,7 @@ impl Running {
         }
     }
 
-    /// Whether it has used up so much of its time that it should be looked at.
+    /// Whether it has used so much of its timeout that the user should know.
     pub(super) fn is_slow(&self, elapsed: Duration) -> bool {
         elapsed >= self.timeout / SLOW_PART
     }
@@ -52,23 +53,23 @@ pub(super) enum Doing {
     Testing(Running),
 }
 
-/// See the module.
+/// The state of a run: its workers, its size, and how long it will still take.
 #[derive(Debug)]
 pub(super) struct Progress {
     pub(super) workers: Vec<(Doing, Instant)>,
-    /// Results to come in the whole run; `None` where nobody knows.
+    /// How many results the whole run will have; `None` if it runs until a test fails.
     pub(super) total: Option<usize>,
     pub(super) began: Instant,
     estimate: Estimate,
 }
 
 impl Progress {
-    /// Before the first event.
+    /// The state before the first event.
     pub(super) fn new(now: Instant) -> Self {
         Self { workers: Vec::new(), total: Some(0), began: now, estimate: Estimate::default() }
     }
 
-    /// Follows one event.
+    /// Updates the state with one event.
     pub(super) fn follow(&mut self, event: &Event, now: Instant) {
         match event {
             Event::Started(start) => self.start(start, now),
@@ -90,7 +91,7 @@ impl Progress {
                     timeout: *timeout,
                     points: 0,
                     planned: None,
-                    told_slow: false,
+                    slow_reported: false,
                 };
                 self.set(*worker, Doing::Testing(running), now);
             }
@@ -123,21 +124,22 @@ impl Progress {
         }
     }
 
-    /// Tests that have just become slow, each told once, with how long they have run.
+    /// The tests that became slow since the last call, each with the time that it has run. Each
+    /// test is returned once.
     pub(super) fn newly_slow(&mut self, now: Instant) -> Vec<(Running, Duration)> {
         let mut found = Vec::new();
         for (doing, since) in &mut self.workers {
             let Doing::Testing(running) = doing else { continue };
             let elapsed = now.saturating_duration_since(*since);
-            if !running.told_slow && running.is_slow(elapsed) {
-                running.told_slow = true;
+            if !running.slow_reported && running.is_slow(elapsed) {
+                running.slow_reported = true;
                 found.push((running.clone(), elapsed));
             }
         }
         found
     }
 
-    /// How much longer the run will take; `None` while nobody can know.
+    /// How much longer the run will take; `None` while it cannot be known.
     pub(super) fn left(&self, now: Instant) -> Option<Duration> {
         let running: Vec<(TestId, Duration)> = self
             .workers
@@ -152,7 +154,7 @@ impl Progress {
         self.estimate.left(&running, self.workers.len())
     }
 
-    /// Everything at this moment, for a person who asks; each line ended.
+    /// The status at this moment for a person who asks, in whole lines.
     pub(super) fn status(&self, tally: &Tally, now: Instant) -> String {
         let mut out = format!(
             "status after {}: {} done",
@@ -198,7 +200,7 @@ impl Progress {
 pub(super) mod tests {
     use super::*;
 
-    /// A run of `tests` tests by `workers` workers, of which the history knows nothing.
+    /// A run of `tests` tests by `workers` workers, without a history.
     pub(in crate::report) fn start(tests: usize, workers: usize) -> Start {
         Start {
             tests: (0..tests).map(|n| format!("t/{n}_test.sh")).collect(),
@@ -229,26 +231,26 @@ pub(super) mod tests {
     #[test]
     fn a_slow_test_is_named_once_before_its_timeout() {
         let now = Instant::now();
-        let mut board = Progress::new(now);
-        board.follow(&Event::Started(start(2, 1)), now);
-        board.follow(&begun("t/0_test.sh", 1), now);
-        assert!(board.newly_slow(now + Duration::from_secs(49)).is_empty());
-        let slow = board.newly_slow(now + Duration::from_secs(50));
+        let mut progress = Progress::new(now);
+        progress.follow(&Event::Started(start(2, 1)), now);
+        progress.follow(&begun("t/0_test.sh", 1), now);
+        assert!(progress.newly_slow(now + Duration::from_secs(49)).is_empty());
+        let slow = progress.newly_slow(now + Duration::from_secs(50));
         assert_eq!(slow[0].0.path, "t/0_test.sh");
-        assert!(board.newly_slow(now + Duration::from_secs(60)).is_empty());
+        assert!(progress.newly_slow(now + Duration::from_secs(60)).is_empty());
     }
 
     #[test]
     fn progress_belongs_to_its_test() {
         let now = Instant::now();
-        let mut board = Progress::new(now);
-        board.follow(&Event::Started(start(2, 2)), now);
-        board.follow(&begun("t/0_test.sh", 2), now);
-        board.follow(&Event::TestProgress { test: 9, points: 7, planned: None }, now);
-        board.follow(&Event::TestProgress { test: 0, points: 3, planned: Some(8) }, now);
-        let Doing::Testing(running) = &board.workers[0].0 else { panic!("{board:?}") };
+        let mut progress = Progress::new(now);
+        progress.follow(&Event::Started(start(2, 2)), now);
+        progress.follow(&begun("t/0_test.sh", 2), now);
+        progress.follow(&Event::TestProgress { test: 9, points: 7, planned: None }, now);
+        progress.follow(&Event::TestProgress { test: 0, points: 3, planned: Some(8) }, now);
+        let Doing::Testing(running) = &progress.workers[0].0 else { panic!("{progress:?}") };
         assert_eq!((running.progress().as_str(), running.again.as_str()), ("3/8", "attempt 2"));
-        let status = board.status(&Tally::default(), now + Duration::from_secs(2));
+        let status = progress.status(&Tally::default(), now + Duration::from_secs(2));
         assert_eq!(
             status,
             "status after 2.0s: 0 of 2 test files done\n  \

@@ -1,7 +1,8 @@
-//! A JSON report read back: from the lines that `report/json.rs` writes to the events that they tell of.
+//! A JSON report read back: from the lines that `report/json.rs` writes to the events behind them.
 //!
-//! A report may be cut off anywhere, may come from a later orca and may have been edited. What cannot be read is told and left out;
-//! only what is no report at all is an error.
+//! A report may be cut off anywhere, may come from a later orca and may have been edited. A line
+//! that cannot be read is left out with a warning; only a file that is no report at all is an
+//! error.
 
 use crate::error::{Error, Result};
 use crate::events::attempt::{Attempt, Complaints, Kernel, Outcome, TestId, Timing};
@@ -19,9 +20,9 @@ use std::time::Duration;
 const VERSION: u64 = 1;
 /// Subtests deeper than this are left out.
 const DEPTH_MAX: u32 = 64;
-/// The most rounds that are believed: each that is missing becomes a result.
+/// The most rounds that are accepted, because each that is missing becomes a result.
 const ROUNDS_MAX: u64 = 10_000;
-/// The longest time that is believed, in seconds: a hundred years.
+/// The longest time that is accepted, in seconds: a hundred years.
 const SECONDS_MAX: f64 = 3.2e9;
 
 /// One report.
@@ -33,16 +34,16 @@ pub struct Report {
     pub start: Start,
     /// Every attempt in it, in order; their `test` is an index into `start.tests`.
     pub attempts: Vec<Attempt>,
-    /// What it warns of, and what is wrong with it.
+    /// Its own warnings, and those about its faults.
     pub warnings: Vec<String>,
-    /// How long the run took; `None` where it has no end.
+    /// How long the run took; `None` if the report does not reach its end.
     pub took: Option<Duration>,
 }
 
 /// Reads the report in `bytes`, which came from the file called `name`.
 ///
 /// # Errors
-/// What is no report, or one of a later version.
+/// The file is no report, or one of another version.
 pub fn read(name: &str, bytes: &[u8]) -> Result<Report> {
     let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
     let mut report: Option<Report> = None;
@@ -53,7 +54,7 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<Report> {
         }
         let value: Value = match serde_json::from_slice(line) {
             Ok(value) => value,
-            // The last line of a file that was cut off; that it has no end is told once, below.
+            // The last line of a file that was cut off. The missing end is reported below.
             Err(_) if at + 1 == lines.len() && report.is_some() => break,
             Err(_) if report.is_some() => {
                 warnings.push(format!("`{name}` line {}: cannot be read, left out", at + 1));
@@ -114,7 +115,7 @@ fn begin(name: &str, value: &Value) -> Result<Report> {
     Ok(Report { name, start, attempts: Vec::new(), warnings: Vec::new(), took: None })
 }
 
-/// Takes what one line tells; false if it tells of a test that the run does not have.
+/// Takes one line; false if it names a test that the run does not have.
 fn take(report: &mut Report, event: &str, value: &Value) -> bool {
     match event {
         "warning" => report.warnings.extend(text(value, "text")),
@@ -161,7 +162,7 @@ fn attempt(test: TestId, path: String, value: &Value) -> Attempt {
         },
         dir: path_of(value, "dir"),
         stderr_tail: text(value, "stderr").unwrap_or_default(),
-        // Reasons and notes have what it began with, and whether it was fatal.
+        // The titles, and whether they are fatal, are in the reasons and the notes.
         complaints: Complaints { lines: texts(value, "complaints"), ..Complaints::default() },
         console: text(value, "console").filter(|_| !lost).unwrap_or_default(),
         notes: texts(value, "notes"),
@@ -169,7 +170,7 @@ fn attempt(test: TestId, path: String, value: &Value) -> Attempt {
     }
 }
 
-/// An outcome that nobody knows is one without a verdict.
+/// The outcome; one that is not known here becomes an error, without a verdict.
 fn outcome(value: &Value) -> Outcome {
     let why = text(value, "why").unwrap_or_default();
     let trouble = |kind, detail, console| Outcome::Errored(Trouble { kind, detail, console });
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_cannot_be_read_and_tests_that_are_not_there_are_told() {
+    fn unreadable_lines_and_unknown_tests_are_warnings() {
         let stranger = r#"{"event":"test_finished","test":"t/z_test.sh","outcome":"pass"}"#;
         let odd = r#"{"event":"test_finished","test":"t/a_test.sh","outcome":"great"}"#;
         let new = r#"{"event":"invented_later"}"#;

@@ -1,19 +1,19 @@
-//! Tests that are run again and again: how often each has had a result, and how often a bad one.
+//! Repeated tests: how many results each has had, and how many of them were bad.
 
 use crate::events::attempt::{Attempt, Outcome};
 use std::collections::BTreeMap;
 
-/// See the module.
+/// The results of each test over all rounds.
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
-    /// Per path, unescaped: results, and bad ones among them.
+    /// By path, unescaped: the number of results, and of bad ones among them.
     results: BTreeMap<String, (usize, usize)>,
     /// Whether there was a second round.
     repeated: bool,
 }
 
 impl Rounds {
-    /// Takes what came of one attempt.
+    /// Counts an attempt, unless it is tried again.
     pub(super) fn take(&mut self, attempt: &Attempt) {
         self.repeated |= attempt.round > 1;
         if !attempt.retried {
@@ -23,7 +23,7 @@ impl Rounds {
         }
     }
 
-    /// How many tests there are; `None` where none was repeated.
+    /// How many tests there are; `None` if none was repeated.
     pub(super) fn tests(&self) -> Option<usize> {
         self.repeated.then_some(self.results.len())
     }

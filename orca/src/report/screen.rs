@@ -1,29 +1,31 @@
-//! Standard output for people: text that stays and, on a terminal, a few lines below it that are redrawn.
+//! Standard output for people: text that stays and, on a terminal, a few lines below it that are
+//! redrawn.
 //!
-//! The cursor rests at the beginning of the first redrawn line, not below the last: when a window is made narrower the terminal may
-//! break lines in two, and whatever became of them stands behind the cursor, where one sequence clears it. Every change is one
-//! write, and lines are overwritten rather than cleared first, so nothing flickers.
+//! The cursor rests at the beginning of the first redrawn line, not below the last. When a window
+//! is made narrower the terminal may break lines in two, but all their parts are after the cursor,
+//! where one sequence clears them. Every change is one write, and lines are overwritten rather than
+//! cleared first, so nothing flickers.
 
 use crate::host::tty::{self, Keys};
 use std::io::{self, IsTerminal, Write};
 
-/// The window's size where nobody knows it, in columns and rows.
+/// The size of a window that does not say, in columns and rows.
 const SIZE: (u16, u16) = (80, 24);
-/// Clears from the beginning of the cursor's line. Not quite from there: what is cleared from the very first place of a screen, tmux
-/// keeps for scrolling back to.
+/// Clears from the cursor's line on, but for the first column, over which a space is written: tmux
+/// keeps text that is cleared from the very first place of a screen, for scrolling back to.
 const CLEAR: &str = "\r \x1b[J\r";
 
-/// See the module.
+/// Standard output, and the lines that are redrawn on it.
 #[derive(Debug)]
 pub(super) struct Screen {
     out: io::Stdout,
-    /// `None` where nothing is redrawn.
+    /// `None` if nothing is redrawn.
     keys: Option<Keys>,
     drawn: Vec<String>,
 }
 
 impl Screen {
-    /// Standard output; `live` allows redrawing where it is a terminal that can.
+    /// Standard output. With `live`, lines are redrawn if it is a terminal that can do so.
     pub(super) fn new(live: bool) -> Self {
         let out = io::stdout();
         let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
@@ -47,7 +49,7 @@ impl Screen {
         self.keys.as_mut().map(Keys::pressed).unwrap_or_default()
     }
 
-    /// Writes `text`, whose lines are ended, and `live` below it, in place of what was there.
+    /// Writes `text`, in whole lines, over the redrawn lines, and `live` below it.
     pub(super) fn show(&mut self, text: &str, live: Vec<String>) {
         if text.is_empty() && live == self.drawn {
             return;
@@ -57,7 +59,7 @@ impl Screen {
         self.write(&bytes);
     }
 
-    /// The redrawn lines are no longer where they were: the next ones are drawn from scratch.
+    /// Clears the redrawn lines, which may have moved; the next ones are drawn from scratch.
     pub(super) fn forget(&mut self) {
         if !self.drawn.is_empty() {
             self.drawn.clear();
@@ -65,7 +67,7 @@ impl Screen {
         }
     }
 
-    /// Leaves the terminal as it was, but for the text.
+    /// Leaves the terminal as it was before, except for the text.
     pub(super) fn leave(&mut self) {
         self.forget();
         if let Some(keys) = &mut self.keys {
@@ -73,7 +75,8 @@ impl Screen {
         }
     }
 
-    /// A reader that is gone (`| head`) must not end the run: the status tells the result all the same.
+    /// Writes `text`. A reader that is gone (`| head`) must not end the run: the exit status still
+    /// tells the result.
     fn write(&mut self, text: &str) {
         let mut out = self.out.lock();
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -86,7 +89,7 @@ impl Drop for Screen {
     }
 }
 
-/// What has to be written for `text` and then `new` to stand where `old` is.
+/// The bytes that put `text` and then the lines `new` in the place of the lines `old`.
 fn frame(text: &str, old: &[String], new: &[String]) -> String {
     let mut out = String::new();
     if !old.is_empty() {

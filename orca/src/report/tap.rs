@@ -1,7 +1,8 @@
 //! The report as one TAP 14 document, a subtest per test file, written as files finish.
 //!
-//! The plan comes last, so that a document cut anywhere is one that fails. A test in quarantine is to do, which is TAP's word for a
-//! failure that does not count; a test that did not run or has no verdict is `not ok`, since nothing says that it is.
+//! The plan comes last, so that a document that is cut off anywhere fails. A test in quarantine is
+//! marked `TODO`, which is TAP's word for a failure that does not count. A test that did not run or
+//! has no verdict is `not ok`, because nothing says that it passed.
 
 use super::Reporter;
 use super::wording::seconds;
@@ -13,12 +14,13 @@ use crate::text::quote;
 use std::io::{self, Write};
 use tap::{Directive, Entry, Writer, junit};
 
-/// The most that is written of a failing point's diagnostics, of a console, and of standard error, in bytes.
+/// The most bytes that are written of a failing point's diagnostics, of a console or of standard
+/// error.
 const TEXT_BYTES: usize = 64 * 1024;
 
-/// See the module.
+/// The reporter that writes TAP.
 pub struct Tap<W: Write> {
-    /// `None` once it is complete, or could not be written.
+    /// `None` once the document is complete, or after a failed write.
     writer: Option<Writer<W>>,
 }
 
@@ -26,7 +28,7 @@ impl<W: Write> Tap<W> {
     /// A reporter that writes to `out`.
     ///
     /// # Errors
-    /// Whatever `out` says.
+    /// `out` cannot be written to.
     pub fn new(out: W) -> io::Result<Self> {
         Ok(Self { writer: Some(Writer::new(out)?) })
     }
@@ -37,7 +39,7 @@ impl<W: Write> Reporter for Tap<W> {
         let Some(mut writer) = self.writer.take() else { return };
         let written = match event {
             Event::Finished { .. } => {
-                // A reader that is gone has no use for the end.
+                // A reader that is gone needs no end.
                 let _ = writer.finish();
                 return;
             }
@@ -52,7 +54,7 @@ impl<W: Write> Reporter for Tap<W> {
     }
 }
 
-/// One test file: its points as a subtest, then what became of it.
+/// One test file: its points as a subtest, then its result.
 fn file<W: Write>(out: &mut Writer<W>, attempt: &Attempt) -> io::Result<()> {
     let name = name(attempt);
     let points = attempt.points.with_failures(&attempt.suite);
@@ -84,7 +86,8 @@ fn file<W: Write>(out: &mut Writer<W>, attempt: &Attempt) -> io::Result<()> {
     if attempt.outcome.is_good() { Ok(()) } else { explain(out, attempt) }
 }
 
-/// A path, and which repetition of it; the same for the subtest and its point, as TAP wants it.
+/// The test's path and, from the second on, its round. The subtest and its point have the same
+/// name, as TAP wants it.
 fn name(attempt: &Attempt) -> String {
     match attempt.round {
         0 | 1 => attempt.path.clone(),
@@ -123,7 +126,7 @@ fn explain<W: Write>(out: &mut Writer<W>, attempt: &Attempt) -> io::Result<()> {
     out.diagnostics(&said)
 }
 
-/// The beginning of `text`, as much as is written.
+/// The beginning of `text`, at most [`TEXT_BYTES`] of it.
 fn cut(text: &str) -> &str {
     let mut end = text.len().min(TEXT_BYTES);
     while !text.is_char_boundary(end) {

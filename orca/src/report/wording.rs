@@ -1,4 +1,5 @@
-//! The vocabulary that all reports for people share: one word for each thing, numbers and times in one form.
+//! The vocabulary that all reports for people share: one word for each thing, numbers and times in
+//! one form.
 
 use super::paint::safe;
 use crate::events::attempt::{Attempt, Outcome};
@@ -15,7 +16,7 @@ pub(super) fn seconds(time: Duration) -> String {
     format!("{:.1}s", time.as_secs_f64())
 }
 
-/// `42s`, `3m05s`, `1h02m`: a time that goes on.
+/// `42s`, `3m05s`, `1h02m`: a time that still runs.
 pub(super) fn clock(time: Duration) -> String {
     let whole = time.as_secs();
     match whole {
@@ -31,7 +32,8 @@ pub(super) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{s}")
 }
 
-/// `FAIL       0.2s`: what begins the line of a test, unpainted, apart from the time, so that it can be painted.
+/// `FAIL       0.2s`: the beginning of a test's line, without colours. Word and time are apart, so
+/// that the word alone can be painted.
 pub(super) fn front(word: &str, time: Duration) -> (String, String) {
     let time = format!(" {}", seconds(time));
     let room = FRONT.saturating_sub(word.chars().count());
@@ -61,7 +63,7 @@ pub(super) fn opening(start: &Start) -> String {
     out
 }
 
-/// What stands behind a test's path: which attempt it was, how many checks, why not.
+/// The text after a test's path: round and attempt, how many checks it had, or why it did not pass.
 pub(super) fn detail(attempt: &Attempt) -> String {
     let mut parts = Vec::new();
     if let Some(why) = attempt.quarantined.as_ref().filter(|_| attempt.is_excused()) {
@@ -102,7 +104,7 @@ fn outcome(attempt: &Attempt) -> Option<String> {
     }
 }
 
-/// What became of the files.
+/// The number of files by outcome.
 pub(super) fn counts(tally: &Tally) -> String {
     let mut parts = vec![format!("{} passed", tally.passed)];
     let others = [
@@ -120,8 +122,8 @@ pub(super) fn counts(tally: &Tally) -> String {
     parts.join(", ")
 }
 
-/// The last line: how many files and checks, how long, and what became of them; `repeated` is how many files there were, where they
-/// had several rounds.
+/// The last line: the number of files and checks, the time, and the files by outcome. `repeated` is
+/// the number of files if they had several rounds.
 pub(super) fn summary(tally: &Tally, took: Duration, repeated: Option<usize>) -> String {
     let files = match repeated {
         Some(files) => format!("{} runs of {}", tally.files(), count(files as u64, "test file")),
@@ -136,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_that_go_on() {
+    fn running_times() {
         let check = |secs, text: &str| assert_eq!(clock(Duration::from_secs(secs)), text);
         check(0, "0s");
         check(59, "59s");

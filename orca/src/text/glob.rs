@@ -1,5 +1,5 @@
-//! Patterns over paths: `*` and `?` stay within a folder, `**` does not, `[a-c]` and `[!x]` match one
-//! byte.
+//! Patterns over paths: `*` and `?` stay within a folder, `**` does not, `[a-c]` and `[!x]` match a
+//! single byte.
 //!
 //! Patterns are matched against bytes, because a path is bytes. The shell's `glob` is no help here:
 //! a pattern that arrives is one that the shell tried and found nothing for.
