@@ -64,7 +64,7 @@ pub enum Event {
     Cancelled {
         /// Why, as a fragment: `interrupted`, `a test failed`.
         why: String,
-        /// How many running tests are to end.
+        /// How many tests are running.
         running: usize,
     },
     /// The run has ended. Always the last.

@@ -95,8 +95,12 @@ impl Human {
                 self.finished(attempt)
             }
             Event::Cancelled { why, running } => {
-                let tests = count(*running as u64, "running test");
-                self.paint.warn(&format!("{}: {tests} to end", safe(why))) + "\n"
+                let mut text = safe(why);
+                if *running > 0 {
+                    let tests = count(*running as u64, "running test");
+                    text.push_str(&format!(": waiting for {tests} to end"));
+                }
+                self.paint.warn(&text) + "\n"
             }
             Event::Finished { took } => self.summary(*took),
             Event::MachineStarting { .. }

@@ -75,7 +75,7 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<Report> {
     }
     let mut report = report.ok_or_else(|| no_report(name))?;
     if report.took.is_none() {
-        warnings.push(format!("`{name}` is cut off: what it has no result of counts as not run"));
+        warnings.push(format!("`{name}` is cut off: tests without a result count as not run"));
     }
     warnings.append(&mut report.warnings);
     report.warnings = warnings;
