@@ -226,9 +226,9 @@ mod tests {
     fn expect(changes: &Receiver<PathBuf>, paths: &[&str]) {
         let mut missing: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
         while !missing.is_empty() {
-            let told = changes.recv_timeout(SOON).unwrap_or_else(|_| panic!("no {missing:?}"));
-            assert!(!told.to_string_lossy().contains("hidden"), "{told:?}");
-            missing.retain(|path| *path != told);
+            let found = changes.recv_timeout(SOON).unwrap_or_else(|_| panic!("no {missing:?}"));
+            assert!(!found.to_string_lossy().contains("hidden"), "{found:?}");
+            missing.retain(|path| *path != found);
         }
     }
 

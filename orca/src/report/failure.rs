@@ -3,7 +3,7 @@
 
 use super::paint::{Paint, safe, safe_lines};
 use super::width::fit;
-use super::wording::seconds;
+use super::wording::{seconds, timeout};
 use crate::events::attempt::{Attempt, Outcome};
 use crate::text::quote::{self, shell_word};
 use std::fs::File;
@@ -98,8 +98,7 @@ impl Block {
             self.line(&format!("in quarantine, does not count: {}", safe(why)));
         }
         match &attempt.outcome {
-            Outcome::TimedOut { silence: false } => self.line("it ran into its timeout"),
-            Outcome::TimedOut { silence: true } => self.line("it printed nothing for too long"),
+            Outcome::TimedOut { silence } => self.line(timeout(*silence)),
             Outcome::Errored(trouble) => self.line(&safe(&trouble.to_string())),
             _ => attempt.reasons.iter().for_each(|why| self.line(&cut(why))),
         }

@@ -36,9 +36,8 @@ impl ReportFile {
         let file = File::options().read(true).write(true).create(true).truncate(true).open(path);
         let file = file.map_err(|e| cannot_write(path, &e))?;
         let fault = Fault::default();
-        let told = Arc::clone(&fault);
         let (path, at, pending) = (path.to_owned(), 0, Vec::new());
-        Ok((Self { file, path, at, pending, fault }, told))
+        Ok((Self { file, path, at, pending, fault: Arc::clone(&fault) }, fault))
     }
 
     fn put(&mut self) -> io::Result<()> {
@@ -127,8 +126,8 @@ mod tests {
         let (mut full, fault) = ReportFile::create(Path::new("/dev/full")).unwrap();
         full.write_all(b"x").unwrap();
         assert!(full.flush().is_err());
-        let told = fault.get().unwrap();
-        assert_eq!(told.to_string(), "cannot write `/dev/full`: no space left on device");
+        let first = fault.get().unwrap();
+        assert_eq!(first.to_string(), "cannot write `/dev/full`: no space left on device");
         let (mut null, fault) = ReportFile::create(Path::new("/dev/null")).unwrap();
         null.write_all(b"x").unwrap();
         null.flush().unwrap();

@@ -6,7 +6,7 @@
 //! switched on only around our own.
 
 use super::rounds::Rounds;
-use super::wording::{detail, summary};
+use super::wording::{detail, head, summary, timeout};
 use super::{Reporter, markdown};
 use crate::events::attempt::{Attempt, Outcome};
 use crate::events::event::Event;
@@ -117,10 +117,7 @@ fn annotation(attempt: &Attempt) -> String {
     let mut message: Vec<String> = Vec::new();
     match &attempt.outcome {
         Outcome::Errored(trouble) => message.push(trouble.to_string()),
-        Outcome::TimedOut { silence: false } => message.push("it ran into its timeout".into()),
-        Outcome::TimedOut { silence: true } => {
-            message.push("it printed nothing for too long".into())
-        }
+        Outcome::TimedOut { silence } => message.push(timeout(*silence).to_owned()),
         _ => message.extend(attempt.reasons.iter().cloned()),
     }
     for failure in &attempt.suite.failures {
@@ -131,16 +128,11 @@ fn annotation(attempt: &Attempt) -> String {
     if message.is_empty() {
         message = attempt.word();
     }
-    let mut end = message.len().min(MESSAGE_BYTES);
-    while !message.is_char_boundary(end) {
-        end -= 1;
-    }
-    message.truncate(end);
     format!(
         "::{level} file={},title={}::{}\n",
         property(&attempt.path),
         property(&title),
-        data(&message)
+        data(head(&message, MESSAGE_BYTES))
     )
 }
 

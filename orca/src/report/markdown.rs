@@ -4,7 +4,7 @@
 //! Text from tests is never read as Markdown here: within a line it is spelled in character
 //! references, and longer text is put in `<pre>`, where GitHub reads nothing but those.
 
-use super::wording::seconds;
+use super::wording::{head, seconds};
 use crate::events::attempt::{Attempt, Outcome};
 use crate::events::tally::Tally;
 
@@ -77,16 +77,13 @@ fn details(attempt: &Attempt) -> String {
         }
     }
     let said = said.join("\n");
-    let mut end = said.len().min(DETAILS_BYTES);
-    while !said.is_char_boundary(end) {
-        end -= 1;
-    }
-    let more = if end < said.len() { "\n…" } else { "" };
+    let shown = head(&said, DETAILS_BYTES);
+    let more = if shown.len() < said.len() { "\n…" } else { "" };
     format!(
         "<details><summary>{} {}</summary>\n<pre>{}{more}</pre>\n</details>\n\n",
         attempt.word(),
         inline(&attempt.path),
-        html(&said[..end])
+        html(shown)
     )
 }
 

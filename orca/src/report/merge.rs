@@ -47,28 +47,29 @@ pub fn join(reports: Vec<Report>) -> Joined {
     let mut found: Vec<TestResult> = Vec::new();
     let mut places: BTreeMap<(String, u32), usize> = BTreeMap::new();
     let mut twice: Vec<String> = Vec::new();
-    for told in reports.into_iter().enumerate().flat_map(|(number, report)| results(number, report))
+    for result in
+        reports.into_iter().enumerate().flat_map(|(number, report)| results(number, report))
     {
-        let key = key(&told);
+        let key = key(&result);
         let Some(&at) = places.get(&key) else {
             places.insert(key, found.len());
-            found.push(told);
+            found.push(result);
             continue;
         };
-        let (here, there) = (&names[found[at].report], &names[told.report]);
+        let (here, there) = (&names[found[at].report], &names[result.report]);
         twice.push(format!("`{}` is in `{here}` and `{there}`", key.0));
-        if rank(&told) > rank(&found[at]) {
-            found[at] = told;
+        if rank(&result) > rank(&found[at]) {
+            found[at] = result;
         }
     }
     warn_of_repeated(twice, &mut warnings);
     let mut attempts = Vec::new();
-    for (test, mut told) in found.into_iter().enumerate() {
-        told.attempts.iter_mut().for_each(|attempt| attempt.test = test);
-        start.tests.push(key(&told).0);
-        start.expected.push(told.expected);
-        start.again.extend(told.again);
-        attempts.append(&mut told.attempts);
+    for (test, mut result) in found.into_iter().enumerate() {
+        result.attempts.iter_mut().for_each(|attempt| attempt.test = test);
+        start.tests.push(key(&result).0);
+        start.expected.push(result.expected);
+        start.again.extend(result.again);
+        attempts.append(&mut result.attempts);
     }
     if start.again.len() < start.tests.len() {
         // A report lacks them, and those of the others would belong to the wrong tests.
@@ -97,23 +98,23 @@ fn results(number: usize, report: Report) -> Vec<TestResult> {
             rounds.insert((test, *repetition), Vec::new());
         }
     }
-    let told = |((test, round), mut attempts): ((usize, u32), Vec<Attempt>)| {
+    let result = |((test, round), mut attempts): ((usize, u32), Vec<Attempt>)| {
         if attempts.last().is_none_or(|last| last.retried) {
             attempts.push(Attempt::not_run(test, tests[test].clone(), round));
         }
         let (expected, again) = (expected.get(test).copied().flatten(), again.get(test).cloned());
         TestResult { report: number, attempts, expected, again }
     };
-    rounds.into_iter().map(told).collect()
+    rounds.into_iter().map(result).collect()
 }
 
-fn key(told: &TestResult) -> (String, u32) {
-    told.attempts.last().map(|last| (last.path.clone(), last.round)).unwrap_or_default()
+fn key(result: &TestResult) -> (String, u32) {
+    result.attempts.last().map(|last| (last.path.clone(), last.round)).unwrap_or_default()
 }
 
 /// The rank of a result among several of the same test; the highest counts.
-fn rank(told: &TestResult) -> u8 {
-    match told.attempts.last().map(|last| &last.outcome) {
+fn rank(result: &TestResult) -> u8 {
+    match result.attempts.last().map(|last| &last.outcome) {
         None | Some(Outcome::NotRun) => 0,
         Some(Outcome::Errored(_)) => 1,
         Some(Outcome::Skipped(_)) => 2,
@@ -235,9 +236,9 @@ mod tests {
         let text = r#"{"event":"started","version":1,"rounds":3,"tests":["t/a_test.sh"]}
         {"event":"test_finished","test":"t/a_test.sh","round":1,"outcome":"pass","final":true}"#;
         let joined = join(vec![read("1", text.as_bytes()).unwrap()]);
-        let told: Vec<(u32, &str)> =
+        let result: Vec<(u32, &str)> =
             joined.attempts.iter().map(|a| (a.round, a.outcome.word())).collect();
-        assert_eq!(told, [(1, "pass"), (2, "not run"), (3, "not run")]);
+        assert_eq!(result, [(1, "pass"), (2, "not run"), (3, "not run")]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! that cannot be read is left out with a warning; only a file that is no report at all is an
 //! error.
 
+use super::json::VERSION;
 use crate::error::{Error, Result};
 use crate::events::attempt::{Attempt, Complaints, Kernel, Outcome, TestId, Timing};
 use crate::events::event::Start;
@@ -16,8 +17,6 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The version of the format that is read.
-const VERSION: u64 = 1;
 /// Subtests deeper than this are left out.
 const DEPTH_MAX: u32 = 64;
 /// The most rounds that are accepted, because each that is missing becomes a result.
@@ -181,9 +180,9 @@ fn outcome(value: &Value) -> Outcome {
         "timeout" => Outcome::TimedOut { silence: why == "silence" },
         "not run" => Outcome::NotRun,
         "error" => {
-            let told = &value["trouble"];
-            let kind = text(told, "kind").and_then(|kind| Kind::from_words(&kind));
-            let detail = text(told, "detail").unwrap_or(why);
+            let found = &value["trouble"];
+            let kind = text(found, "kind").and_then(|kind| Kind::from_words(&kind));
+            let detail = text(found, "detail").unwrap_or(why);
             let console = text(value, "console").unwrap_or_default();
             trouble(kind.unwrap_or(Kind::Lost), detail, console)
         }

@@ -5,7 +5,7 @@
 //! has no verdict is `not ok`, because nothing says that it passed.
 
 use super::Reporter;
-use super::wording::seconds;
+use super::wording::{head, seconds};
 use crate::events::attempt::{Attempt, Outcome};
 use crate::events::event::Event;
 use crate::events::points::Point;
@@ -64,7 +64,7 @@ fn file<W: Write>(out: &mut Writer<W>, attempt: &Attempt) -> io::Result<()> {
             self::point(out, point)?;
             let details = failure.map(junit::details).unwrap_or_default();
             if !details.is_empty() {
-                out.diagnostics(&[("said", cut(&details))])?;
+                out.diagnostics(&[("said", head(&details, TEXT_BYTES))])?;
             }
         }
         let unlisted = attempt.points.unlisted(&attempt.suite);
@@ -117,22 +117,13 @@ fn explain<W: Write>(out: &mut Writer<W>, attempt: &Attempt) -> io::Result<()> {
         ("why", why.as_str()),
         ("machine", attempt.machine.as_str()),
         ("time", time.as_str()),
-        ("stderr", cut(&attempt.stderr_tail)),
-        ("kernel", cut(&kernel)),
+        ("stderr", head(&attempt.stderr_tail, TEXT_BYTES)),
+        ("kernel", head(&kernel, TEXT_BYTES)),
         ("log", log.as_deref().unwrap_or_default()),
     ];
     let said: Vec<(&str, &str)> =
         entries.into_iter().filter(|(_, value)| !value.trim().is_empty()).collect();
     out.diagnostics(&said)
-}
-
-/// The beginning of `text`, at most [`TEXT_BYTES`] of it.
-fn cut(text: &str) -> &str {
-    let mut end = text.len().min(TEXT_BYTES);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }
 
 #[cfg(test)]

@@ -40,6 +40,20 @@ pub(super) fn front(word: &str, time: Duration) -> (String, String) {
     (word.to_owned(), format!("{time:>room$}"))
 }
 
+/// The beginning of `text`, whole characters in at most `bytes` bytes.
+pub(super) fn head(text: &str, bytes: usize) -> &str {
+    let mut end = text.len().min(bytes);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// Why a test that timed out was cut: for its silence, or for its whole time.
+pub(super) fn timeout(silence: bool) -> &'static str {
+    if silence { "it printed nothing for too long" } else { "it ran into its timeout" }
+}
+
 /// The line that begins a report.
 pub(super) fn opening(start: &Start) -> String {
     let different: BTreeSet<&String> = start.tests.iter().collect();
