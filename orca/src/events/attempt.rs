@@ -72,7 +72,7 @@ pub struct Timing {
     pub test: Duration,
     /// From `TEST` to the first byte of the test's output, if there was any.
     pub first: Option<Duration>,
-    /// Clearing the machine away.
+    /// Ending the machine, or making it ready for the next test.
     pub teardown: Duration,
 }
 

@@ -40,7 +40,7 @@ pub enum Event {
         path: String,
         /// From 1: which repetition of the test this is.
         round: u32,
-        /// From 1.
+        /// From 1: which attempt of this round it is.
         attempt: u32,
         /// How long it may run.
         timeout: Duration,
@@ -81,13 +81,13 @@ pub struct Start {
     pub tests: Vec<String>,
     /// How long each is expected to take, from history; in the order of `tests`.
     pub expected: Vec<Option<Duration>>,
-    /// The seed of a shuffled order.
+    /// The seed of the order, if it is shuffled.
     pub seed: Option<u64>,
     /// How many tests run at once.
     pub workers: usize,
     /// The kind of machine, for people: `QEMU 7.2, tcg, 512 MiB`.
     pub machine: String,
-    /// Where the run's logs are.
+    /// The folder of the run's logs.
     pub log_dir: PathBuf,
     /// How often every test is run; `None`: until one fails.
     pub rounds: Option<u32>,

@@ -10,7 +10,7 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// A test has no verdict because of machine trouble.
 pub const TROUBLE: u8 = 3;
-/// Nothing to run.
+/// There was nothing to run.
 pub const NOTHING: u8 = 4;
 
 /// The status of a run that was not interrupted. A failure outranks trouble: it is certain.
@@ -35,7 +35,7 @@ mod tests {
     }
 
     #[test]
-    fn never_a_count() {
+    fn the_status_is_never_a_count() {
         let none = Tally::default();
         check(none.clone(), NOTHING);
         check(Tally { passed: 2, skipped: 1, ..none.clone() }, GOOD);

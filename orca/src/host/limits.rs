@@ -93,14 +93,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn qemu_needs_its_own_whatever_the_workers_need() {
+    fn qemu_needs_a_minimum_of_its_own() {
         assert_eq!(files_needed(1, MachineKind::Virtual), FILES_QEMU);
         assert!(files_needed(64, MachineKind::Virtual) > FILES_QEMU);
         assert!(files_needed(1, MachineKind::Local) < 64);
     }
 
     #[test]
-    fn more_than_any_system_allows_is_one_message() {
+    fn more_files_than_any_system_allows_are_an_error() {
         let error = open_files(usize::MAX >> 8, MachineKind::Virtual).unwrap_err();
         assert!(error.to_string().contains("open files, and the limit is"), "{error}");
         assert!(error.next_step().is_some_and(|hint| hint.contains("-j")), "{error:?}");

@@ -104,7 +104,7 @@ fn sweep(base: &Path) {
     }
 }
 
-/// Folders in `base` that are named as a run's and belong to this user.
+/// Folders in `base` that have a run's name and belong to this user.
 fn own_folders(base: &Path) -> Vec<PathBuf> {
     let me = nix::unistd::geteuid().as_raw();
     let ours = |entry: &fs::DirEntry| {

@@ -40,7 +40,7 @@ impl Estimate {
     /// A test has ended, perhaps to be tried again.
     pub(super) fn finished(&mut self, attempt: &Attempt) {
         let begun = !attempt.machine.is_empty();
-        // A test that never began does not wait any longer; one that is tried again does.
+        // A test that never began does not wait any longer; one that is tried again waits again.
         match self.waiting.get_mut(attempt.test) {
             Some(times) if attempt.retried && begun => *times += 1,
             Some(times) if !attempt.retried && !begun => *times = times.saturating_sub(1),

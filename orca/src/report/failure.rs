@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn registers_are_no_news() {
+    fn dumps_of_registers_are_left_out() {
         for line in ["RSP: 0018:ffff EFLAGS: 00000282", "CR2: 00", "Code: bc 01", "R10: 0"] {
             assert!(is_dump(line), "{line}");
         }

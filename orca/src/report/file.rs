@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_flushed_is_there_and_what_is_replaced_is_gone() {
+    fn flushed_bytes_are_in_the_file_and_replaced_ones_are_gone() {
         let dir = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-report-XXXXXX")).unwrap();
         let path = dir.join("report");
         let (mut report, fault) = ReportFile::create(&path).unwrap();

@@ -187,7 +187,8 @@ fn why(attempt: &Attempt) -> Option<String> {
     }
 }
 
-/// A point. There are many, and most have no directive, so only those that have one get its fields.
+/// A point. Most have no directive, and there are many, so only a point with a directive has fields
+/// for it.
 fn point(point: &Point) -> Value {
     let mut out = json!({
         "number": point.number,

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_fits_whatever_the_terminal_and_the_path() {
+    fn every_line_fits_on_any_terminal_with_any_path() {
         let paint = Paint { on: false };
         for path in ["t/a_test.sh", &"t/x".repeat(100), &"t/日本\t".repeat(40)] {
             let (mut progress, now) = begun_run(path, 6);

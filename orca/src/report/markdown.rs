@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_test_says_stays_text() {
+    fn text_from_tests_is_escaped() {
         assert_eq!(inline("a_b|*<@x>`\n"), "a&#95;b&#124;&#42;&#60;&#64;x&#62;&#96;\u{fffd}");
         assert_eq!(html("</pre>&\x1b\n"), "&lt;/pre&gt;&amp;\u{fffd}\n");
     }

@@ -72,7 +72,7 @@ pub fn join(reports: Vec<Report>) -> Joined {
         attempts.append(&mut result.attempts);
     }
     if start.again.len() < start.tests.len() {
-        // A report lacks them, and those of the others would belong to the wrong tests.
+        // Some report has no commands, so those of the others would belong to the wrong tests.
         start.again.clear();
     }
     Joined { start, warnings, attempts, took }
@@ -208,14 +208,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_cut_report_does_not_tell_was_not_run() {
+    fn tests_that_a_cut_report_lacks_were_not_run() {
         let joined = join(vec![report("1", &[("a", "pass"), ("b", "-")], false)]);
         assert_eq!(outcomes(&joined), "t/a_test.sh pass, t/b_test.sh not run");
         assert!(joined.warnings[0].contains("`1` is cut off"), "{:?}", joined.warnings);
     }
 
     #[test]
-    fn of_two_results_a_verdict_counts_and_the_worse_one() {
+    fn a_verdict_outranks_none_and_the_worse_verdict_counts() {
         let check = |one: &str, other: &str, counts: &str| {
             let reports =
                 vec![report("1", &[("a", one)], true), report("2", &[("a", other)], true)];
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn every_round_that_a_cut_report_lacks_was_not_run() {
+    fn rounds_that_a_cut_report_lacks_were_not_run() {
         let text = r#"{"event":"started","version":1,"rounds":3,"tests":["t/a_test.sh"]}
         {"event":"test_finished","test":"t/a_test.sh","round":1,"outcome":"pass","final":true}"#;
         let joined = join(vec![read("1", text.as_bytes()).unwrap()]);

@@ -1,4 +1,4 @@
-//! What each worker is doing, as far as events say. The live display, the status and the notices
+//! What each worker is doing, according to the events. The live display, the status and the notices
 //! about slow tests are made of it.
 //!
 //! Pure: the caller says what time it is.

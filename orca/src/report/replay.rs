@@ -29,7 +29,7 @@ const SECONDS_MAX: f64 = 3.2e9;
 pub struct Report {
     /// The name of its file.
     pub name: String,
-    /// How it began.
+    /// The beginning of the run.
     pub start: Start,
     /// Every attempt in it, in order; their `test` is an index into `start.tests`.
     pub attempts: Vec<Attempt>,
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_report_is_refused() {
+    fn a_file_that_is_no_report_is_refused() {
         let check = |text: &str, message: &str| {
             let error = read("x.json", text.as_bytes()).unwrap_err();
             assert!(error.to_string().contains(message), "{error}");

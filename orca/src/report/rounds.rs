@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_count_and_attempts_that_are_tried_again_do_not() {
+    fn only_final_results_count() {
         let mut rounds = Rounds::default();
         let attempt = |round, outcome, retried| Attempt {
             outcome,

@@ -9,10 +9,11 @@
 use crate::host::tty::{self, Keys};
 use std::io::{self, IsTerminal, Write};
 
-/// The size of a window that does not say, in columns and rows.
+/// The size that is assumed if the terminal gives none, in columns and rows.
 const SIZE: (u16, u16) = (80, 24);
-/// Clears from the cursor's line on, but for the first column, over which a space is written: tmux
-/// keeps text that is cleared from the very first place of a screen, for scrolling back to.
+/// Clears from the second column of the cursor's line to the end of the screen, and writes a space
+/// into the first. Text that is cleared from the very first place of a screen, tmux would keep in
+/// its scrollback.
 const CLEAR: &str = "\r \x1b[J\r";
 
 /// Standard output, and the lines that are redrawn on it.

@@ -86,8 +86,8 @@ fn file<W: Write>(out: &mut Writer<W>, attempt: &Attempt) -> io::Result<()> {
     if attempt.outcome.is_good() { Ok(()) } else { explain(out, attempt) }
 }
 
-/// The test's path and, from the second on, its round. The subtest and its point have the same
-/// name, as TAP wants it.
+/// The test's path and, from the second round on, the round. The subtest and its point have the
+/// same name, as TAP wants it.
 fn name(attempt: &Attempt) -> String {
     match attempt.round {
         0 | 1 => attempt.path.clone(),

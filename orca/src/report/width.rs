@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn cuts_fit_whatever_is_cut() {
+    fn cut_text_always_fits() {
         for text in ["t/30-firewall/nat_test.sh", "日本語のテスト", "e\u{301}e\u{301}e\u{301}🐳🐳"]
         {
             for room in 0..30 {

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn days_are_counted() {
+    fn days_are_counted_from_1970() {
         let check = |days: u64, text: &str| assert_eq!(Day::from_days(days).to_string(), text);
         check(0, "1970-01-01");
         check(11_015, "2000-02-28");

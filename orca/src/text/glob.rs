@@ -62,10 +62,10 @@ fn first_step(pattern: &[u8]) -> Option<(Step<'_>, &[u8])> {
 }
 
 impl Step<'_> {
-    /// Where a match can end after this element, if one can end at `before` without it.
+    /// Where a match can end with this element, given where it can end `before` it.
     fn advance(&self, before: &[bool], text: &[u8]) -> Vec<bool> {
         let mut after = Vec::with_capacity(before.len());
-        let mut open = false; // the element began further ahead and may go on
+        let mut open = false; // the element has begun and may go on
         for (at, &begins) in before.iter().enumerate() {
             let last = at.checked_sub(1).map(|last| text[last]);
             let one =
