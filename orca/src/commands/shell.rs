@@ -25,7 +25,7 @@ struct Door {
 pub fn run(config: &Config) -> Result<u8> {
     let names: Vec<String> =
         config.raw.words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let doors: Vec<Door> = rundir::doors().into_iter().filter_map(door).collect();
+    let doors: Vec<Door> = rundir::shell_sockets().into_iter().filter_map(door).collect();
     let door = choose(&doors, &names)?;
     let signals = signals::listen()?;
     let gone = |why: String| Error::new(format!("`{}` is gone: {why}", door.name));

@@ -52,7 +52,7 @@ pub fn run(config: &Config) -> Result<u8> {
     let local = config.raw.local == Some(true);
     let kind = if local { limits::MachineKind::Local } else { limits::MachineKind::Virtual };
     limits::open_files(config.jobs.min(tests.len()), kind)?;
-    clock::keep();
+    clock::start();
     let lab = setup::lab(config)?;
     let defaults = Defaults {
         timeout: config.timeout,
@@ -127,7 +127,7 @@ fn conduct(
     if let Ok(journal) = journal {
         reporters.insert(0, Box::new(JournalReporter(journal)));
     }
-    let (signals, attention) = (signals::listen()?, signals::attend()?);
+    let (signals, attention) = (signals::listen()?, signals::attention()?);
     let (canceller, cancel) = cancel::channel();
     let (jobs, queue) = unbounded();
     let policy = if config.raw.reuse { Policy::Reuse } else { Policy::Pristine };

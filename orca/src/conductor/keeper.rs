@@ -240,7 +240,7 @@ pub fn open_door(
     inbox: Receiver<agent::wire::Frame>,
     writer: crate::guest::client::Writer,
 ) -> std::io::Result<Mux> {
-    let path = run_dir.join(format!("{name}.{}", crate::host::rundir::DOOR));
+    let path = run_dir.join(format!("{name}.{}", crate::host::rundir::SHELL_SOCKET));
     fs::write(path.with_extension("about"), about)?;
     Mux::open(&path, inbox, writer)
 }

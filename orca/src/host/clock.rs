@@ -17,9 +17,9 @@ const STALL: Duration = Duration::from_millis(1500);
 static CLOCK: Mutex<Clock> = Mutex::new(Clock { last: None, lost: Duration::ZERO });
 
 /// Starts to notice stops. It goes on until this process ends.
-pub fn keep() {
-    static KEEPER: Once = Once::new();
-    KEEPER.call_once(|| {
+pub fn start() {
+    static STARTED: Once = Once::new();
+    STARTED.call_once(|| {
         lock().last = Some(Instant::now());
         let beat = || {
             loop {

@@ -15,7 +15,7 @@ use std::process::Command;
 const PREFIX: &str = "orca-";
 const LOCK: &str = "lock";
 /// The extension of the sockets at which `orca shell` reaches kept machines (see `guest::mux`).
-pub const DOOR: &str = "shell";
+pub const SHELL_SOCKET: &str = "shell";
 /// The longest path of a folder, in bytes: `sun_path` holds 107 and a zero, and a socket's own name
 /// may take 32.
 const SOCKET_PATH_MAX: usize = 107 - 32;
@@ -57,14 +57,14 @@ impl Drop for RunDir {
 }
 
 /// The sockets of kept machines in the folders of this user's live runs, sorted.
-pub fn doors() -> Vec<PathBuf> {
+pub fn shell_sockets() -> Vec<PathBuf> {
     let mut found = Vec::new();
     for dir in own_folders(&base_dir()) {
         if abandoned(&dir) {
             continue;
         }
         let entries = fs::read_dir(&dir).into_iter().flatten().flatten().map(|entry| entry.path());
-        found.extend(entries.filter(|path| path.extension().is_some_and(|e| e == DOOR)));
+        found.extend(entries.filter(|path| path.extension().is_some_and(|e| e == SHELL_SOCKET)));
     }
     found.sort();
     found

@@ -41,8 +41,8 @@ pub fn listen() -> Result<Receiver<i32>> {
 ///
 /// # Errors
 /// The handlers cannot be installed.
-pub fn attend() -> Result<Receiver<Attention>> {
-    let (sender, attention) = bounded(QUEUE);
+pub fn attention() -> Result<Receiver<Attention>> {
+    let (sender, receiver) = bounded(QUEUE);
     let fail = |e: std::io::Error| Error::new(format!("cannot handle signals: {}", plain(&e)));
     let wanted = [SIGUSR1, SIGWINCH, SIGTSTP, SIGCONT, SIGQUIT];
     let wanted: Vec<i32> = wanted.into_iter().filter(|signal| !is_ignored(*signal)).collect();
@@ -61,7 +61,7 @@ pub fn attend() -> Result<Receiver<Attention>> {
         }
     };
     std::thread::Builder::new().name("attention".into()).spawn(forward).map_err(fail)?;
-    Ok(attention)
+    Ok(receiver)
 }
 
 /// Does what the signal behind `attention` does by default.

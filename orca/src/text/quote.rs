@@ -47,7 +47,7 @@ pub fn line(text: &str) -> String {
     out
 }
 
-/// The bytes behind a text that [`text`] or [`line`] made: each `\xNN` becomes its byte, all else
+/// The bytes behind a text that [`text`] or [`line()`] made: each `\xNN` becomes its byte, all else
 /// stays.
 pub fn bytes(shown: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(shown.len());
