@@ -2,7 +2,10 @@
 //! test has ended.
 
 use crate::reply::Reply;
-use crate::wire::{Kind, PAYLOAD_MAX};
+use crate::wire::{
+    ARTIFACTS_BYTES_MAX as BYTES_MAX, ARTIFACTS_DEPTH_MAX as DEPTH_MAX,
+    ARTIFACTS_FILES_MAX as FILES_MAX, Kind, PAYLOAD_MAX,
+};
 use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 use nix::mount::{MntFlags, umount2};
 use std::fs::{self, DirBuilder, File};
@@ -11,13 +14,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-
-/// The size of all artifacts of one test, in bytes, at most.
-const ARTIFACTS_MAX: u64 = 64 << 20;
-/// How many artifacts a test may have.
-const FILES_MAX: usize = 1000;
-/// How many folders deep an artifact may lie.
-const DEPTH_MAX: usize = 16;
 
 /// The two folders. Dropping it removes them.
 pub(crate) struct Scratch(PathBuf);
@@ -55,7 +51,7 @@ impl Scratch {
     /// more.
     pub(crate) fn send_artifacts(&self, reply: &mut Reply) -> io::Result<()> {
         let top = self.artifacts();
-        let mut sender = Sender { reply, top: &top, left: ARTIFACTS_MAX, files: 0, beyond: None };
+        let mut sender = Sender { reply, top: &top, left: BYTES_MAX, files: 0, beyond: None };
         sender.folder(&top, 0)?;
         match sender.beyond.take() {
             Some(why) => reply.line(&format!("NOTE artifacts truncated: {why}")),
@@ -135,7 +131,7 @@ impl Sender<'_> {
             self.left -= count as u64;
             if count == 0 {
                 if self.left == 0 {
-                    self.beyond = Some(format!("over {} MiB", ARTIFACTS_MAX >> 20));
+                    self.beyond = Some(format!("over {} MiB", BYTES_MAX >> 20));
                 }
                 return Ok(());
             }

@@ -33,6 +33,12 @@ pub const ROOT_TAG: &str = "host_root";
 pub const NODE: &str = "ORCA_NODE";
 /// The variable that names all nodes of such a test, with blanks between them.
 pub const NODES: &str = "ORCA_NODES";
+/// How many artifacts one test may have. The agent sends no more, and the host takes no more.
+pub const ARTIFACTS_FILES_MAX: usize = 1000;
+/// The size of all artifacts of one test, in bytes, at most.
+pub const ARTIFACTS_BYTES_MAX: u64 = 64 << 20;
+/// How many folders deep an artifact may lie.
+pub const ARTIFACTS_DEPTH_MAX: usize = 16;
 /// Begins the guest's line on the console about what its kernel lacks: options, with blanks between
 /// them.
 pub const LACKS: &str = "the kernel lacks ";

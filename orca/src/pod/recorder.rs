@@ -8,7 +8,7 @@ use crate::events::attempt::{Complaints, TestId};
 use crate::events::event::Event;
 use crate::events::points::Points;
 use crate::machine::Sink;
-use agent::wire::Ended;
+use agent::wire::{ARTIFACTS_BYTES_MAX, ARTIFACTS_DEPTH_MAX, ARTIFACTS_FILES_MAX, Ended};
 use crossbeam::channel::Sender;
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -29,10 +29,6 @@ const KERNEL_LINES: usize = 200;
 const COMPLAINTS_MAX: usize = 10;
 /// The shortest time between two progress events.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
-/// The most artifacts that one test may leave.
-const ARTIFACTS_MAX: usize = 1000;
-/// The most bytes that one test's artifacts may have together.
-const ARTIFACT_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Records one attempt.
 pub(super) struct Recorder {
@@ -243,8 +239,11 @@ impl Artifacts {
         if !plain || path.as_os_str().is_empty() || path.as_os_str().as_bytes().contains(&0) {
             return self.fail("refused a path that leaves their folder");
         }
+        if path.components().count() > ARTIFACTS_DEPTH_MAX + 1 {
+            return self.fail("cut off: folders too deep");
+        }
         self.count += 1;
-        if self.count > ARTIFACTS_MAX {
+        if self.count > ARTIFACTS_FILES_MAX {
             return self.fail("cut off: too many files");
         }
         let full = self.dir.join(path);
@@ -262,7 +261,7 @@ impl Artifacts {
         }
         let Some(file) = &mut self.open else { return };
         self.bytes += bytes.len() as u64;
-        if self.bytes > ARTIFACT_BYTES {
+        if self.bytes > ARTIFACTS_BYTES_MAX {
             self.fail("cut off: too large");
         } else if let Err(e) = file.write_all(bytes) {
             self.fail(&crate::error::plain(&e));

@@ -229,10 +229,8 @@ fn a_flood_is_capped_on_disk_and_parsed_to_its_end() {
     rig.finish();
 }
 
-#[test]
-fn artifacts_stay_in_their_folder() {
-    let rig = Rig::new(1, Policy::Reuse);
-    let dir = rig.dir.join("job");
+/// What becomes of artifacts that a guest sends with these paths, in the folder `dir`.
+fn record(dir: &std::path::Path, artifacts: &[(&str, &str)]) -> recorder::Recorded {
     let job = Job {
         test: 0,
         kernel: None,
@@ -242,15 +240,36 @@ fn artifacts_stay_in_their_folder() {
         retries: 0,
         quarantined: None,
         order: Order::default(),
-        dir: dir.clone(),
+        dir: dir.to_owned(),
     };
     let mut recorder = recorder::Recorder::new(&job, unbounded().0);
-    for (path, bytes) in [("a/b.txt", "good"), ("../evil", "bad"), ("/etc/evil", "bad")] {
+    for (path, bytes) in artifacts {
         recorder.file(path.as_bytes());
         recorder.data(bytes.as_bytes());
         recorder.data(b"");
     }
-    let recorded = recorder.finish(Some(Ended::default()));
+    recorder.finish(Some(Ended::default()))
+}
+
+/// The guest's agent keeps the same bound, and a guest need not run ours.
+#[test]
+fn artifacts_lie_no_deeper_than_the_guest_may_send_them() {
+    let rig = Rig::new(1, Policy::Reuse);
+    let dir = rig.dir.join("job");
+    let deep = "d/".repeat(agent::wire::ARTIFACTS_DEPTH_MAX);
+    let (good, bad) = (format!("{deep}file"), format!("{deep}d/file"));
+    let recorded = record(&dir, &[(&good, "good"), (&bad, "bad")]);
+    assert_eq!(std::fs::read_to_string(dir.join("artifacts").join(good)).unwrap(), "good");
+    assert!(!dir.join("artifacts").join(deep).join("d").exists());
+    assert_eq!(recorded.notes, ["artifacts: cut off: folders too deep"]);
+    rig.finish();
+}
+
+#[test]
+fn artifacts_stay_in_their_folder() {
+    let rig = Rig::new(1, Policy::Reuse);
+    let dir = rig.dir.join("job");
+    let recorded = record(&dir, &[("a/b.txt", "good"), ("../evil", "bad"), ("/etc/evil", "bad")]);
     assert_eq!(std::fs::read_to_string(dir.join("artifacts/a/b.txt")).unwrap(), "good");
     assert!(!dir.join("evil").exists() && !dir.join("artifacts/evil").exists());
     assert_eq!(recorded.notes, ["artifacts: refused a path that leaves their folder"]);
