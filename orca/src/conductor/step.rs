@@ -314,7 +314,7 @@ mod tests {
     }
 
     fn trouble(kind: Kind) -> Outcome {
-        Outcome::Errored(Trouble { kind, detail: "x".into(), console: "<empty>".into() })
+        Outcome::Errored(Trouble { kind, detail: "x".into(), console: "".into() })
     }
 
     /// The actions as a line: what a person would check first.

@@ -158,7 +158,7 @@ impl Attempt {
     /// What the kernel said that may explain it: its complaints, where it has any, else the end of its console.
     pub fn kernel_said(&self) -> String {
         match &self.outcome {
-            Outcome::Errored(trouble) => trouble.console.clone(),
+            Outcome::Errored(trouble) => trouble.console.to_string(),
             _ if self.complaints.lines.is_empty() => self.console.clone(),
             _ => self.complaints.lines.join("\n"),
         }

@@ -32,7 +32,7 @@ pub(super) struct Diagnosis {
 pub(super) fn autopsy(started: &mut Launched) -> Diagnosis {
     let deadline = Instant::now() + LIMIT;
     let before = started.parts.console.tail();
-    let lines: Vec<&str> = before.lines().filter(|line| *line != "<empty>").collect();
+    let lines: Vec<&str> = before.lines().collect();
     let kept = lines[lines.len().saturating_sub(LINES_BEFORE)..].iter();
     let mut found: Vec<String> = kept.map(|line| (*line).to_owned()).collect();
     // The first question that QEMU does not answer is the last one; what came before it stands.

@@ -9,7 +9,7 @@ use super::vm::Vm;
 use super::{Machine, Order, Phase, Ran, Sink, Tell};
 use crate::cancel::{Cancel, Level};
 use crate::error::plain;
-use crate::events::trouble::{Kind, Trouble};
+use crate::events::trouble::{ConsoleTail, Kind, Trouble};
 use crate::guest::client::Writer;
 use crate::qemu::ethernet_hub::EthernetHub;
 use crate::select::header::Node;
@@ -56,7 +56,7 @@ impl Berths {
                 recv(cancel.on(Level::Cut)) -> _ => return Err(Trouble {
                     kind: Kind::Killed,
                     detail: "the run was told to end".to_owned(),
-                    console: "<empty>".to_owned(),
+                    console: ConsoleTail::default(),
                 }),
             }
         }

@@ -5,7 +5,7 @@ use super::Phase;
 use super::drive::Bounds;
 use crate::cancel::{Cancel, Level};
 use crate::error::plain;
-use crate::events::trouble::{Kind, Trouble};
+use crate::events::trouble::{ConsoleTail, Kind, Trouble};
 use crate::guest::client::Guest;
 use crate::image::custom_kernel::Boot;
 use crate::qemu::argv::{self, Memory, Slot, Spec};
@@ -150,7 +150,7 @@ impl Launcher {
 
 /// A boot that failed before there was a console.
 pub(super) fn boot(detail: String) -> Trouble {
-    Trouble { kind: Kind::Boot, detail, console: "<empty>".to_owned() }
+    Trouble { kind: Kind::Boot, detail, console: ConsoleTail::default() }
 }
 
 /// The signal that QEMU died of, if it was not ours.
@@ -275,7 +275,7 @@ impl Launched {
             return Trouble {
                 kind: Kind::Killed,
                 detail: "the run was told to end".into(),
-                console,
+                console: console.into(),
             };
         }
         let detail = match (error.kind(), console::death(&console), said) {
@@ -292,7 +292,7 @@ impl Launched {
             Some(lacks) => format!("{detail}; {lacks}"),
             None => detail,
         };
-        Trouble { kind: Kind::Boot, detail, console: console::last_words(&console) }
+        Trouble { kind: Kind::Boot, detail, console: console::last_words(&console).into() }
     }
 }
 

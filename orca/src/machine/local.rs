@@ -7,7 +7,7 @@ use super::drive::{self, Alarms, Bounds};
 use super::{Machine, Maker, Order, Phase, Ran, Shape, Sink, Tell};
 use crate::cancel::{Cancel, Level};
 use crate::error::plain;
-use crate::events::trouble::{Kind, Trouble};
+use crate::events::trouble::{ConsoleTail, Kind, Trouble};
 use crate::guest::client::{Guest, Writer};
 use crate::host::clock;
 use agent::wire::{Command as Ask, Frame};
@@ -46,7 +46,7 @@ impl Maker for LocalMaker {
         let boot = |e: io::Error| Trouble {
             kind: if e.kind() == io::ErrorKind::Interrupted { Kind::Killed } else { Kind::Boot },
             detail: format!("cannot start the agent: {}", plain(&e)),
-            console: "<empty>".to_owned(),
+            console: ConsoleTail::default(),
         };
         let (child, stream) = self.spawn().map_err(boot)?;
         let agent = Leaving(child);
@@ -106,7 +106,7 @@ impl Machine for Local {
     fn run(&mut self, order: &Order, cancel: &Cancel, sink: &mut dyn Sink) -> Result<Ran, Trouble> {
         let alarms = Alarms::of_one(crossbeam::channel::never());
         drive::drive(&mut self.guest, order, self.bounds, cancel, alarms, sink).map_err(|fault| {
-            Trouble { kind: fault.kind, detail: fault.detail, console: "<empty>".to_owned() }
+            Trouble { kind: fault.kind, detail: fault.detail, console: ConsoleTail::default() }
         })
     }
 

@@ -15,7 +15,7 @@ pub mod snapshot;
 pub mod vm;
 
 use crate::cancel::Cancel;
-use crate::events::trouble::{Kind, Trouble};
+use crate::events::trouble::{ConsoleTail, Kind, Trouble};
 use crate::guest::client::Writer;
 use crate::select::header::Node;
 use agent::wire::{Ended, Frame};
@@ -156,7 +156,7 @@ pub trait Maker: Send + Sync {
         _cancel: &Cancel,
         _tell: Tell<'_>,
     ) -> Result<Box<dyn Machine>, Trouble> {
-        let (detail, console) = ("there are no wires here".to_owned(), "<empty>".to_owned());
-        Err(Trouble { kind: Kind::Boot, detail, console })
+        let detail = "there are no wires here".to_owned();
+        Err(Trouble { kind: Kind::Boot, detail, console: ConsoleTail::default() })
     }
 }

@@ -75,9 +75,9 @@ impl Vm {
             Some(death) if matches!(fault.kind, Kind::Lost | Kind::Hung) => Trouble {
                 kind: Kind::Panicked,
                 detail: death.to_owned(),
-                console: console::last_words(&before),
+                console: console::last_words(&before).into(),
             },
-            _ => Trouble { kind: fault.kind, detail: fault.detail, console },
+            _ => Trouble { kind: fault.kind, detail: fault.detail, console: console.into() },
         }
     }
 }
@@ -101,8 +101,7 @@ impl Machine for Vm {
     }
 
     fn console(&self) -> String {
-        let tail = self.started.parts.console.tail();
-        if tail == "<empty>" { String::new() } else { tail }
+        self.started.parts.console.tail()
     }
 
     fn stop(mut self: Box<Self>) {

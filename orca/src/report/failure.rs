@@ -37,7 +37,7 @@ pub(super) fn block(attempt: &Attempt, again: Option<&str>, paint: Paint) -> Str
         out.kernel(&attempt.complaints.lines);
     }
     if let Outcome::Errored(trouble) = &attempt.outcome {
-        out.tail("console", &trouble.console, CONSOLE_SHOWN);
+        out.tail("console", &trouble.console.to_string(), CONSOLE_SHOWN);
     }
     for note in &attempt.notes {
         out.line(&format!("note:  {}", safe(note)));

@@ -122,8 +122,8 @@ fn finished(attempt: &Attempt) -> Value {
         _ => Value::Null,
     };
     let console = match &attempt.outcome {
-        Outcome::Errored(trouble) => &trouble.console,
-        _ => &attempt.console,
+        Outcome::Errored(trouble) => trouble.console.to_string(),
+        _ => attempt.console.clone(),
     };
     json!({
         "event": "test_finished",

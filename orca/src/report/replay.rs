@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::events::attempt::{Attempt, Complaints, Kernel, Outcome, TestId, Timing};
 use crate::events::event::Start;
 use crate::events::points::{self, Point, Points};
-use crate::events::trouble::{Kind, Trouble};
+use crate::events::trouble::{ConsoleTail, Kind, Trouble};
 use crate::text::quote;
 use serde_json::Value;
 use std::ffi::OsString;
@@ -183,12 +183,12 @@ fn outcome(value: &Value) -> Outcome {
             let told = &value["trouble"];
             let kind = text(told, "kind").and_then(|kind| Kind::from_words(&kind));
             let detail = text(told, "detail").unwrap_or(why);
-            let console = text(value, "console").unwrap_or_default();
+            let console = text(value, "console").map(ConsoleTail::from_shown).unwrap_or_default();
             trouble(kind.unwrap_or(Kind::Lost), detail, console)
         }
         other => {
             let detail = format!("the report has an outcome that is not known here: `{other}`");
-            trouble(Kind::Refused, detail, String::new())
+            trouble(Kind::Refused, detail, ConsoleTail::default())
         }
     }
 }
