@@ -110,7 +110,7 @@ pub fn run(conductor: Conductor<'_>, mut state: State, start: Start) -> Ended {
             }
         };
         let ended = match &input {
-            Input::Event(Event::TestFinished(attempt)) => Some(attempt.machine.clone()),
+            Input::Event(Event::TestFinished(attempt)) => attempt.machine.clone(),
             _ => None,
         };
         let killed = state.is_killed();

@@ -181,10 +181,10 @@ impl State {
     }
 
     fn finished(&mut self, mut attempt: Attempt) -> Vec<Action> {
-        if attempt.machine.is_empty() {
-            self.boot_failures += u32::from(is_boot_failure(&attempt));
-        } else {
+        if attempt.machine.is_some() {
             self.running = self.running.saturating_sub(1);
+        } else {
+            self.boot_failures += u32::from(is_boot_failure(&attempt));
         }
         let (test, round) = (attempt.test, attempt.round);
         let answered = (test, round, attempt.attempt);
@@ -308,7 +308,7 @@ mod tests {
     }
 
     fn finished(test: usize, attempt: u32, outcome: Outcome) -> Input {
-        let machine = "vm1".to_owned();
+        let machine = Some("vm1".to_owned());
         let job = Job { attempt, ..job(test) };
         Input::Event(Event::TestFinished(Box::new(Attempt { outcome, machine, ..not_run(&job) })))
     }
@@ -392,7 +392,7 @@ mod tests {
         state.begin();
         let failed = |test, attempt| match finished(test, attempt, trouble(Kind::Boot)) {
             Input::Event(Event::TestFinished(mut attempt)) => {
-                attempt.machine.clear();
+                attempt.machine = None;
                 Input::Event(Event::TestFinished(attempt))
             }
             other => other,

@@ -106,8 +106,8 @@ pub struct Attempt {
     pub retried: bool,
     /// The worker's number, from 0.
     pub worker: usize,
-    /// The machine's name; empty if it never had one.
-    pub machine: String,
+    /// The machine's name; `None` if it never had a machine.
+    pub machine: Option<String>,
     /// How it ended.
     pub outcome: Outcome,
     /// What its output means, as far as it came.
@@ -175,7 +175,7 @@ impl Attempt {
             quarantined: None,
             retried: false,
             worker: 0,
-            machine: String::new(),
+            machine: None,
             outcome: Outcome::NotRun,
             suite: tap::Collector::default().finish(tap::ExitStatus::Code(-1)),
             reasons: Vec::new(),

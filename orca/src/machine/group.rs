@@ -107,7 +107,8 @@ pub(super) fn assemble(
         let place = Place { name: Some((&node.name, number)), wires: &sockets };
         let tell = |text| said.lock().unwrap_or_else(PoisonError::into_inner).push(text);
         let vm = boot(place, sockets.len() as u32, &tell);
-        vm.map(|vm| Member { name: node.name.clone(), vm }).map_err(|t| of_node(&node.name, "", t))
+        vm.map(|vm| Member { name: node.name.clone(), vm })
+            .map_err(|t| of_node(&node.name, None, t))
     };
     let members: Result<Vec<Member>, Trouble> = std::thread::scope(|scope| {
         let start = |numbered| scope.spawn(move || make(numbered));
@@ -134,9 +135,9 @@ fn wires(nodes: &[Node], run_dir: &Path) -> Result<Vec<EthernetHub>, String> {
     (0..count).map(wire).collect()
 }
 
-/// The trouble, with the name of its node; `machine` is what its logs are called by.
-fn of_node(node: &str, machine: &str, trouble: Trouble) -> Trouble {
-    let machine = if machine.is_empty() { String::new() } else { format!(" ({machine})") };
+/// `trouble` with the name of its node, and of its machine if there was one, by which its logs are called.
+fn of_node(node: &str, machine: Option<&str>, trouble: Trouble) -> Trouble {
+    let machine = machine.map(|name| format!(" ({name})")).unwrap_or_default();
     let detail = format!("node `{node}`{machine}: {}", trouble.detail);
     Trouble { detail, ..trouble }
 }
@@ -212,7 +213,7 @@ impl Group {
         match self.members.get_mut(at) {
             Some(Member { name, vm }) => {
                 let trouble = vm.trouble(fault);
-                of_node(name, vm.name(), trouble)
+                of_node(name, Some(vm.name()), trouble)
             }
             None => super::launch::boot(fault.detail),
         }

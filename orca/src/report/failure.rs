@@ -76,8 +76,8 @@ impl Block {
 
     fn heading(&mut self, attempt: &Attempt) {
         let mut text = format!("--- {} {}", attempt.word(), safe(&attempt.path));
-        if !attempt.machine.is_empty() {
-            text.push_str(&format!(" on {}", safe(&attempt.machine)));
+        if let Some(machine) = &attempt.machine {
+            text.push_str(&format!(" on {}", safe(machine)));
         }
         text.push_str(&format!(" after {}", seconds(attempt.timing.test)));
         for (word, number) in [("round", attempt.round), ("attempt", attempt.attempt)] {
@@ -228,7 +228,7 @@ mod tests {
             outcome: Outcome::Failed,
             reasons: suite.reasons(),
             suite,
-            machine: "vm7".into(),
+            machine: Some("vm7".into()),
             ..Attempt::not_run(0, "t/it's_test.sh".into(), 1)
         }
     }

@@ -140,7 +140,7 @@ fn finished(attempt: &Attempt) -> Value {
         "trouble": trouble,
         "flaky": attempt.is_flaky(),
         "worker": attempt.worker,
-        "machine": attempt.machine,
+        "machine": attempt.machine.as_deref().unwrap_or_default(),
         "seconds": {
             "ready": timing.ready.as_secs_f64(),
             "test": timing.test.as_secs_f64(),
@@ -230,7 +230,7 @@ pub(super) mod tests {
             reasons: suite.reasons(),
             suite,
             points,
-            machine: format!("vm{test}"),
+            machine: Some(format!("vm{test}")),
             ..Attempt::not_run(test, format!("t/{name}_test.sh"), 1)
         }
     }

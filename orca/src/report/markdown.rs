@@ -29,7 +29,7 @@ pub(super) fn summary(kept: &[Attempt], tally: &Tally, counts: &str, room: usize
                 attempt.word(),
                 inline(&attempt.path),
                 seconds(attempt.timing.test),
-                inline(&attempt.machine)
+                inline(attempt.machine.as_deref().unwrap_or_default())
             ));
         }
         table.push('\n');

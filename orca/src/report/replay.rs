@@ -147,7 +147,7 @@ fn attempt(test: TestId, path: String, value: &Value) -> Attempt {
         quarantined: text(value, "quarantined"),
         retried: value["final"] == false,
         worker: value["worker"].as_u64().unwrap_or(0) as usize,
-        machine: text(value, "machine").unwrap_or_default(),
+        machine: text(value, "machine").filter(|name| !name.is_empty()),
         kernel: text(value, "kernel").map(|release| Kernel { release, path: PathBuf::new() }),
         outcome,
         suite: suite(value),

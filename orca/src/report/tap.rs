@@ -112,7 +112,7 @@ fn explain<W: Write>(out: &mut Writer<W>, attempt: &Attempt) -> io::Result<()> {
     let entries = [
         ("outcome", attempt.outcome.word()),
         ("why", why.as_str()),
-        ("machine", attempt.machine.as_str()),
+        ("machine", attempt.machine.as_deref().unwrap_or_default()),
         ("time", time.as_str()),
         ("stderr", cut(&attempt.stderr_tail)),
         ("kernel", cut(&kernel)),
