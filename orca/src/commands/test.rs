@@ -5,7 +5,7 @@ use crate::cli::command::Command;
 use crate::cli::config::Config;
 use crate::cli::raw::{Artifacts, Format};
 use crate::conductor::keeper::{Keeper, Wish};
-use crate::conductor::{self, Conductor, Ended, Limits, ScheduledJob, State};
+use crate::conductor::{self, Conductor, Ended, Limits, ScheduledJob, State, interactive};
 use crate::error::{Error, Result, plain};
 use crate::events::attempt::Kernel;
 use crate::events::event::Start;
@@ -148,7 +148,7 @@ fn conduct(
         failed: wish.map(|_| failed),
         artifacts: config.raw.artifacts == Some(Artifacts::All),
     };
-    let env = crate::commands::run::environment(config);
+    let env = interactive::environment(config);
     let keeper = wish.map(|wish| Keeper::new(wish, held, lab.run_dir.path(), env));
     let pod = Pod::start(workers, &maker, policy, &after, &queue, &cancel)
         .map_err(|e| Error::new(format!("cannot start the workers: {}", plain(&e))))?;

@@ -1,5 +1,6 @@
 //! A person in a guest: one command, a shell, or the serial console, on this process's own standard streams.
 
+use crate::cli::config::Config;
 use crate::error::plain;
 use crate::events::exit;
 use crate::events::trouble::Trouble;
@@ -15,7 +16,7 @@ use signal_hook::consts::SIGWINCH;
 use signal_hook::iterator::Signals;
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -36,6 +37,17 @@ pub enum End {
 
 /// Variables for the guest's process.
 pub type Env = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// The variables of a person's shell or command: `--env`, and the kind of their terminal.
+pub fn environment(config: &Config) -> Env {
+    let own =
+        |(name, value): &(String, OsString)| (name.as_bytes().to_vec(), value.clone().into_vec());
+    let mut env: Vec<_> = config.raw.env.iter().map(own).collect();
+    if let Some(term) = std::env::var_os("TERM") {
+        env.push((b"TERM".to_vec(), term.into_vec()));
+    }
+    env
+}
 
 /// Runs one command; its input and output are this process's.
 ///

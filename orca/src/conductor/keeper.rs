@@ -12,7 +12,6 @@ use crate::text::quote::shell_word;
 use crossbeam::channel::{Receiver, Sender, bounded, never};
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
@@ -218,7 +217,7 @@ impl Drop for Keeper {
 /// Opens the door to a machine; `None` where that cannot be, with a word.
 fn open(run_dir: &Path, machine: Box<dyn Machine>, test: String) -> Option<KeptMachine> {
     let (inbox, writer) = machine.ends()?;
-    match open_door(run_dir, machine.name(), &test, inbox, writer) {
+    match Mux::open_in(run_dir, machine.name(), &test, inbox, writer) {
         Ok(board) => Some(KeptMachine { board, machine, test }),
         Err(e) => {
             let why = crate::error::plain(&e);
@@ -227,22 +226,6 @@ fn open(run_dir: &Path, machine: Box<dyn Machine>, test: String) -> Option<KeptM
             None
         }
     }
-}
-
-/// Opens a switchboard for the machine called `name` in `run_dir`, where `orca shell` finds it; `about` is what the list says.
-///
-/// # Errors
-/// As [`Mux::open`].
-pub fn open_door(
-    run_dir: &Path,
-    name: &str,
-    about: &str,
-    inbox: Receiver<agent::wire::Frame>,
-    writer: crate::guest::client::Writer,
-) -> std::io::Result<Mux> {
-    let path = run_dir.join(format!("{name}.{}", crate::host::rundir::DOOR));
-    fs::write(path.with_extension("about"), about)?;
-    Mux::open(&path, inbox, writer)
 }
 
 fn is_closed(done: &Receiver<Infallible>) -> bool {

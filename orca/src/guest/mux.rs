@@ -6,11 +6,13 @@
 //! is cancelled. It is served for as long as the orca that holds the machine lives, and no longer.
 
 use super::client::Writer;
+use crate::host::rundir;
 use agent::wire::{self, Command, Frame, Kind, Request};
 use crossbeam::channel::{Receiver, Sender, bounded, select};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::fs;
 use std::io::{self, BufReader, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -60,6 +62,22 @@ impl Mux {
         board.start("switchboard", move || route(&inbox, &stopped, &routed))?;
         board.start("door", move || admit(&listener, &hung_up, &callers, &writer))?;
         Ok(board)
+    }
+
+    /// Opens one for the machine called `name` in `run_dir`, where `orca shell` finds it; `about` is what its list says.
+    ///
+    /// # Errors
+    /// As [`Mux::open`]; a folder that cannot be written to.
+    pub fn open_in(
+        run_dir: &Path,
+        name: &str,
+        about: &str,
+        inbox: Receiver<Frame>,
+        writer: Writer,
+    ) -> io::Result<Self> {
+        let path = run_dir.join(format!("{name}.{}", rundir::DOOR));
+        fs::write(path.with_extension("about"), about)?;
+        Self::open(&path, inbox, writer)
     }
 
     /// Where callers connect.

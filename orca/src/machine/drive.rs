@@ -3,7 +3,7 @@
 //! The same for every machine that has an agent in it. A guest that stops answering while a test is silent is found by `PING`,
 //! which the agent answers whatever the test does.
 
-use super::{Cut, Order, Ran, Sink};
+use super::interface::{Cut, Order, Ran, Sink};
 use crate::cancel::{Cancel, Level};
 use crate::events::trouble::Kind;
 use crate::guest::client::Guest;

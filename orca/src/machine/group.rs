@@ -3,10 +3,10 @@
 //! A group is made for one test and ends with it. Its machines are as pristine as any: each is a copy of the template of its shape.
 
 use super::drive::{Aside, Fault};
+use super::interface::{Machine, Order, Phase, Ran, Sink, Tell};
 use super::launch::Place;
 use super::relay::{self, Desk, End};
 use super::vm::Vm;
-use super::{Machine, Order, Phase, Ran, Sink, Tell};
 use crate::cancel::{Cancel, Level};
 use crate::error::plain;
 use crate::events::trouble::{ConsoleTail, Kind, Trouble};

@@ -1,8 +1,8 @@
 //! How a virtual machine is started, the same way whatever becomes of it: QEMU starts paused, every channel is connected, then it is
 //! let go.
 
-use super::Phase;
 use super::drive::Bounds;
+use super::interface::Phase;
 use crate::cancel::{Cancel, Level};
 use crate::error::plain;
 use crate::events::trouble::{ConsoleTail, Kind, Trouble};

@@ -4,7 +4,7 @@
 //! no VM matters. `--machine local` says so in its help: whatever a test does, it does to this host.
 
 use super::drive::{self, Alarms, Bounds};
-use super::{Machine, Maker, Order, Phase, Ran, Shape, Sink, Tell};
+use super::interface::{Machine, Maker, Order, Phase, Ran, Shape, Sink, Tell};
 use crate::cancel::{Cancel, Level};
 use crate::error::plain;
 use crate::events::trouble::{ConsoleTail, Kind, Trouble};

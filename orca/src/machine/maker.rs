@@ -3,9 +3,10 @@
 //! Which of the two is decided once per shape, by whoever needs the first machine of it; the others wait for that.
 
 use super::group::{self, Berths};
+use super::interface::{Machine, Maker, Shape, Tell};
 use super::launch::{Instance, Launched, Launcher, Place, QEMU_LIMIT};
+use super::snapshot;
 use super::vm::{OnConsole, Vm};
-use super::{Machine, Maker, Shape, Tell, snapshot};
 use crate::cancel::Cancel;
 use crate::events::trouble::{Kind, Trouble};
 use crate::guest::client::Guest;

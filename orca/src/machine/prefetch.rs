@@ -4,7 +4,7 @@
 //! as there are tests and then end; a retry at the end of a run, or a test of another shape, has its machine made on the spot. So
 //! there are never more than two machines per worker.
 
-use super::{Machine, Maker, Shape, Tell};
+use super::interface::{Machine, Maker, Shape, Tell};
 use crate::cancel::{Cancel, Level};
 use crate::events::trouble::Trouble;
 use crate::select::header::Node;

@@ -3,8 +3,8 @@
 //! It has nothing to do with the wires: those are under test. Nothing is held here either: how much may be on the way is between
 //! `on` and the agent that runs its command, which count it out to each other.
 
-use super::Sink;
 use super::drive::{Aside, Fault, HEARTBEAT, PANIC_GRACE};
+use super::interface::Sink;
 use crate::events::trouble::Kind;
 use crate::guest::client::Writer;
 use crate::host::clock;

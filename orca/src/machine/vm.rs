@@ -2,8 +2,8 @@
 
 use super::diagnose::{Diagnosis, autopsy};
 use super::drive::{self, Alarms, Aside, Bounds, Fault};
+use super::interface::{Machine, Order, Phase, Ran, Sink};
 use super::launch::Launched;
-use super::{Machine, Order, Phase, Ran, Sink};
 use crate::cancel::Cancel;
 use crate::events::trouble::{Kind, Trouble};
 use crate::guest::client::{Guest, Writer};
