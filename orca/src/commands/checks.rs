@@ -143,7 +143,10 @@ fn qemu(program: Result<&Path, &Error>, arch: Arch) -> Vec<Finding> {
         Finding::good("share", "this QEMU has 9p")
     } else {
         let error = Error::new("this QEMU has no 9p, by which machines see the project");
-        Finding::bad("share", &error.hint(format!("install the full {}", arch::row(arch).package)))
+        Finding::bad(
+            "share",
+            &error.hint(format!("install the full {}", arch::target(arch).package)),
+        )
     });
     found
 }
@@ -186,7 +189,7 @@ fn image(config: &Config, arch: Arch) -> Vec<Finding> {
         Ok(()) => Finding::good(what, path.display().to_string()),
         Err(error) => Finding::bad(what, &error),
     };
-    let kernel = file(&raw.kernels.items().first().cloned(), arch::row(arch).kernels);
+    let kernel = file(&raw.kernels.items().first().cloned(), arch::target(arch).kernels);
     let initrd = file(&raw.initrd, &["initramfs"]);
     let rootfs = file(&raw.rootfs, &["rootfs.ext4"]);
     vec![

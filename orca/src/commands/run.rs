@@ -158,7 +158,7 @@ fn shell(
         about = format!("orca run --test {}", test.test.display());
         plain::err(format!("orca: the test is yours to run: {}\n", test.line).as_bytes());
     }
-    let Some((inbox, writer)) = vm.ends() else { return Err("it has no agent".to_owned()) };
+    let Some((inbox, writer)) = vm.connection() else { return Err("it has no agent".to_owned()) };
     let name = vm.name().to_owned();
     let mux = Mux::open_in(lab.run_dir.path(), &name, &about, inbox, writer)
         .map_err(|e| crate::error::plain(&e))?;

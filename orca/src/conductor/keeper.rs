@@ -20,7 +20,7 @@ const SIGNALS: usize = 4;
 
 /// What is done with the machine of a test that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum OnFailure {
     /// A shell in it, now.
     Shell,
     /// It is kept until after the run; so many of them at most.
@@ -29,7 +29,7 @@ pub enum Wish {
 
 /// See the module.
 pub struct Keeper {
-    wish: Wish,
+    wish: OnFailure,
     held: Receiver<Held>,
     run_dir: PathBuf,
     env: Env,
@@ -45,7 +45,7 @@ pub struct Keeper {
 
 /// A machine with its door open.
 struct KeptMachine {
-    board: Mux,
+    mux: Mux,
     machine: Box<dyn Machine>,
     test: String,
 }
@@ -53,7 +53,7 @@ struct KeptMachine {
 impl KeptMachine {
     /// Ends the machine in good order, so that its agent ends what the test left.
     fn end(self) {
-        drop(self.board); // nobody else reads the answers from now on
+        drop(self.mux); // nobody else reads the answers from now on
         self.machine.stop();
     }
 }
@@ -82,7 +82,7 @@ impl Shell {
 
 impl Keeper {
     /// A keeper of what comes from `held`; sockets go to `run_dir`, shells have `env`.
-    pub fn new(wish: Wish, held: Receiver<Held>, run_dir: &Path, env: Env) -> Self {
+    pub fn new(wish: OnFailure, held: Receiver<Held>, run_dir: &Path, env: Env) -> Self {
         Self {
             wish,
             held,
@@ -104,11 +104,11 @@ impl Keeper {
         };
         let held = self.untold.swap_remove(at);
         match self.wish {
-            Wish::Shell => self.waiting.push_back(held),
-            Wish::Keep(most) if self.kept.len() < most => {
+            OnFailure::Shell => self.waiting.push_back(held),
+            OnFailure::Keep(most) if self.kept.len() < most => {
                 self.kept.extend(open(&self.run_dir, held.machine, held.test));
             }
-            Wish::Keep(_) => {
+            OnFailure::Keep(_) => {
                 self.dropped += 1;
                 held.machine.stop();
             }
@@ -192,7 +192,7 @@ impl Keeper {
         plain::err(text.as_bytes());
         let (open, done) = bounded(0);
         let (signals, inbox) = bounded(SIGNALS);
-        let (path, env) = (kept.board.path().to_owned(), self.env.clone());
+        let (path, env) = (kept.mux.path().to_owned(), self.env.clone());
         let body = move || {
             let _open: Sender<Infallible> = open;
             let ended = interactive::call(&path)
@@ -216,9 +216,9 @@ impl Drop for Keeper {
 
 /// Opens the door to a machine; `None` where that cannot be, with a word.
 fn open(run_dir: &Path, machine: Box<dyn Machine>, test: String) -> Option<KeptMachine> {
-    let (inbox, writer) = machine.ends()?;
+    let (inbox, writer) = machine.connection()?;
     match Mux::open_in(run_dir, machine.name(), &test, inbox, writer) {
-        Ok(board) => Some(KeptMachine { board, machine, test }),
+        Ok(mux) => Some(KeptMachine { mux, machine, test }),
         Err(e) => {
             let why = crate::error::plain(&e);
             let text = format!("orca: cannot keep {}: {why}\n", machine.name());

@@ -9,7 +9,7 @@ mod schedule;
 mod step;
 
 pub use schedule::ScheduledJob;
-pub use step::{Limits, State};
+pub use step::{Limits, RunState};
 
 use crate::cancel::{Cancel, Canceller};
 use crate::events::event::{Event, Start};
@@ -61,22 +61,22 @@ pub struct Conductor<'a> {
 }
 
 /// Runs everything that `state` plans. Returns when every worker and every machine is gone.
-pub fn run(conductor: Conductor<'_>, mut state: State, start: Start) -> Ended {
+pub fn run(conductor: Conductor<'_>, mut state: RunState, start: Start) -> Ended {
     let Conductor { jobs, pod, mut canceller, cancel, signals: all, .. } = conductor;
     let Conductor { attention, warnings, reporters, keeper, .. } = conductor;
     let began = Instant::now();
-    let mut desk =
-        Desk { jobs: Some(jobs), tally: Tally::default(), reporters, keeper, put_off: None };
-    desk.tell(Event::Started(start));
-    warnings.into_iter().for_each(|warning| desk.tell(Event::Warning(warning)));
+    let mut executor =
+        Executor { jobs: Some(jobs), tally: Tally::default(), reporters, keeper, put_off: None };
+    executor.tell(Event::Started(start));
+    warnings.into_iter().for_each(|warning| executor.tell(Event::Warning(warning)));
     for action in state.begin() {
-        desk.act(action, &mut canceller);
+        executor.act(action, &mut canceller);
     }
-    let ticks = if desk.reporters.iter().any(|r| r.is_live()) { tick(TICK) } else { never() };
+    let ticks = if executor.reporters.iter().any(|r| r.is_live()) { tick(TICK) } else { never() };
     let (mut signals, mut attention) = (all.clone(), attention.clone());
     let mut give_up = never();
     let stuck = loop {
-        let shell = desk.keeper.as_ref().map_or_else(never, Keeper::done);
+        let shell = executor.keeper.as_ref().map_or_else(never, Keeper::done);
         let input = select! {
             recv(pod.events()) -> event => match event {
                 Ok(event) => Input::Event(event),
@@ -85,7 +85,7 @@ pub fn run(conductor: Conductor<'_>, mut state: State, start: Start) -> Ended {
             recv(give_up) -> _ => break true,
             recv(signals) -> signal => match signal {
                 Ok(signal) => {
-                    desk.keeper.iter().for_each(|keeper| keeper.signal(signal));
+                    executor.keeper.iter().for_each(|keeper| keeper.signal(signal));
                     Input::Signal(signal)
                 }
                 Err(_) => {
@@ -95,17 +95,17 @@ pub fn run(conductor: Conductor<'_>, mut state: State, start: Start) -> Ended {
             },
             recv(attention) -> asked => {
                 match asked {
-                    Ok(asked) => desk.attend(asked),
+                    Ok(asked) => executor.attend(asked),
                     Err(_) => attention = never(),
                 }
                 continue;
             }
             recv(ticks) -> _ => {
-                desk.tick();
+                executor.tick();
                 continue;
             }
             recv(shell) -> _ => {
-                desk.look_after();
+                executor.look_after();
                 continue;
             }
         };
@@ -115,14 +115,14 @@ pub fn run(conductor: Conductor<'_>, mut state: State, start: Start) -> Ended {
         };
         let killed = state.is_killed();
         for action in state.step(input) {
-            desk.act(action, &mut canceller);
+            executor.act(action, &mut canceller);
         }
         if state.is_killed() && !killed {
             give_up = after(KILL_WAIT);
         }
         if let Some(machine) = ended {
-            desk.keeper.iter_mut().for_each(|keeper| keeper.told(&machine));
-            desk.look_after();
+            executor.keeper.iter_mut().for_each(|keeper| keeper.told(&machine));
+            executor.look_after();
         }
     };
     if stuck {
@@ -130,20 +130,20 @@ pub fn run(conductor: Conductor<'_>, mut state: State, start: Start) -> Ended {
     } else {
         pod.join();
     }
-    desk.leave();
+    executor.leave();
     for action in state.end() {
-        desk.act(action, &mut canceller);
+        executor.act(action, &mut canceller);
     }
     drop(cancel); // the workers' view outlives the workers
-    desk.tell(Event::Finished { took: began.elapsed() });
-    if let Some(keeper) = desk.keeper.as_mut().filter(|_| state.signal().is_none()) {
+    executor.tell(Event::Finished { took: began.elapsed() });
+    if let Some(keeper) = executor.keeper.as_mut().filter(|_| state.signal().is_none()) {
         keeper.wait(all);
     }
-    Ended { tally: desk.tally, signal: state.signal() }
+    Ended { tally: executor.tally, signal: state.signal() }
 }
 
 /// Where actions are carried out.
-struct Desk<'a> {
+struct Executor<'a> {
     jobs: Option<Sender<Job>>,
     tally: Tally,
     reporters: &'a mut [Box<dyn Reporter>],
@@ -152,7 +152,7 @@ struct Desk<'a> {
     put_off: Option<Vec<Event>>,
 }
 
-impl Desk<'_> {
+impl Executor<'_> {
     /// Looks after the machines of failed tests, whose shell has the terminal for as long as it is open.
     fn look_after(&mut self) {
         let Some(keeper) = &mut self.keeper else { return };
@@ -194,7 +194,7 @@ impl Desk<'_> {
         match action {
             Action::Submit(job) => {
                 if let Some(jobs) = &self.jobs {
-                    // Without a worker left the job has no result, which `State::end` makes up for.
+                    // Without a worker left the job has no result, which `RunState::end` makes up for.
                     let _ = jobs.send(job);
                 }
             }

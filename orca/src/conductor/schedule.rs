@@ -29,19 +29,19 @@ pub(super) struct Schedule {
     /// Attempts to be made again, which come before anything new.
     again: VecDeque<Job>,
     /// What comes next of what is new.
-    next: Option<Place>,
+    next: Option<Position>,
 }
 
-/// A place in the rounds.
+/// A position in the rounds.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct Position {
     list: usize,
     round: u32,
     index: usize,
 }
 
 impl Schedule {
-    /// An agenda of `entries`, each of them `rounds` times.
+    /// An schedule of `entries`, each of them `rounds` times.
     pub(super) fn new(entries: Vec<ScheduledJob>, rounds: Option<u32>) -> Self {
         let list = |exclusive: bool| {
             let mine = |(_, entry): &(_, &ScheduledJob)| {
@@ -51,7 +51,7 @@ impl Schedule {
         };
         let lists = [list(false), list(true)];
         let any = lists.iter().any(|list| !list.is_empty()) && rounds != Some(0);
-        let first = Place { list: usize::from(lists[0].is_empty()), round: 1, index: 0 };
+        let first = Position { list: usize::from(lists[0].is_empty()), round: 1, index: 0 };
         Self { entries, lists, rounds, again: VecDeque::new(), next: any.then_some(first) }
     }
 
@@ -80,34 +80,34 @@ impl Schedule {
         let alone = |test: TestId| self.entries[test].exclusive;
         let test = match (self.again.front(), self.next) {
             (Some(job), _) => job.test,
-            (None, Some(place)) => self.lists[place.list][place.index],
+            (None, Some(position)) => self.lists[position.list][position.index],
             (None, None) => return None,
         };
         if running.into_iter().any(|other| alone(other) || alone(test)) {
             return None;
         }
         self.again.pop_front().or_else(|| {
-            let place = self.next?;
-            self.next = self.after(place);
-            Some(round(&self.entries[test].job, place.round))
+            let position = self.next?;
+            self.next = self.after(position);
+            Some(round(&self.entries[test].job, position.round))
         })
     }
 
-    fn after(&self, place: Place) -> Option<Place> {
-        let Place { list, round, index } = place;
+    fn after(&self, position: Position) -> Option<Position> {
+        let Position { list, round, index } = position;
         if index + 1 < self.lists[list].len() {
-            return Some(Place { index: index + 1, ..place });
+            return Some(Position { index: index + 1, ..position });
         }
         let other = 1 - list;
         let next = match self.rounds {
-            Some(rounds) if round < rounds => Place { list, round: round + 1, index: 0 },
-            Some(_) if list == 0 => Place { list: other, round: 1, index: 0 },
+            Some(rounds) if round < rounds => Position { list, round: round + 1, index: 0 },
+            Some(_) if list == 0 => Position { list: other, round: 1, index: 0 },
             Some(_) => return None,
             None if list == 0 && !self.lists[other].is_empty() => {
-                Place { list: other, round, index: 0 }
+                Position { list: other, round, index: 0 }
             }
             None => {
-                Place { list: usize::from(self.lists[0].is_empty()), round: round + 1, index: 0 }
+                Position { list: usize::from(self.lists[0].is_empty()), round: round + 1, index: 0 }
             }
         };
         (!self.lists[next.list].is_empty()).then_some(next)
@@ -144,7 +144,7 @@ mod tests {
     use crate::machine::Order;
 
     /// Tests by letter: capitals run alone, `-` is skipped.
-    fn agenda(tests: &str, rounds: Option<u32>) -> Schedule {
+    fn schedule(tests: &str, rounds: Option<u32>) -> Schedule {
         let entry = |(test, letter): (usize, char)| ScheduledJob {
             job: Job {
                 test,
@@ -163,17 +163,17 @@ mod tests {
         Schedule::new(tests.chars().enumerate().map(entry).collect(), rounds)
     }
 
-    fn walk(agenda: &mut Schedule, count: usize) -> String {
-        let jobs = std::iter::from_fn(|| agenda.take([])).take(count);
+    fn walk(schedule: &mut Schedule, count: usize) -> String {
+        let jobs = std::iter::from_fn(|| schedule.take([])).take(count);
         jobs.map(|job| format!("{}{}", job.path, job.round)).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
     fn rounds_follow_each_other_and_the_exclusive_follow_all() {
         let check = |tests: &str, rounds: Option<u32>, expected: &str| {
-            let mut agenda = agenda(tests, rounds);
-            assert_eq!(walk(&mut agenda, 9), expected, "{tests}");
-            assert_eq!(agenda.is_empty(), rounds.is_some());
+            let mut schedule = schedule(tests, rounds);
+            assert_eq!(walk(&mut schedule, 9), expected, "{tests}");
+            assert_eq!(schedule.is_empty(), rounds.is_some());
         };
         check("abc", Some(1), "a1 b1 c1");
         check("aBc", Some(2), "a1 c1 a2 c2 B1 B2");
@@ -181,25 +181,25 @@ mod tests {
         check("a-", Some(2), "a1 a2");
         check("aBc", None, "a1 c1 B1 a2 c2 B2 a3 c3 B3");
         check("A", None, "A1 A2 A3 A4 A5 A6 A7 A8 A9");
-        assert!(agenda("--", None).is_empty() && agenda("", Some(3)).is_empty());
+        assert!(schedule("--", None).is_empty() && schedule("", Some(3)).is_empty());
     }
 
     #[test]
     fn the_exclusive_wait_for_everybody_and_everybody_for_them() {
-        let mut agenda = agenda("aBc", Some(1));
-        assert_eq!(agenda.take([]).unwrap().path, "a");
-        assert_eq!(agenda.take([0]).unwrap().path, "c");
-        assert!(agenda.take([0, 2]).is_none() && agenda.take([2]).is_none());
-        agenda.put_back(agenda.entries()[0].job.clone());
-        assert_eq!(agenda.take([2]).unwrap().path, "a", "another attempt need not wait");
-        assert_eq!(agenda.take([]).unwrap().path, "B");
-        agenda.put_back(agenda.entries()[0].job.clone());
-        assert!(agenda.take([1]).is_none(), "nothing runs beside B");
+        let mut schedule = schedule("aBc", Some(1));
+        assert_eq!(schedule.take([]).unwrap().path, "a");
+        assert_eq!(schedule.take([0]).unwrap().path, "c");
+        assert!(schedule.take([0, 2]).is_none() && schedule.take([2]).is_none());
+        schedule.put_back(schedule.entries()[0].job.clone());
+        assert_eq!(schedule.take([2]).unwrap().path, "a", "another attempt need not wait");
+        assert_eq!(schedule.take([]).unwrap().path, "B");
+        schedule.put_back(schedule.entries()[0].job.clone());
+        assert!(schedule.take([1]).is_none(), "nothing runs beside B");
     }
 
     #[test]
     fn every_attempt_has_a_folder_of_its_own() {
-        let first = &agenda("a", None).entries[0].job;
+        let first = &schedule("a", None).entries[0].job;
         let check = |job: Job, dir: &str| assert_eq!(job.dir.to_str(), Some(dir));
         check(round(first, 1), "/logs/a");
         check(round(first, 3), "/logs/a.round-3");

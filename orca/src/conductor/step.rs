@@ -48,8 +48,8 @@ pub struct Limits {
 
 /// Where the run stands.
 #[derive(Debug)]
-pub struct State {
-    agenda: Schedule,
+pub struct RunState {
+    schedule: Schedule,
     workers: usize,
     /// Attempts that workers have been given: test, round, attempt.
     given: Vec<(TestId, u32, u32)>,
@@ -63,7 +63,7 @@ pub struct State {
     boot_failures: u32,
 }
 
-impl State {
+impl RunState {
     /// A run of `entries`, none of them begun, `rounds` times (`None`: without an end) by `workers` workers. Each worker is given a
     /// job when it has finished one, so that nothing starts after a decision to stop.
     pub fn new(
@@ -77,7 +77,7 @@ impl State {
         }
         Self {
             answered: vec![false; entries.len()],
-            agenda: Schedule::new(entries, rounds),
+            schedule: Schedule::new(entries, rounds),
             workers,
             given: Vec::new(),
             running: 0,
@@ -97,7 +97,7 @@ impl State {
     /// What to do first.
     pub(super) fn begin(&mut self) -> Vec<Action> {
         let mut actions = Vec::new();
-        for entry in self.agenda.entries() {
+        for entry in self.schedule.entries() {
             if let Some(why) = &entry.skipped {
                 let outcome = Outcome::Skipped(why.clone());
                 let event =
@@ -129,8 +129,8 @@ impl State {
 
     /// What is left to tell once every worker has ended: the tests that have no result, and the attempts that got no answer.
     pub(super) fn end(&mut self) -> Vec<Action> {
-        let mut rest: Vec<Attempt> = self.agenda.waiting_again().map(not_run).collect();
-        let entries = self.agenda.entries();
+        let mut rest: Vec<Attempt> = self.schedule.waiting_again().map(not_run).collect();
+        let entries = self.schedule.entries();
         for (test, round, attempt) in self.given.drain(..) {
             self.answered[test] = true;
             rest.push(Attempt { round, attempt, ..not_run(&entries[test].job) });
@@ -148,11 +148,13 @@ impl State {
     fn go_on(&mut self) -> Vec<Action> {
         let mut actions = Vec::new();
         while self.level.is_none() && self.given.len() < self.workers {
-            let Some(job) = self.agenda.take(self.given.iter().map(|given| given.0)) else { break };
+            let Some(job) = self.schedule.take(self.given.iter().map(|given| given.0)) else {
+                break;
+            };
             self.given.push((job.test, job.round, job.attempt));
             actions.push(Action::Submit(job));
         }
-        if self.agenda.is_empty() && self.given.is_empty() {
+        if self.schedule.is_empty() && self.given.is_empty() {
             actions.push(Action::Close);
         }
         actions
@@ -201,8 +203,8 @@ impl State {
             && bail.is_none()
             && self.may_retry(&attempt);
         if attempt.retried {
-            let first = &self.agenda.entries()[test].job;
-            self.agenda.put_back(next_attempt(first, round, attempt.attempt));
+            let first = &self.schedule.entries()[test].job;
+            self.schedule.put_back(next_attempt(first, round, attempt.attempt));
         } else {
             self.answered[test] = true;
         }
@@ -240,7 +242,7 @@ impl State {
     }
 
     fn may_retry(&self, attempt: &Attempt) -> bool {
-        let retries = self.agenda.entries()[attempt.test].job.retries;
+        let retries = self.schedule.entries()[attempt.test].job.retries;
         let allowed = match &attempt.outcome {
             Outcome::Passed | Outcome::Skipped(_) | Outcome::NotRun => 0,
             Outcome::Failed | Outcome::TimedOut { .. } => retries,
@@ -293,18 +295,18 @@ mod tests {
         }
     }
 
-    fn state(tests: usize, limits: Limits) -> State {
+    fn state(tests: usize, limits: Limits) -> RunState {
         rounds(&vec![false; tests], Some(1), limits)
     }
 
     /// A run of tests of which some are exclusive.
-    fn rounds(exclusive: &[bool], rounds: Option<u32>, limits: Limits) -> State {
+    fn rounds(exclusive: &[bool], rounds: Option<u32>, limits: Limits) -> RunState {
         let entry = |(test, exclusive): (usize, &bool)| ScheduledJob {
             job: job(test),
             exclusive: *exclusive,
             skipped: None,
         };
-        State::new(exclusive.iter().enumerate().map(entry).collect(), rounds, limits, 2)
+        RunState::new(exclusive.iter().enumerate().map(entry).collect(), rounds, limits, 2)
     }
 
     fn finished(test: usize, attempt: u32, outcome: Outcome) -> Input {
@@ -351,7 +353,7 @@ mod tests {
         assert_eq!(line(&plain.step(again)), "error, close");
         let retries = Job { retries: 1, ..job(0) };
         let entry = ScheduledJob { job: retries, exclusive: false, skipped: None };
-        let mut twice = State::new(vec![entry], Some(1), Limits::default(), 2);
+        let mut twice = RunState::new(vec![entry], Some(1), Limits::default(), 2);
         twice.begin();
         let failed = finished(0, 1, Outcome::Failed);
         assert_eq!(line(&twice.step(failed)), "retried, submit 0.2");
@@ -439,10 +441,10 @@ mod tests {
     fn what_cannot_run_here_is_told_at_once() {
         let entry = |test, skipped| ScheduledJob { job: job(test), exclusive: false, skipped };
         let entries = vec![entry(0, Some("no kvm".to_owned())), entry(1, None)];
-        let mut state = State::new(entries, Some(2), Limits::default(), 2);
+        let mut state = RunState::new(entries, Some(2), Limits::default(), 2);
         assert_eq!(line(&state.begin()), "skip, submit 1.1, submit 1.1");
         let entries = vec![entry(0, Some("no kvm".to_owned()))];
-        let mut nothing = State::new(entries, None, Limits::default(), 0);
+        let mut nothing = RunState::new(entries, None, Limits::default(), 0);
         assert_eq!(line(&nothing.begin()), "skip, close");
         assert_eq!(line(&nothing.end()), "");
     }

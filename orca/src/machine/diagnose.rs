@@ -4,7 +4,7 @@
 //! The kernel is asked by a sysrq over the serial console, which wants interrupts; where they are off, by an NMI, which the kernel's
 //! command line makes a panic with a trace.
 
-use super::launch::Launched;
+use super::launch::Instance;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
@@ -29,50 +29,50 @@ pub(super) struct Diagnosis {
 }
 
 /// Examines a machine that hangs. Its kernel may panic of that.
-pub(super) fn autopsy(started: &mut Launched) -> Diagnosis {
+pub(super) fn diagnose(instance: &mut Instance) -> Diagnosis {
     let deadline = Instant::now() + LIMIT;
-    let before = started.parts.console.tail();
+    let before = instance.resources.console.tail();
     let lines: Vec<&str> = before.lines().collect();
     let kept = lines[lines.len().saturating_sub(LINES_BEFORE)..].iter();
     let mut found: Vec<String> = kept.map(|line| (*line).to_owned()).collect();
     // The first question that QEMU does not answer is the last one; what came before it stands.
-    if let Err(error) = examine(started, deadline, &mut found) {
+    if let Err(error) = examine(instance, deadline, &mut found) {
         found.push(format!("[orca: {error}]"));
     }
     Diagnosis { before, console: found.join("\n") }
 }
 
-fn examine(started: &mut Launched, deadline: Instant, found: &mut Vec<String>) -> io::Result<()> {
-    let status = started.qmp.execute("query-status", Value::Null, deadline)?;
+fn examine(instance: &mut Instance, deadline: Instant, found: &mut Vec<String>) -> io::Result<()> {
+    let status = instance.qmp.execute("query-status", Value::Null, deadline)?;
     let status = status["status"].as_str().unwrap_or("in no state").to_owned();
     found.push(format!("[orca: QEMU says that the machine is {status}]"));
     if status != "running" {
         return Ok(());
     }
     let ask = json!({ "command-line": "info registers -a" });
-    let registers = started.qmp.execute("human-monitor-command", ask, deadline)?;
+    let registers = instance.qmp.execute("human-monitor-command", ask, deadline)?;
     found.extend(where_cpus_are(registers.as_str().unwrap_or_default()));
     let mut silent = true;
     for key in KEYS {
-        let total = started.parts.console.total();
-        started.qmp.execute("chardev-send-break", json!({ "id": "console" }), deadline)?;
-        started.parts.console.keyboard()?.write_all(key)?;
-        started.parts.console.settle(QUIET, deadline);
-        silent &= answer(started, total, found) == 0;
+        let total = instance.resources.console.total();
+        instance.qmp.execute("chardev-send-break", json!({ "id": "console" }), deadline)?;
+        instance.resources.console.keyboard()?.write_all(key)?;
+        instance.resources.console.settle(QUIET, deadline);
+        silent &= answer(instance, total, found) == 0;
     }
     if silent {
         found.push("[orca: no answer to sysrq; after an NMI:]".to_owned());
-        let total = started.parts.console.total();
-        started.qmp.execute("inject-nmi", Value::Null, deadline)?;
-        started.parts.console.settle(QUIET, deadline);
-        answer(started, total, found);
+        let total = instance.resources.console.total();
+        instance.qmp.execute("inject-nmi", Value::Null, deadline)?;
+        instance.resources.console.settle(QUIET, deadline);
+        answer(instance, total, found);
     }
     Ok(())
 }
 
 /// Takes what the console has said since; how many lines that is.
-fn answer(started: &Launched, total: u64, found: &mut Vec<String>) -> usize {
-    let said = started.parts.console.since(total);
+fn answer(instance: &Instance, total: u64, found: &mut Vec<String>) -> usize {
+    let said = instance.resources.console.since(total);
     let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
     found.extend(lines.iter().take(LINES_EACH).map(|line| (*line).to_owned()));
     lines.len()

@@ -20,11 +20,11 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long a machine whose kernel said that it panics may take to prove that it did not. Most have ended long before.
 pub(super) const PANIC_GRACE: Duration = Duration::from_millis(1500);
 
-/// The bounds that are the machine's, not the test's.
+/// The timeouts that are the machine's, not the test's.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub struct GuestTimeouts {
     /// How long a guest may leave a `PING` unanswered.
-    pub hung: Duration,
+    pub ping: Duration,
     /// How long a cut test may take to end: the agent's grace and its KILL included.
     pub cut: Duration,
 }
@@ -52,7 +52,7 @@ impl From<io::Error> for Fault {
 
 /// What happens beside a test, on other nodes.
 #[derive(Debug)]
-pub enum Aside {
+pub enum NodeEvent {
     /// A node printed this.
     Printed(String, Vec<u8>),
     /// A node is in trouble.
@@ -61,17 +61,17 @@ pub enum Aside {
 
 /// What may happen to a test from outside.
 #[derive(Clone, Debug)]
-pub struct Alarms {
+pub struct ExternalEvents {
     /// Closes when there is reason to think that the kernel is dead.
     pub panicked: Receiver<Infallible>,
     /// From other nodes.
-    pub asides: Receiver<Aside>,
+    pub node_events: Receiver<NodeEvent>,
 }
 
-impl Alarms {
+impl ExternalEvents {
     /// None but that of the machine itself.
     pub fn of_one(panicked: Receiver<Infallible>) -> Self {
-        Self { panicked, asides: never() }
+        Self { panicked, node_events: never() }
     }
 }
 
@@ -82,12 +82,12 @@ impl Alarms {
 pub fn drive(
     guest: &mut Guest,
     order: &Order,
-    bounds: Bounds,
+    timeouts: GuestTimeouts,
     cancel: &Cancel,
-    alarms: Alarms,
+    events: ExternalEvents,
     sink: &mut dyn Sink,
 ) -> Result<Ran, Fault> {
-    let Alarms { mut panicked, mut asides } = alarms;
+    let ExternalEvents { mut panicked, mut node_events } = events;
     let request = Request { command: Command::Test(order.path.clone()), env: order.env.clone() };
     let id = guest.send(&request)?;
     let now = clock::now();
@@ -99,9 +99,9 @@ pub fn drive(
         spoke: now,
         heard: now,
         pinged: None,
-        patience: bounds.hung,
+        patience: timeouts.ping,
         cut_by: None,
-        bounds,
+        timeouts,
     };
     let mut cut_asked = cancel.on(Level::Cut).clone();
     loop {
@@ -127,10 +127,10 @@ pub fn drive(
                 panicked = never();
                 run.doubt(guest);
             }
-            recv(asides) -> aside => match aside {
-                Ok(Aside::Printed(node, bytes)) => sink.node(&node, &bytes),
-                Ok(Aside::Lost(fault)) => return Err(fault),
-                Err(_) => asides = never(),
+            recv(node_events) -> aside => match aside {
+                Ok(NodeEvent::Printed(node, bytes)) => sink.node(&node, &bytes),
+                Ok(NodeEvent::Lost(fault)) => return Err(fault),
+                Err(_) => node_events = never(),
             },
             recv(cancel.on(Level::Kill)) -> _ => {
                 return Err(Fault::new(Kind::Killed, "the run was told to end at once"));
@@ -157,7 +157,7 @@ struct Run {
     patience: Duration,
     /// When a cut test is given up on.
     cut_by: Option<Instant>,
-    bounds: Bounds,
+    timeouts: GuestTimeouts,
 }
 
 impl Run {
@@ -194,7 +194,7 @@ impl Run {
 
     /// Asks a machine that looks dead whether it is, and does not wait long.
     fn doubt(&mut self, guest: &mut Guest) {
-        self.patience = PANIC_GRACE.min(self.bounds.hung);
+        self.patience = PANIC_GRACE.min(self.timeouts.ping);
         self.pinged = Some(clock::now());
         // One that is gone already shows in the inbox.
         let _ = guest.send(&Request::new(Command::Ping));
@@ -203,7 +203,7 @@ impl Run {
     fn cut(&mut self, guest: &mut Guest, why: Cut) -> Result<(), Fault> {
         if self.cut.is_none() {
             self.cut = Some(why);
-            self.cut_by = Some(clock::now() + self.bounds.cut);
+            self.cut_by = Some(clock::now() + self.timeouts.cut);
             guest.send(&Request::new(Command::Cancel(self.id)))?;
         }
         Ok(())
@@ -213,7 +213,7 @@ impl Run {
     fn take(&mut self, frame: &Frame, sink: &mut dyn Sink) -> Result<Option<Ended>, Fault> {
         self.heard = clock::now();
         self.pinged = None;
-        self.patience = self.bounds.hung;
+        self.patience = self.timeouts.ping;
         if frame.kind == wire::Kind::Ask && sink.ask(frame) {
             return Ok(None);
         }
@@ -306,11 +306,19 @@ mod tests {
         let far = Instant::now() + Duration::from_secs(60);
         let mut guest = Guest::connect(ours, far, &never()).unwrap();
         let order = Order { timeout: Duration::from_millis(50), ..Order::default() };
-        let bounds = Bounds { hung: Duration::from_secs(60), cut: Duration::from_millis(50) };
+        let timeouts =
+            GuestTimeouts { ping: Duration::from_secs(60), cut: Duration::from_millis(50) };
         let (_canceller, cancel) = cancel::channel();
         // The agent never ends the test, so the cut's own deadline has to come through as well.
-        let fault = drive(&mut guest, &order, bounds, &cancel, Alarms::of_one(never()), &mut Slow)
-            .unwrap_err();
+        let fault = drive(
+            &mut guest,
+            &order,
+            timeouts,
+            &cancel,
+            ExternalEvents::of_one(never()),
+            &mut Slow,
+        )
+        .unwrap_err();
         assert_eq!(fault.kind, Kind::Hung, "{}", fault.detail);
         drop(guest);
         agent.join().unwrap();
@@ -333,9 +341,16 @@ mod tests {
         let order = Order { timeout: far, ..Order::default() };
         let (_canceller, cancel) = cancel::channel();
         let panicked = crossbeam::channel::bounded(0).1;
-        let bounds = Bounds { hung: far, cut: far };
-        let ran = drive(&mut guest, &order, bounds, &cancel, Alarms::of_one(panicked), &mut Slow)
-            .unwrap();
+        let timeouts = GuestTimeouts { ping: far, cut: far };
+        let ran = drive(
+            &mut guest,
+            &order,
+            timeouts,
+            &cancel,
+            ExternalEvents::of_one(panicked),
+            &mut Slow,
+        )
+        .unwrap();
         assert_eq!(ran.ended, Ended::default());
         drop(guest);
         agent.join().unwrap();

@@ -2,10 +2,10 @@
 //!
 //! A group is made for one test and ends with it. Its machines are as pristine as any: each is a copy of the template of its shape.
 
-use super::drive::{Aside, Fault};
-use super::interface::{Machine, Order, Phase, Ran, Sink, Tell};
-use super::launch::Place;
-use super::relay::{self, Desk, End};
+use super::drive::{Fault, NodeEvent};
+use super::interface::{Machine, Order, Phase, Ran, Sink, Warn};
+use super::launch::Placement;
+use super::relay::{self, CommandRelay, RemoteNode};
 use super::vm::Vm;
 use crate::cancel::{Cancel, Level};
 use crate::error::plain;
@@ -20,10 +20,10 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// What nodes print that may wait for the worker, in frames of up to 64 KiB: behind them a node waits.
-const ASIDES: usize = 32;
+const NODE_EVENTS_MAX: usize = 32;
 
 /// How many machines may be in groups at the same time.
-pub(super) struct Berths {
+pub(super) struct GroupPermits {
     free: (Sender<()>, Receiver<()>),
     count: usize,
     /// Held by whoever takes several, so that two never wait for each other.
@@ -31,9 +31,9 @@ pub(super) struct Berths {
 }
 
 /// Room for a group; given back when dropped.
-pub(super) struct Berth(Sender<()>, usize);
+pub(super) struct GroupPermit(Sender<()>, usize);
 
-impl Berths {
+impl GroupPermits {
     /// Room for `count` machines.
     pub(super) fn new(count: usize) -> Self {
         let free = bounded(count);
@@ -47,12 +47,12 @@ impl Berths {
     ///
     /// # Errors
     /// `Killed` when `cancel` reached `Cut` first.
-    pub(super) fn take(&self, wanted: usize, cancel: &Cancel) -> Result<Berth, Trouble> {
+    pub(super) fn take(&self, wanted: usize, cancel: &Cancel) -> Result<GroupPermit, Trouble> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut berth = Berth(self.free.0.clone(), 0);
-        while berth.1 < wanted.min(self.count) {
+        let mut permit = GroupPermit(self.free.0.clone(), 0);
+        while permit.1 < wanted.min(self.count) {
             select! {
-                recv(self.free.1) -> _ => berth.1 += 1,
+                recv(self.free.1) -> _ => permit.1 += 1,
                 recv(cancel.on(Level::Cut)) -> _ => return Err(Trouble {
                     kind: Kind::Killed,
                     detail: "the run was told to end".to_owned(),
@@ -60,11 +60,11 @@ impl Berths {
                 }),
             }
         }
-        Ok(berth)
+        Ok(permit)
     }
 }
 
-impl Drop for Berth {
+impl Drop for GroupPermit {
     fn drop(&mut self) {
         for _ in 0..self.1 {
             let _ = self.0.try_send(()); // what was taken has room
@@ -77,7 +77,7 @@ pub(super) struct Group {
     name: String,
     members: Vec<Member>,
     _wires: Vec<EthernetHub>,
-    _berth: Berth,
+    _berth: GroupPermit,
 }
 
 struct Member {
@@ -86,7 +86,7 @@ struct Member {
 }
 
 /// Makes one machine in its place, with so many cards on wires.
-pub(super) type Boot<'a> = &'a (dyn Fn(Place<'_>, u32, Tell<'_>) -> Result<Vm, Trouble> + Sync);
+pub(super) type Boot<'a> = &'a (dyn Fn(Placement<'_>, u32, Warn<'_>) -> Result<Vm, Trouble> + Sync);
 
 /// Makes the machines of `nodes` side by side, on wires in `run_dir`.
 ///
@@ -95,33 +95,34 @@ pub(super) type Boot<'a> = &'a (dyn Fn(Place<'_>, u32, Tell<'_>) -> Result<Vm, T
 pub(super) fn assemble(
     nodes: &[Node],
     run_dir: &Path,
-    berth: Berth,
+    permit: GroupPermit,
     boot: Boot<'_>,
-    tell: Tell<'_>,
+    warn: Warn<'_>,
 ) -> Result<Group, Trouble> {
-    let wires = wires(nodes, run_dir).map_err(super::launch::boot)?;
+    let wires = wires(nodes, run_dir).map_err(super::launch::boot_failure)?;
     let said = Mutex::new(Vec::new());
     let make = |(number, node): (u8, &Node)| {
         let sockets: Vec<PathBuf> =
             node.wires.iter().filter_map(|&at| Some(wires.get(at)?.path().to_owned())).collect();
-        let place = Place { name: Some((&node.name, number)), wires: &sockets };
-        let tell = |text| said.lock().unwrap_or_else(PoisonError::into_inner).push(text);
-        let vm = boot(place, sockets.len() as u32, &tell);
+        let placement = Placement { name: Some((&node.name, number)), wires: &sockets };
+        let warn = |text| said.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+        let vm = boot(placement, sockets.len() as u32, &warn);
         vm.map(|vm| Member { name: node.name.clone(), vm })
             .map_err(|t| of_node(&node.name, None, t))
     };
     let members: Result<Vec<Member>, Trouble> = std::thread::scope(|scope| {
         let start = |numbered| scope.spawn(move || make(numbered));
         let started: Vec<_> = (1..).zip(nodes).map(start).collect();
-        let panicked = || super::launch::boot("a thread that makes machines panicked".to_owned());
+        let panicked =
+            || super::launch::boot_failure("a thread that makes machines panicked".to_owned());
         let made =
             started.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(panicked())));
         made.collect::<Vec<_>>().into_iter().collect()
     });
-    said.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().for_each(tell);
+    said.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().for_each(warn);
     let members = members?;
     let names: Vec<&str> = members.iter().map(|member| member.vm.name()).collect();
-    Ok(Group { name: names.join("+"), members, _wires: wires, _berth: berth })
+    Ok(Group { name: names.join("+"), members, _wires: wires, _berth: permit })
 }
 
 fn wires(nodes: &[Node], run_dir: &Path) -> Result<Vec<EthernetHub>, String> {
@@ -160,32 +161,33 @@ impl Machine for Group {
                 own.map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
             [&order.env[..], &own[..]].concat()
         };
-        let (tell, asides) = bounded(ASIDES);
+        let (tell, node_events) = bounded(NODE_EVENTS_MAX);
         let lost = AtomicUsize::new(0);
         let Some((first, others)) = self.members.split_first_mut() else {
-            return Err(super::launch::boot("a group without nodes".to_owned()));
+            return Err(super::launch::boot_failure("a group without nodes".to_owned()));
         };
         let order = Order { env: env(first), ..order.clone() };
-        let ends: Vec<End> = others.iter().filter_map(|other| End::of(other, env(other))).collect();
-        let Some((_, back)) = first.vm.ends() else {
-            return Err(super::launch::boot("the first node has no agent".to_owned()));
+        let nodes: Vec<RemoteNode> =
+            others.iter().filter_map(|other| RemoteNode::of(other, env(other))).collect();
+        let Some((_, back)) = first.vm.connection() else {
+            return Err(super::launch::boot_failure("the first node has no agent".to_owned()));
         };
-        let desk = Desk::new(ends, back);
+        let relay = CommandRelay::new(nodes, back);
         let (stop, stopped) = bounded(0);
         let ran = std::thread::scope(|scope| {
-            for at in 0..desk.ends().len() {
-                let (desk, lost, tell, stopped) = (&desk, &lost, tell.clone(), stopped.clone());
+            for at in 0..relay.nodes().len() {
+                let (relay, lost, tell, stopped) = (&relay, &lost, tell.clone(), stopped.clone());
                 scope.spawn(move || {
-                    if let Err(fault) = relay::attend(desk, at, &tell, &stopped) {
+                    if let Err(fault) = relay::forward_replies(relay, at, &tell, &stopped) {
                         lost.store(at + 1, Ordering::Relaxed);
                         // Who does not listen has ended the test already.
-                        let _ = tell.send(Aside::Lost(fault));
+                        let _ = tell.send(NodeEvent::Lost(fault));
                     }
                 });
             }
-            let mut sink = relay::Asking { sink, desk: &desk };
-            let ran = first.vm.run_beside(asides, &order, cancel, &mut sink);
-            desk.cancel_all();
+            let mut sink = relay::RelaySink { sink, relay: &relay };
+            let ran = first.vm.run_beside(node_events, &order, cancel, &mut sink);
+            relay.cancel_all();
             drop(stop);
             ran
         });
@@ -196,8 +198,8 @@ impl Machine for Group {
         self.members.first().map_or(&[], |first| first.vm.phases())
     }
 
-    fn ends(&self) -> Option<(Receiver<Frame>, Writer)> {
-        self.members.first().and_then(|first| first.vm.ends())
+    fn connection(&self) -> Option<(Receiver<Frame>, Writer)> {
+        self.members.first().and_then(|first| first.vm.connection())
     }
 
     fn stop(self: Box<Self>) {
@@ -215,16 +217,16 @@ impl Group {
                 let trouble = vm.trouble(fault);
                 of_node(name, Some(vm.name()), trouble)
             }
-            None => super::launch::boot(fault.detail),
+            None => super::launch::boot_failure(fault.detail),
         }
     }
 }
 
-impl End {
+impl RemoteNode {
     fn of(member: &Member, env: Vec<(Vec<u8>, Vec<u8>)>) -> Option<Self> {
-        let (inbox, writer) = member.vm.ends()?;
-        let (panicked, hung) = (member.vm.panicked(), member.vm.bounds().hung);
-        Some(Self { name: member.name.clone(), env, inbox, writer, panicked, hung })
+        let (inbox, writer) = member.vm.connection()?;
+        let (panicked, ping) = (member.vm.panicked(), member.vm.timeouts().ping);
+        Some(Self { name: member.name.clone(), env, inbox, writer, panicked, ping })
     }
 }
 
@@ -236,19 +238,19 @@ mod tests {
     #[test]
     fn room_is_taken_whole_and_given_back() {
         let (mut canceller, cancel) = cancel::channel();
-        let berths = Berths::new(4);
-        let two = berths.take(2, &cancel).unwrap();
+        let permits = GroupPermits::new(4);
+        let two = permits.take(2, &cancel).unwrap();
         std::thread::scope(|scope| {
-            let three = scope.spawn(|| berths.take(3, &cancel).map(|berth| berth.1));
+            let three = scope.spawn(|| permits.take(3, &cancel).map(|permit| permit.1));
             drop(two);
             assert_eq!(three.join().unwrap(), Ok(3));
         });
-        let all = berths.take(8, &cancel).unwrap();
+        let all = permits.take(8, &cancel).unwrap();
         assert_eq!(all.1, 4, "a group that is larger than the room has all of it");
         canceller.raise(cancel::Level::Cut);
-        assert_eq!(berths.take(1, &cancel).map(|berth| berth.1).unwrap_err().kind, Kind::Killed);
+        assert_eq!(permits.take(1, &cancel).map(|permit| permit.1).unwrap_err().kind, Kind::Killed);
         drop(all);
         let (_canceller, cancel) = cancel::channel();
-        assert_eq!(berths.take(4, &cancel).unwrap().1, 4);
+        assert_eq!(permits.take(4, &cancel).unwrap().1, 4);
     }
 }

@@ -105,7 +105,7 @@ pub trait Machine: Send {
     fn phases(&self) -> &[Phase];
 
     /// Both ends of the connection to its agent, for a person, when no test runs; `None` where nobody could talk to it.
-    fn ends(&self) -> Option<(Receiver<Frame>, Writer)> {
+    fn connection(&self) -> Option<(Receiver<Frame>, Writer)> {
         None
     }
 
@@ -119,7 +119,7 @@ pub trait Machine: Send {
 }
 
 /// Told what the user should know about a machine that is none the worse for it.
-pub type Tell<'a> = &'a dyn Fn(String);
+pub type Warn<'a> = &'a dyn Fn(String);
 
 /// Makes machines for the pod's workers.
 pub trait Maker: Send + Sync {
@@ -131,7 +131,7 @@ pub trait Maker: Send + Sync {
         &self,
         shape: Shape,
         cancel: &Cancel,
-        tell: Tell<'_>,
+        warn: Warn<'_>,
     ) -> Result<Box<dyn Machine>, Trouble>;
 
     /// Several machines of `shape` on wires of their own, as one; the test runs on the first.
@@ -143,7 +143,7 @@ pub trait Maker: Send + Sync {
         _shape: Shape,
         _nodes: &[Node],
         _cancel: &Cancel,
-        _tell: Tell<'_>,
+        _warn: Warn<'_>,
     ) -> Result<Box<dyn Machine>, Trouble> {
         let detail = "there are no wires here".to_owned();
         Err(Trouble { kind: Kind::Boot, detail, console: ConsoleTail::default() })

@@ -1,7 +1,7 @@
-//! How a virtual machine is started, the same way whatever becomes of it: QEMU starts paused, every channel is connected, then it is
+//! How a virtual machine is instance, the same way whatever becomes of it: QEMU starts paused, every channel is connected, then it is
 //! let go.
 
-use super::drive::Bounds;
+use super::drive::GuestTimeouts;
 use super::interface::Phase;
 use crate::cancel::{Cancel, Level};
 use crate::error::plain;
@@ -46,8 +46,8 @@ pub struct Launcher {
     pub log_dir: PathBuf,
     /// How long a boot may take until the agent says `HELLO`.
     pub boot_limit: Duration,
-    /// Bounds on a guest that runs a test.
-    pub bounds: Bounds,
+    /// GuestTimeouts on a guest that runs a test.
+    pub timeouts: GuestTimeouts,
     /// Where the agent's socket goes, with `{id}` for the machine's number; in the run's folder by default.
     pub socket: Option<String>,
     /// Where the named machine's console goes as well, with `--debug`.
@@ -57,7 +57,7 @@ pub struct Launcher {
 }
 
 /// What tells one machine from another before it starts.
-pub(super) struct Instance<'a> {
+pub(super) struct InstanceConfig<'a> {
     /// Its name, and the name of its files.
     pub(super) name: &'a str,
     /// Its number.
@@ -74,7 +74,7 @@ pub(super) struct Instance<'a> {
 
 /// What a machine is to the others of its test.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Place<'a> {
+pub(super) struct Placement<'a> {
     /// What the others call it, and its number from 1; none where it is alone.
     pub(super) name: Option<(&'a str, u8)>,
     /// The wires that its cards are on.
@@ -93,34 +93,35 @@ impl Launcher {
     }
 
     /// Starts QEMU, paused or waiting for its state, with every channel connected.
-    pub(super) fn start(&self, one: Instance<'_>) -> Result<Launched, Trouble> {
+    pub(super) fn start(&self, config: InstanceConfig<'_>) -> Result<Instance, Trouble> {
         let began = Instant::now();
-        let mut slot = self.slot(one.id, one.memory, one.disk);
-        slot.wires = one.wires.to_vec();
-        let arguments = argv::argv(one.spec, &slot);
-        let stderr = self.log_dir.join(format!("{}.qemu.log", one.name));
-        let program = &one.spec.program;
+        let mut slot = self.slot(config.id, config.memory, config.disk);
+        slot.wires = config.wires.to_vec();
+        let arguments = argv::argv(config.spec, &slot);
+        let stderr = self.log_dir.join(format!("{}.qemu.log", config.name));
+        let program = &config.spec.program;
         let line = format!("{}\n", argv::display(program, &arguments));
         // For a person to read; a machine starts without it as well.
-        let _ = std::fs::write(self.log_dir.join(format!("{}.command", one.name)), line);
-        let (process, pipes) = Process::start(program, &arguments, &stderr)
-            .map_err(|e| boot(format!("cannot start `{}`: {}", program.display(), plain(&e))))?;
-        let log = self.log_dir.join(format!("{}.console.log", one.name));
-        let console = Console::start(pipes.console, &log, self.tee.map(|tee| tee(one.name)))
-            .map_err(|e| boot(format!("cannot keep the console: {}", plain(&e))))?;
-        let mut parts = Resources { process, console, slot };
+        let _ = std::fs::write(self.log_dir.join(format!("{}.command", config.name)), line);
+        let (process, pipes) = Process::start(program, &arguments, &stderr).map_err(|e| {
+            boot_failure(format!("cannot start `{}`: {}", program.display(), plain(&e)))
+        })?;
+        let log = self.log_dir.join(format!("{}.console.log", config.name));
+        let console = Console::start(pipes.console, &log, self.tee.map(|tee| tee(config.name)))
+            .map_err(|e| boot_failure(format!("cannot keep the console: {}", plain(&e))))?;
+        let mut resources = Resources { process, console, slot };
         match Qmp::connect(pipes.qmp, Instant::now() + QEMU_LIMIT) {
             Ok(qmp) => {
-                let name = one.name.to_owned();
-                let (net, phases) = (one.spec.net, Vec::new());
-                let mut started = Launched { name, net, qmp, parts, began, phases };
-                started.reached("qemu");
-                Ok(started)
+                let name = config.name.to_owned();
+                let (net, phases) = (config.spec.net, Vec::new());
+                let mut instance = Instance { name, net, qmp, resources, began, phases };
+                instance.reached("qemu");
+                Ok(instance)
             }
             Err(error) => {
-                let said = parts.end();
+                let said = resources.end();
                 let why = said.unwrap_or_else(|| plain(&error));
-                Err(boot(format!("QEMU did not start: {why}")))
+                Err(boot_failure(format!("QEMU did not start: {why}")))
             }
         }
     }
@@ -129,7 +130,7 @@ impl Launcher {
     pub(super) fn resume(
         &self,
         who: (&str, bool),
-        place: Place<'_>,
+        placement: Placement<'_>,
         share: Option<Share>,
     ) -> Command {
         let (name, net) = who;
@@ -137,9 +138,9 @@ impl Launcher {
         Command::Resume(Resume {
             time_ns: u64::try_from(since_epoch.as_nanos()).ok(),
             seed: random(SEED_BYTES),
-            hostname: Some(place.name.map_or(name, |(node, _)| node).to_owned()),
+            hostname: Some(placement.name.map_or(name, |(node, _)| node).to_owned()),
             machine_id: Some(agent::wire::to_hex(&random(16))),
-            mac: match place.name {
+            mac: match placement.name {
                 Some((_, number)) => Some(mac(&[0, number, 0])),
                 None => net.then(|| mac(&random(3))),
             },
@@ -149,7 +150,7 @@ impl Launcher {
 }
 
 /// A boot that failed before there was a console.
-pub(super) fn boot(detail: String) -> Trouble {
+pub(super) fn boot_failure(detail: String) -> Trouble {
     Trouble { kind: Kind::Boot, detail, console: ConsoleTail::default() }
 }
 
@@ -200,18 +201,18 @@ impl Drop for Resources {
 }
 
 /// A QEMU with its channels connected.
-pub(super) struct Launched {
+pub(super) struct Instance {
     pub(super) name: String,
     /// Whether it has a card on the way to the host's network.
     pub(super) net: bool,
     pub(super) qmp: Qmp,
-    pub(super) parts: Resources,
+    pub(super) resources: Resources,
     began: Instant,
     /// How far it has come.
     pub(super) phases: Vec<Phase>,
 }
 
-impl Launched {
+impl Instance {
     /// Notes that a phase is done.
     pub(super) fn reached(&mut self, phase: &'static str) {
         self.phases.push((phase, self.began.elapsed()));
@@ -219,7 +220,7 @@ impl Launched {
 
     /// Lets a guest that boots go and waits for its agent.
     pub(super) fn greet(&mut self, deadline: Instant, cancel: &Cancel) -> io::Result<Guest> {
-        if self.parts.slot.gdb.is_none() {
+        if self.resources.slot.gdb.is_none() {
             self.let_go()?;
         }
         let guest = Guest::connect(self.connect()?, deadline, cancel.on(Level::Cut))?;
@@ -231,12 +232,12 @@ impl Launched {
     /// before the copy wakes: the fewer times it waits, the less of its kernel it has to run.
     pub(super) fn wake(
         &mut self,
-        link: UnixStream,
+        stream: UnixStream,
         resume: Command,
         deadline: Instant,
         cancel: &Cancel,
     ) -> io::Result<Guest> {
-        let mut guest = Guest::go_on(link, cancel.on(Level::Cut))?;
+        let mut guest = Guest::go_on(stream, cancel.on(Level::Cut))?;
         let ping = guest.send(&Request::new(Command::Ping))?;
         let resume = guest.send(&Request::new(resume))?;
         self.let_go()?;
@@ -249,7 +250,7 @@ impl Launched {
 
     /// The agent's port, which QEMU has open since it answers on QMP.
     pub(super) fn connect(&self) -> io::Result<UnixStream> {
-        UnixStream::connect(&self.parts.slot.socket)
+        UnixStream::connect(&self.resources.slot.socket)
     }
 
     fn let_go(&mut self) -> io::Result<()> {
@@ -260,7 +261,7 @@ impl Launched {
     pub(super) fn paused_by_host(&mut self) -> Option<String> {
         let status = self.qmp.execute("query-status", Value::Null, Instant::now() + ASK_LIMIT);
         (status.ok()?["status"] == "io-error").then(|| {
-            let disk = self.parts.slot.overlay.as_deref().unwrap_or(Path::new("its disk"));
+            let disk = self.resources.slot.overlay.as_deref().unwrap_or(Path::new("its disk"));
             format!("the host cannot write `{}`: no room on its disk?", disk.display())
         })
     }
@@ -269,8 +270,8 @@ impl Launched {
     pub(super) fn boot_trouble(&mut self, error: &io::Error, limit: Duration) -> Trouble {
         let timed_out = error.kind() == io::ErrorKind::TimedOut;
         let paused = if timed_out { self.paused_by_host() } else { None };
-        let said = self.parts.end();
-        let console = self.parts.console.tail();
+        let said = self.resources.end();
+        let console = self.resources.console.tail();
         if error.kind() == io::ErrorKind::Interrupted {
             return Trouble {
                 kind: Kind::Killed,

@@ -3,8 +3,8 @@
 //! It runs the same agent behind the same protocol, so that everything from the command line to the exit status can be tested where
 //! no VM matters. `--machine local` says so in its help: whatever a test does, it does to this host.
 
-use super::drive::{self, Alarms, Bounds};
-use super::interface::{Machine, Maker, Order, Phase, Ran, Shape, Sink, Tell};
+use super::drive::{self, ExternalEvents, GuestTimeouts};
+use super::interface::{Machine, Maker, Order, Phase, Ran, Shape, Sink, Warn};
 use crate::cancel::{Cancel, Level};
 use crate::error::plain;
 use crate::events::trouble::{ConsoleTail, Kind, Trouble};
@@ -34,14 +34,14 @@ pub struct LocalMaker {
     pub program: PathBuf,
     /// Where the tests are.
     pub project: PathBuf,
-    /// Bounds on an agent that runs a test.
-    pub bounds: Bounds,
+    /// GuestTimeouts on an agent that runs a test.
+    pub timeouts: GuestTimeouts,
     /// How many have been made.
     pub made: AtomicU32,
 }
 
 impl Maker for LocalMaker {
-    fn make(&self, _: Shape, cancel: &Cancel, _: Tell<'_>) -> Result<Box<dyn Machine>, Trouble> {
+    fn make(&self, _: Shape, cancel: &Cancel, _: Warn<'_>) -> Result<Box<dyn Machine>, Trouble> {
         let name = format!("local{}", self.made.fetch_add(1, Ordering::Relaxed) + 1);
         let boot = |e: io::Error| Trouble {
             kind: if e.kind() == io::ErrorKind::Interrupted { Kind::Killed } else { Kind::Boot },
@@ -52,7 +52,7 @@ impl Maker for LocalMaker {
         let agent = Leaving(child);
         let guest = Guest::connect(stream, clock::now() + START_LIMIT, cancel.on(Level::Cut))
             .map_err(boot)?;
-        Ok(Box::new(Local { guest, _agent: agent, name, bounds: self.bounds }))
+        Ok(Box::new(Local { guest, _agent: agent, name, timeouts: self.timeouts }))
     }
 }
 
@@ -95,7 +95,7 @@ struct Local {
     guest: Guest,
     _agent: Leaving,
     name: String,
-    bounds: Bounds,
+    timeouts: GuestTimeouts,
 }
 
 impl Machine for Local {
@@ -104,8 +104,8 @@ impl Machine for Local {
     }
 
     fn run(&mut self, order: &Order, cancel: &Cancel, sink: &mut dyn Sink) -> Result<Ran, Trouble> {
-        let alarms = Alarms::of_one(crossbeam::channel::never());
-        drive::drive(&mut self.guest, order, self.bounds, cancel, alarms, sink).map_err(|fault| {
+        let events = ExternalEvents::of_one(crossbeam::channel::never());
+        drive::drive(&mut self.guest, order, self.timeouts, cancel, events, sink).map_err(|fault| {
             Trouble { kind: fault.kind, detail: fault.detail, console: ConsoleTail::default() }
         })
     }
@@ -114,7 +114,7 @@ impl Machine for Local {
         &[]
     }
 
-    fn ends(&self) -> Option<(Receiver<Frame>, Writer)> {
+    fn connection(&self) -> Option<(Receiver<Frame>, Writer)> {
         Some((self.guest.inbox().clone(), self.guest.writer()))
     }
 

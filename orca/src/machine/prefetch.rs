@@ -4,7 +4,7 @@
 //! as there are tests and then end; a retry at the end of a run, or a test of another shape, has its machine made on the spot. So
 //! there are never more than two machines per worker.
 
-use super::interface::{Machine, Maker, Shape, Tell};
+use super::interface::{Machine, Maker, Shape, Warn};
 use crate::cancel::{Cancel, Level};
 use crate::events::trouble::Trouble;
 use crate::select::header::Node;
@@ -54,8 +54,8 @@ fn fill(maker: &dyn Maker, shape: Shape, left: &AtomicUsize, cancel: &Cancel, ou
             return;
         }
         let said = Mutex::new(Vec::new());
-        let tell = |text| said.lock().unwrap_or_else(PoisonError::into_inner).push(text);
-        let made = maker.make(shape, cancel, &tell);
+        let warn = |text| said.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+        let made = maker.make(shape, cancel, &warn);
         let said = said.into_inner().unwrap_or_else(PoisonError::into_inner);
         select! {
             send(out, (made, said)) -> sent => if sent.is_err() {
@@ -71,15 +71,15 @@ impl Maker for Prefetcher {
         &self,
         shape: Shape,
         cancel: &Cancel,
-        tell: Tell<'_>,
+        warn: Warn<'_>,
     ) -> Result<Box<dyn Machine>, Trouble> {
         if let Some(ready) = self.ready.as_ref().filter(|_| shape == self.shape)
             && let Ok((made, said)) = ready.recv()
         {
-            said.into_iter().for_each(tell);
+            said.into_iter().for_each(warn);
             return made;
         }
-        self.maker.make(shape, cancel, tell)
+        self.maker.make(shape, cancel, warn)
     }
 
     fn group(
@@ -87,9 +87,9 @@ impl Maker for Prefetcher {
         shape: Shape,
         nodes: &[Node],
         cancel: &Cancel,
-        tell: Tell<'_>,
+        warn: Warn<'_>,
     ) -> Result<Box<dyn Machine>, Trouble> {
-        self.maker.group(shape, nodes, cancel, tell)
+        self.maker.group(shape, nodes, cancel, warn)
     }
 }
 

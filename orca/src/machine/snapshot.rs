@@ -1,6 +1,6 @@
 //! Making a template: boot a machine, settle it, freeze it; and thawing a copy.
 
-use super::launch::{Instance, Launched, Launcher, Place, QEMU_LIMIT, boot};
+use super::launch::{Instance, InstanceConfig, Launcher, Placement, QEMU_LIMIT, boot_failure};
 use crate::cancel::Cancel;
 use crate::error::{Result as HostResult, plain};
 use crate::events::trouble::Trouble;
@@ -54,26 +54,26 @@ const NAME: &str = "template";
 
 /// Boots a machine of `spec` and freezes it into `stage`, ready to be published.
 pub(super) fn freeze(
-    blueprint: &Launcher,
+    launcher: &Launcher,
     spec: &Spec,
     stage: &Stage,
     cancel: &Cancel,
 ) -> Result<(), Trouble> {
     let disk = match &spec.rootfs {
-        Some(rootfs) => Some(blank_disk(rootfs, stage).map_err(|e| boot(e.to_string()))?),
+        Some(rootfs) => Some(blank_disk(rootfs, stage).map_err(|e| boot_failure(e.to_string()))?),
         None => None,
     };
     let memory = Memory::Template(stage.ram());
-    let mut started =
-        blueprint.start(Instance { name: NAME, id: 0, spec, memory, disk, wires: &[] })?;
-    let frozen = settle(blueprint, spec, &mut started, cancel)
-        .and_then(|_connected| save(&mut started.qmp, &stage.state()));
+    let mut instance =
+        launcher.start(InstanceConfig { name: NAME, id: 0, spec, memory, disk, wires: &[] })?;
+    let frozen = settle(launcher, spec, &mut instance, cancel)
+        .and_then(|_connected| save(&mut instance.qmp, &stage.state()));
     match frozen {
         Ok(()) => {
-            started.parts.wait();
+            instance.resources.wait();
             Ok(())
         }
-        Err(error) => Err(started.boot_trouble(&error, blueprint.boot_limit)),
+        Err(error) => Err(instance.boot_trouble(&error, launcher.boot_limit)),
     }
 }
 
@@ -87,17 +87,17 @@ fn blank_disk(rootfs: &std::path::Path, stage: &Stage) -> HostResult<std::path::
 /// Warms the guest up and leaves it alone, its agent waiting for the next request of the host that it is connected to, and that every
 /// copy's host goes on as: finding a host and greeting it is a tenth of what a copy would have to do.
 fn settle(
-    blueprint: &Launcher,
+    launcher: &Launcher,
     spec: &Spec,
-    started: &mut Launched,
+    instance: &mut Instance,
     cancel: &Cancel,
 ) -> io::Result<Guest> {
-    let deadline = clock::now() + blueprint.boot_limit;
-    let mut guest = started.greet(deadline, cancel)?;
+    let deadline = clock::now() + launcher.boot_limit;
+    let mut guest = instance.greet(deadline, cancel)?;
     let settling = settling(spec);
     if !settling.is_empty() {
         // A name and an id of the usual length: every copy writes its own in their place.
-        guest.ask(blueprint.resume((NAME_AHEAD, false), Place::default(), None), deadline)?;
+        guest.ask(launcher.resume((NAME_AHEAD, false), Placement::default(), None), deadline)?;
         guest.exec(&settling, deadline)?;
         guest.ask(Command::Settle, deadline)?;
     }
@@ -115,13 +115,13 @@ fn save(qmp: &mut Qmp, path: &std::path::Path) -> io::Result<()> {
 }
 
 /// Gives a waiting copy its devices' state, and returns the link to its agent. It is paused afterwards, as the template was.
-pub(super) fn thaw(started: &mut Launched, template: &Template) -> io::Result<UnixStream> {
+pub(super) fn thaw(instance: &mut Instance, template: &Template) -> io::Result<UnixStream> {
     let deadline = Instant::now() + QEMU_LIMIT;
     // Before the state, which says that there is a host: a guest that finds none is told, and starts over.
-    let link = started.connect()?;
-    migrate(&mut started.qmp, "migrate-incoming", &template.state()?, deadline)?;
-    started.reached("state");
-    Ok(link)
+    let stream = instance.connect()?;
+    migrate(&mut instance.qmp, "migrate-incoming", &template.state()?, deadline)?;
+    instance.reached("state");
+    Ok(stream)
 }
 
 /// Moves the devices' state out to `file`, or in from it. `x-ignore-shared` leaves the memory out; a descriptor works under QEMU's

@@ -4,7 +4,7 @@ use super::*;
 use crate::cancel::{self, Level};
 use crate::events::attempt::{Attempt, Outcome};
 use crate::events::trouble::{Kind, Trouble};
-use crate::machine::interface::{Phase, Tell};
+use crate::machine::interface::{Phase, Warn};
 use crate::machine::{Machine, Ran, Shape, Sink};
 use crate::select::header::Node;
 use agent::wire::Ended;
@@ -27,7 +27,7 @@ struct FakeMachine {
 }
 
 impl Maker for Fake {
-    fn make(&self, _: Shape, _: &Cancel, _: Tell<'_>) -> Result<Box<dyn Machine>, Trouble> {
+    fn make(&self, _: Shape, _: &Cancel, _: Warn<'_>) -> Result<Box<dyn Machine>, Trouble> {
         let id = self.made.fetch_add(1, Ordering::SeqCst) + 1;
         self.alive.fetch_add(1, Ordering::SeqCst);
         Ok(Box::new(FakeMachine {
@@ -42,7 +42,7 @@ impl Maker for Fake {
         shape: Shape,
         nodes: &[Node],
         cancel: &Cancel,
-        tell: Tell<'_>,
+        tell: Warn<'_>,
     ) -> Result<Box<dyn Machine>, Trouble> {
         self.groups.fetch_add(1, Ordering::SeqCst);
         assert_eq!(nodes.len(), 2);

@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn the_probes_for_x86_64_and_aarch64_run_and_an_empty_one_does_not() {
         for arch in [Arch::X86_64, Arch::Aarch64] {
-            let program = Path::new(arch::row(arch).program);
+            let program = Path::new(arch::target(arch).program);
             assert!(try_probe(Accel::Tcg, arch, program), "{arch}");
             let empty = std::env::temp_dir().join(format!("orca-no-probe-{}", std::process::id()));
             fs::write(&empty, [0; 512]).unwrap();

@@ -1,10 +1,10 @@
-//! One table row per guest architecture, with a reason beside each odd entry.
+//! One table target per guest architecture, with a reason beside each odd entry.
 
 use crate::arch::{Accel, Arch};
 
 /// What differs between architectures on QEMU's and the kernel's command line.
 #[derive(Debug)]
-pub struct Row {
+pub struct Target {
     /// The emulator.
     pub program: &'static str,
     /// The Debian package that holds it.
@@ -27,7 +27,7 @@ pub struct Row {
 /// each costs emulation.
 const Q35: &str = "q35,smm=off,vmport=off,sata=off,smbus=off,i8042=off,hpet=off";
 
-const X86_64: Row = Row {
+const X86_64: Target = Target {
     program: "qemu-system-x86_64",
     package: "qemu-system-x86",
     machine: Q35,
@@ -41,7 +41,7 @@ const X86_64: Row = Row {
     vmgenid: true,
 };
 
-const AARCH64: Row = Row {
+const AARCH64: Target = Target {
     program: "qemu-system-aarch64",
     package: "qemu-system-arm",
     machine: "virt,gic-version=3",
@@ -54,8 +54,8 @@ const AARCH64: Row = Row {
     vmgenid: false,
 };
 
-/// The row of `arch`.
-pub fn row(arch: Arch) -> &'static Row {
+/// The target of `arch`.
+pub fn target(arch: Arch) -> &'static Target {
     match arch {
         Arch::X86_64 => &X86_64,
         Arch::Aarch64 => &AARCH64,
@@ -64,6 +64,10 @@ pub fn row(arch: Arch) -> &'static Row {
 
 /// `-machine` without the accelerator, and `-cpu`, for guests of `arch` under `accel`.
 pub fn machine(accel: Accel, arch: Arch) -> (&'static str, &'static str) {
-    let row = row(arch);
-    if accel.is_hardware() { (row.hardware_machine, "host") } else { (row.machine, row.tcg_cpu) }
+    let target = target(arch);
+    if accel.is_hardware() {
+        (target.hardware_machine, "host")
+    } else {
+        (target.machine, target.tcg_cpu)
+    }
 }

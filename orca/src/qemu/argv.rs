@@ -116,7 +116,7 @@ fn option_with_path(before: &str, path: &Path, after: &str) -> OsString {
 }
 
 fn machine(args: &mut Args, spec: &Spec, slot: &Slot) {
-    let row = arch::row(spec.arch);
+    let target = arch::target(spec.arch);
     let accel = spec.accel.name();
     let backend = if slot.memory == Memory::Anonymous { "" } else { ",memory-backend=ram" };
     let (machine, cpu) = arch::machine(spec.accel, spec.arch);
@@ -142,7 +142,7 @@ fn machine(args: &mut Args, spec: &Spec, slot: &Slot) {
     args.flag("-no-reboot"); // a guest that reboots (panic=-1) ends, and its end is seen
     // Emulated, the ACPI interpreter that it wakes in every copy costs more than mounting the project does, and tells the guest what
     // `RESUME` tells it as well, before anything runs.
-    if row.vmgenid && spec.accel.is_hardware() {
+    if target.vmgenid && spec.accel.is_hardware() {
         args.pair("-device", "vmgenid,guid=auto");
     }
 }
@@ -171,7 +171,7 @@ pub fn kernel_command_line(spec: &Spec) -> String {
     let mut line = format!(
         "console={} {root}{init} orca.share=later panic=-1 oops=panic quiet sysctl.kernel.hung_task_panic=1 \
          sysctl.kernel.sysrq=1 rcupdate.rcu_expedited=1",
-        arch::row(spec.arch).console
+        arch::target(spec.arch).console
     );
     if spec.modules.is_some() {
         // The kernel names disks in the order in which it finds them, which is that of the command line.

@@ -117,7 +117,7 @@ fn folder(config: &Config, dir: &Path) -> Result<Root> {
 
 /// The kernel of the image that was built; for the host's own root, where there is no such image, the host's own.
 fn default_kernel(config: &Config, arch: Arch) -> PathBuf {
-    let built = config.image_file(arch::row(arch).kernels);
+    let built = config.image_file(arch::target(arch).kernels);
     let is_host = config.raw.rootfs.as_deref() == Some(Path::new("host")) && arch == Arch::HOST;
     let release = nix::sys::utsname::uname().ok().filter(|_| is_host && !built.exists());
     let own = release.and_then(|uname| {
@@ -132,7 +132,7 @@ fn default_kernel(config: &Config, arch: Arch) -> PathBuf {
 fn kernel(config: &Config, arch: Arch, root: &Root, path: &Path) -> Result<Boot> {
     let raw = &config.raw;
     let kept = ArtifactCache::new(&config.cache);
-    let image = path.parent().filter(|_| is_named(path, arch::row(arch).kernels));
+    let image = path.parent().filter(|_| is_named(path, arch::target(arch).kernels));
     let beside = image.map(|dir| dir.join(IMAGE_INITRD)).filter(|initrd| initrd.exists());
     let Some(initrd) = raw.initrd.clone().or(beside) else {
         let agent = config.image_file(&["agent", "toolbox-linux"]);

@@ -11,7 +11,7 @@ use crate::events::attempt::Kernel;
 use crate::host::logdir;
 use crate::host::rundir::RunDir;
 use crate::machine::Maker;
-use crate::machine::drive::Bounds;
+use crate::machine::drive::GuestTimeouts;
 use crate::machine::launch::Launcher;
 use crate::machine::local::LocalMaker;
 use crate::machine::maker::VmMaker;
@@ -81,7 +81,7 @@ fn local(config: &Config) -> Result<Lab<Arc<dyn Maker>>> {
     let maker = LocalMaker {
         program,
         project: config.root.clone(),
-        bounds: bounds(factor),
+        timeouts: timeouts(factor),
         made: AtomicU32::new(0),
     };
     Ok(Lab {
@@ -139,7 +139,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
         append: if raw.gdb { with_debugger(raw) } else { raw.append.clone().unwrap_or_default() },
     };
     let description = format!("{arch}, {}, {} MiB", choice.accel.name(), config.memory_mib);
-    let blueprint = Launcher {
+    let launcher = Launcher {
         overlays,
         spec,
         kernels: kernels.clone(),
@@ -147,7 +147,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
         run_dir: run_dir.path().to_owned(),
         log_dir: log_dir.clone(),
         boot_limit: if raw.gdb { DEBUGGED } else { config.boot_timeout.mul_f64(factor) },
-        bounds: bounds(factor),
+        timeouts: timeouts(factor),
         socket: raw.socket.clone(),
         tee: match (raw.console, raw.debug) {
             (true, _) => Some(console::terminal),
@@ -168,7 +168,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
     let nodes = (version >= version::WIRES).then_some(NODES);
     let hardware = choice.accel.is_hardware().then_some("kvm");
     Ok(Lab {
-        maker: VmMaker::new(blueprint, store, config.jobs),
+        maker: VmMaker::new(launcher, store, config.jobs),
         run_dir,
         log_dir,
         factor,
@@ -184,8 +184,8 @@ fn with_debugger(raw: &crate::cli::raw::Raw) -> String {
     format!("nokaslr {}", raw.append.as_deref().unwrap_or_default()).trim_end().to_owned()
 }
 
-fn bounds(factor: f64) -> Bounds {
-    Bounds { hung: HUNG.mul_f64(factor), cut: CUT.mul_f64(factor) }
+fn timeouts(factor: f64) -> GuestTimeouts {
+    GuestTimeouts { ping: HUNG.mul_f64(factor), cut: CUT.mul_f64(factor) }
 }
 
 fn accelerator(wanted: Option<Accel>, arch: Arch, program: &Path, cache: &Path) -> Result<Choice> {
@@ -205,8 +205,8 @@ fn accelerator(wanted: Option<Accel>, arch: Arch, program: &Path, cache: &Path) 
 /// None in PATH, or one that is not executable.
 pub fn find_program(given: Option<&Path>, arch: Arch) -> Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
-    let row = arch::row(arch);
-    let name = given.unwrap_or(Path::new(row.program));
+    let target = arch::target(arch);
+    let name = given.unwrap_or(Path::new(target.program));
     let candidates: Vec<PathBuf> = if name.components().count() > 1 {
         vec![name.to_owned()]
     } else {
@@ -218,7 +218,7 @@ pub fn find_program(given: Option<&Path>, arch: Arch) -> Result<PathBuf> {
         let error = Error::new(format!("there is no `{}`", name.display()));
         return Err(error.hint(format!(
             "install it (Debian, Ubuntu: apt install {}), or name one with --qemu",
-            row.package
+            target.package
         )));
     };
     let mode =
