@@ -1,41 +1,43 @@
-//! What a machine that does not answer can still be made to tell, before it is killed: whether QEMU runs it, where its CPUs are, and
-//! what its kernel makes of that.
+//! Diagnoses a machine that does not answer, before it is killed: whether QEMU runs it, where its
+//! CPUs are, and what its kernel says about that.
 //!
-//! The kernel is asked by a sysrq over the serial console, which wants interrupts; where they are off, by an NMI, which the kernel's
-//! command line makes a panic with a trace.
+//! The kernel is asked by a sysrq over the serial console, which works while interrupts are on.
+//! Where they are off it is asked by an NMI, which the kernel's command line turns into a panic
+//! with a trace.
 
 use super::launch::Instance;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-/// How long all of it may take.
+/// How long the whole diagnosis may take.
 const LIMIT: Duration = Duration::from_secs(2);
 /// How long a kernel that has begun to answer may pause.
 const QUIET: Duration = Duration::from_millis(200);
-/// Sysrq: say everything on the console; the calls of all active CPUs; the tasks that wait without being interruptible.
+/// Sysrq keys: print everything on the console; the backtraces of all active CPUs; the tasks in
+/// uninterruptible sleep.
 const KEYS: [&[u8]; 3] = [b"9", b"l", b"w"];
-/// Lines of the console from before that are kept with the findings.
+/// How many of the console's earlier lines are kept with the findings.
 const LINES_BEFORE: usize = 5;
-/// Lines of each answer that are kept; the console's file has all.
+/// How many lines of each answer are kept; the console's file has all.
 const LINES_EACH: usize = 30;
 
-/// What was found.
+/// The findings about a machine that hangs.
 pub(super) struct Diagnosis {
     /// The console's tail before the machine was asked.
     pub(super) before: String,
-    /// Its last lines, and the findings behind them.
+    /// The last lines of that tail, and the findings after them.
     pub(super) console: String,
 }
 
-/// Examines a machine that hangs. Its kernel may panic of that.
+/// Examines a machine that hangs. Its kernel may panic from that.
 pub(super) fn diagnose(instance: &mut Instance) -> Diagnosis {
     let deadline = Instant::now() + LIMIT;
     let before = instance.resources.console.tail();
     let lines: Vec<&str> = before.lines().collect();
     let kept = lines[lines.len().saturating_sub(LINES_BEFORE)..].iter();
     let mut found: Vec<String> = kept.map(|line| (*line).to_owned()).collect();
-    // The first question that QEMU does not answer is the last one; what came before it stands.
+    // QEMU's first failure to answer ends the examination; the findings so far stand.
     if let Err(error) = examine(instance, deadline, &mut found) {
         found.push(format!("[orca: {error}]"));
     }
@@ -70,7 +72,7 @@ fn examine(instance: &mut Instance, deadline: Instant, found: &mut Vec<String>) 
     Ok(())
 }
 
-/// Takes what the console has said since; how many lines that is.
+/// Adds what the console has said since it had said `total` bytes. Returns the number of lines.
 fn answer(instance: &Instance, total: u64, found: &mut Vec<String>) -> usize {
     let said = instance.resources.console.since(total);
     let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
@@ -78,7 +80,7 @@ fn answer(instance: &Instance, total: u64, found: &mut Vec<String>) -> usize {
     lines.len()
 }
 
-/// Of QEMU's dump of all registers, the line with each CPU's instruction pointer.
+/// The lines with a CPU's instruction pointer, out of QEMU's dump of all registers.
 fn where_cpus_are(registers: &str) -> Vec<String> {
     let pointers = registers
         .lines()
@@ -93,7 +95,8 @@ mod tests {
 
     #[test]
     fn of_all_registers_only_where_a_cpu_is_matters() {
-        let dump = "\r\nCPU#0\r\nRAX=00 RBX=00\r\nRIP=ffffffffc0a00000 RFL=00000046 [---Z-P-] CPL=0 HLT=0\r\nES =0000\r\n\
+        let dump = "\r\nCPU#0\r\nRAX=00 RBX=00\r\n\
+                    RIP=ffffffffc0a00000 RFL=00000046 [---Z-P-] CPL=0 HLT=0\r\nES =0000\r\n\
                     CPU#1\r\nRIP=01 RFL=2\r\n";
         let expected = [
             "[orca: CPU 0: RIP=ffffffffc0a00000 RFL=00000046 [---Z-P-] CPL=0 HLT=0]",

@@ -1,7 +1,7 @@
 //! The interface between the pod and whatever runs a test.
 //!
-//! The pod knows these traits and nothing of QEMU. Behind them stand [`super::vm`] (the real machine), [`super::local`] (the agent as
-//! a child process) and, in tests, a scripted fake.
+//! The pod knows these traits and nothing of QEMU. They are implemented by [`super::vm`] (the real
+//! machine), [`super::local`] (the agent as a child process) and, in tests, by a scripted fake.
 
 use crate::cancel::Cancel;
 use crate::events::trouble::{ConsoleTail, Kind, Trouble};
@@ -11,7 +11,7 @@ use agent::wire::{Ended, Frame};
 use crossbeam::channel::Receiver;
 use std::time::Duration;
 
-/// What a machine has.
+/// The size and the devices of a machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Shape {
     /// Memory in MiB.
@@ -22,57 +22,61 @@ pub struct Shape {
     pub net: bool,
     /// Which of the run's kernels, from 0.
     pub kernel: usize,
-    /// How many network cards it has on wires to other machines.
+    /// How many network cards it has on wires to other machines of its test.
     pub wires: u32,
 }
 
 /// One test to run, as a machine sees it.
 #[derive(Clone, Debug, Default)]
 pub struct Order {
-    /// The machine it wants.
+    /// The machine that it runs on.
     pub shape: Shape,
-    /// Relative to the project.
+    /// The test's path, relative to the project.
     pub path: Vec<u8>,
-    /// On top of the agent's own environment.
+    /// Variables on top of the agent's own environment.
     pub env: Vec<(Vec<u8>, Vec<u8>)>,
     /// How long the test may run.
     pub timeout: Duration,
-    /// How long it may print nothing; `None`: as long as it likes.
+    /// How long it may print nothing; `None`: without a limit.
     pub silence: Option<Duration>,
-    /// Whether a complaint of the kernel fails it.
+    /// Whether a complaint of the guest's kernel fails the test.
     pub fail_on_warn: bool,
-    /// Its machines, where it wants several: each has `shape`, and a card for each of its wires.
+    /// The test's nodes, if it needs several machines: each has `shape`, and a card for each of its
+    /// wires.
     pub nodes: Vec<Node>,
 }
 
-/// Where a running test's output goes. All methods are called on the worker's thread, in order of arrival.
+/// Where a running test's output goes. All methods are called on the worker's thread, in the order
+/// of arrival.
 pub trait Sink {
     /// Bytes from its standard output.
     fn stdout(&mut self, bytes: &[u8]);
     /// Bytes from its standard error.
     fn stderr(&mut self, bytes: &[u8]);
-    /// Something the agent has to say about it: processes left behind, artifacts cut off.
+    /// A remark of the agent's about the test: processes left behind, artifacts cut off.
     fn note(&mut self, line: &str);
-    /// A line of the guest's kernel log; `begins` a complaint, or goes on with one.
+    /// A line of the guest's kernel log. With `begins` it is the first line of a complaint, else
+    /// the next line of one.
     fn kernel(&mut self, line: &str, begins: bool);
-    /// An artifact begins, at this path relative to the artifacts folder.
+    /// The start of an artifact, with its path relative to the artifacts folder.
     fn file(&mut self, path: &[u8]);
-    /// The next bytes of the artifact begun last; none at its end.
+    /// The next bytes of the artifact that was started last; no bytes at its end.
     fn data(&mut self, bytes: &[u8]);
-    /// What was run on another node of the test, and what it printed there.
+    /// A command that was run on another node of the test, or what it printed there.
     fn node(&mut self, _name: &str, _bytes: &[u8]) {}
-    /// The test asks something of another node, in a frame of kind `Ask`; false where there is none.
+    /// A frame of kind `Ask`: the test wants something of another node. Returns false where there
+    /// is no other node.
     fn ask(&mut self, _frame: &Frame) -> bool {
         false
     }
 }
 
-/// A test's end, seen from outside: there was an end marker.
+/// How a test ended, as seen from outside. There was an end marker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ran {
     /// How its main process ended.
     pub ended: Ended,
-    /// Why it was cut, if it did not end by itself.
+    /// Why orca ended the test, if it did not end by itself.
     pub cut: Option<Cut>,
 }
 
@@ -87,38 +91,41 @@ pub enum Cut {
     Cancelled,
 }
 
-/// A step on the way to a machine that is ready, and when it was done, counted from the machine's start.
+/// A phase of a machine's start, and when it was done, counted from the beginning of the start.
 pub type Phase = (&'static str, Duration);
 
 /// Something that runs one test at a time.
 pub trait Machine: Send {
-    /// What reports call it, such as `vm3`.
+    /// The name in reports, such as `vm3`.
     fn name(&self) -> &str;
 
-    /// Runs one test to its end or its cut.
+    /// Runs one test until it ends or is ended.
     ///
     /// # Errors
-    /// The machine's trouble; it must not be used afterwards.
+    /// The machine's trouble. The machine must not be used afterwards.
     fn run(&mut self, order: &Order, cancel: &Cancel, sink: &mut dyn Sink) -> Result<Ran, Trouble>;
 
-    /// How long after its start it had come how far.
+    /// The phases of its start.
     fn phases(&self) -> &[Phase];
 
-    /// Both ends of the connection to its agent, for a person, when no test runs; `None` where nobody could talk to it.
+    /// Both directions of the connection to its agent, for a person, while no test runs; `None`
+    /// where nobody could talk to the agent.
     fn connection(&self) -> Option<(Receiver<Frame>, Writer)> {
         None
     }
 
-    /// The end of what its kernel has said so far, bounded; empty where there is no console or no word.
+    /// The end of what its kernel has said so far, bounded; empty where there is no console or
+    /// nothing on it.
     fn console(&self) -> String {
         String::new()
     }
 
-    /// Ends it in good order: `EXIT`, `BYE`, gone. Dropping it instead ends it without ceremony.
+    /// Ends it in good order: sends `EXIT` and waits for `BYE`. A machine that is dropped instead
+    /// is killed.
     fn stop(self: Box<Self>);
 }
 
-/// Told what the user should know about a machine that is none the worse for it.
+/// Takes a warning about a machine that still works.
 pub type Warn<'a> = &'a dyn Fn(String);
 
 /// Makes machines for the pod's workers.
@@ -134,10 +141,11 @@ pub trait Maker: Send + Sync {
         warn: Warn<'_>,
     ) -> Result<Box<dyn Machine>, Trouble>;
 
-    /// Several machines of `shape` on wires of their own, as one; the test runs on the first.
+    /// Makes several machines of `shape`, connected by wires of their own, and returns them as one;
+    /// the test runs on the first.
     ///
     /// # Errors
-    /// As [`Maker::make`]; always, where there are no such machines.
+    /// As [`Maker::make`]; always where machines cannot be connected.
     fn group(
         &self,
         _shape: Shape,

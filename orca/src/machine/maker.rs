@@ -1,10 +1,12 @@
-//! Makes virtual machines: copies of a template where there is one or one can be made, cold boots otherwise.
+//! Makes virtual machines: copies of a template where there is one or one can be made, cold boots
+//! otherwise.
 //!
-//! Which of the two is decided once per shape, by whoever needs the first machine of it; the others wait for that.
+//! Which of the two it is, is decided once per shape: by the thread that needs the first machine of
+//! that shape, while the others wait.
 
 use super::group::{self, GroupPermits};
 use super::interface::{Machine, Maker, Shape, Warn};
-use super::launch::{Instance, InstanceConfig, Launcher, Placement, QEMU_LIMIT};
+use super::launch::{Instance, InstanceConfig, Launcher, Placement, QEMU_LIMIT, boot_failure};
 use super::snapshot;
 use super::vm::{ConsoleVm, Vm};
 use crate::cancel::Cancel;
@@ -25,38 +27,38 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-/// See the module.
+/// Makes the virtual machines of one run.
 pub struct VmMaker {
     launcher: Launcher,
     made: AtomicU32,
-    /// Where templates are kept; `None` for cold boots only.
+    /// The folder of templates; `None` for cold boots only.
     store: Option<Store>,
     methods: Mutex<HashMap<Shape, BootMethod>>,
     permits: GroupPermits,
 }
 
-/// Where machines of one shape come from.
+/// How machines of one shape are booted.
 #[derive(Clone)]
 enum BootMethod {
     Cold,
     Copy(Arc<CopySource>),
 }
 
-/// A template, with what makes disks over its disk.
+/// A template, and what makes the overlays over its disk.
 struct CopySource {
     template: Template,
     overlays: Option<Overlays>,
 }
 
 impl VmMaker {
-    /// A maker that has made none yet; with a `store` it copies templates from there. Groups of machines are made while there are
-    /// no more than `grouped` machines in groups, or one group alone.
+    /// A maker that has made no machine yet. With a `store` it copies templates from there. At most
+    /// `grouped` machines are in groups at a time, or one group alone.
     pub fn new(launcher: Launcher, store: Option<Store>, grouped: usize) -> Self {
         let (made, methods) = (AtomicU32::new(0), Mutex::default());
         Self { launcher, made, store, methods, permits: GroupPermits::new(grouped) }
     }
 
-    /// Makes one machine; the concrete type, for those who want more than a test from it.
+    /// Makes one machine of the concrete type, for callers who want more from it than a test.
     ///
     /// # Errors
     /// As [`Maker::make`].
@@ -64,7 +66,7 @@ impl VmMaker {
         self.boot_in(Placement::default(), shape, cancel, warn)
     }
 
-    /// The same in its place among others.
+    /// Makes one machine in its placement among the nodes of a test.
     pub(super) fn boot_in(
         &self,
         placement: Placement<'_>,
@@ -85,7 +87,8 @@ impl VmMaker {
         self.cold(placement, shape, cancel)
     }
 
-    /// Starts one machine whose console is a person's, and lets it go without waiting for its agent.
+    /// Starts one machine whose console belongs to a person, and lets it go without waiting for its
+    /// agent.
     ///
     /// # Errors
     /// [`Kind::Boot`] when QEMU does not start.
@@ -98,7 +101,7 @@ impl VmMaker {
         }
     }
 
-    /// Where a debugger attaches to the next machine.
+    /// The socket where a debugger attaches to the next machine.
     pub fn gdb_socket(&self) -> Option<PathBuf> {
         let id = self.made.load(Ordering::Relaxed) + 1;
         self.launcher.slot(id, Memory::Anonymous, None).gdb
@@ -124,7 +127,7 @@ impl VmMaker {
             BootMethod::Copy(_) => Ok(()),
             BootMethod::Cold => {
                 let why = told.into_inner().unwrap_or_else(PoisonError::into_inner);
-                Err(super::launch::boot_failure(why.unwrap_or_default()))
+                Err(boot_failure(why.unwrap_or_default()))
             }
         }
     }
@@ -134,7 +137,8 @@ impl VmMaker {
         let mut instance = self.start(&self.spec(shape), placement, Memory::Anonymous, overlays)?;
         let deadline = self.boot_deadline();
         let guest = instance.greet(deadline, cancel).and_then(|mut guest| {
-            guest.ask(self.resume(&instance, placement), deadline)?; // with the time of now, not of before the boot
+            // Its time must be now, not before the boot.
+            guest.ask(self.resume(&instance, placement), deadline)?;
             instance.reached("share");
             if self.launcher.spec.own_init {
                 guest.exec(snapshot::READY, deadline)?;
@@ -177,7 +181,7 @@ impl VmMaker {
         let disk: Option<PathBuf> = match overlays {
             Some(overlays) => {
                 let disk = overlays.create(&name);
-                Some(disk.map_err(|e| super::launch::boot_failure(e.to_string()))?)
+                Some(disk.map_err(|e| boot_failure(e.to_string()))?)
             }
             None => None,
         };
@@ -189,13 +193,13 @@ impl VmMaker {
         clock::now() + self.launcher.boot_limit
     }
 
-    /// What makes a machine an individual, with its share mounted.
+    /// The request that gives a machine its identity and mounts its share.
     fn resume(&self, instance: &Instance, placement: Placement<'_>) -> Command {
         let who = (instance.name.as_str(), instance.net);
         self.launcher.resume(who, placement, Some(self.launcher.share))
     }
 
-    /// A machine that can run a test, or why it cannot.
+    /// The machine, ready to run a test, or why it is not.
     fn finish(&self, mut instance: Instance, guest: io::Result<Guest>) -> Result<Vm, Trouble> {
         match guest {
             Ok(guest) => Ok(Vm::new(instance, guest, self.launcher.timeouts)),
@@ -218,7 +222,8 @@ impl VmMaker {
         self.methods.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Finds or makes the template for `shape`. The lock is held meanwhile: whoever else wants one would only make it twice.
+    /// Finds or makes the template for `shape`. The lock is held meanwhile: another thread that
+    /// wants the template would only make it twice.
     fn method(&self, shape: Shape, cancel: &Cancel, warn: Warn<'_>) -> Result<BootMethod, Trouble> {
         let Some(store) = &self.store else { return Ok(BootMethod::Cold) };
         let mut methods = self.methods();
@@ -244,10 +249,10 @@ impl VmMaker {
         cancel: &Cancel,
         warn: Warn<'_>,
     ) -> Result<CopySource, Trouble> {
-        let host = |e: crate::error::Error| super::launch::boot_failure(e.to_string());
+        let host = |e: crate::error::Error| boot_failure(e.to_string());
         let spec = self.spec(shape);
         let key = template::key(&spec, &snapshot::settling(&spec))
-            .map_err(|e| super::launch::boot_failure(crate::error::plain(&e)))?;
+            .map_err(|e| boot_failure(crate::error::plain(&e)))?;
         let template = match store.open(&key) {
             Ok(found) => found,
             Err(why) => {
@@ -263,8 +268,8 @@ impl VmMaker {
                     snapshot::freeze(&self.launcher, &spec, &stage, cancel)?;
                     stage.publish(&describe(&spec)).map_err(host)?;
                 }
-                let made = store.open(&key).map_err(super::launch::boot_failure)?;
-                made.ok_or_else(|| super::launch::boot_failure("the template is gone".to_owned()))?
+                let made = store.open(&key).map_err(boot_failure)?;
+                made.ok_or_else(|| boot_failure("the template is gone".to_owned()))?
             }
         };
         let overlays = match template.disk() {

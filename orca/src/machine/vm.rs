@@ -20,7 +20,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 
 /// A booted machine.
 pub struct Vm {
-    /// Before `started`: the connection closes before QEMU is killed.
+    /// Before `instance`: the connection closes before QEMU is killed.
     guest: Guest,
     instance: Instance,
     timeouts: GuestTimeouts,
@@ -36,7 +36,7 @@ impl Vm {
         &mut self.guest
     }
 
-    /// Runs a test while other nodes have something to say.
+    /// Runs a test and handles the events of other nodes meanwhile.
     pub(super) fn run_beside(
         &mut self,
         node_events: Receiver<NodeEvent>,
@@ -53,12 +53,12 @@ impl Vm {
         self.instance.resources.console.panicked().clone()
     }
 
-    /// The timeouts on it.
+    /// How long its guest may take to answer.
     pub(super) fn timeouts(&self) -> GuestTimeouts {
         self.timeouts
     }
 
-    /// Turns a fault of the connection into trouble, once the console has said its last.
+    /// Turns a fault of the connection into trouble. The console is read to its end first.
     pub fn trouble(&mut self, mut fault: Fault) -> Trouble {
         if fault.kind == Kind::Hung {
             fault.detail = self.instance.paused_by_host().unwrap_or(fault.detail);
@@ -106,13 +106,13 @@ impl Machine for Vm {
 
     fn stop(mut self: Box<Self>) {
         if self.guest.ask(Command::Exit, clock::now() + STOP_LIMIT).is_ok() {
-            // Ended or not: dropping the process kills what is left of it.
+            // Whether or not it ended: dropping the process kills what is left.
             let _ = self.instance.qmp.execute("quit", Value::Null, Instant::now() + STOP_LIMIT);
         }
     }
 }
 
-/// A machine that a person watches and types to on its serial console.
+/// A machine whose serial console is a person's.
 pub struct ConsoleVm {
     instance: Instance,
 }
