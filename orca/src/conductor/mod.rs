@@ -1,7 +1,8 @@
-//! The run: one loop over what the pod tells, signals and the clock, around one pure [`step`].
+//! The run: one loop over the pod's events, signals and the clock, around one pure [`step`].
 //!
-//! The conductor alone holds the job sender, so retries re-enter here and dropping it is what ends the workers. It alone decides
-//! what is final. The loop owns everything that must be wound down and so has no `?`.
+//! The conductor alone holds the job sender: retries are sent from here, and dropping the sender
+//! ends the workers. It alone decides what is final. The loop owns everything that must be wound
+//! down and so has no `?`.
 
 pub mod interactive;
 pub mod keeper;
@@ -26,7 +27,7 @@ use step::{Action, Input};
 /// How often a live display is redrawn.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How long the workers may take to end once everything has been told to end at once.
+/// How long the workers may take to end after everything has been told to end at once.
 const KILL_WAIT: Duration = Duration::from_secs(10);
 
 /// How a run ended.
@@ -38,45 +39,45 @@ pub struct Ended {
     pub signal: Option<i32>,
 }
 
-/// What the loop works with.
+/// The parts that the loop connects.
 pub struct Conductor<'a> {
     /// Ends the workers when dropped.
     pub jobs: Sender<Job>,
-    /// What happens in the pod.
+    /// The workers and their events.
     pub pod: Pod,
-    /// Raises the level.
+    /// Raises the level of the cancellation.
     pub canceller: Canceller,
-    /// The pod's view of the level.
+    /// The pod's view of that level.
     pub cancel: Cancel,
-    /// Signal numbers as they come.
+    /// The numbers of the signals that the process gets.
     pub signals: &'a Receiver<i32>,
-    /// What concerns the reporters only.
+    /// Requests of the terminal that concern the reporters only.
     pub attention: &'a Receiver<Attention>,
-    /// What the user should know before the first test.
+    /// Warnings for the user, to be shown before the first test.
     pub warnings: Vec<String>,
-    /// Told everything, in order.
+    /// The reporters. Each gets every event, in order.
     pub reporters: &'a mut [Box<dyn Reporter>],
-    /// Has the machines of failed tests, where somebody wants them.
+    /// Keeps the machines of failed tests for `--shell-on-fail` and `--keep`.
     pub keeper: Option<Keeper>,
 }
 
 /// Runs everything that `state` plans. Returns when every worker and every machine is gone.
 pub fn run(conductor: Conductor<'_>, mut state: RunState, start: Start) -> Ended {
-    let Conductor { jobs, pod, mut canceller, cancel, signals: all, .. } = conductor;
+    let Conductor { jobs, pod, mut canceller, cancel, signals: all_signals, .. } = conductor;
     let Conductor { attention, warnings, reporters, keeper, .. } = conductor;
     let began = Instant::now();
-    let mut executor =
-        Executor { jobs: Some(jobs), tally: Tally::default(), reporters, keeper, put_off: None };
+    let tally = Tally::default();
+    let mut executor = Executor { jobs: Some(jobs), tally, reporters, keeper, deferred: None };
     executor.tell(Event::Started(start));
     warnings.into_iter().for_each(|warning| executor.tell(Event::Warning(warning)));
     for action in state.begin() {
         executor.act(action, &mut canceller);
     }
     let ticks = if executor.reporters.iter().any(|r| r.is_live()) { tick(TICK) } else { never() };
-    let (mut signals, mut attention) = (all.clone(), attention.clone());
+    let (mut signals, mut attention) = (all_signals.clone(), attention.clone());
     let mut give_up = never();
     let stuck = loop {
-        let shell = executor.keeper.as_ref().map_or_else(never, Keeper::done);
+        let shell_ended = executor.keeper.as_ref().map_or_else(never, Keeper::shell_ended);
         let input = select! {
             recv(pod.events()) -> event => match event {
                 Ok(event) => Input::Event(event),
@@ -95,7 +96,7 @@ pub fn run(conductor: Conductor<'_>, mut state: RunState, start: Start) -> Ended
             },
             recv(attention) -> asked => {
                 match asked {
-                    Ok(asked) => executor.attend(asked),
+                    Ok(asked) => executor.on_attention(asked),
                     Err(_) => attention = never(),
                 }
                 continue;
@@ -104,8 +105,8 @@ pub fn run(conductor: Conductor<'_>, mut state: RunState, start: Start) -> Ended
                 executor.tick();
                 continue;
             }
-            recv(shell) -> _ => {
-                executor.look_after();
+            recv(shell_ended) -> _ => {
+                executor.switch_shells();
                 continue;
             }
         };
@@ -121,57 +122,60 @@ pub fn run(conductor: Conductor<'_>, mut state: RunState, start: Start) -> Ended
             give_up = after(KILL_WAIT);
         }
         if let Some(machine) = ended {
-            executor.keeper.iter_mut().for_each(|keeper| keeper.told(&machine));
-            executor.look_after();
+            executor.keeper.iter_mut().for_each(|keeper| keeper.on_test_finished(&machine));
+            executor.switch_shells();
         }
     };
     if stuck {
-        drop(pod); // a thread that hangs in the kernel; the machines die with this process
+        drop(pod); // a thread hangs in the kernel; the machines die with this process
     } else {
         pod.join();
     }
-    executor.leave();
+    executor.close_shells();
     for action in state.end() {
         executor.act(action, &mut canceller);
     }
-    drop(cancel); // the workers' view outlives the workers
+    drop(cancel); // only now: the workers' view must outlive the workers
     executor.tell(Event::Finished { took: began.elapsed() });
     if let Some(keeper) = executor.keeper.as_mut().filter(|_| state.signal().is_none()) {
-        keeper.wait(all);
+        keeper.wait(all_signals);
     }
     Ended { tally: executor.tally, signal: state.signal() }
 }
 
-/// Where actions are carried out.
+/// Carries out the actions of [`step`].
 struct Executor<'a> {
     jobs: Option<Sender<Job>>,
     tally: Tally,
     reporters: &'a mut [Box<dyn Reporter>],
     keeper: Option<Keeper>,
-    /// What has happened while the terminal was a shell's.
-    put_off: Option<Vec<Event>>,
+    /// The events since a shell got the terminal; `None` while there is no shell.
+    deferred: Option<Vec<Event>>,
 }
 
 impl Executor<'_> {
-    /// Looks after the machines of failed tests, whose shell has the terminal for as long as it is open.
-    fn look_after(&mut self) {
+    /// Closes a shell that has ended and opens the next one. A shell has the terminal to itself
+    /// while it is open.
+    fn switch_shells(&mut self) {
         let Some(keeper) = &mut self.keeper else { return };
         keeper.close();
         if keeper.has_shell() {
             return;
         }
-        self.resume(); // a person reads of the failure first
-        let Some(keeper) = self.keeper.as_mut().filter(|keeper| keeper.has_more()) else { return };
+        self.resume(); // the person should read about the failure first
+        let Some(keeper) = self.keeper.as_mut().filter(|keeper| keeper.has_waiting()) else {
+            return;
+        };
         self.reporters.iter_mut().for_each(|reporter| reporter.pause());
-        self.put_off = Some(Vec::new());
-        keeper.next();
+        self.deferred = Some(Vec::new());
+        keeper.open_next();
         if !keeper.has_shell() {
             self.resume();
         }
     }
 
-    /// No shell is open from now on.
-    fn leave(&mut self) {
+    /// Closes all shells for good.
+    fn close_shells(&mut self) {
         if let Some(keeper) = &mut self.keeper {
             keeper.finish();
         }
@@ -179,13 +183,13 @@ impl Executor<'_> {
     }
 
     fn resume(&mut self) {
-        for event in self.put_off.take().into_iter().flatten() {
+        for event in self.deferred.take().into_iter().flatten() {
             self.tell(event);
         }
     }
 
     fn tick(&mut self) {
-        if self.put_off.is_none() {
+        if self.deferred.is_none() {
             self.reporters.iter_mut().for_each(|reporter| reporter.tick());
         }
     }
@@ -194,7 +198,8 @@ impl Executor<'_> {
         match action {
             Action::Submit(job) => {
                 if let Some(jobs) = &self.jobs {
-                    // Without a worker left the job has no result, which `RunState::end` makes up for.
+                    // If no worker is left, the job has no result; `RunState::end` reports it as
+                    // not run.
                     let _ = jobs.send(job);
                 }
             }
@@ -204,16 +209,16 @@ impl Executor<'_> {
         }
     }
 
-    fn attend(&mut self, asked: Attention) {
-        // While a shell has the terminal nobody shows anything.
-        if self.put_off.is_none() {
+    fn on_attention(&mut self, asked: Attention) {
+        // While a shell has the terminal, no reporter may write to it.
+        if self.deferred.is_none() {
             self.reporters.iter_mut().for_each(|reporter| reporter.attend(asked));
         }
         signals::obey(asked);
     }
 
     fn tell(&mut self, event: Event) {
-        if let Some(later) = &mut self.put_off {
+        if let Some(later) = &mut self.deferred {
             if !matches!(event, Event::TestProgress { .. }) {
                 later.push(event);
             }

@@ -1,13 +1,14 @@
-//! Whose turn it is: rounds of tests, attempts that are made again, and tests that run alone.
+//! The order of jobs: rounds of tests, attempts that are made again, and tests that run alone.
 //!
-//! Pure, as [`super::step`] is. Exclusive tests come behind all others, so that the machines have to wait for each other once; only
-//! a run without an end, which would never come to them, takes them at the end of every round.
+//! This is pure, as [`super::step`] is. Exclusive tests come after all others, so that the workers
+//! have to wait for each other only once. A run without an end would never come to them, so it
+//! takes them at the end of every round.
 
 use crate::events::attempt::TestId;
 use crate::pod::Job;
 use std::collections::VecDeque;
 
-/// A test of the run.
+/// A test of the run, and how it is scheduled.
 #[derive(Clone, Debug)]
 pub struct ScheduledJob {
     /// The first attempt in its first round.
@@ -18,17 +19,17 @@ pub struct ScheduledJob {
     pub skipped: Option<String>,
 }
 
-/// See the module.
+/// The order of the jobs of a run.
 #[derive(Debug)]
 pub(super) struct Schedule {
     entries: Vec<ScheduledJob>,
-    /// Those that run beside others, and those that run alone.
+    /// The tests that may run side by side, and the tests that run alone.
     lists: [Vec<TestId>; 2],
-    /// How many rounds; `None` without an end.
+    /// How many rounds there are; `None`: no end.
     rounds: Option<u32>,
-    /// Attempts to be made again, which come before anything new.
+    /// Attempts that are made again. They come before anything new.
     again: VecDeque<Job>,
-    /// What comes next of what is new.
+    /// The next test that is new.
     next: Option<Position>,
 }
 
@@ -41,7 +42,7 @@ struct Position {
 }
 
 impl Schedule {
-    /// An schedule of `entries`, each of them `rounds` times.
+    /// A schedule of `entries`, each of them `rounds` times.
     pub(super) fn new(entries: Vec<ScheduledJob>, rounds: Option<u32>) -> Self {
         let list = |exclusive: bool| {
             let mine = |(_, entry): &(_, &ScheduledJob)| {
@@ -60,22 +61,23 @@ impl Schedule {
         &self.entries
     }
 
-    /// Whether nothing is left.
+    /// Whether no job is left.
     pub(super) fn is_empty(&self) -> bool {
         self.again.is_empty() && self.next.is_none()
     }
 
-    /// Puts an attempt before everything else.
+    /// Puts an attempt before all others.
     pub(super) fn put_back(&mut self, job: Job) {
         self.again.push_front(job);
     }
 
-    /// Attempts that were to be made again.
-    pub(super) fn waiting_again(&self) -> impl Iterator<Item = &Job> {
+    /// The attempts that wait to be made again.
+    pub(super) fn retries(&self) -> impl Iterator<Item = &Job> {
         self.again.iter()
     }
 
-    /// The next attempt, beside `running` ones: their tests. `None` where nothing is left or the next has to wait.
+    /// Takes the next job. `running` are the tests that run now; `None` where no job is left or the
+    /// next one has to wait for them.
     pub(super) fn take(&mut self, running: impl IntoIterator<Item = TestId>) -> Option<Job> {
         let alone = |test: TestId| self.entries[test].exclusive;
         let test = match (self.again.front(), self.next) {
@@ -114,7 +116,7 @@ impl Schedule {
     }
 }
 
-/// The first attempt of a round.
+/// The first attempt in `round`.
 fn round(job: &Job, round: u32) -> Job {
     let mut job = job.clone();
     if round > 1 {
@@ -124,7 +126,7 @@ fn round(job: &Job, round: u32) -> Job {
     job
 }
 
-/// The attempt after `attempt` in the round of it.
+/// The attempt after `attempt` in the same round.
 pub(super) fn next_attempt(first: &Job, round_now: u32, attempt: u32) -> Job {
     let mut job = round(first, round_now);
     job.attempt = attempt + 1;

@@ -242,7 +242,7 @@ impl Instance {
         deadline: Instant,
         cancel: &Cancel,
     ) -> io::Result<Guest> {
-        let mut guest = Guest::go_on(stream, cancel.on(Level::Cut))?;
+        let mut guest = Guest::resume(stream, cancel.on(Level::Cut))?;
         let ping = guest.send(&Request::new(Command::Ping))?;
         let resume = guest.send(&Request::new(resume))?;
         self.let_go()?;
