@@ -1,7 +1,8 @@
 //! The accelerator: hardware virtualisation where it is proven to work, emulation everywhere else.
 //!
-//! `auto` tries: it runs the guest of [`super::probe`] under a deadline. The answer is kept in the cache folder for as long as the
-//! host stays up and QEMU stays the same, so a host with a useless `/dev/kvm` pays the second once per boot.
+//! `auto` tries it out: it runs the guest of [`super::probe`] under a deadline. The answer is kept
+//! in the cache folder for as long as the host stays up and QEMU stays the same, so a host with a
+//! useless `/dev/kvm` pays the second only once per boot.
 
 use super::{arch, probe};
 use crate::arch::{Accel, Arch};
@@ -12,12 +13,14 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// How long the probe may take. Where hardware virtualisation works it needs 0.1 s, so this leaves room for a busy host.
+/// How long the probe may take. Where hardware virtualisation works it takes 0.1 s; the rest is for
+/// a busy host.
 const PROBE_LIMIT: Duration = Duration::from_millis(1500);
-/// How much slower than hardware emulation is assumed to be: test timeouts are multiplied by it.
+/// How many times slower emulation is assumed to be than hardware: test timeouts are multiplied by
+/// it.
 const TCG_TIMEOUT_FACTOR: f64 = 3.0;
 
-/// What timeouts that were chosen for hardware virtualisation are multiplied by under `accel`.
+/// The factor under `accel` for timeouts that were chosen for hardware virtualisation.
 pub fn timeout_factor(accel: Accel) -> f64 {
     if accel.is_hardware() { 1.0 } else { TCG_TIMEOUT_FACTOR }
 }
@@ -25,13 +28,14 @@ pub fn timeout_factor(accel: Accel) -> f64 {
 /// The outcome of `--accel auto`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
-    /// What to use.
+    /// The accelerator to use.
     pub accel: Accel,
     /// Why it is emulation, where hardware might have been expected.
     pub fallback: Option<String>,
 }
 
-/// Finds the best accelerator that works for guests of `arch` under the emulator `program`, remembering the answer in `cache`.
+/// Finds the best accelerator that works for guests of `arch` under the emulator `program`, and
+/// remembers the answer in `cache`.
 pub fn choose(arch: Arch, program: &Path, cache: &Path) -> Choice {
     let tcg = |why: Option<&str>| Choice { accel: Accel::Tcg, fallback: why.map(str::to_owned) };
     if arch != Arch::HOST {
@@ -58,7 +62,7 @@ pub fn choose(arch: Arch, program: &Path, cache: &Path) -> Choice {
     }))
 }
 
-/// Whether the probe for `arch` has run, now or when this was last asked.
+/// Whether the probe for `arch` ran to its end, now or when it was last tried.
 fn works(accel: Accel, arch: Arch, program: &Path, cache: &Path) -> bool {
     let memo = memo_path(program, cache);
     let yes = format!("{}\n", accel.name());
@@ -67,15 +71,16 @@ fn works(accel: Accel, arch: Arch, program: &Path, cache: &Path) -> bool {
     }
     let works = try_probe(accel, arch, program);
     if let Some(path) = memo {
-        // Forgetting the answer costs a second at the next run, nothing else.
+        // If the answer is not remembered, the next run takes a second longer.
         let _ = fs::create_dir_all(cache);
         let _ = fs::write(path, if works { yes.as_str() } else { "tcg\n" });
     }
     works
 }
 
-/// Named after the host's boot and the emulator's identity, so that an answer never outlives either. The number changes with the
-/// probe: 1 had an image that QEMU refused.
+/// The file of the remembered answer. It is named after the host's boot and the emulator's
+/// identity, so that an answer never outlives either. The number changes with the probe: 1 had an
+/// image that QEMU refused.
 fn memo_path(program: &Path, cache: &Path) -> Option<PathBuf> {
     use std::os::unix::fs::MetadataExt;
     let boot = sys::boot_id()?;
@@ -88,7 +93,7 @@ fn memo_path(program: &Path, cache: &Path) -> Option<PathBuf> {
 pub fn forget(cache: &Path) {
     for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with("accel-") {
-            // One that stays is out of date after the next boot.
+            // An answer that stays is out of date after the next boot.
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -102,7 +107,7 @@ fn try_probe(accel: Accel, arch: Arch, program: &Path) -> bool {
     let kernel = dir.join("probe");
     let works = fs::write(&kernel, probe::image(arch)).is_ok()
         && run_probe(accel, arch, program, &kernel) == Some(probe::success(arch));
-    // A stray 300-byte file is all that is left if this fails.
+    // If this fails, a stray file of 300 bytes is left.
     let _ = fs::remove_dir_all(&dir);
     works
 }
@@ -130,7 +135,7 @@ fn run_probe(accel: Accel, arch: Arch, program: &Path, kernel: &Path) -> Option<
     });
     let status = ended.recv_timeout(PROBE_LIMIT);
     if status.is_err() {
-        // Still our child: the waiter reaps it only after this.
+        // The process is still our child: the waiter reaps it only after this.
         let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
     }
     if let Ok(waiter) = waiter {
