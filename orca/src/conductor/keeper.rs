@@ -30,7 +30,7 @@ pub enum OnFailure {
 
 /// The machines of failed tests, in all their states.
 pub struct Keeper {
-    wish: OnFailure,
+    on_failure: OnFailure,
     held: Receiver<Held>,
     run_dir: PathBuf,
     env: Env,
@@ -84,9 +84,9 @@ impl Shell {
 impl Keeper {
     /// A keeper of the machines that come from `held`. Sockets go to `run_dir`; shells have the
     /// variables in `env`.
-    pub fn new(wish: OnFailure, held: Receiver<Held>, run_dir: &Path, env: Env) -> Self {
+    pub fn new(on_failure: OnFailure, held: Receiver<Held>, run_dir: &Path, env: Env) -> Self {
         Self {
-            wish,
+            on_failure,
             held,
             run_dir: run_dir.to_owned(),
             env,
@@ -107,7 +107,7 @@ impl Keeper {
             return;
         };
         let held = self.unreported.swap_remove(at);
-        match self.wish {
+        match self.on_failure {
             OnFailure::Shell => self.waiting.push_back(held),
             OnFailure::Keep(most) if self.kept.len() < most => {
                 self.kept.extend(open(&self.run_dir, held.machine, held.test));

@@ -39,7 +39,7 @@ pub struct Ended {
     pub signal: Option<i32>,
 }
 
-/// The parts that the loop connects.
+/// Everything that the loop works with.
 pub struct Conductor<'a> {
     /// Ends the workers when dropped.
     pub jobs: Sender<Job>,
@@ -68,8 +68,8 @@ pub fn run(conductor: Conductor<'_>, mut state: RunState, start: Start) -> Ended
     let began = Instant::now();
     let tally = Tally::default();
     let mut executor = Executor { jobs: Some(jobs), tally, reporters, keeper, deferred: None };
-    executor.tell(Event::Started(start));
-    warnings.into_iter().for_each(|warning| executor.tell(Event::Warning(warning)));
+    executor.report(Event::Started(start));
+    warnings.into_iter().for_each(|warning| executor.report(Event::Warning(warning)));
     for action in state.begin() {
         executor.act(action, &mut canceller);
     }
@@ -136,7 +136,7 @@ pub fn run(conductor: Conductor<'_>, mut state: RunState, start: Start) -> Ended
         executor.act(action, &mut canceller);
     }
     drop(cancel); // only now: the workers' view must outlive the workers
-    executor.tell(Event::Finished { took: began.elapsed() });
+    executor.report(Event::Finished { took: began.elapsed() });
     if let Some(keeper) = executor.keeper.as_mut().filter(|_| state.signal().is_none()) {
         keeper.wait(all_signals);
     }
@@ -184,7 +184,7 @@ impl Executor<'_> {
 
     fn resume(&mut self) {
         for event in self.deferred.take().into_iter().flatten() {
-            self.tell(event);
+            self.report(event);
         }
     }
 
@@ -205,7 +205,7 @@ impl Executor<'_> {
             }
             Action::Close => self.jobs = None,
             Action::Raise(level) => canceller.raise(level),
-            Action::Report(event) => self.tell(event),
+            Action::Report(event) => self.report(event),
         }
     }
 
@@ -217,7 +217,7 @@ impl Executor<'_> {
         signals::obey(asked);
     }
 
-    fn tell(&mut self, event: Event) {
+    fn report(&mut self, event: Event) {
         if let Some(later) = &mut self.deferred {
             if !matches!(event, Event::TestProgress { .. }) {
                 later.push(event);

@@ -28,7 +28,7 @@ pub(super) struct Schedule {
     /// How many rounds there are; `None`: no end.
     rounds: Option<u32>,
     /// Attempts that are made again. They come before anything new.
-    again: VecDeque<Job>,
+    retries: VecDeque<Job>,
     /// The next test that is new.
     next: Option<Position>,
 }
@@ -45,15 +45,15 @@ impl Schedule {
     /// A schedule of `entries`, each of them `rounds` times.
     pub(super) fn new(entries: Vec<ScheduledJob>, rounds: Option<u32>) -> Self {
         let list = |exclusive: bool| {
-            let mine = |(_, entry): &(_, &ScheduledJob)| {
+            let belongs = |(_, entry): &(_, &ScheduledJob)| {
                 entry.exclusive == exclusive && entry.skipped.is_none()
             };
-            entries.iter().enumerate().filter(mine).map(|(id, _)| id).collect::<Vec<TestId>>()
+            entries.iter().enumerate().filter(belongs).map(|(id, _)| id).collect::<Vec<TestId>>()
         };
         let lists = [list(false), list(true)];
         let any = lists.iter().any(|list| !list.is_empty()) && rounds != Some(0);
         let first = Position { list: usize::from(lists[0].is_empty()), round: 1, index: 0 };
-        Self { entries, lists, rounds, again: VecDeque::new(), next: any.then_some(first) }
+        Self { entries, lists, rounds, retries: VecDeque::new(), next: any.then_some(first) }
     }
 
     /// Every test, in plan order.
@@ -63,24 +63,24 @@ impl Schedule {
 
     /// Whether no job is left.
     pub(super) fn is_empty(&self) -> bool {
-        self.again.is_empty() && self.next.is_none()
+        self.retries.is_empty() && self.next.is_none()
     }
 
     /// Puts an attempt before all others.
     pub(super) fn put_back(&mut self, job: Job) {
-        self.again.push_front(job);
+        self.retries.push_front(job);
     }
 
     /// The attempts that wait to be made again.
     pub(super) fn retries(&self) -> impl Iterator<Item = &Job> {
-        self.again.iter()
+        self.retries.iter()
     }
 
     /// Takes the next job. `running` are the tests that run now; `None` where no job is left or the
     /// next one has to wait for them.
     pub(super) fn take(&mut self, running: impl IntoIterator<Item = TestId>) -> Option<Job> {
         let alone = |test: TestId| self.entries[test].exclusive;
-        let test = match (self.again.front(), self.next) {
+        let test = match (self.retries.front(), self.next) {
             (Some(job), _) => job.test,
             (None, Some(position)) => self.lists[position.list][position.index],
             (None, None) => return None,
@@ -88,10 +88,10 @@ impl Schedule {
         if running.into_iter().any(|other| alone(other) || alone(test)) {
             return None;
         }
-        self.again.pop_front().or_else(|| {
+        self.retries.pop_front().or_else(|| {
             let position = self.next?;
             self.next = self.after(position);
-            Some(round(&self.entries[test].job, position.round))
+            Some(job_of_round(&self.entries[test].job, position.round))
         })
     }
 
@@ -117,7 +117,7 @@ impl Schedule {
 }
 
 /// The first attempt in `round`.
-fn round(job: &Job, round: u32) -> Job {
+fn job_of_round(job: &Job, round: u32) -> Job {
     let mut job = job.clone();
     if round > 1 {
         job.round = round;
@@ -128,7 +128,7 @@ fn round(job: &Job, round: u32) -> Job {
 
 /// The attempt after `attempt` in the same round.
 pub(super) fn next_attempt(first: &Job, round_now: u32, attempt: u32) -> Job {
-    let mut job = round(first, round_now);
+    let mut job = job_of_round(first, round_now);
     job.attempt = attempt + 1;
     let suffix = format!("attempt-{}", job.attempt);
     rename(&mut job, &suffix);
@@ -203,8 +203,8 @@ mod tests {
     fn every_attempt_has_a_folder_of_its_own() {
         let first = &schedule("a", None).entries[0].job;
         let check = |job: Job, dir: &str| assert_eq!(job.dir.to_str(), Some(dir));
-        check(round(first, 1), "/logs/a");
-        check(round(first, 3), "/logs/a.round-3");
+        check(job_of_round(first, 1), "/logs/a");
+        check(job_of_round(first, 3), "/logs/a.round-3");
         check(next_attempt(first, 1, 1), "/logs/a.attempt-2");
         check(next_attempt(first, 3, 2), "/logs/a.round-3.attempt-3");
     }

@@ -142,10 +142,10 @@ impl RunState {
         for attempt in &rest {
             self.has_result[attempt.test] = true;
         }
-        let unanswered = entries.iter().filter(|entry| !self.has_result[entry.job.test]);
-        rest.extend(unanswered.map(|entry| not_run(&entry.job)));
-        let told = |attempt| Action::Report(Event::TestFinished(Box::new(attempt)));
-        rest.into_iter().map(told).collect()
+        let without_result = entries.iter().filter(|entry| !self.has_result[entry.job.test]);
+        rest.extend(without_result.map(|entry| not_run(&entry.job)));
+        let report = |attempt| Action::Report(Event::TestFinished(Box::new(attempt)));
+        rest.into_iter().map(report).collect()
     }
 
     /// Gives jobs to free workers; closes the queue when there will be no more jobs.
@@ -183,8 +183,8 @@ impl RunState {
             return Vec::new();
         }
         self.level = Some(level);
-        let told = Event::Cancelled { why: why.to_owned(), running: self.running };
-        vec![Action::Raise(level), Action::Report(told)]
+        let cancelled = Event::Cancelled { why: why.to_owned(), running: self.running };
+        vec![Action::Raise(level), Action::Report(cancelled)]
     }
 
     fn finished(&mut self, mut attempt: Attempt) -> Vec<Action> {
@@ -334,7 +334,7 @@ mod tests {
             Action::Report(Event::TestFinished(attempt)) if attempt.retried => "retried".to_owned(),
             Action::Report(Event::TestFinished(attempt)) => attempt.outcome.word().to_owned(),
             Action::Report(Event::Cancelled { why, .. }) => format!("cancelled: {why}"),
-            Action::Report(_) => "told".to_owned(),
+            Action::Report(_) => "report".to_owned(),
         };
         actions.iter().map(word).collect::<Vec<_>>().join(", ")
     }
@@ -412,7 +412,7 @@ mod tests {
             took: Default::default(),
             phases: Vec::new(),
         };
-        assert_eq!(line(&state.step(Input::Event(ready))), "told");
+        assert_eq!(line(&state.step(Input::Event(ready))), "report");
         assert_eq!(line(&state.step(failed(0, 2))), "error, submit 2.1");
         assert_eq!(line(&state.step(failed(1, 1))), "retried, submit 1.2");
         let last = line(&state.step(failed(2, 1)));
@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_run_here_is_told_at_once() {
+    fn what_cannot_run_here_is_reported_at_once() {
         let entry = |test, skipped| ScheduledJob { job: job(test), exclusive: false, skipped };
         let entries = vec![entry(0, Some("no kvm".to_owned())), entry(1, None)];
         let mut state = RunState::new(entries, Some(2), Limits::default(), 2);

@@ -142,7 +142,7 @@ pub fn drive(
     }
 }
 
-/// One running test.
+/// A test that is running.
 struct RunningTest {
     id: u32,
     cut: Option<Cut>,

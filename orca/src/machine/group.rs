@@ -195,7 +195,7 @@ impl Machine for Group {
                 });
             }
             let mut sink = RelaySink { sink, relay: &relay };
-            let ran = first.vm.run_beside(node_events, &order, cancel, &mut sink);
+            let ran = first.vm.run_with_nodes(node_events, &order, cancel, &mut sink);
             relay.cancel_all();
             drop(stop);
             ran

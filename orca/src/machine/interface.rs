@@ -76,7 +76,7 @@ pub trait Sink {
 pub struct Ran {
     /// How its main process ended.
     pub ended: Ended,
-    /// Why orca ended the test, if it did not end by itself.
+    /// Why the test was cut, if it did not end by itself.
     pub cut: Option<Cut>,
 }
 
@@ -99,7 +99,7 @@ pub trait Machine: Send {
     /// The name in reports, such as `vm3`.
     fn name(&self) -> &str;
 
-    /// Runs one test until it ends or is ended.
+    /// Runs one test until it ends or is cut.
     ///
     /// # Errors
     /// The machine's trouble. The machine must not be used afterwards.
@@ -120,8 +120,8 @@ pub trait Machine: Send {
         String::new()
     }
 
-    /// Ends it in good order: sends `EXIT` and waits for `BYE`. A machine that is dropped instead
-    /// is killed.
+    /// Ends it in good order: sends `EXIT` and waits for `BYE`. A machine that is dropped ends
+    /// without that exchange.
     fn stop(self: Box<Self>);
 }
 
@@ -153,7 +153,7 @@ pub trait Maker: Send + Sync {
         _cancel: &Cancel,
         _warn: Warn<'_>,
     ) -> Result<Box<dyn Machine>, Trouble> {
-        let detail = "there are no wires here".to_owned();
+        let detail = "these machines cannot be connected to each other".to_owned();
         Err(Trouble { kind: Kind::Boot, detail, console: ConsoleTail::default() })
     }
 }

@@ -27,12 +27,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub(super) const QEMU_LIMIT: Duration = Duration::from_secs(30);
 /// How long QEMU may take to answer whether it has paused the machine.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
-/// Fresh entropy for each guest, in bytes.
+/// How much fresh entropy each guest gets, in bytes.
 const SEED_BYTES: usize = 64;
 
 /// Starts the machines of one run: everything that they have in common.
 pub struct Launcher {
-    /// What every machine is made of, before its shape is known.
+    /// The size, the devices and the kernel of every machine, unless its shape says otherwise.
     pub spec: Spec,
     /// The kernels they may boot; the first is in `spec` already.
     pub kernels: Vec<Boot>,
@@ -57,13 +57,13 @@ pub struct Launcher {
     pub gdb: bool,
 }
 
-/// What one machine has to itself, known before it starts.
+/// What one machine has to itself before it starts.
 pub(super) struct InstanceConfig<'a> {
     /// Its name, and the name of its files.
     pub(super) name: &'a str,
     /// Its number.
     pub(super) id: u32,
-    /// What it is made of.
+    /// Its size, its devices and its kernel.
     pub(super) spec: &'a Spec,
     /// Its memory.
     pub(super) memory: Memory,

@@ -31,7 +31,7 @@ use std::time::Instant;
 pub struct VmMaker {
     launcher: Launcher,
     made: AtomicU32,
-    /// The folder of templates; `None` for cold boots only.
+    /// The store of templates; `None` for cold boots only.
     store: Option<Store>,
     methods: Mutex<HashMap<Shape, BootMethod>>,
     permits: GroupPermits,
@@ -121,13 +121,14 @@ impl VmMaker {
     /// # Errors
     /// Why there is none.
     pub fn prepare(&self, shape: Shape, cancel: &Cancel) -> Result<(), Trouble> {
-        let told = Mutex::new(None);
-        let warn = |text: String| *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+        let reason = Mutex::new(None);
+        let warn =
+            |text: String| *reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
         match self.method(shape, cancel, &warn)? {
             BootMethod::Copy(_) => Ok(()),
             BootMethod::Cold => {
-                let why = told.into_inner().unwrap_or_else(PoisonError::into_inner);
-                Err(boot_failure(why.unwrap_or_default()))
+                let reason = reason.into_inner().unwrap_or_else(PoisonError::into_inner);
+                Err(boot_failure(reason.unwrap_or_default()))
             }
         }
     }
@@ -137,7 +138,7 @@ impl VmMaker {
         let mut instance = self.start(&self.spec(shape), placement, Memory::Anonymous, overlays)?;
         let deadline = self.boot_deadline();
         let guest = instance.greet(deadline, cancel).and_then(|mut guest| {
-            // Its time must be now, not before the boot.
+            // Made only now, so that it has the time of after the boot.
             guest.ask(self.resume(&instance, placement), deadline)?;
             instance.reached("share");
             if self.launcher.spec.own_init {

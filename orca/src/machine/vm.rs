@@ -37,7 +37,7 @@ impl Vm {
     }
 
     /// Runs a test and handles the events of other nodes meanwhile.
-    pub(super) fn run_beside(
+    pub(super) fn run_with_nodes(
         &mut self,
         node_events: Receiver<NodeEvent>,
         order: &Order,
@@ -89,7 +89,7 @@ impl Machine for Vm {
 
     fn run(&mut self, order: &Order, cancel: &Cancel, sink: &mut dyn Sink) -> Result<Ran, Trouble> {
         let node_events = crossbeam::channel::never();
-        self.run_beside(node_events, order, cancel, sink).map_err(|fault| self.trouble(fault))
+        self.run_with_nodes(node_events, order, cancel, sink).map_err(|fault| self.trouble(fault))
     }
 
     fn phases(&self) -> &[Phase] {
