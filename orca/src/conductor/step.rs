@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_run_here_is_reported_at_once() {
+    fn tests_that_cannot_run_here_are_reported_at_once() {
         let entry = |test, skipped| ScheduledJob { job: job(test), exclusive: false, skipped };
         let entries = vec![entry(0, Some("no kvm".to_owned())), entry(1, None)];
         let mut state = RunState::new(entries, Some(2), Limits::default(), 2);

@@ -305,14 +305,14 @@ mod tests {
     }
 
     #[test]
-    fn boot_noise_and_a_second_hello_are_put_up_with() {
+    fn boot_noise_and_a_second_hello_are_ignored() {
         let stream = scripted("garbage\r\n\0\nHELLO AGENT_v1\r\nHELLO AGENT_v1\n", "ERR no");
         let mut guest = connect(stream, soon()).unwrap();
         assert_eq!(guest.ask(Command::Ping, soon()).unwrap_err().to_string(), "no");
     }
 
     #[test]
-    fn a_peer_that_closes_or_stays_silent_is_told_apart() {
+    fn a_peer_that_closes_is_told_from_one_that_stays_silent() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let error = connect(ours, Instant::now() + Duration::from_millis(5)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_says_everything_but_the_answer_runs_into_the_deadline() {
+    fn a_flood_without_the_answer_ends_at_the_deadline() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let flood = std::thread::spawn(move || {
             theirs.write_all(b"HELLO AGENT_v1\nOK\n").unwrap();

@@ -35,8 +35,8 @@ pub(super) fn diagnose(instance: &mut Instance) -> Diagnosis {
     let deadline = Instant::now() + LIMIT;
     let before = instance.resources.console.tail();
     let lines: Vec<&str> = before.lines().collect();
-    let kept = lines[lines.len().saturating_sub(LINES_BEFORE)..].iter();
-    let mut found: Vec<String> = kept.map(|line| (*line).to_owned()).collect();
+    let last = lines[lines.len().saturating_sub(LINES_BEFORE)..].iter();
+    let mut found: Vec<String> = last.map(|line| (*line).to_owned()).collect();
     // QEMU's first failure to answer ends the examination; the findings so far stand.
     if let Err(error) = examine(instance, deadline, &mut found) {
         found.push(format!("[orca: {error}]"));
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_all_registers_only_where_a_cpu_is_matters() {
+    fn only_the_lines_with_instruction_pointers_are_kept() {
         let dump = "\r\nCPU#0\r\nRAX=00 RBX=00\r\n\
                     RIP=ffffffffc0a00000 RFL=00000046 [---Z-P-] CPL=0 HLT=0\r\nES =0000\r\n\
                     CPU#1\r\nRIP=01 RFL=2\r\n";

@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_panic_costs_nothing() {
+    fn a_false_panic_does_not_end_the_test() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let agent = std::thread::spawn(move || {
             let (mut input, mut out) = shake_hands(theirs);

@@ -246,7 +246,7 @@ mod tests {
     use crate::cancel;
 
     #[test]
-    fn room_is_taken_whole_and_given_back() {
+    fn permits_are_taken_together_and_given_back() {
         let (mut canceller, cancel) = cancel::channel();
         let permits = GroupPermits::new(4);
         let two = permits.take(2, &cancel).unwrap();

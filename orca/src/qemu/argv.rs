@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn other_roots_modules_and_inits_are_asked_for() {
+    fn other_roots_modules_and_inits_are_passed_on() {
         let usual = line(&spec(), Memory::Anonymous);
         assert!(usual.contains(" agent_mode=true ") && !usual.contains("orca.modules"), "{usual}");
         let modules = Some("/c/modules-1".into());

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_read_misses_frames_and_holds_up_nobody() {
+    fn a_card_that_does_not_read_misses_frames_and_delays_no_other() {
         let rig = Rig::new();
         let [mut talker, mut listener, mut deaf] = rig.ports();
         let long = vec![7; 60_000];
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_frame_unplugs_its_sender_only() {
+    fn an_invalid_frame_disconnects_its_sender_only() {
         let rig = Rig::new();
         let [mut bad, mut a, mut b] = rig.ports();
         bad.write_all(&[0xff; 8]).unwrap();
