@@ -41,13 +41,13 @@ pub(super) struct CommandRelay {
     nodes: Vec<RemoteNode>,
     /// To the first node.
     back: Writer,
-    running: Mutex<Running>,
+    commands: Mutex<RemoteCommands>,
 }
 
-struct Running {
+struct RemoteCommands {
     last_id: u32,
-    /// By the id of the `on` that asked.
-    commands: HashMap<u32, RemoteCommand>,
+    /// The commands that run, by the id of the `on` that asked.
+    by_ask: HashMap<u32, RemoteCommand>,
 }
 
 /// A command that runs on another node.
@@ -62,8 +62,8 @@ struct RemoteCommand {
 impl CommandRelay {
     /// A relay with no command running yet.
     pub(super) fn new(nodes: Vec<RemoteNode>, back: Writer) -> Self {
-        let running = Running { last_id: FIRST_ID, commands: HashMap::new() };
-        Self { nodes, back, running: Mutex::new(running) }
+        let commands = RemoteCommands { last_id: FIRST_ID, by_ask: HashMap::new() };
+        Self { nodes, back, commands: Mutex::new(commands) }
     }
 
     /// The nodes.
@@ -73,12 +73,12 @@ impl CommandRelay {
 
     /// Ends every command that still runs: the test that asked for it is over.
     pub(super) fn cancel_all(&self) {
-        let commands = std::mem::take(&mut self.lock().commands);
-        commands.into_values().for_each(|command| self.cancel(command));
+        let running = std::mem::take(&mut self.lock().by_ask);
+        running.into_values().for_each(|command| self.cancel(command));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Running> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, RemoteCommands> {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends to a node. Its loss is noticed by [`forward_replies`].
@@ -113,20 +113,20 @@ impl CommandRelay {
             self.refuse(ask, &why);
             return None;
         };
-        let mut running = self.lock();
-        if running.commands.len() >= COMMANDS_MAX || running.commands.contains_key(&ask) {
-            drop(running);
+        let mut commands = self.lock();
+        if commands.by_ask.len() >= COMMANDS_MAX || commands.by_ask.contains_key(&ask) {
+            drop(commands);
             self.refuse(ask, "too many commands are running on other nodes");
             return None;
         }
-        running.last_id += 1;
-        let id = running.last_id;
-        running.commands.insert(ask, RemoteCommand { node, id });
-        drop(running);
+        commands.last_id += 1;
+        let id = commands.last_id;
+        commands.by_ask.insert(ask, RemoteCommand { node, id });
+        drop(commands);
         let env = self.nodes[node].env.clone();
         let request = Request { command: Command::Exec(line.to_vec()), env }.encode();
         if request.len() > wire::PAYLOAD_MAX {
-            self.lock().commands.remove(&ask);
+            self.lock().by_ask.remove(&ask);
             self.refuse(ask, "the command is too long");
             return None;
         }
@@ -175,7 +175,7 @@ impl Sink for RelaySink<'_> {
         let Some((kind, payload)) = wire::unwrap(&frame.payload) else { return false };
         match kind {
             wire::Kind::Command if payload.is_empty() => {
-                let gone = self.relay.lock().commands.remove(&frame.id);
+                let gone = self.relay.lock().by_ask.remove(&frame.id);
                 if let Some(command) = gone {
                     self.relay.cancel(command);
                 }
@@ -187,7 +187,7 @@ impl Sink for RelaySink<'_> {
                 }
             }
             wire::Kind::Stdin | wire::Kind::Credit => {
-                let command = self.relay.lock().commands.get(&frame.id).copied();
+                let command = self.relay.lock().by_ask.get(&frame.id).copied();
                 if let Some(RemoteCommand { node, id }) = command {
                     self.relay.send(node, kind, id, payload);
                 }
@@ -240,9 +240,9 @@ pub(super) fn forward_replies(
 }
 
 fn forward(relay: &CommandRelay, at: usize, frame: Frame, node_events: &Sender<NodeEvent>) {
-    let mut running = relay.lock();
+    let mut commands = relay.lock();
     let command = RemoteCommand { node: at, id: frame.id };
-    let asked = running.commands.iter().find(|(_, running)| **running == command);
+    let asked = commands.by_ask.iter().find(|(_, running)| **running == command);
     // A PONG has no command, and neither has the answer to one that was cancelled.
     let Some(ask) = asked.map(|(ask, _)| *ask) else { return };
     let mut ended = false;
@@ -251,9 +251,9 @@ fn forward(relay: &CommandRelay, at: usize, frame: Frame, node_events: &Sender<N
         ended = line.starts_with(wire::ERR) || Ended::parse(&line).is_some();
     }
     if ended {
-        running.commands.remove(&ask);
+        commands.by_ask.remove(&ask);
     }
-    drop(running);
+    drop(commands);
     let printed = matches!(frame.kind, wire::Kind::Stdout | wire::Kind::Stderr);
     if printed || matches!(frame.kind, wire::Kind::Reply | wire::Kind::Credit) {
         relay.answer(ask, frame.kind, &frame.payload);
