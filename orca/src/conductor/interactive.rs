@@ -119,8 +119,8 @@ fn send_size(id: u32, writer: &Writer) {
     }
 }
 
-/// Copies output until the end line. The first signal cuts the command; the second leaves it
-/// running.
+/// Copies output until the end line. The first signal cuts the command; the second ends the wait
+/// for it.
 fn converse(
     guest: &mut Guest,
     id: u32,

@@ -83,7 +83,7 @@ impl Mux {
         Self::open(&path, inbox, writer)
     }
 
-    /// Where callers connect.
+    /// The socket where callers connect.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -58,7 +58,8 @@ impl Vm {
         self.timeouts
     }
 
-    /// Turns a fault of the connection into trouble. The console is read to its end first.
+    /// Turns a fault of the connection into trouble. QEMU is ended first, so that the console is
+    /// complete, unless the agent only refused the test.
     pub fn trouble(&mut self, mut fault: Fault) -> Trouble {
         if fault.kind == Kind::Hung {
             fault.detail = self.instance.paused_by_host().unwrap_or(fault.detail);

@@ -75,7 +75,7 @@ impl Process {
     }
 }
 
-/// The version that `program` reports, such as `7.2.9`.
+/// The version that `program` says it has, such as `7.2.9`.
 pub fn version(program: &Path) -> Option<String> {
     let out = Command::new(program).arg("--version").stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
