@@ -151,7 +151,7 @@ fn share(config: &Config, emulator: &Emulator, root: Option<&RootSource>) -> Opt
         Ok(true) => Finding::good("share", "this QEMU has 9p"),
         Ok(false) => {
             let error = Error::new("this QEMU has no 9p, by which machines see the project");
-            let package = arch::row(emulator.arch).package;
+            let package = arch::target(emulator.arch).package;
             Finding::bad("share", &error.hint(format!("install the full {package}")))
         }
         Err(e) => Finding::bad("share", &Error::io("run", &emulator.program, &e)),

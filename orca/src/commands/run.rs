@@ -3,10 +3,10 @@
 use crate::cancel::{self, Cancel, Canceller, Level};
 use crate::cli::config::Config;
 use crate::conductor::interactive::{self, End, Env};
-use crate::conductor::keeper;
 use crate::error::{Error, Result};
 use crate::events::exit;
 use crate::events::trouble::Trouble;
+use crate::guest::mux::Mux;
 use crate::host::{clock, limits, signals};
 use crate::machine::maker::VmMaker;
 use crate::machine::vm::Vm;
@@ -17,8 +17,7 @@ use crate::select::header::Header;
 use crate::setup::{self, Lab, boot_files};
 use crate::text::quote::shell_word;
 use crossbeam::channel::{Receiver, bounded, select};
-use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -97,7 +96,7 @@ fn in_machine(
     };
     let ended = match &config.raw.rest {
         Some(words) if !words.is_empty() => {
-            interactive::command(vm.guest(), words, environment(config), signals)
+            interactive::command(vm.guest(), words, interactive::environment(config), signals)
         }
         _ => shell(config, lab, by_hand, &vm, signals),
     };
@@ -144,7 +143,7 @@ fn boot(
     })
 }
 
-/// A shell behind a switchboard, so that `orca shell` can give more of them.
+/// A shell behind a mux, so that `orca shell` can give more of them.
 fn shell(
     config: &Config,
     lab: &Lab<VmMaker>,
@@ -152,18 +151,18 @@ fn shell(
     vm: &Vm,
     signals: &Receiver<i32>,
 ) -> Result<End, String> {
-    let mut env = environment(config);
+    let mut env = interactive::environment(config);
     let mut about = "orca run".to_owned();
     if let Some(test) = by_hand {
         env.extend(test.environment(lab.factor));
         about = format!("orca run --test {}", test.test.display());
         plain::err(format!("orca: the test is yours to run: {}\n", test.line).as_bytes());
     }
-    let Some((inbox, writer)) = vm.ends() else { return Err("it has no agent".to_owned()) };
+    let Some((inbox, writer)) = vm.connection() else { return Err("it has no agent".to_owned()) };
     let name = vm.name().to_owned();
-    let board = keeper::open_door(lab.run_dir.path(), &name, &about, inbox, writer)
+    let mux = Mux::open_in(lab.run_dir.path(), &name, &about, inbox, writer)
         .map_err(|e| crate::error::plain(&e))?;
-    let mut guest = interactive::call(board.path())?;
+    let mut guest = interactive::call(mux.path())?;
     if by_hand.is_some() {
         let made = guest.exec(&format!("mkdir -p {ARTIFACTS}"), clock::now() + PREPARE_LIMIT);
         made.map_err(|e| crate::error::plain(&e))?;
@@ -236,15 +235,4 @@ fn is_program(file: &Path) -> bool {
     let executable =
         std::fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & 0o111 != 0);
     executable && std::fs::read(file).is_ok_and(|text| text.starts_with(b"#!"))
-}
-
-/// The variables of a person's shell or command: `--env`, and the kind of his terminal.
-pub fn environment(config: &Config) -> Env {
-    let own =
-        |(name, value): &(String, OsString)| (name.as_bytes().to_vec(), value.clone().into_vec());
-    let mut env: Vec<_> = config.raw.env.iter().map(own).collect();
-    if let Some(term) = std::env::var_os("TERM") {
-        env.push((b"TERM".to_vec(), term.into_vec()));
-    }
-    env
 }

@@ -1,6 +1,5 @@
 //! `orca shell`: a machine that another orca of this user holds, called through its switchboard.
 
-use super::run::environment;
 use crate::cli::config::Config;
 use crate::conductor::interactive::{self, End};
 use crate::error::{Error, Result};
@@ -30,7 +29,7 @@ pub fn run(config: &Config) -> Result<u8> {
     let signals = signals::listen()?;
     let gone = |why: String| Error::new(format!("`{}` is gone: {why}", door.name));
     let mut guest = interactive::call(&door.socket).map_err(gone)?;
-    let env = environment(config);
+    let env = interactive::environment(config);
     let ended = match &config.raw.rest {
         Some(words) if !words.is_empty() => interactive::command(&mut guest, words, env, &signals),
         _ => interactive::shell(&mut guest, env, &signals),

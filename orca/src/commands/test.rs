@@ -4,8 +4,8 @@ use crate::cancel;
 use crate::cli::command::Command;
 use crate::cli::config::Config;
 use crate::cli::raw::{Artifacts, Format};
-use crate::conductor::keeper::{Keeper, Wish};
-use crate::conductor::{self, Conductor, Ended, Limits, ScheduledJob, State};
+use crate::conductor::keeper::{Keeper, OnFailure};
+use crate::conductor::{self, Conductor, Ended, Limits, RunState, ScheduledJob, interactive};
 use crate::error::{Error, Result, plain};
 use crate::events::attempt::Kernel;
 use crate::events::event::Start;
@@ -118,7 +118,7 @@ fn conduct(
     plan: &Plan,
     lab: &Lab<Arc<dyn Maker>>,
     history: &History,
-    (workers, seed, wish): (usize, Option<u64>, Option<Wish>),
+    (workers, seed, wish): (usize, Option<u64>, Option<OnFailure>),
     mut reporters: Vec<Box<dyn Reporter>>,
 ) -> Result<Ended> {
     let journal = journal(config, history).map_err(|error| format!("no history is kept: {error}"));
@@ -148,7 +148,7 @@ fn conduct(
         failed: wish.map(|_| failed),
         artifacts: config.raw.artifacts == Some(Artifacts::All),
     };
-    let env = crate::commands::run::environment(config);
+    let env = interactive::environment(config);
     let keeper = wish.map(|wish| Keeper::new(wish, held, lab.run_dir.path(), env));
     let pod = Pod::start(workers, &maker, policy, &after, &queue, &cancel)
         .map_err(|e| Error::new(format!("cannot start the workers: {}", plain(&e))))?;
@@ -172,7 +172,7 @@ fn conduct(
         again: again(config, plan, lab),
         merged: 0,
     };
-    let state = State::new(entries, rounds(config), limits, workers);
+    let state = RunState::new(entries, rounds(config), limits, workers);
     let conductor = Conductor {
         jobs,
         pod,
@@ -194,7 +194,7 @@ fn journal(config: &Config, history: &History) -> Result<Journal> {
 }
 
 /// What is to become of the machines of failed tests.
-fn wish(config: &Config) -> Result<Option<Wish>> {
+fn wish(config: &Config) -> Result<Option<OnFailure>> {
     match (config.raw.shell_on_fail, config.raw.keep) {
         (true, Some(_)) => {
             let error = Error::new("--shell-on-fail and --keep do not go together");
@@ -208,8 +208,8 @@ fn wish(config: &Config) -> Result<Option<Wish>> {
             let error = Error::new("--shell-on-fail needs --format human");
             Err(error.hint("--json FILE writes that report beside it"))
         }
-        (true, None) => Ok(Some(Wish::Shell)),
-        (false, keep) => Ok(keep.map(Wish::Keep)),
+        (true, None) => Ok(Some(OnFailure::Shell)),
+        (false, keep) => Ok(keep.map(OnFailure::Keep)),
     }
 }
 

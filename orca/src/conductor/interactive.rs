@@ -1,5 +1,7 @@
-//! A person in a guest: one command, a shell, or the serial console, on this process's own standard streams.
+//! A person's work in a guest: one command, a shell, or the serial console, on this process's own
+//! standard streams.
 
+use crate::cli::config::Config;
 use crate::error::plain;
 use crate::events::exit;
 use crate::events::trouble::Trouble;
@@ -15,27 +17,38 @@ use signal_hook::consts::SIGWINCH;
 use signal_hook::iterator::Signals;
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
 /// How long another orca may take to answer.
 const CALL_LIMIT: Duration = Duration::from_secs(20);
-/// Ends the serial console: Ctrl-], as telnet has it.
+/// The key that ends the serial console: Ctrl-], as in telnet.
 const ESCAPE: u8 = 0x1d;
 
-/// How a conversation ended.
+/// How a command, a shell or the serial console ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// With the status of the command or shell.
+    /// The command or shell ended with this status.
     Status(u8),
-    /// This process was told to end.
+    /// This process was told to end, by this signal.
     Signal(i32),
 }
 
 /// Variables for the guest's process.
 pub type Env = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// The variables of a person's shell or command: `--env`, and the kind of their terminal.
+pub fn environment(config: &Config) -> Env {
+    let own =
+        |(name, value): &(String, OsString)| (name.as_bytes().to_vec(), value.clone().into_vec());
+    let mut env: Vec<_> = config.raw.env.iter().map(own).collect();
+    if let Some(term) = std::env::var_os("TERM") {
+        env.push((b"TERM".to_vec(), term.into_vec()));
+    }
+    env
+}
 
 /// Runs one command; its input and output are this process's.
 ///
@@ -54,7 +67,7 @@ pub fn command(
     converse(guest, id, signals, never(), || {})
 }
 
-/// Calls the machine behind the switchboard at `path`.
+/// Connects to the machine behind the mux at `path`.
 ///
 /// # Errors
 /// Why nobody answers.
@@ -63,7 +76,7 @@ pub fn call(path: &Path) -> Result<Guest, String> {
     Guest::connect(stream, clock::now() + CALL_LIMIT, &never()).map_err(gone)
 }
 
-/// Gives the user a shell: the terminal raw, the window's size kept up to date.
+/// Gives the user a shell: the terminal is raw, and the guest learns the window's size.
 ///
 /// # Errors
 /// Why the guest is no longer there.
@@ -76,7 +89,7 @@ pub fn shell(guest: &mut Guest, env: Env, signals: &Receiver<i32>) -> Result<End
     let handle = changes.handle();
     let watch = move || {
         for _ in changes.forever() {
-            let _ = resized.try_send(()); // full: one is on its way already
+            let _ = resized.try_send(()); // full: a change is on its way already
         }
     };
     let watcher = std::thread::Builder::new().name("winch".into()).spawn(watch).map_err(gone)?;
@@ -101,12 +114,13 @@ fn forward_input(id: u32, writer: Writer) -> io::Result<Input> {
 fn send_size(id: u32, writer: &Writer) {
     if let Some((columns, rows)) = tty::size(&tty::output()) {
         let payload = [rows.to_le_bytes(), columns.to_le_bytes()].concat();
-        // A guest that is gone is seen by whoever reads from it.
+        // The loss of the guest is noticed where its frames are read.
         let _ = writer.send(Kind::Window, id, &payload);
     }
 }
 
-/// Copies output until the end line; the first signal cuts the command, the second leaves it.
+/// Copies output until the end line. The first signal cuts the command; the second ends the wait
+/// for it.
 fn converse(
     guest: &mut Guest,
     id: u32,
@@ -143,7 +157,7 @@ fn converse(
 
 fn show(kind: Kind, payload: &[u8]) -> Result<Option<Ended>, String> {
     match kind {
-        // A reader that is gone ends nothing in the guest; the status is still worth having.
+        // If nobody reads the output, the command runs on: its status is still worth having.
         Kind::Stdout => drop(plain::out(payload)),
         Kind::Stderr => plain::err(payload),
         Kind::Reply => {
@@ -158,7 +172,8 @@ fn show(kind: Kind, payload: &[u8]) -> Result<Option<Ended>, String> {
     Ok(None)
 }
 
-/// The serial console, both ways, until the machine ends or the user types the escape.
+/// Connects the user to the serial console, until the machine ends or the user types the escape
+/// key.
 ///
 /// # Errors
 /// The machine's trouble when it does not start.
@@ -182,7 +197,7 @@ pub fn console(maker: &VmMaker, signals: &Receiver<i32>) -> Result<End, Trouble>
         recv(ended) -> _ => End::Status(exit::GOOD),
         recv(escaped) -> pressed => match pressed {
             Ok(()) => End::Status(exit::GOOD),
-            Err(_) => wait(&ended, signals), // input ended: the machine goes on
+            Err(_) => wait(&ended, signals), // the input ended: the machine runs on
         },
         recv(signals) -> signal => signal.map_or(End::Status(exit::GOOD), End::Signal),
     };

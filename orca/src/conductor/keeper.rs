@@ -1,7 +1,8 @@
-//! The machines of failed tests, which somebody wants to look into: `--shell-on-fail` and `--keep`.
+//! Keeps the machines of failed tests for a person to look into: `--shell-on-fail` and `--keep`.
 //!
-//! A worker hands such a machine over and waits until it is told to go on. The conductor owns the machine from then on, serves it on a
-//! [`Mux`] and ends it: after the shell, or when the person at the terminal has had enough. Nothing is kept longer than that.
+//! A worker hands such a machine over and waits until it may go on. The conductor owns the machine
+//! from then on and serves it on a [`Mux`]. It ends the machine after the shell, or when the person
+//! at the terminal presses Ctrl-C. No machine is kept longer than that.
 
 use super::interactive::{self, Env};
 use crate::guest::mux::Mux;
@@ -12,57 +13,56 @@ use crate::text::quote::shell_word;
 use crossbeam::channel::{Receiver, Sender, bounded, never};
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
-/// Signals that may wait for a shell.
+/// How many signals may wait for a shell.
 const SIGNALS: usize = 4;
 
-/// What is done with the machine of a test that failed.
+/// What happens to the machine of a test that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
-    /// A shell in it, now.
+pub enum OnFailure {
+    /// A shell is opened in it during the run.
     Shell,
-    /// It is kept until after the run; so many of them at most.
+    /// It is kept until after the run; at most this many machines are.
     Keep(usize),
 }
 
-/// See the module.
+/// The machines of failed tests, in all their states.
 pub struct Keeper {
-    wish: Wish,
+    on_failure: OnFailure,
     held: Receiver<Held>,
     run_dir: PathBuf,
     env: Env,
-    /// Handed over by workers who have not yet told of their test's end.
-    untold: Vec<Held>,
+    /// Machines handed over by workers that have not reported the end of their test yet.
+    unreported: Vec<Held>,
     /// Machines that wait for their shell.
     waiting: VecDeque<Held>,
     shell: Option<Shell>,
     kept: Vec<KeptMachine>,
-    /// Failed tests whose machine there was no room for.
+    /// How many failed tests had their machine ended because enough were kept.
     dropped: usize,
 }
 
-/// A machine with its door open.
+/// A machine that callers can connect to.
 struct KeptMachine {
-    board: Mux,
+    mux: Mux,
     machine: Box<dyn Machine>,
     test: String,
 }
 
 impl KeptMachine {
-    /// Ends the machine in good order, so that its agent ends what the test left.
+    /// Ends the machine in good order, so that its agent ends what the test left behind.
     fn end(self) {
-        drop(self.board); // nobody else reads the answers from now on
+        drop(self.mux); // the answers of the agent are now read by `stop` alone
         self.machine.stop();
     }
 }
 
 /// A shell that is open.
 struct Shell {
-    /// Closed when it ends.
-    done: Receiver<Infallible>,
+    /// Closes when the shell ends.
+    ended: Receiver<Infallible>,
     signals: Sender<i32>,
     thread: Option<JoinHandle<()>>,
     kept: KeptMachine,
@@ -73,7 +73,7 @@ struct Shell {
 impl Shell {
     fn end(self) {
         if let Some(thread) = self.thread {
-            // One that panicked has put the terminal back on its way.
+            // A thread that panicked has restored the terminal on the way.
             let _ = thread.join();
         }
         self.kept.end();
@@ -82,14 +82,15 @@ impl Shell {
 }
 
 impl Keeper {
-    /// A keeper of what comes from `held`; sockets go to `run_dir`, shells have `env`.
-    pub fn new(wish: Wish, held: Receiver<Held>, run_dir: &Path, env: Env) -> Self {
+    /// A keeper of the machines that come from `held`. Sockets go to `run_dir`; shells have the
+    /// variables in `env`.
+    pub fn new(on_failure: OnFailure, held: Receiver<Held>, run_dir: &Path, env: Env) -> Self {
         Self {
-            wish,
+            on_failure,
             held,
             run_dir: run_dir.to_owned(),
             env,
-            untold: Vec::new(),
+            unreported: Vec::new(),
             waiting: VecDeque::new(),
             shell: None,
             kept: Vec::new(),
@@ -97,19 +98,21 @@ impl Keeper {
         }
     }
 
-    /// A test has ended on `machine` and a person has been told of it: what its worker has handed over is due.
-    pub fn told(&mut self, machine: &str) {
-        self.untold.extend(self.held.try_iter());
-        let Some(at) = self.untold.iter().position(|held| held.machine.name() == machine) else {
+    /// Takes the machine that a worker has handed over, after the end of its test has been
+    /// reported.
+    pub fn on_test_finished(&mut self, machine: &str) {
+        self.unreported.extend(self.held.try_iter());
+        let Some(at) = self.unreported.iter().position(|held| held.machine.name() == machine)
+        else {
             return;
         };
-        let held = self.untold.swap_remove(at);
-        match self.wish {
-            Wish::Shell => self.waiting.push_back(held),
-            Wish::Keep(most) if self.kept.len() < most => {
+        let held = self.unreported.swap_remove(at);
+        match self.on_failure {
+            OnFailure::Shell => self.waiting.push_back(held),
+            OnFailure::Keep(most) if self.kept.len() < most => {
                 self.kept.extend(open(&self.run_dir, held.machine, held.test));
             }
-            Wish::Keep(_) => {
+            OnFailure::Keep(_) => {
                 self.dropped += 1;
                 held.machine.stop();
             }
@@ -122,48 +125,48 @@ impl Keeper {
     }
 
     /// Whether a machine waits for its shell.
-    pub fn has_more(&self) -> bool {
+    pub fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// Ready (closed) when the open shell has ended; then [`Keeper::close`] is due.
-    pub fn done(&self) -> Receiver<Infallible> {
-        self.shell.as_ref().map_or_else(never, |shell| shell.done.clone())
+    /// Closes when the open shell has ended; then [`Keeper::close`] is due.
+    pub fn shell_ended(&self) -> Receiver<Infallible> {
+        self.shell.as_ref().map_or_else(never, |shell| shell.ended.clone())
     }
 
-    /// Puts away the shell, if it has ended, and its machine.
+    /// Ends the machine of a shell that has ended.
     pub fn close(&mut self) {
-        if let Some(shell) = self.shell.take_if(|shell| is_closed(&shell.done)) {
+        if let Some(shell) = self.shell.take_if(|shell| is_closed(&shell.ended)) {
             shell.end();
         }
     }
 
     /// Opens a shell in the next machine that waits for one.
-    pub fn next(&mut self) {
+    pub fn open_next(&mut self) {
         while self.shell.is_none() {
             let Some(held) = self.waiting.pop_front() else { return };
             self.shell = self.start(held);
         }
     }
 
-    /// Passes a signal on to the open shell, which the conductor's loop has taken from it.
+    /// Passes a signal on to the open shell: only the conductor's loop receives signals.
     pub fn signal(&self, signal: i32) {
         if let Some(shell) = &self.shell {
-            // Full: it has been told often enough.
+            // A full channel means that the shell has been told often enough.
             let _ = shell.signals.try_send(signal);
         }
     }
 
-    /// The end of the run: no shell is left, and what waits for one is given up.
+    /// Ends all shells and the machines that wait for one, at the end of the run.
     pub fn finish(&mut self) {
-        let left = self.waiting.drain(..).chain(self.untold.drain(..));
+        let left = self.waiting.drain(..).chain(self.unreported.drain(..));
         left.for_each(|held| held.machine.stop());
         if let Some(shell) = self.shell.take() {
             shell.end();
         }
     }
 
-    /// Says what is kept and waits for a signal; returns at once where nothing is.
+    /// Lists the kept machines and waits for a signal; returns at once if there are none.
     pub fn wait(&mut self, signals: &Receiver<i32>) {
         if self.kept.is_empty() {
             return;
@@ -178,7 +181,7 @@ impl Keeper {
             text.push_str(&format!("orca: {} more failed; --keep=N keeps N\n", self.dropped));
         }
         plain::err(text.as_bytes());
-        // Any signal, or their source being gone, ends it.
+        // Any signal ends the wait, and so does the loss of the signals' source.
         let _ = signals.recv();
     }
 
@@ -191,35 +194,35 @@ impl Keeper {
             shell_word(kept.test.as_bytes())
         );
         plain::err(text.as_bytes());
-        let (open, done) = bounded(0);
+        let (open, ended) = bounded(0);
         let (signals, inbox) = bounded(SIGNALS);
-        let (path, env) = (kept.board.path().to_owned(), self.env.clone());
+        let (path, env) = (kept.mux.path().to_owned(), self.env.clone());
         let body = move || {
             let _open: Sender<Infallible> = open;
-            let ended = interactive::call(&path)
+            let result = interactive::call(&path)
                 .and_then(|mut guest| interactive::shell(&mut guest, env, &inbox));
-            if let Err(why) = ended {
+            if let Err(why) = result {
                 plain::err(format!("orca: the shell ended: {why}\n").as_bytes());
             }
         };
         let thread = std::thread::Builder::new().name("shell".into()).spawn(body).ok();
-        Some(Shell { done, signals, thread, kept, release })
+        Some(Shell { ended, signals, thread, kept, release })
     }
 }
 
 impl Drop for Keeper {
-    /// An interrupted run keeps nothing.
+    /// Ends everything: an interrupted run keeps no machine.
     fn drop(&mut self) {
         self.finish();
         self.kept.drain(..).for_each(KeptMachine::end);
     }
 }
 
-/// Opens the door to a machine; `None` where that cannot be, with a word.
+/// Opens a mux for a machine; `None`, with a message to the user, where that is not possible.
 fn open(run_dir: &Path, machine: Box<dyn Machine>, test: String) -> Option<KeptMachine> {
-    let (inbox, writer) = machine.ends()?;
-    match open_door(run_dir, machine.name(), &test, inbox, writer) {
-        Ok(board) => Some(KeptMachine { board, machine, test }),
+    let (inbox, writer) = machine.connection()?;
+    match Mux::open_in(run_dir, machine.name(), &test, inbox, writer) {
+        Ok(mux) => Some(KeptMachine { mux, machine, test }),
         Err(e) => {
             let why = crate::error::plain(&e);
             let text = format!("orca: cannot keep {}: {why}\n", machine.name());
@@ -229,22 +232,6 @@ fn open(run_dir: &Path, machine: Box<dyn Machine>, test: String) -> Option<KeptM
     }
 }
 
-/// Opens a switchboard for the machine called `name` in `run_dir`, where `orca shell` finds it; `about` is what the list says.
-///
-/// # Errors
-/// As [`Mux::open`].
-pub fn open_door(
-    run_dir: &Path,
-    name: &str,
-    about: &str,
-    inbox: Receiver<agent::wire::Frame>,
-    writer: crate::guest::client::Writer,
-) -> std::io::Result<Mux> {
-    let path = run_dir.join(format!("{name}.{}", crate::host::rundir::SHELL_SOCKET));
-    fs::write(path.with_extension("about"), about)?;
-    Mux::open(&path, inbox, writer)
-}
-
-fn is_closed(done: &Receiver<Infallible>) -> bool {
-    matches!(done.try_recv(), Err(crossbeam::channel::TryRecvError::Disconnected))
+fn is_closed(channel: &Receiver<Infallible>) -> bool {
+    matches!(channel.try_recv(), Err(crossbeam::channel::TryRecvError::Disconnected))
 }

@@ -1,7 +1,8 @@
-//! The run: one loop over what the pod tells, signals and the clock, around one pure [`step`].
+//! The run: one loop over the pod's events, signals and the clock, around one pure [`step`].
 //!
-//! The conductor alone holds the job sender, so retries re-enter here and dropping it is what ends the workers. It alone decides
-//! what is final. The loop owns everything that must be wound down and so has no `?`.
+//! The conductor alone holds the job sender: retries are sent from here, and dropping the sender
+//! ends the workers. It alone decides what is final. The loop owns everything that must be wound
+//! down and so has no `?`.
 
 pub mod interactive;
 pub mod keeper;
@@ -9,7 +10,7 @@ mod schedule;
 mod step;
 
 pub use schedule::ScheduledJob;
-pub use step::{Limits, State};
+pub use step::{Limits, RunState};
 
 use crate::cancel::{Cancel, Canceller};
 use crate::events::event::{Event, Start};
@@ -26,7 +27,7 @@ use step::{Action, Input};
 /// How often a live display is redrawn.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How long the workers may take to end once everything has been told to end at once.
+/// How long the workers may take to end after everything has been told to end at once.
 const KILL_WAIT: Duration = Duration::from_secs(10);
 
 /// How a run ended.
@@ -38,45 +39,45 @@ pub struct Ended {
     pub signal: Option<i32>,
 }
 
-/// What the loop works with.
+/// Everything that the loop works with.
 pub struct Conductor<'a> {
     /// Ends the workers when dropped.
     pub jobs: Sender<Job>,
-    /// What happens in the pod.
+    /// The workers and their events.
     pub pod: Pod,
-    /// Raises the level.
+    /// Raises the level of the cancellation.
     pub canceller: Canceller,
-    /// The pod's view of the level.
+    /// The pod's view of that level.
     pub cancel: Cancel,
-    /// Signal numbers as they come.
+    /// The numbers of the signals that the process gets.
     pub signals: &'a Receiver<i32>,
-    /// What concerns the reporters only.
+    /// Requests of the terminal that concern the reporters only.
     pub attention: &'a Receiver<Attention>,
-    /// What the user should know before the first test.
+    /// Warnings for the user, to be shown before the first test.
     pub warnings: Vec<String>,
-    /// Told everything, in order.
+    /// The reporters. Each gets every event, in order.
     pub reporters: &'a mut [Box<dyn Reporter>],
-    /// Has the machines of failed tests, where somebody wants them.
+    /// Keeps the machines of failed tests for `--shell-on-fail` and `--keep`.
     pub keeper: Option<Keeper>,
 }
 
 /// Runs everything that `state` plans. Returns when every worker and every machine is gone.
-pub fn run(conductor: Conductor<'_>, mut state: State, start: Start) -> Ended {
-    let Conductor { jobs, pod, mut canceller, cancel, signals: all, .. } = conductor;
+pub fn run(conductor: Conductor<'_>, mut state: RunState, start: Start) -> Ended {
+    let Conductor { jobs, pod, mut canceller, cancel, signals: all_signals, .. } = conductor;
     let Conductor { attention, warnings, reporters, keeper, .. } = conductor;
     let began = Instant::now();
-    let mut desk =
-        Desk { jobs: Some(jobs), tally: Tally::default(), reporters, keeper, put_off: None };
-    desk.tell(Event::Started(start));
-    warnings.into_iter().for_each(|warning| desk.tell(Event::Warning(warning)));
+    let tally = Tally::default();
+    let mut executor = Executor { jobs: Some(jobs), tally, reporters, keeper, deferred: None };
+    executor.report(Event::Started(start));
+    warnings.into_iter().for_each(|warning| executor.report(Event::Warning(warning)));
     for action in state.begin() {
-        desk.act(action, &mut canceller);
+        executor.act(action, &mut canceller);
     }
-    let ticks = if desk.reporters.iter().any(|r| r.is_live()) { tick(TICK) } else { never() };
-    let (mut signals, mut attention) = (all.clone(), attention.clone());
+    let ticks = if executor.reporters.iter().any(|r| r.is_live()) { tick(TICK) } else { never() };
+    let (mut signals, mut attention) = (all_signals.clone(), attention.clone());
     let mut give_up = never();
     let stuck = loop {
-        let shell = desk.keeper.as_ref().map_or_else(never, Keeper::done);
+        let shell_ended = executor.keeper.as_ref().map_or_else(never, Keeper::shell_ended);
         let input = select! {
             recv(pod.events()) -> event => match event {
                 Ok(event) => Input::Event(event),
@@ -85,7 +86,7 @@ pub fn run(conductor: Conductor<'_>, mut state: State, start: Start) -> Ended {
             recv(give_up) -> _ => break true,
             recv(signals) -> signal => match signal {
                 Ok(signal) => {
-                    desk.keeper.iter().for_each(|keeper| keeper.signal(signal));
+                    executor.keeper.iter().for_each(|keeper| keeper.signal(signal));
                     Input::Signal(signal)
                 }
                 Err(_) => {
@@ -95,83 +96,86 @@ pub fn run(conductor: Conductor<'_>, mut state: State, start: Start) -> Ended {
             },
             recv(attention) -> asked => {
                 match asked {
-                    Ok(asked) => desk.attend(asked),
+                    Ok(asked) => executor.on_attention(asked),
                     Err(_) => attention = never(),
                 }
                 continue;
             }
             recv(ticks) -> _ => {
-                desk.tick();
+                executor.tick();
                 continue;
             }
-            recv(shell) -> _ => {
-                desk.look_after();
+            recv(shell_ended) -> _ => {
+                executor.switch_shells();
                 continue;
             }
         };
         let ended = match &input {
-            Input::Event(Event::TestFinished(attempt)) => Some(attempt.machine.clone()),
+            Input::Event(Event::TestFinished(attempt)) => attempt.machine.clone(),
             _ => None,
         };
         let killed = state.is_killed();
         for action in state.step(input) {
-            desk.act(action, &mut canceller);
+            executor.act(action, &mut canceller);
         }
         if state.is_killed() && !killed {
             give_up = after(KILL_WAIT);
         }
         if let Some(machine) = ended {
-            desk.keeper.iter_mut().for_each(|keeper| keeper.told(&machine));
-            desk.look_after();
+            executor.keeper.iter_mut().for_each(|keeper| keeper.on_test_finished(&machine));
+            executor.switch_shells();
         }
     };
     if stuck {
-        drop(pod); // a thread that hangs in the kernel; the machines die with this process
+        drop(pod); // a thread hangs in the kernel; the machines die with this process
     } else {
         pod.join();
     }
-    desk.leave();
+    executor.close_shells();
     for action in state.end() {
-        desk.act(action, &mut canceller);
+        executor.act(action, &mut canceller);
     }
-    drop(cancel); // the workers' view outlives the workers
-    desk.tell(Event::Finished { took: began.elapsed() });
-    if let Some(keeper) = desk.keeper.as_mut().filter(|_| state.signal().is_none()) {
-        keeper.wait(all);
+    drop(cancel); // only now: the workers' view must outlive the workers
+    executor.report(Event::Finished { took: began.elapsed() });
+    if let Some(keeper) = executor.keeper.as_mut().filter(|_| state.signal().is_none()) {
+        keeper.wait(all_signals);
     }
-    Ended { tally: desk.tally, signal: state.signal() }
+    Ended { tally: executor.tally, signal: state.signal() }
 }
 
-/// Where actions are carried out.
-struct Desk<'a> {
+/// Carries out the actions of [`step`].
+struct Executor<'a> {
     jobs: Option<Sender<Job>>,
     tally: Tally,
     reporters: &'a mut [Box<dyn Reporter>],
     keeper: Option<Keeper>,
-    /// What has happened while the terminal was a shell's.
-    put_off: Option<Vec<Event>>,
+    /// The events since a shell got the terminal; `None` while there is no shell.
+    deferred: Option<Vec<Event>>,
 }
 
-impl Desk<'_> {
-    /// Looks after the machines of failed tests, whose shell has the terminal for as long as it is open.
-    fn look_after(&mut self) {
+impl Executor<'_> {
+    /// Closes a shell that has ended and opens the next one. A shell has the terminal to itself
+    /// while it is open.
+    fn switch_shells(&mut self) {
         let Some(keeper) = &mut self.keeper else { return };
         keeper.close();
         if keeper.has_shell() {
             return;
         }
-        self.resume(); // a person reads of the failure first
-        let Some(keeper) = self.keeper.as_mut().filter(|keeper| keeper.has_more()) else { return };
+        self.resume(); // the person should read about the failure first
+        let Some(keeper) = self.keeper.as_mut().filter(|keeper| keeper.has_waiting()) else {
+            return;
+        };
         self.reporters.iter_mut().for_each(|reporter| reporter.pause());
-        self.put_off = Some(Vec::new());
-        keeper.next();
+        self.deferred = Some(Vec::new());
+        keeper.open_next();
         if !keeper.has_shell() {
             self.resume();
         }
     }
 
-    /// No shell is open from now on.
-    fn leave(&mut self) {
+    /// Closes all shells for good.
+    fn close_shells(&mut self) {
         if let Some(keeper) = &mut self.keeper {
             keeper.finish();
         }
@@ -179,13 +183,13 @@ impl Desk<'_> {
     }
 
     fn resume(&mut self) {
-        for event in self.put_off.take().into_iter().flatten() {
-            self.tell(event);
+        for event in self.deferred.take().into_iter().flatten() {
+            self.report(event);
         }
     }
 
     fn tick(&mut self) {
-        if self.put_off.is_none() {
+        if self.deferred.is_none() {
             self.reporters.iter_mut().for_each(|reporter| reporter.tick());
         }
     }
@@ -194,26 +198,27 @@ impl Desk<'_> {
         match action {
             Action::Submit(job) => {
                 if let Some(jobs) = &self.jobs {
-                    // Without a worker left the job has no result, which `State::end` makes up for.
+                    // If no worker is left, the job has no result; `RunState::end` reports it as
+                    // not run.
                     let _ = jobs.send(job);
                 }
             }
             Action::Close => self.jobs = None,
             Action::Raise(level) => canceller.raise(level),
-            Action::Report(event) => self.tell(event),
+            Action::Report(event) => self.report(event),
         }
     }
 
-    fn attend(&mut self, asked: Attention) {
-        // While a shell has the terminal nobody shows anything.
-        if self.put_off.is_none() {
+    fn on_attention(&mut self, asked: Attention) {
+        // While a shell has the terminal, no reporter may write to it.
+        if self.deferred.is_none() {
             self.reporters.iter_mut().for_each(|reporter| reporter.attend(asked));
         }
         signals::obey(asked);
     }
 
-    fn tell(&mut self, event: Event) {
-        if let Some(later) = &mut self.put_off {
+    fn report(&mut self, event: Event) {
+        if let Some(later) = &mut self.deferred {
             if !matches!(event, Event::TestProgress { .. }) {
                 later.push(event);
             }

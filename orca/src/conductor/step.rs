@@ -1,4 +1,5 @@
-//! The run's decisions: a function from state and input to actions, without threads, clocks or machines.
+//! The run's decisions: a function from state and input to actions, without threads, clocks or
+//! machines.
 
 use super::schedule::{Schedule, ScheduledJob, next_attempt};
 use crate::cancel::Level;
@@ -8,28 +9,28 @@ use crate::events::tally::Tally;
 use crate::events::trouble::Kind;
 use crate::pod::Job;
 
-/// Boots that may fail in a row before the run ends: the fourth machine would not fare better.
+/// How many boots may fail in a row before the run ends: the fourth machine would fail too.
 const BOOT_FAILURES_MAX: u32 = 3;
 /// How often a test whose machine was in trouble is tried again, whatever `--retries` says.
 const TROUBLE_RETRIES: u32 = 1;
 
-/// What can happen to a run.
+/// An input to the run.
 #[derive(Debug)]
 pub(super) enum Input {
-    /// The pod told something.
+    /// An event of the pod.
     Event(Event),
-    /// The process got a signal.
+    /// The process got this signal.
     Signal(i32),
 }
 
-/// What is to be done about it, in order.
+/// What the loop must do after an input. Actions are carried out in order.
 #[derive(Debug)]
 pub(super) enum Action {
     /// Queue an attempt.
     Submit(Job),
-    /// No more attempts will come.
+    /// Close the queue: no more attempts will come.
     Close,
-    /// Stop, that far.
+    /// Raise the cancellation to this level.
     Raise(Level),
     /// Tell the reporters.
     Report(Event),
@@ -40,21 +41,22 @@ pub(super) enum Action {
 pub struct Limits {
     /// How many failures end the run.
     pub fail_fast: Option<usize>,
-    /// Whether the run only waits for a failure: the first ends it, unless `fail_fast` says more.
+    /// Whether the run only waits for a failure: the first one ends it, unless `fail_fast` allows
+    /// more.
     pub until_fail: bool,
     /// Whether a test that bails out ends the run.
     pub bail: bool,
 }
 
-/// Where the run stands.
+/// The state of the run.
 #[derive(Debug)]
-pub struct State {
-    agenda: Schedule,
+pub struct RunState {
+    schedule: Schedule,
     workers: usize,
-    /// Attempts that workers have been given: test, round, attempt.
-    given: Vec<(TestId, u32, u32)>,
-    /// Which tests have a result.
-    answered: Vec<bool>,
+    /// The attempts that workers have been given: test, round, attempt.
+    assigned: Vec<(TestId, u32, u32)>,
+    /// Whether each test has a result.
+    has_result: Vec<bool>,
     running: usize,
     tally: Tally,
     limits: Limits,
@@ -63,9 +65,10 @@ pub struct State {
     boot_failures: u32,
 }
 
-impl State {
-    /// A run of `entries`, none of them begun, `rounds` times (`None`: without an end) by `workers` workers. Each worker is given a
-    /// job when it has finished one, so that nothing starts after a decision to stop.
+impl RunState {
+    /// A run of `entries` by `workers` workers, `rounds` times (`None`: without an end), with no
+    /// test begun. Each worker is given a job when it has finished one, so that nothing starts
+    /// after a decision to stop.
     pub fn new(
         entries: Vec<ScheduledJob>,
         rounds: Option<u32>,
@@ -76,10 +79,10 @@ impl State {
             limits.fail_fast.get_or_insert(1);
         }
         Self {
-            answered: vec![false; entries.len()],
-            agenda: Schedule::new(entries, rounds),
+            has_result: vec![false; entries.len()],
+            schedule: Schedule::new(entries, rounds),
             workers,
-            given: Vec::new(),
+            assigned: Vec::new(),
             running: 0,
             tally: Tally::default(),
             limits,
@@ -94,24 +97,24 @@ impl State {
         self.signal
     }
 
-    /// What to do first.
+    /// The actions at the beginning of the run.
     pub(super) fn begin(&mut self) -> Vec<Action> {
         let mut actions = Vec::new();
-        for entry in self.agenda.entries() {
+        for entry in self.schedule.entries() {
             if let Some(why) = &entry.skipped {
                 let outcome = Outcome::Skipped(why.clone());
                 let event =
                     Event::TestFinished(Box::new(Attempt { outcome, ..not_run(&entry.job) }));
                 self.tally.take(&event);
-                self.answered[entry.job.test] = true;
+                self.has_result[entry.job.test] = true;
                 actions.push(Action::Report(event));
             }
         }
-        actions.extend(self.go_on());
+        actions.extend(self.assign_jobs());
         actions
     }
 
-    /// What to do about one input.
+    /// The actions after one input.
     pub(super) fn step(&mut self, input: Input) -> Vec<Action> {
         match input {
             Input::Signal(signal) => self.interrupted(signal),
@@ -127,32 +130,36 @@ impl State {
         }
     }
 
-    /// What is left to tell once every worker has ended: the tests that have no result, and the attempts that got no answer.
+    /// The actions once every worker has ended: they report the tests that have no result, and the
+    /// attempts that got no answer.
     pub(super) fn end(&mut self) -> Vec<Action> {
-        let mut rest: Vec<Attempt> = self.agenda.waiting_again().map(not_run).collect();
-        let entries = self.agenda.entries();
-        for (test, round, attempt) in self.given.drain(..) {
-            self.answered[test] = true;
+        let mut rest: Vec<Attempt> = self.schedule.retries().map(not_run).collect();
+        let entries = self.schedule.entries();
+        for (test, round, attempt) in self.assigned.drain(..) {
+            self.has_result[test] = true;
             rest.push(Attempt { round, attempt, ..not_run(&entries[test].job) });
         }
         for attempt in &rest {
-            self.answered[attempt.test] = true;
+            self.has_result[attempt.test] = true;
         }
-        let unanswered = entries.iter().filter(|entry| !self.answered[entry.job.test]);
-        rest.extend(unanswered.map(|entry| not_run(&entry.job)));
-        let told = |attempt| Action::Report(Event::TestFinished(Box::new(attempt)));
-        rest.into_iter().map(told).collect()
+        let without_result = entries.iter().filter(|entry| !self.has_result[entry.job.test]);
+        rest.extend(without_result.map(|entry| not_run(&entry.job)));
+        let report = |attempt| Action::Report(Event::TestFinished(Box::new(attempt)));
+        rest.into_iter().map(report).collect()
     }
 
-    /// Gives work to whoever is free; closes the queue when there will never be any.
-    fn go_on(&mut self) -> Vec<Action> {
+    /// Gives jobs to free workers; closes the queue when there will be no more jobs.
+    fn assign_jobs(&mut self) -> Vec<Action> {
         let mut actions = Vec::new();
-        while self.level.is_none() && self.given.len() < self.workers {
-            let Some(job) = self.agenda.take(self.given.iter().map(|given| given.0)) else { break };
-            self.given.push((job.test, job.round, job.attempt));
+        while self.level.is_none() && self.assigned.len() < self.workers {
+            let Some(job) = self.schedule.take(self.assigned.iter().map(|assigned| assigned.0))
+            else {
+                break;
+            };
+            self.assigned.push((job.test, job.round, job.attempt));
             actions.push(Action::Submit(job));
         }
-        if self.agenda.is_empty() && self.given.is_empty() {
+        if self.schedule.is_empty() && self.assigned.is_empty() {
             actions.push(Action::Close);
         }
         actions
@@ -176,20 +183,20 @@ impl State {
             return Vec::new();
         }
         self.level = Some(level);
-        let told = Event::Cancelled { why: why.to_owned(), running: self.running };
-        vec![Action::Raise(level), Action::Report(told)]
+        let cancelled = Event::Cancelled { why: why.to_owned(), running: self.running };
+        vec![Action::Raise(level), Action::Report(cancelled)]
     }
 
     fn finished(&mut self, mut attempt: Attempt) -> Vec<Action> {
-        if attempt.machine.is_empty() {
-            self.boot_failures += u32::from(is_boot_failure(&attempt));
-        } else {
+        if attempt.machine.is_some() {
             self.running = self.running.saturating_sub(1);
+        } else {
+            self.boot_failures += u32::from(is_boot_failure(&attempt));
         }
         let (test, round) = (attempt.test, attempt.round);
-        let answered = (test, round, attempt.attempt);
-        if let Some(at) = self.given.iter().position(|given| *given == answered) {
-            self.given.swap_remove(at);
+        let finished = (test, round, attempt.attempt);
+        if let Some(at) = self.assigned.iter().position(|assigned| *assigned == finished) {
+            self.assigned.swap_remove(at);
         }
         let bail = attempt.suite.bail.as_ref().filter(|_| self.limits.bail && counts(&attempt));
         let bail = bail.map(|reason| {
@@ -201,25 +208,26 @@ impl State {
             && bail.is_none()
             && self.may_retry(&attempt);
         if attempt.retried {
-            let first = &self.agenda.entries()[test].job;
-            self.agenda.put_back(next_attempt(first, round, attempt.attempt));
+            let first = &self.schedule.entries()[test].job;
+            self.schedule.put_back(next_attempt(first, round, attempt.attempt));
         } else {
-            self.answered[test] = true;
+            self.has_result[test] = true;
         }
         let event = Event::TestFinished(Box::new(attempt));
         self.tally.take(&event);
         let mut actions = vec![Action::Report(event)];
         actions.extend(self.limit(round, bail));
-        actions.extend(self.go_on());
+        actions.extend(self.assign_jobs());
         actions
     }
 
-    /// Whether no machine boots.
+    /// Whether machines fail to boot again and again.
     fn is_hopeless(&self) -> bool {
         self.boot_failures >= BOOT_FAILURES_MAX
     }
 
-    /// Whether the run has to stop after a result in `round`, by a test that bailed out if `bail` says so.
+    /// Stops the run after a result in `round` if a limit is reached; `bail` says so where the test
+    /// bailed out.
     fn limit(&mut self, round: u32, bail: Option<String>) -> Vec<Action> {
         let mut actions = Vec::new();
         if let Some(why) = bail {
@@ -240,7 +248,7 @@ impl State {
     }
 
     fn may_retry(&self, attempt: &Attempt) -> bool {
-        let retries = self.agenda.entries()[attempt.test].job.retries;
+        let retries = self.schedule.entries()[attempt.test].job.retries;
         let allowed = match &attempt.outcome {
             Outcome::Passed | Outcome::Skipped(_) | Outcome::NotRun => 0,
             Outcome::Failed | Outcome::TimedOut { .. } => retries,
@@ -250,7 +258,7 @@ impl State {
     }
 }
 
-/// Whether a bad result of it counts.
+/// Whether this is a bad result that counts.
 fn counts(attempt: &Attempt) -> bool {
     let bad = matches!(attempt.outcome, Outcome::Failed | Outcome::TimedOut { .. });
     bad && attempt.quarantined.is_none()
@@ -293,31 +301,31 @@ mod tests {
         }
     }
 
-    fn state(tests: usize, limits: Limits) -> State {
+    fn state(tests: usize, limits: Limits) -> RunState {
         rounds(&vec![false; tests], Some(1), limits)
     }
 
     /// A run of tests of which some are exclusive.
-    fn rounds(exclusive: &[bool], rounds: Option<u32>, limits: Limits) -> State {
+    fn rounds(exclusive: &[bool], rounds: Option<u32>, limits: Limits) -> RunState {
         let entry = |(test, exclusive): (usize, &bool)| ScheduledJob {
             job: job(test),
             exclusive: *exclusive,
             skipped: None,
         };
-        State::new(exclusive.iter().enumerate().map(entry).collect(), rounds, limits, 2)
+        RunState::new(exclusive.iter().enumerate().map(entry).collect(), rounds, limits, 2)
     }
 
     fn finished(test: usize, attempt: u32, outcome: Outcome) -> Input {
-        let machine = "vm1".to_owned();
+        let machine = Some("vm1".to_owned());
         let job = Job { attempt, ..job(test) };
         Input::Event(Event::TestFinished(Box::new(Attempt { outcome, machine, ..not_run(&job) })))
     }
 
     fn trouble(kind: Kind) -> Outcome {
-        Outcome::Errored(Trouble { kind, detail: "x".into(), console: "<empty>".into() })
+        Outcome::Errored(Trouble { kind, detail: "x".into(), console: "".into() })
     }
 
-    /// The actions as a line: what a person would check first.
+    /// The actions as a line, with the part of each that matters.
     fn line(actions: &[Action]) -> String {
         let word = |action: &Action| match action {
             Action::Submit(job) => format!("submit {}.{}", job.test, job.attempt),
@@ -326,7 +334,7 @@ mod tests {
             Action::Report(Event::TestFinished(attempt)) if attempt.retried => "retried".to_owned(),
             Action::Report(Event::TestFinished(attempt)) => attempt.outcome.word().to_owned(),
             Action::Report(Event::Cancelled { why, .. }) => format!("cancelled: {why}"),
-            Action::Report(_) => "told".to_owned(),
+            Action::Report(_) => "report".to_owned(),
         };
         actions.iter().map(word).collect::<Vec<_>>().join(", ")
     }
@@ -351,7 +359,7 @@ mod tests {
         assert_eq!(line(&plain.step(again)), "error, close");
         let retries = Job { retries: 1, ..job(0) };
         let entry = ScheduledJob { job: retries, exclusive: false, skipped: None };
-        let mut twice = State::new(vec![entry], Some(1), Limits::default(), 2);
+        let mut twice = RunState::new(vec![entry], Some(1), Limits::default(), 2);
         twice.begin();
         let failed = finished(0, 1, Outcome::Failed);
         assert_eq!(line(&twice.step(failed)), "retried, submit 0.2");
@@ -392,7 +400,7 @@ mod tests {
         state.begin();
         let failed = |test, attempt| match finished(test, attempt, trouble(Kind::Boot)) {
             Input::Event(Event::TestFinished(mut attempt)) => {
-                attempt.machine.clear();
+                attempt.machine = None;
                 Input::Event(Event::TestFinished(attempt))
             }
             other => other,
@@ -404,7 +412,7 @@ mod tests {
             took: Default::default(),
             phases: Vec::new(),
         };
-        assert_eq!(line(&state.step(Input::Event(ready))), "told");
+        assert_eq!(line(&state.step(Input::Event(ready))), "report");
         assert_eq!(line(&state.step(failed(0, 2))), "error, submit 2.1");
         assert_eq!(line(&state.step(failed(1, 1))), "retried, submit 1.2");
         let last = line(&state.step(failed(2, 1)));
@@ -436,13 +444,13 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_run_here_is_told_at_once() {
+    fn tests_that_cannot_run_here_are_reported_at_once() {
         let entry = |test, skipped| ScheduledJob { job: job(test), exclusive: false, skipped };
         let entries = vec![entry(0, Some("no kvm".to_owned())), entry(1, None)];
-        let mut state = State::new(entries, Some(2), Limits::default(), 2);
+        let mut state = RunState::new(entries, Some(2), Limits::default(), 2);
         assert_eq!(line(&state.begin()), "skip, submit 1.1, submit 1.1");
         let entries = vec![entry(0, Some("no kvm".to_owned()))];
-        let mut nothing = State::new(entries, None, Limits::default(), 0);
+        let mut nothing = RunState::new(entries, None, Limits::default(), 0);
         assert_eq!(line(&nothing.begin()), "skip, close");
         assert_eq!(line(&nothing.end()), "");
     }

@@ -107,8 +107,8 @@ pub struct Attempt {
     pub retried: bool,
     /// The worker's number, from 0.
     pub worker: usize,
-    /// The machine's name; empty if it never had one.
-    pub machine: String,
+    /// The machine's name; `None` if it never had a machine.
+    pub machine: Option<String>,
     /// How it ended.
     pub outcome: Outcome,
     /// The results that its output reports, up to where it broke off.
@@ -161,7 +161,7 @@ impl Attempt {
     /// end of the console.
     pub fn kernel_said(&self) -> String {
         match &self.outcome {
-            Outcome::Errored(trouble) => trouble.console.clone(),
+            Outcome::Errored(trouble) => trouble.console.to_string(),
             _ if self.complaints.lines.is_empty() => self.console.clone(),
             _ => self.complaints.lines.join("\n"),
         }
@@ -178,7 +178,7 @@ impl Attempt {
             quarantined: None,
             retried: false,
             worker: 0,
-            machine: String::new(),
+            machine: None,
             outcome: Outcome::NotRun,
             suite: tap::Collector::default().finish(tap::ExitStatus::Code(-1)),
             reasons: Vec::new(),

@@ -47,12 +47,67 @@ pub struct Trouble {
     pub kind: Kind,
     /// The detail, a lowercase fragment.
     pub detail: String,
-    /// The end of the console, `<empty>` included.
-    pub console: String,
+    /// The end of the console.
+    pub console: ConsoleTail,
 }
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.kind, self.detail)
+    }
+}
+
+/// The end of what a console said. It is shown as `<empty>` where the console said nothing: a report
+/// without it would leave open whether somebody looked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConsoleTail(String);
+
+impl ConsoleTail {
+    /// How an empty tail is shown.
+    const EMPTY: &str = "<empty>";
+
+    /// The tail that was shown as `text`.
+    pub fn from_shown(text: String) -> Self {
+        if text == Self::EMPTY { Self::default() } else { text.into() }
+    }
+
+    /// Whether there was no console, or nothing on it.
+    pub fn is_empty(&self) -> bool {
+        self.0.trim().is_empty()
+    }
+}
+
+impl From<String> for ConsoleTail {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<&str> for ConsoleTail {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Display for ConsoleTail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_empty() { Self::EMPTY } else { &self.0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_console_is_shown_as_such_and_read_back() {
+        let check = |text: &str, shown: &str| {
+            let tail = ConsoleTail::from(text);
+            assert_eq!((tail.to_string().as_str(), tail.is_empty()), (shown, shown == "<empty>"));
+            assert_eq!(ConsoleTail::from_shown(shown.to_owned()).to_string(), shown);
+        };
+        check("", "<empty>");
+        check(" \n", "<empty>");
+        check("[ 1.0] Oops\n", "[ 1.0] Oops\n");
     }
 }

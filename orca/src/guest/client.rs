@@ -1,7 +1,9 @@
-//! The host's end of the agent's port: connects, switches to frames, and hands every frame to whoever waits.
+//! The host's end of the agent's port: it connects, switches to frames, and passes every frame on
+//! to a channel.
 //!
-//! One thread reads; it ends when its peer closes, and its channel disconnecting is how the loss of a guest is seen. Reads have no
-//! timeouts: waiting, with deadlines, happens on the channel.
+//! One thread reads. It ends when its peer closes; its channel then disconnects, and that is how
+//! the loss of a guest is noticed. Reads have no timeouts: waiting, with deadlines, happens on the
+//! channel.
 
 use crate::host::clock;
 use agent::wire::{self, Command, Ended, Frame, Kind, Request};
@@ -13,14 +15,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Frames that may wait for the worker, each of up to 64 KiB: behind them the guest's writes block, which bounds memory.
+/// How many frames, each of up to 64 KiB, may wait for the worker. After that the guest's writes
+/// block, which bounds memory.
 const INBOX_FRAMES: usize = 32;
-/// How long a write to the guest may block before it counts as lost.
+/// How long a write to the guest may block before the guest counts as lost.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
-/// Junk before the first `HELLO` that is put up with, in bytes.
+/// How much junk before the first `HELLO` is ignored, in bytes.
 const JUNK_MAX: usize = 64 * 1024;
 
-/// The writing end of a connection, for any thread: frames of several threads never interleave.
+/// The writing end of a connection. Any thread may use it: frames of several threads never
+/// interleave.
 #[derive(Clone, Debug)]
 pub struct Writer(Arc<Mutex<UnixStream>>);
 
@@ -28,7 +32,7 @@ impl Writer {
     /// Sends one frame.
     ///
     /// # Errors
-    /// The stream's end, or a guest that does not read.
+    /// The stream has ended, or the guest does not read.
     pub fn send(&self, kind: Kind, id: u32, payload: &[u8]) -> io::Result<()> {
         let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         wire::write_frame(&mut *stream, kind, id, payload)
@@ -47,30 +51,31 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// Waits for the agent's `HELLO` and switches to frames. All waiting here and in [`Guest::ask`] ends when `stop` closes. Its
-    /// deadlines are times of [`clock::now`].
+    /// Waits for the agent's `HELLO` and switches to frames. All waiting here and in [`Guest::ask`]
+    /// ends when `stop` closes. Deadlines are times of [`clock::now`].
     ///
     /// # Errors
-    /// `TimedOut` at the deadline, `UnexpectedEof` when the peer closes, `InvalidData` when it is no agent, `Interrupted` when
-    /// stopped.
+    /// `TimedOut` at the deadline, `UnexpectedEof` when the peer closes, `InvalidData` when the
+    /// peer is no agent, `Interrupted` when stopped.
     pub fn connect(
         stream: UnixStream,
         deadline: Instant,
         stop: &Receiver<Infallible>,
     ) -> io::Result<Self> {
-        let mut guest = Self::new(stream, stop, read_link)?;
+        let mut guest = Self::new(stream, stop, read_greeting)?;
         guest.expect(wire::HELLO, deadline)?;
         guest.stream.write_all(b"FRAMES\n")?;
         guest.expect(wire::OK, deadline)?;
         Ok(guest)
     }
 
-    /// Goes on where a frozen agent's host left off: it speaks frames, runs nothing, and takes this host for that one. What is sent
-    /// before it wakes is the first thing that it finds.
+    /// Continues the connection of a frozen agent to the host that it had: the agent speaks frames,
+    /// runs nothing, and takes this host for that one. What is sent before the agent wakes is the
+    /// first thing that it finds.
     ///
     /// # Errors
-    /// The stream's, or no more threads.
-    pub fn go_on(stream: UnixStream, stop: &Receiver<Infallible>) -> io::Result<Self> {
+    /// An error of the stream, or no more threads.
+    pub fn resume(stream: UnixStream, stop: &Receiver<Infallible>) -> io::Result<Self> {
         Self::new(stream, stop, read_frames)
     }
 
@@ -82,7 +87,7 @@ impl Guest {
         stream.set_write_timeout(Some(WRITE_LIMIT))?;
         let (frames, inbox) = bounded(INBOX_FRAMES);
         let input = stream.try_clone()?;
-        let reader = std::thread::Builder::new().name("link".into());
+        let reader = std::thread::Builder::new().name("agent".into());
         let reader = Some(reader.spawn(move || read(input, &frames))?);
         let writer = Writer(Arc::new(Mutex::new(stream.try_clone()?)));
         Ok(Self { stream, writer, inbox, stop: stop.clone(), reader, last_id: 0 })
@@ -96,15 +101,15 @@ impl Guest {
     /// Sends a request and returns its id.
     ///
     /// # Errors
-    /// The stream's end, or a guest that does not read.
+    /// The stream has ended, or the guest does not read.
     pub fn send(&mut self, request: &Request) -> io::Result<u32> {
         self.last_id = self.last_id.wrapping_add(1).max(1);
         self.writer.send(Kind::Command, self.last_id, &request.encode())?;
         Ok(self.last_id)
     }
 
-    /// Sends a request that has one reply line and returns that. Frames of other requests that come in between are dropped, so
-    /// this is for moments when nothing else runs.
+    /// Sends a request that has one reply line and returns that line. Frames of other requests that
+    /// arrive in between are dropped, so use this only when nothing else runs.
     ///
     /// # Errors
     /// `Other` with the agent's reason when it answers `ERR`; else as [`Guest::connect`].
@@ -113,7 +118,8 @@ impl Guest {
         self.answer(id, deadline)
     }
 
-    /// The one reply line to the request with this id, as [`Guest::ask`].
+    /// Waits for the one reply line to the request with this id. Frames of other requests are
+    /// dropped, as in [`Guest::ask`].
     ///
     /// # Errors
     /// As [`Guest::ask`].
@@ -168,7 +174,8 @@ impl Guest {
     fn receive(&mut self, deadline: Instant) -> io::Result<Frame> {
         let left = deadline.saturating_duration_since(clock::now());
         let late = || io::Error::new(io::ErrorKind::TimedOut, "the agent did not answer in time");
-        // A peer that says something all the time keeps the inbox ready, and the default would never come.
+        // A peer that sends all the time keeps the inbox ready, and `select!` would never take its
+        // default branch.
         if left.is_zero() {
             return Err(late());
         }
@@ -181,7 +188,8 @@ impl Guest {
 }
 
 impl Drop for Guest {
-    /// Closes the stream, which ends the reader; the inbox is emptied so that the reader is not stuck in a full one.
+    /// Closes the stream, which ends the reader. The inbox is dropped, so that the reader is not
+    /// stuck in a full one.
     fn drop(&mut self) {
         let _ = self.stream.shutdown(std::net::Shutdown::Both);
         self.inbox = crossbeam::channel::never();
@@ -191,8 +199,9 @@ impl Drop for Guest {
     }
 }
 
-/// Two lines of text (`HELLO`, then the answer to `FRAMES`), each passed on as a reply; then frames until the end.
-fn read_link(mut input: UnixStream, frames: &Sender<Frame>) {
+/// Reads two lines of text (`HELLO`, then the answer to `FRAMES`), each passed on as a reply, and
+/// then frames until the end.
+fn read_greeting(mut input: UnixStream, frames: &Sender<Frame>) {
     let reply = |payload| Frame { kind: Kind::Reply, id: 0, payload };
     let Some(hello) = read_line_where(&mut input, |line| line == wire::HELLO.as_bytes()) else {
         return;
@@ -200,7 +209,7 @@ fn read_link(mut input: UnixStream, frames: &Sender<Frame>) {
     if frames.send(reply(hello)).is_err() {
         return;
     }
-    // A port that was opened twice in quick succession may have a second HELLO in it.
+    // A port that was opened twice in quick succession may hold a second HELLO.
     let Some(ok) = read_line_where(&mut input, |line| line != wire::HELLO.as_bytes()) else {
         return;
     };
@@ -218,8 +227,8 @@ fn read_frames(input: UnixStream, frames: &Sender<Frame>) {
     }
 }
 
-/// The first line that `wanted` likes, without its line end; `None` at the end of the stream or after too much else. Reads byte by
-/// byte, because what follows the line is not text.
+/// The first line that `wanted` accepts, without its line end; `None` at the end of the stream or
+/// after too much junk. It reads byte by byte, because what follows the line is not text.
 fn read_line_where(input: &mut UnixStream, wanted: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
     let mut line = Vec::new();
     for _ in 0..JUNK_MAX {
@@ -287,7 +296,7 @@ mod tests {
             assert_eq!(Request::decode(&frame.payload).unwrap().command, Command::Ping);
             wire::write_frame(&mut out, Kind::Reply, frame.id, b"PONG").unwrap();
         });
-        let ping = |stream| Guest::go_on(stream, &never())?.ask(Command::Ping, soon());
+        let ping = |stream| Guest::resume(stream, &never())?.ask(Command::Ping, soon());
         assert_eq!(ping(ours).unwrap(), "PONG");
         agent.join().unwrap();
         let (ours, mut theirs) = UnixStream::pair().unwrap();
@@ -296,14 +305,14 @@ mod tests {
     }
 
     #[test]
-    fn boot_noise_and_a_second_hello_are_put_up_with() {
+    fn boot_noise_and_a_second_hello_are_ignored() {
         let stream = scripted("garbage\r\n\0\nHELLO AGENT_v1\r\nHELLO AGENT_v1\n", "ERR no");
         let mut guest = connect(stream, soon()).unwrap();
         assert_eq!(guest.ask(Command::Ping, soon()).unwrap_err().to_string(), "no");
     }
 
     #[test]
-    fn a_peer_that_closes_or_stays_silent_is_told_apart() {
+    fn a_peer_that_closes_is_told_from_one_that_stays_silent() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let error = connect(ours, Instant::now() + Duration::from_millis(5)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -314,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_says_everything_but_the_answer_runs_into_the_deadline() {
+    fn a_flood_without_the_answer_ends_at_the_deadline() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let flood = std::thread::spawn(move || {
             theirs.write_all(b"HELLO AGENT_v1\nOK\n").unwrap();
@@ -346,7 +355,7 @@ mod tests {
             let (ours, mut theirs) = UnixStream::pair().unwrap();
             theirs.write_all(&crate::mutate::mutation(&good, seed)).unwrap();
             theirs.shutdown(std::net::Shutdown::Write).unwrap();
-            // Nothing more comes: whoever still waits at the deadline has missed the end.
+            // Nothing more comes: a client that still waits at the deadline has missed the end.
             let deadline = soon();
             if let Ok(mut guest) = connect(ours, deadline) {
                 let ran = guest.exec(":", deadline).is_ok();

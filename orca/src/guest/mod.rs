@@ -1,4 +1,5 @@
-//! The agent seen from the host: a client of its protocol, and a mux that shares one agent among several callers.
+//! The agent as the host sees it: a client of its protocol, and a mux that shares one agent among
+//! several callers.
 
 pub mod client;
 pub mod mux;

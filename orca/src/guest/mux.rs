@@ -1,16 +1,19 @@
-//! Lets several people talk to one guest: a socket in the run's private folder, behind which every caller finds what looks like an
-//! agent of his own.
+//! Lets several callers use one guest: a socket in the run's private folder, behind which every
+//! caller seems to have an agent to itself.
 //!
-//! The agent's port takes one host, and orca is that. So orca passes frames on: each caller's request ids get the caller's number in
-//! their upper half, and what comes back is sorted by that. A caller cannot end the machine, and what he left running when he leaves
-//! is cancelled. It is served for as long as the orca that holds the machine lives, and no longer.
+//! The agent's port takes one host, and that is orca. So orca passes frames on: the request ids of
+//! a caller get the caller's number in their upper half, and the answers are sorted by it. A caller
+//! cannot end the machine, and what it left running when it leaves is cancelled. The socket is
+//! served only while the orca that holds the machine lives.
 
 use super::client::Writer;
+use crate::host::rundir;
 use agent::wire::{self, Command, Frame, Kind, Request};
 use crossbeam::channel::{Receiver, Sender, bounded, select};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::fs;
 use std::io::{self, BufReader, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -19,16 +22,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How long a caller may leave what he is sent unread before he is hung up on.
+/// How long a caller may leave what it is sent unread before it is disconnected.
 const READ_LIMIT: Duration = Duration::from_secs(10);
 /// The bits of an id that are the caller's own.
 const OWN_BITS: u32 = 16;
-/// Callers at a time.
+/// The most callers at a time.
 const CALLERS_MAX: usize = 32;
-/// Requests that one caller may have made; a shell is one.
+/// The most commands, tests and shells that one caller may start.
 const REQUESTS_MAX: usize = 4096;
 
-/// An open switchboard. Dropping it hangs up on everybody and removes the socket.
+/// An open mux. Dropping it disconnects every caller and removes the socket.
 #[derive(Debug)]
 pub struct Mux {
     path: PathBuf,
@@ -37,32 +40,50 @@ pub struct Mux {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Who is there, by number.
+/// The connected callers, by number.
 type Callers = Arc<Mutex<HashMap<u32, UnixStream>>>;
 
 impl Mux {
-    /// Opens one at `path` for the guest with this `inbox` and this `writer`. Nobody else may read from the inbox.
+    /// Opens a mux at `path` for the guest with this `inbox` and this `writer`. Nothing else may
+    /// read from the inbox.
     ///
     /// # Errors
-    /// A path that no socket can have; a host that gives no thread.
+    /// The path cannot be a socket, or the host gives no thread.
     pub fn open(path: &Path, inbox: Receiver<Frame>, writer: Writer) -> io::Result<Self> {
         let listener = UnixListener::bind(path)?;
         let callers = Callers::default();
         let (stop, stopped) = bounded(0);
         let (hang_up, hung_up) = UnixStream::pair()?;
-        let mut board = Self {
+        let mut mux = Self {
             path: path.to_owned(),
             callers: Arc::clone(&callers),
             stop: Some((stop, hang_up)),
             threads: Vec::new(),
         };
         let routed = Arc::clone(&callers);
-        board.start("switchboard", move || route(&inbox, &stopped, &routed))?;
-        board.start("door", move || admit(&listener, &hung_up, &callers, &writer))?;
-        Ok(board)
+        mux.start("mux-router", move || route(&inbox, &stopped, &routed))?;
+        mux.start("mux-listener", move || admit(&listener, &hung_up, &callers, &writer))?;
+        Ok(mux)
     }
 
-    /// Where callers connect.
+    /// Opens a mux for the machine called `name` in `run_dir`, where `orca shell` finds it; `about`
+    /// is its line in the list of `orca shell`.
+    ///
+    /// # Errors
+    /// As [`Mux::open`], or the folder cannot be written to.
+    pub fn open_in(
+        run_dir: &Path,
+        name: &str,
+        about: &str,
+        inbox: Receiver<Frame>,
+        writer: Writer,
+    ) -> io::Result<Self> {
+        let path = run_dir.join(format!("{name}.{}", rundir::SHELL_SOCKET));
+        fs::write(path.with_extension("about"), about)?;
+        Self::open(&path, inbox, writer)
+    }
+
+    /// The socket where callers connect.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -75,12 +96,12 @@ impl Mux {
 
 impl Drop for Mux {
     fn drop(&mut self) {
-        self.stop = None; // ends both threads; the door's joins the callers'
+        self.stop = None; // ends both threads; the listener's joins the callers'
         hang_up(&self.callers);
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
-        // It is in a folder that goes with the run.
+        // If it stays, it is in a folder that is removed with the run.
         let _ = std::fs::remove_file(&self.path);
     }
 }
@@ -91,12 +112,12 @@ fn lock(callers: &Callers) -> MutexGuard<'_, HashMap<u32, UnixStream>> {
 
 fn hang_up(callers: &Callers) {
     for (_, stream) in lock(callers).drain() {
-        // Gone already is as good.
+        // The caller may be gone already.
         let _ = stream.shutdown(std::net::Shutdown::Both);
     }
 }
 
-/// Sorts what the guest sends. Ends with the guest or with the switchboard.
+/// Sorts the guest's frames by caller. Ends with the guest or with the mux.
 fn route(inbox: &Receiver<Frame>, stopped: &Receiver<Infallible>, callers: &Callers) {
     loop {
         let frame = select! {
@@ -116,7 +137,7 @@ fn route(inbox: &Receiver<Frame>, stopped: &Receiver<Infallible>, callers: &Call
     }
 }
 
-/// Lets callers in until the switchboard closes, and waits for the last to leave.
+/// Accepts callers until the mux closes, and waits for the last to leave.
 fn admit(listener: &UnixListener, hung_up: &UnixStream, callers: &Callers, writer: &Writer) {
     let mut threads: Vec<JoinHandle<()>> = Vec::new();
     for number in 1.. {
@@ -134,11 +155,11 @@ fn admit(listener: &UnixListener, hung_up: &UnixStream, callers: &Callers, write
         threads.retain(|thread| !thread.is_finished());
         let Ok((stream, _)) = listener.accept() else { continue };
         if threads.len() >= CALLERS_MAX {
-            continue; // which hangs up
+            continue; // dropping the stream disconnects the caller
         }
         let (callers, writer) = (Arc::clone(callers), writer.clone());
         let serve = move || {
-            // A caller who breaks the rules or leaves is served to the end all the same.
+            // The end is the same for a caller that breaks the rules and for one that leaves.
             let _ = converse(stream, number, &callers, &writer);
             lock(&callers).remove(&number);
         };
@@ -148,7 +169,7 @@ fn admit(listener: &UnixListener, hung_up: &UnixStream, callers: &Callers, write
     threads.into_iter().for_each(|thread| drop(thread.join()));
 }
 
-/// One caller, from his connecting to his leaving.
+/// Serves one caller, from its connecting to its leaving.
 fn converse(
     mut stream: UnixStream,
     number: u32,
@@ -167,14 +188,15 @@ fn converse(
     let mut started = Vec::new();
     let ended = pass_on(BufReader::new(stream), number, writer, &mut started);
     for id in started {
-        // One that has ended is answered with an error, which nobody hears.
+        // A command that has ended is answered with an error, which nobody reads.
         let cancel = Request::new(Command::Cancel(id)).encode();
         writer.send(Kind::Command, CANCELS | number << OWN_BITS, &cancel)?;
     }
     ended
 }
 
-/// An id of a caller's that no request of his has: answers to it come to nothing.
+/// The lower half of the id of cancels. No request of a caller has it, so answers to it come to
+/// nothing.
 const CANCELS: u32 = (1 << OWN_BITS) - 1;
 
 fn pass_on(
@@ -183,17 +205,17 @@ fn pass_on(
     writer: &Writer,
     started: &mut Vec<u32>,
 ) -> io::Result<()> {
-    let theirs = |own: u32| number << OWN_BITS | own & CANCELS;
+    let full_id = |own: u32| number << OWN_BITS | own & CANCELS;
     while let Some(frame) = wire::read_frame(&mut input)? {
-        let id = theirs(frame.id);
+        let id = full_id(frame.id);
         if frame.kind != Kind::Command {
             writer.send(frame.kind, id, &frame.payload)?;
             continue;
         }
         let Ok(mut request) = Request::decode(&frame.payload) else { return Ok(()) };
         match &mut request.command {
-            Command::Exit | Command::Resume(_) => return Ok(()), // the machine is not his
-            Command::Cancel(own) => *own = theirs(*own),
+            Command::Exit | Command::Resume(_) => return Ok(()), // the machine is not the caller's
+            Command::Cancel(own) => *own = full_id(*own),
             Command::Exec(_) | Command::Test(_) | Command::Shell => {
                 if started.len() >= REQUESTS_MAX {
                     return Ok(());
@@ -219,7 +241,8 @@ mod tests {
         Instant::now() + Duration::from_secs(20)
     }
 
-    /// An agent that answers `EXEC` with the end line at once, never ends a `SHELL`, and reports each cancel.
+    /// An agent that answers `EXEC` with the end line at once, never ends a `SHELL`, and reports
+    /// each cancel.
     fn agent(cancelled: Sender<u32>) -> UnixStream {
         let (ours, theirs) = UnixStream::pair().unwrap();
         std::thread::spawn(move || {
@@ -245,11 +268,11 @@ mod tests {
 
     #[test]
     fn callers_get_their_own_answers_and_what_they_leave_is_cancelled() {
-        let dir = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-board-XXXXXX")).unwrap();
+        let dir = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-mux-XXXXXX")).unwrap();
         let (cancelled, cancels) = bounded(8);
         let guest = Guest::connect(agent(cancelled), soon(), &never()).unwrap();
         let path = dir.join("vm1.shell");
-        let board = Mux::open(&path, guest.inbox().clone(), guest.writer()).unwrap();
+        let mux = Mux::open(&path, guest.inbox().clone(), guest.writer()).unwrap();
         let call =
             || Guest::connect(UnixStream::connect(&path).unwrap(), soon(), &never()).unwrap();
         let (mut one, mut two) = (call(), call());
@@ -262,10 +285,10 @@ mod tests {
         let all: Vec<u32> = (0..4).map(|_| cancels.recv().unwrap()).collect();
         assert!(all.iter().all(|id| id >> OWN_BITS == all[0] >> OWN_BITS), "{all:?}");
         two.send(&Request::new(Command::Exit)).unwrap();
-        assert!(two.inbox().recv().is_err(), "EXIT is not his to say");
+        assert!(two.inbox().recv().is_err(), "a caller may not send EXIT");
         let mut three = call();
         assert_eq!(three.exec("x", soon()).unwrap().exit, 0);
-        drop(board);
+        drop(mux);
         assert!(three.inbox().recv().is_err());
         assert!(!path.exists());
         std::fs::remove_dir_all(&dir).unwrap();

@@ -1,84 +1,86 @@
-//! What a machine that does not answer can still be made to tell, before it is killed: whether QEMU runs it, where its CPUs are, and
-//! what its kernel makes of that.
+//! Diagnoses a machine that does not answer, before it is killed: whether QEMU runs it, where its
+//! CPUs are, and what its kernel says about that.
 //!
-//! The kernel is asked by a sysrq over the serial console, which wants interrupts; where they are off, by an NMI, which the kernel's
-//! command line makes a panic with a trace.
+//! The kernel is asked by a sysrq over the serial console, which works while interrupts are on.
+//! Where they are off it is asked by an NMI, which the kernel's command line turns into a panic
+//! with a trace.
 
-use super::launch::Launched;
+use super::launch::Instance;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-/// How long all of it may take.
+/// How long the whole diagnosis may take.
 const LIMIT: Duration = Duration::from_secs(2);
 /// How long a kernel that has begun to answer may pause.
 const QUIET: Duration = Duration::from_millis(200);
-/// Sysrq: say everything on the console; the calls of all active CPUs; the tasks that wait without being interruptible.
+/// Sysrq keys: print everything on the console; the backtraces of all active CPUs; the tasks in
+/// uninterruptible sleep.
 const KEYS: [&[u8]; 3] = [b"9", b"l", b"w"];
-/// Lines of the console from before that are kept with the findings.
+/// How many of the console's earlier lines are kept with the findings.
 const LINES_BEFORE: usize = 5;
-/// Lines of each answer that are kept; the console's file has all.
+/// How many lines of each answer are kept; the console's file has all.
 const LINES_EACH: usize = 30;
 
-/// What was found.
+/// The findings about a machine that hangs.
 pub(super) struct Diagnosis {
     /// The console's tail before the machine was asked.
     pub(super) before: String,
-    /// Its last lines, and the findings behind them.
+    /// The last lines of that tail, and the findings after them.
     pub(super) console: String,
 }
 
-/// Examines a machine that hangs. Its kernel may panic of that.
-pub(super) fn autopsy(started: &mut Launched) -> Diagnosis {
+/// Examines a machine that hangs. Its kernel may panic from that.
+pub(super) fn diagnose(instance: &mut Instance) -> Diagnosis {
     let deadline = Instant::now() + LIMIT;
-    let before = started.parts.console.tail();
-    let lines: Vec<&str> = before.lines().filter(|line| *line != "<empty>").collect();
-    let kept = lines[lines.len().saturating_sub(LINES_BEFORE)..].iter();
-    let mut found: Vec<String> = kept.map(|line| (*line).to_owned()).collect();
-    // The first question that QEMU does not answer is the last one; what came before it stands.
-    if let Err(error) = examine(started, deadline, &mut found) {
+    let before = instance.resources.console.tail();
+    let lines: Vec<&str> = before.lines().collect();
+    let last = lines[lines.len().saturating_sub(LINES_BEFORE)..].iter();
+    let mut found: Vec<String> = last.map(|line| (*line).to_owned()).collect();
+    // QEMU's first failure to answer ends the examination; the findings so far stand.
+    if let Err(error) = examine(instance, deadline, &mut found) {
         found.push(format!("[orca: {error}]"));
     }
     Diagnosis { before, console: found.join("\n") }
 }
 
-fn examine(started: &mut Launched, deadline: Instant, found: &mut Vec<String>) -> io::Result<()> {
-    let status = started.qmp.execute("query-status", Value::Null, deadline)?;
+fn examine(instance: &mut Instance, deadline: Instant, found: &mut Vec<String>) -> io::Result<()> {
+    let status = instance.qmp.execute("query-status", Value::Null, deadline)?;
     let status = status["status"].as_str().unwrap_or("in no state").to_owned();
     found.push(format!("[orca: QEMU says that the machine is {status}]"));
     if status != "running" {
         return Ok(());
     }
     let ask = json!({ "command-line": "info registers -a" });
-    let registers = started.qmp.execute("human-monitor-command", ask, deadline)?;
+    let registers = instance.qmp.execute("human-monitor-command", ask, deadline)?;
     found.extend(where_cpus_are(registers.as_str().unwrap_or_default()));
     let mut silent = true;
     for key in KEYS {
-        let total = started.parts.console.total();
-        started.qmp.execute("chardev-send-break", json!({ "id": "console" }), deadline)?;
-        started.parts.console.keyboard()?.write_all(key)?;
-        started.parts.console.settle(QUIET, deadline);
-        silent &= answer(started, total, found) == 0;
+        let total = instance.resources.console.total();
+        instance.qmp.execute("chardev-send-break", json!({ "id": "console" }), deadline)?;
+        instance.resources.console.keyboard()?.write_all(key)?;
+        instance.resources.console.settle(QUIET, deadline);
+        silent &= answer(instance, total, found) == 0;
     }
     if silent {
         found.push("[orca: no answer to sysrq; after an NMI:]".to_owned());
-        let total = started.parts.console.total();
-        started.qmp.execute("inject-nmi", Value::Null, deadline)?;
-        started.parts.console.settle(QUIET, deadline);
-        answer(started, total, found);
+        let total = instance.resources.console.total();
+        instance.qmp.execute("inject-nmi", Value::Null, deadline)?;
+        instance.resources.console.settle(QUIET, deadline);
+        answer(instance, total, found);
     }
     Ok(())
 }
 
-/// Takes what the console has said since; how many lines that is.
-fn answer(started: &Launched, total: u64, found: &mut Vec<String>) -> usize {
-    let said = started.parts.console.since(total);
+/// Adds what the console has said since it had said `total` bytes. Returns the number of lines.
+fn answer(instance: &Instance, total: u64, found: &mut Vec<String>) -> usize {
+    let said = instance.resources.console.since(total);
     let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
     found.extend(lines.iter().take(LINES_EACH).map(|line| (*line).to_owned()));
     lines.len()
 }
 
-/// Of QEMU's dump of all registers, the line with each CPU's instruction pointer.
+/// The lines with a CPU's instruction pointer, out of QEMU's dump of all registers.
 fn where_cpus_are(registers: &str) -> Vec<String> {
     let pointers = registers
         .lines()
@@ -92,8 +94,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_all_registers_only_where_a_cpu_is_matters() {
-        let dump = "\r\nCPU#0\r\nRAX=00 RBX=00\r\nRIP=ffffffffc0a00000 RFL=00000046 [---Z-P-] CPL=0 HLT=0\r\nES =0000\r\n\
+    fn only_the_lines_with_instruction_pointers_are_kept() {
+        let dump = "\r\nCPU#0\r\nRAX=00 RBX=00\r\n\
+                    RIP=ffffffffc0a00000 RFL=00000046 [---Z-P-] CPL=0 HLT=0\r\nES =0000\r\n\
                     CPU#1\r\nRIP=01 RFL=2\r\n";
         let expected = [
             "[orca: CPU 0: RIP=ffffffffc0a00000 RFL=00000046 [---Z-P-] CPL=0 HLT=0]",

@@ -1,9 +1,9 @@
 //! Drives one test on a connected guest: the deadlines, the heartbeat, the cut.
 //!
-//! The same for every machine that has an agent in it. A guest that stops answering while a test is silent is found by `PING`,
-//! which the agent answers whatever the test does.
+//! It is the same for every machine with an agent. A guest that stops answering while a test is
+//! silent is found by `PING`, which the agent answers whatever the test does.
 
-use super::{Cut, Order, Ran, Sink};
+use super::interface::{Cut, Order, Ran, Sink};
 use crate::cancel::{Cancel, Level};
 use crate::events::trouble::Kind;
 use crate::guest::client::Guest;
@@ -14,25 +14,26 @@ use std::convert::Infallible;
 use std::io;
 use std::time::{Duration, Instant};
 
-/// How long the guest may be silent before it is asked whether it is there.
+/// How long the guest may be silent before it gets a `PING`.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// How long a machine whose kernel said that it panics may take to prove that it did not. Most have ended long before.
+/// How long a machine may take to answer a `PING` after its kernel said that it panics. Most have
+/// ended long before.
 pub(super) const PANIC_GRACE: Duration = Duration::from_millis(1500);
 
-/// The bounds that are the machine's, not the test's.
+/// How long a guest may take to answer, whatever the test is.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub struct GuestTimeouts {
     /// How long a guest may leave a `PING` unanswered.
-    pub hung: Duration,
-    /// How long a cut test may take to end: the agent's grace and its KILL included.
+    pub ping: Duration,
+    /// How long a cut test may take to end, the agent's grace period and its KILL included.
     pub cut: Duration,
 }
 
 /// Why a test has no end marker.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Of what kind.
+    /// What kind of trouble it is.
     pub kind: Kind,
     /// The detail, a lowercase fragment.
     pub detail: String,
@@ -50,48 +51,48 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// What happens beside a test, on other nodes.
+/// What happens on another node while a test runs.
 #[derive(Debug)]
-pub enum Aside {
-    /// A node printed this.
+pub enum NodeEvent {
+    /// The node with this name printed these bytes.
     Printed(String, Vec<u8>),
-    /// A node is in trouble.
+    /// A node is lost, or does not answer.
     Lost(Fault),
 }
 
-/// What may happen to a test from outside.
+/// What the console and other nodes may report while a test runs.
 #[derive(Clone, Debug)]
-pub struct Alarms {
+pub struct ExternalEvents {
     /// Closes when there is reason to think that the kernel is dead.
     pub panicked: Receiver<Infallible>,
-    /// From other nodes.
-    pub asides: Receiver<Aside>,
+    /// The events of other nodes.
+    pub node_events: Receiver<NodeEvent>,
 }
 
-impl Alarms {
-    /// None but that of the machine itself.
+impl ExternalEvents {
+    /// The events of a machine alone: it has no other nodes.
     pub fn of_one(panicked: Receiver<Infallible>) -> Self {
-        Self { panicked, asides: never() }
+        Self { panicked, node_events: never() }
     }
 }
 
-/// Runs one test and feeds `sink` until its end marker.
+/// Runs one test and feeds `sink` until the test's end marker.
 ///
 /// # Errors
-/// A [`Fault`] when there is none to come.
+/// A [`Fault`] when there will be no end marker.
 pub fn drive(
     guest: &mut Guest,
     order: &Order,
-    bounds: Bounds,
+    timeouts: GuestTimeouts,
     cancel: &Cancel,
-    alarms: Alarms,
+    events: ExternalEvents,
     sink: &mut dyn Sink,
 ) -> Result<Ran, Fault> {
-    let Alarms { mut panicked, mut asides } = alarms;
+    let ExternalEvents { mut panicked, mut node_events } = events;
     let request = Request { command: Command::Test(order.path.clone()), env: order.env.clone() };
     let id = guest.send(&request)?;
     let now = clock::now();
-    let mut run = Run {
+    let mut running = RunningTest {
         id,
         cut: None,
         end_by: now + order.timeout,
@@ -99,49 +100,50 @@ pub fn drive(
         spoke: now,
         heard: now,
         pinged: None,
-        patience: bounds.hung,
+        patience: timeouts.ping,
         cut_by: None,
-        bounds,
+        timeouts,
     };
     let mut cut_asked = cancel.on(Level::Cut).clone();
     loop {
-        // Looked at first: a flood keeps the inbox ready, and `select!` would never come to its default.
-        if clock::now() >= run.wake() {
-            run.tick(guest)?;
+        // The clock is checked first: a flood keeps the inbox ready, and `select!` would never take
+        // its default branch.
+        if clock::now() >= running.wake() {
+            running.tick(guest)?;
         }
-        let wake = run.wake();
+        let wake = running.wake();
         let inbox = guest.inbox().clone();
         select! {
             recv(inbox) -> frame => {
                 let frame = frame
                     .map_err(|_| Fault::new(Kind::Lost, "the connection to the agent ended"))?;
-                if let Some(ended) = run.take(&frame, sink)? {
-                    return Ok(Ran { ended, cut: run.cut });
+                if let Some(ended) = running.take(&frame, sink)? {
+                    return Ok(Ran { ended, cut: running.cut });
                 }
             }
             recv(cut_asked) -> _ => {
                 cut_asked = never();
-                run.cut(guest, Cut::Cancelled)?;
+                running.cut(guest, Cut::Cancelled)?;
             }
             recv(panicked) -> _ => {
                 panicked = never();
-                run.doubt(guest);
+                running.doubt(guest);
             }
-            recv(asides) -> aside => match aside {
-                Ok(Aside::Printed(node, bytes)) => sink.node(&node, &bytes),
-                Ok(Aside::Lost(fault)) => return Err(fault),
-                Err(_) => asides = never(),
+            recv(node_events) -> event => match event {
+                Ok(NodeEvent::Printed(node, bytes)) => sink.node(&node, &bytes),
+                Ok(NodeEvent::Lost(fault)) => return Err(fault),
+                Err(_) => node_events = never(),
             },
             recv(cancel.on(Level::Kill)) -> _ => {
                 return Err(Fault::new(Kind::Killed, "the run was told to end at once"));
             }
-            default(wake.saturating_duration_since(clock::now())) => run.tick(guest)?,
+            default(wake.saturating_duration_since(clock::now())) => running.tick(guest)?,
         }
     }
 }
 
-/// One running test.
-struct Run {
+/// A test that is running.
+struct RunningTest {
     id: u32,
     cut: Option<Cut>,
     /// When the test times out.
@@ -153,15 +155,15 @@ struct Run {
     heard: Instant,
     /// When the unanswered `PING` was sent.
     pinged: Option<Instant>,
-    /// How long it may stay unanswered.
+    /// How long that `PING` may stay unanswered.
     patience: Duration,
-    /// When a cut test is given up on.
+    /// When orca gives up on a cut test.
     cut_by: Option<Instant>,
-    bounds: Bounds,
+    timeouts: GuestTimeouts,
 }
 
-impl Run {
-    /// When `tick` has something to do.
+impl RunningTest {
+    /// When `tick` next has something to do.
     fn wake(&self) -> Instant {
         let life = self.pinged.map_or(self.heard + HEARTBEAT, |at| at + self.patience);
         let end = match self.cut_by {
@@ -192,28 +194,28 @@ impl Run {
         Ok(())
     }
 
-    /// Asks a machine that looks dead whether it is, and does not wait long.
+    /// Sends a `PING` to a machine that looks dead, and does not wait long for the answer.
     fn doubt(&mut self, guest: &mut Guest) {
-        self.patience = PANIC_GRACE.min(self.bounds.hung);
+        self.patience = PANIC_GRACE.min(self.timeouts.ping);
         self.pinged = Some(clock::now());
-        // One that is gone already shows in the inbox.
+        // The loss of the machine shows in the inbox.
         let _ = guest.send(&Request::new(Command::Ping));
     }
 
     fn cut(&mut self, guest: &mut Guest, why: Cut) -> Result<(), Fault> {
         if self.cut.is_none() {
             self.cut = Some(why);
-            self.cut_by = Some(clock::now() + self.bounds.cut);
+            self.cut_by = Some(clock::now() + self.timeouts.cut);
             guest.send(&Request::new(Command::Cancel(self.id)))?;
         }
         Ok(())
     }
 
-    /// Uses one frame; the test's end if this was it.
+    /// Handles one frame. Returns the test's end if the frame was its end marker.
     fn take(&mut self, frame: &Frame, sink: &mut dyn Sink) -> Result<Option<Ended>, Fault> {
         self.heard = clock::now();
         self.pinged = None;
-        self.patience = self.bounds.hung;
+        self.patience = self.timeouts.ping;
         if frame.kind == wire::Kind::Ask && sink.ask(frame) {
             return Ok(None);
         }
@@ -306,18 +308,26 @@ mod tests {
         let far = Instant::now() + Duration::from_secs(60);
         let mut guest = Guest::connect(ours, far, &never()).unwrap();
         let order = Order { timeout: Duration::from_millis(50), ..Order::default() };
-        let bounds = Bounds { hung: Duration::from_secs(60), cut: Duration::from_millis(50) };
+        let timeouts =
+            GuestTimeouts { ping: Duration::from_secs(60), cut: Duration::from_millis(50) };
         let (_canceller, cancel) = cancel::channel();
         // The agent never ends the test, so the cut's own deadline has to come through as well.
-        let fault = drive(&mut guest, &order, bounds, &cancel, Alarms::of_one(never()), &mut Slow)
-            .unwrap_err();
+        let fault = drive(
+            &mut guest,
+            &order,
+            timeouts,
+            &cancel,
+            ExternalEvents::of_one(never()),
+            &mut Slow,
+        )
+        .unwrap_err();
         assert_eq!(fault.kind, Kind::Hung, "{}", fault.detail);
         drop(guest);
         agent.join().unwrap();
     }
 
     #[test]
-    fn what_only_looks_like_a_panic_costs_nothing() {
+    fn a_false_panic_does_not_end_the_test() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let agent = std::thread::spawn(move || {
             let (mut input, mut out) = shake_hands(theirs);
@@ -333,9 +343,16 @@ mod tests {
         let order = Order { timeout: far, ..Order::default() };
         let (_canceller, cancel) = cancel::channel();
         let panicked = crossbeam::channel::bounded(0).1;
-        let bounds = Bounds { hung: far, cut: far };
-        let ran = drive(&mut guest, &order, bounds, &cancel, Alarms::of_one(panicked), &mut Slow)
-            .unwrap();
+        let timeouts = GuestTimeouts { ping: far, cut: far };
+        let ran = drive(
+            &mut guest,
+            &order,
+            timeouts,
+            &cancel,
+            ExternalEvents::of_one(panicked),
+            &mut Slow,
+        )
+        .unwrap();
         assert_eq!(ran.ended, Ended::default());
         drop(guest);
         agent.join().unwrap();

@@ -1,15 +1,17 @@
-//! Several machines as one: a test runs on the first and drives the others, over wires that nothing else is on.
+//! Several machines as one: a test runs on the first and drives the others. They are connected by
+//! wires that nothing else is on.
 //!
-//! A group is made for one test and ends with it. Its machines are as pristine as any: each is a copy of the template of its shape.
+//! A group is made for one test and ends with it. Its machines are as pristine as any: each is a
+//! copy of the template of its shape.
 
-use super::drive::{Aside, Fault};
-use super::launch::Place;
-use super::relay::{self, Desk, End};
+use super::drive::{Fault, NodeEvent};
+use super::interface::{Machine, Order, Phase, Ran, Sink, Warn};
+use super::launch::{Placement, boot_failure};
+use super::relay::{CommandRelay, RelaySink, RemoteNode, forward_replies};
 use super::vm::Vm;
-use super::{Machine, Order, Phase, Ran, Sink, Tell};
 use crate::cancel::{Cancel, Level};
 use crate::error::plain;
-use crate::events::trouble::{Kind, Trouble};
+use crate::events::trouble::{ConsoleTail, Kind, Trouble};
 use crate::guest::client::Writer;
 use crate::qemu::ethernet_hub::EthernetHub;
 use crate::select::header::Node;
@@ -19,65 +21,71 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// What nodes print that may wait for the worker, in frames of up to 64 KiB: behind them a node waits.
-const ASIDES: usize = 32;
+/// How many frames of nodes' output, each of up to 64 KiB, may wait for the worker; after that a
+/// node waits.
+const NODE_EVENTS_MAX: usize = 32;
 
-/// How many machines may be in groups at the same time.
-pub(super) struct Berths {
+/// A permit for each machine that may be in a group at the same time.
+pub(super) struct GroupPermits {
     free: (Sender<()>, Receiver<()>),
     count: usize,
-    /// Held by whoever takes several, so that two never wait for each other.
+    /// Held while permits are taken, so that two groups never wait for each other.
     turn: Mutex<()>,
 }
 
-/// Room for a group; given back when dropped.
-pub(super) struct Berth(Sender<()>, usize);
+/// The permits of one group; dropping them gives them back.
+pub(super) struct GroupPermit {
+    free: Sender<()>,
+    count: usize,
+}
 
-impl Berths {
-    /// Room for `count` machines.
+impl GroupPermits {
+    /// Permits for `count` machines.
     pub(super) fn new(count: usize) -> Self {
         let free = bounded(count);
         for _ in 0..count {
-            let _ = free.0.try_send(()); // it is as large as that
+            let _ = free.0.try_send(()); // the channel has room for `count`
         }
         Self { free, count, turn: Mutex::default() }
     }
 
-    /// Waits for room for `wanted` machines; for all the room there is where that is less.
+    /// Waits for permits for `wanted` machines. A group that is larger than all permits takes all
+    /// of them.
     ///
     /// # Errors
     /// `Killed` when `cancel` reached `Cut` first.
-    pub(super) fn take(&self, wanted: usize, cancel: &Cancel) -> Result<Berth, Trouble> {
+    pub(super) fn take(&self, wanted: usize, cancel: &Cancel) -> Result<GroupPermit, Trouble> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut berth = Berth(self.free.0.clone(), 0);
-        while berth.1 < wanted.min(self.count) {
+        let mut permit = GroupPermit { free: self.free.0.clone(), count: 0 };
+        while permit.count < wanted.min(self.count) {
             select! {
-                recv(self.free.1) -> _ => berth.1 += 1,
+                recv(self.free.1) -> _ => permit.count += 1,
                 recv(cancel.on(Level::Cut)) -> _ => return Err(Trouble {
                     kind: Kind::Killed,
                     detail: "the run was told to end".to_owned(),
-                    console: "<empty>".to_owned(),
+                    console: ConsoleTail::default(),
                 }),
             }
         }
-        Ok(berth)
+        Ok(permit)
     }
 }
 
-impl Drop for Berth {
+impl Drop for GroupPermit {
     fn drop(&mut self) {
-        for _ in 0..self.1 {
-            let _ = self.0.try_send(()); // what was taken has room
+        for _ in 0..self.count {
+            let _ = self.free.try_send(()); // there is room for what was taken
         }
     }
 }
 
-/// See the module. Connections close before their machines end, and those before the wires.
+/// Several machines, each with a node's name. On drop the connections close before their machines
+/// end, and the machines end before the wires.
 pub(super) struct Group {
     name: String,
     members: Vec<Member>,
-    _wires: Vec<EthernetHub>,
-    _berth: Berth,
+    _hubs: Vec<EthernetHub>,
+    _permit: GroupPermit,
 }
 
 struct Member {
@@ -85,58 +93,60 @@ struct Member {
     vm: Vm,
 }
 
-/// Makes one machine in its place, with so many cards on wires.
-pub(super) type Boot<'a> = &'a (dyn Fn(Place<'_>, u32, Tell<'_>) -> Result<Vm, Trouble> + Sync);
+/// Makes one machine in its placement, with this number of cards on wires.
+pub(super) type Boot<'a> = &'a (dyn Fn(Placement<'_>, u32, Warn<'_>) -> Result<Vm, Trouble> + Sync);
 
-/// Makes the machines of `nodes` side by side, on wires in `run_dir`.
+/// Makes the machines of `nodes` in parallel, on wires whose sockets are in `run_dir`.
 ///
 /// # Errors
-/// That of the first node that did not come up.
+/// The trouble of the first node that did not start.
 pub(super) fn assemble(
     nodes: &[Node],
     run_dir: &Path,
-    berth: Berth,
+    permit: GroupPermit,
     boot: Boot<'_>,
-    tell: Tell<'_>,
+    warn: Warn<'_>,
 ) -> Result<Group, Trouble> {
-    let wires = wires(nodes, run_dir).map_err(super::launch::boot)?;
-    let said = Mutex::new(Vec::new());
+    let hubs = hubs(nodes, run_dir).map_err(boot_failure)?;
+    let warnings = Mutex::new(Vec::new());
     let make = |(number, node): (u8, &Node)| {
         let sockets: Vec<PathBuf> =
-            node.wires.iter().filter_map(|&at| Some(wires.get(at)?.path().to_owned())).collect();
-        let place = Place { name: Some((&node.name, number)), wires: &sockets };
-        let tell = |text| said.lock().unwrap_or_else(PoisonError::into_inner).push(text);
-        let vm = boot(place, sockets.len() as u32, &tell);
-        vm.map(|vm| Member { name: node.name.clone(), vm }).map_err(|t| of_node(&node.name, "", t))
+            node.wires.iter().filter_map(|&at| Some(hubs.get(at)?.path().to_owned())).collect();
+        let placement = Placement { name: Some((&node.name, number)), wires: &sockets };
+        let warn = |text| warnings.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+        let vm = boot(placement, sockets.len() as u32, &warn);
+        vm.map(|vm| Member { name: node.name.clone(), vm })
+            .map_err(|t| of_node(&node.name, None, t))
     };
     let members: Result<Vec<Member>, Trouble> = std::thread::scope(|scope| {
         let start = |numbered| scope.spawn(move || make(numbered));
         let started: Vec<_> = (1..).zip(nodes).map(start).collect();
-        let panicked = || super::launch::boot("a thread that makes machines panicked".to_owned());
+        let panicked = || boot_failure("a thread that makes machines panicked".to_owned());
         let made =
             started.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(panicked())));
         made.collect::<Vec<_>>().into_iter().collect()
     });
-    said.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().for_each(tell);
+    warnings.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().for_each(warn);
     let members = members?;
     let names: Vec<&str> = members.iter().map(|member| member.vm.name()).collect();
-    Ok(Group { name: names.join("+"), members, _wires: wires, _berth: berth })
+    Ok(Group { name: names.join("+"), members, _hubs: hubs, _permit: permit })
 }
 
-fn wires(nodes: &[Node], run_dir: &Path) -> Result<Vec<EthernetHub>, String> {
+fn hubs(nodes: &[Node], run_dir: &Path) -> Result<Vec<EthernetHub>, String> {
     static MADE: AtomicU32 = AtomicU32::new(1);
     let count = nodes.iter().flat_map(|node| &node.wires).max().map_or(0, |last| last + 1);
-    let wire = |_| {
+    let hub = |_| {
         let path = run_dir.join(format!("wire{}", MADE.fetch_add(1, Ordering::Relaxed)));
         EthernetHub::new(&path)
             .map_err(|e| format!("cannot make `{}`: {}", path.display(), plain(&e)))
     };
-    (0..count).map(wire).collect()
+    (0..count).map(hub).collect()
 }
 
-/// The trouble, with the name of its node; `machine` is what its logs are called by.
-fn of_node(node: &str, machine: &str, trouble: Trouble) -> Trouble {
-    let machine = if machine.is_empty() { String::new() } else { format!(" ({machine})") };
+/// Adds the node's name to `trouble`, and the machine's name if there was a machine: its logs have
+/// that name.
+fn of_node(node: &str, machine: Option<&str>, trouble: Trouble) -> Trouble {
+    let machine = machine.map(|name| format!(" ({name})")).unwrap_or_default();
     let detail = format!("node `{node}`{machine}: {}", trouble.detail);
     Trouble { detail, ..trouble }
 }
@@ -159,32 +169,34 @@ impl Machine for Group {
                 own.map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
             [&order.env[..], &own[..]].concat()
         };
-        let (tell, asides) = bounded(ASIDES);
+        let (sender, node_events) = bounded(NODE_EVENTS_MAX);
         let lost = AtomicUsize::new(0);
         let Some((first, others)) = self.members.split_first_mut() else {
-            return Err(super::launch::boot("a group without nodes".to_owned()));
+            return Err(boot_failure("a group without nodes".to_owned()));
         };
         let order = Order { env: env(first), ..order.clone() };
-        let ends: Vec<End> = others.iter().filter_map(|other| End::of(other, env(other))).collect();
-        let Some((_, back)) = first.vm.ends() else {
-            return Err(super::launch::boot("the first node has no agent".to_owned()));
+        let nodes: Vec<RemoteNode> =
+            others.iter().filter_map(|other| other.remote_node(env(other))).collect();
+        let Some((_, back)) = first.vm.connection() else {
+            return Err(boot_failure("the first node has no agent".to_owned()));
         };
-        let desk = Desk::new(ends, back);
+        let relay = CommandRelay::new(nodes, back);
         let (stop, stopped) = bounded(0);
         let ran = std::thread::scope(|scope| {
-            for at in 0..desk.ends().len() {
-                let (desk, lost, tell, stopped) = (&desk, &lost, tell.clone(), stopped.clone());
+            for at in 0..relay.nodes().len() {
+                let (relay, lost, sender, stopped) =
+                    (&relay, &lost, sender.clone(), stopped.clone());
                 scope.spawn(move || {
-                    if let Err(fault) = relay::attend(desk, at, &tell, &stopped) {
+                    if let Err(fault) = forward_replies(relay, at, &sender, &stopped) {
                         lost.store(at + 1, Ordering::Relaxed);
-                        // Who does not listen has ended the test already.
-                        let _ = tell.send(Aside::Lost(fault));
+                        // Nobody listens any more once the test has ended.
+                        let _ = sender.send(NodeEvent::Lost(fault));
                     }
                 });
             }
-            let mut sink = relay::Asking { sink, desk: &desk };
-            let ran = first.vm.run_beside(asides, &order, cancel, &mut sink);
-            desk.cancel_all();
+            let mut sink = RelaySink { sink, relay: &relay };
+            let ran = first.vm.run_with_nodes(node_events, &order, cancel, &mut sink);
+            relay.cancel_all();
             drop(stop);
             ran
         });
@@ -195,8 +207,8 @@ impl Machine for Group {
         self.members.first().map_or(&[], |first| first.vm.phases())
     }
 
-    fn ends(&self) -> Option<(Receiver<Frame>, Writer)> {
-        self.members.first().and_then(|first| first.vm.ends())
+    fn connection(&self) -> Option<(Receiver<Frame>, Writer)> {
+        self.members.first().and_then(|first| first.vm.connection())
     }
 
     fn stop(self: Box<Self>) {
@@ -207,23 +219,24 @@ impl Machine for Group {
 }
 
 impl Group {
-    /// The trouble that `fault` of the node with this index was.
+    /// The trouble that follows from a `fault` of the node with this index.
     fn trouble(&mut self, at: usize, fault: Fault) -> Trouble {
         match self.members.get_mut(at) {
             Some(Member { name, vm }) => {
                 let trouble = vm.trouble(fault);
-                of_node(name, vm.name(), trouble)
+                of_node(name, Some(vm.name()), trouble)
             }
-            None => super::launch::boot(fault.detail),
+            None => boot_failure(fault.detail),
         }
     }
 }
 
-impl End {
-    fn of(member: &Member, env: Vec<(Vec<u8>, Vec<u8>)>) -> Option<Self> {
-        let (inbox, writer) = member.vm.ends()?;
-        let (panicked, hung) = (member.vm.panicked(), member.vm.bounds().hung);
-        Some(Self { name: member.name.clone(), env, inbox, writer, panicked, hung })
+impl Member {
+    /// This node, as commands with the environment `env` see it; `None` where it has no agent.
+    fn remote_node(&self, env: Vec<(Vec<u8>, Vec<u8>)>) -> Option<RemoteNode> {
+        let (inbox, writer) = self.vm.connection()?;
+        let (panicked, ping) = (self.vm.panicked(), self.vm.timeouts().ping);
+        Some(RemoteNode { name: self.name.clone(), env, inbox, writer, panicked, ping })
     }
 }
 
@@ -233,21 +246,24 @@ mod tests {
     use crate::cancel;
 
     #[test]
-    fn room_is_taken_whole_and_given_back() {
+    fn permits_are_taken_together_and_given_back() {
         let (mut canceller, cancel) = cancel::channel();
-        let berths = Berths::new(4);
-        let two = berths.take(2, &cancel).unwrap();
+        let permits = GroupPermits::new(4);
+        let two = permits.take(2, &cancel).unwrap();
         std::thread::scope(|scope| {
-            let three = scope.spawn(|| berths.take(3, &cancel).map(|berth| berth.1));
+            let three = scope.spawn(|| permits.take(3, &cancel).map(|permit| permit.count));
             drop(two);
             assert_eq!(three.join().unwrap(), Ok(3));
         });
-        let all = berths.take(8, &cancel).unwrap();
-        assert_eq!(all.1, 4, "a group that is larger than the room has all of it");
+        let all = permits.take(8, &cancel).unwrap();
+        assert_eq!(all.count, 4, "a group that is larger takes all permits");
         canceller.raise(cancel::Level::Cut);
-        assert_eq!(berths.take(1, &cancel).map(|berth| berth.1).unwrap_err().kind, Kind::Killed);
+        assert_eq!(
+            permits.take(1, &cancel).map(|permit| permit.count).unwrap_err().kind,
+            Kind::Killed
+        );
         drop(all);
         let (_canceller, cancel) = cancel::channel();
-        assert_eq!(berths.take(4, &cancel).unwrap().1, 4);
+        assert_eq!(permits.take(4, &cancel).unwrap().count, 4);
     }
 }

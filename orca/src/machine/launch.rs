@@ -1,11 +1,11 @@
-//! How a virtual machine is started, the same way whatever becomes of it: QEMU starts paused, every channel is connected, then it is
-//! let go.
+//! Starts a virtual machine, the same way for every use: QEMU starts paused, every channel is
+//! connected, then the guest is let go.
 
-use super::Phase;
-use super::drive::Bounds;
+use super::drive::GuestTimeouts;
+use super::interface::Phase;
 use crate::cancel::{Cancel, Level};
 use crate::error::plain;
-use crate::events::trouble::{Kind, Trouble};
+use crate::events::trouble::{ConsoleTail, Kind, Trouble};
 use crate::guest::client::Guest;
 use crate::image::custom_kernel::KernelFiles;
 use crate::qemu::argv::{self, Memory, Slot, Spec};
@@ -25,64 +25,65 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long QEMU itself may take to start or to answer on QMP, whatever the guest does.
 pub(super) const QEMU_LIMIT: Duration = Duration::from_secs(30);
-/// How long QEMU may take to say whether it has paused the machine.
+/// How long QEMU may take to answer whether it has paused the machine.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
-/// Fresh entropy for each guest, in bytes.
+/// How much fresh entropy each guest gets, in bytes.
 const SEED_BYTES: usize = 64;
 
-/// Everything that machines of one run have in common.
+/// Starts the machines of one run: everything that they have in common.
 pub struct Launcher {
-    /// What shapes them.
+    /// The size, the devices and the kernel of every machine, unless its shape says otherwise.
     pub spec: Spec,
-    /// What they may start on; the first is in `spec` already.
+    /// The kernels they may boot; the first is in `spec` already.
     pub kernels: Vec<KernelFiles>,
     /// How the project is mounted.
     pub share: Share,
-    /// Makes their disks; `None` when they have none.
+    /// Makes their disks; `None` where they have no disk.
     pub overlays: Option<Overlays>,
-    /// Sockets: private to the run, gone with it.
+    /// The folder for sockets: private to the run and removed with it.
     pub run_dir: PathBuf,
-    /// Consoles and QEMU's own messages: kept.
+    /// The folder for consoles and QEMU's own messages: it stays after the run.
     pub log_dir: PathBuf,
     /// How long a boot may take until the agent says `HELLO`.
     pub boot_limit: Duration,
-    /// Bounds on a guest that runs a test.
-    pub bounds: Bounds,
-    /// Where the agent's socket goes, with `{id}` for the machine's number; in the run's folder by default.
+    /// How long a guest that runs a test may take to answer.
+    pub timeouts: GuestTimeouts,
+    /// The path of the agent's socket, with `{id}` for the machine's number; by default it is in
+    /// the run's folder.
     pub socket: Option<String>,
-    /// Where the named machine's console goes as well, with `--debug`.
+    /// Makes the second output of a machine's console, from the machine's name (`--debug`).
     pub tee: Option<fn(&str) -> Tee>,
-    /// Whether machines wait for a debugger, which then lets them go.
+    /// Whether machines wait for a debugger to let them go.
     pub gdb: bool,
 }
 
-/// What tells one machine from another before it starts.
-pub(super) struct Instance<'a> {
+/// What one machine has to itself before it starts.
+pub(super) struct InstanceConfig<'a> {
     /// Its name, and the name of its files.
     pub(super) name: &'a str,
     /// Its number.
     pub(super) id: u32,
-    /// What shapes it.
+    /// Its size, its devices and its kernel.
     pub(super) spec: &'a Spec,
     /// Its memory.
     pub(super) memory: Memory,
     /// Its disk.
     pub(super) disk: Option<PathBuf>,
-    /// The wires that its cards are on.
+    /// The sockets of the wires that its cards are on.
     pub(super) wires: &'a [PathBuf],
 }
 
-/// What a machine is to the others of its test.
+/// Where a machine stands among the nodes of its test. The default is a machine alone.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Place<'a> {
-    /// What the others call it, and its number from 1; none where it is alone.
+pub(super) struct Placement<'a> {
+    /// The node's name and its number from 1; `None` for a machine alone.
     pub(super) name: Option<(&'a str, u8)>,
-    /// The wires that its cards are on.
+    /// The sockets of the wires that its cards are on.
     pub(super) wires: &'a [PathBuf],
 }
 
 impl Launcher {
-    /// The files of the machine with this number.
+    /// The files and sockets of the machine with this number.
     pub(super) fn slot(&self, id: u32, memory: Memory, disk: Option<PathBuf>) -> Slot {
         let socket = match &self.socket {
             Some(template) => PathBuf::from(template.replace("{id}", &id.to_string())),
@@ -92,44 +93,46 @@ impl Launcher {
         Slot { socket, overlay: disk, memory, gdb, wires: Vec::new() }
     }
 
-    /// Starts QEMU, paused or waiting for its state, with every channel connected.
-    pub(super) fn start(&self, one: Instance<'_>) -> Result<Launched, Trouble> {
+    /// Starts QEMU, paused or waiting for its state, and connects every channel.
+    pub(super) fn start(&self, config: InstanceConfig<'_>) -> Result<Instance, Trouble> {
         let began = Instant::now();
-        let mut slot = self.slot(one.id, one.memory, one.disk);
-        slot.wires = one.wires.to_vec();
-        let arguments = argv::argv(one.spec, &slot);
-        let stderr = self.log_dir.join(format!("{}.qemu.log", one.name));
-        let program = &one.spec.program;
+        let mut slot = self.slot(config.id, config.memory, config.disk);
+        slot.wires = config.wires.to_vec();
+        let arguments = argv::argv(config.spec, &slot);
+        let stderr = self.log_dir.join(format!("{}.qemu.log", config.name));
+        let program = &config.spec.program;
         let line = format!("{}\n", argv::display(program, &arguments));
-        // For a person to read; a machine starts without it as well.
-        let _ = std::fs::write(self.log_dir.join(format!("{}.command", one.name)), line);
-        let (process, pipes) = Process::start(program, &arguments, &stderr)
-            .map_err(|e| boot(format!("cannot start `{}`: {}", program.display(), plain(&e))))?;
-        let log = self.log_dir.join(format!("{}.console.log", one.name));
-        let console = Console::start(pipes.console, &log, self.tee.map(|tee| tee(one.name)))
-            .map_err(|e| boot(format!("cannot keep the console: {}", plain(&e))))?;
-        let mut parts = Resources { process, console, slot };
+        // Only people read this file; the machine starts without it too.
+        let _ = std::fs::write(self.log_dir.join(format!("{}.command", config.name)), line);
+        let (process, pipes) = Process::start(program, &arguments, &stderr).map_err(|e| {
+            boot_failure(format!("cannot start `{}`: {}", program.display(), plain(&e)))
+        })?;
+        let log = self.log_dir.join(format!("{}.console.log", config.name));
+        let console = Console::start(pipes.console, &log, self.tee.map(|tee| tee(config.name)))
+            .map_err(|e| boot_failure(format!("cannot keep the console: {}", plain(&e))))?;
+        let mut resources = Resources { process, console, slot };
         match Qmp::connect(pipes.qmp, Instant::now() + QEMU_LIMIT) {
             Ok(qmp) => {
-                let name = one.name.to_owned();
-                let (net, phases) = (one.spec.net, Vec::new());
-                let mut started = Launched { name, net, qmp, parts, began, phases };
-                started.reached("qemu");
-                Ok(started)
+                let name = config.name.to_owned();
+                let (net, phases) = (config.spec.net, Vec::new());
+                let mut instance = Instance { name, net, qmp, resources, began, phases };
+                instance.reached("qemu");
+                Ok(instance)
             }
             Err(error) => {
-                let said = parts.end();
+                let said = resources.end();
                 let why = said.unwrap_or_else(|| plain(&error));
-                Err(boot(format!("QEMU did not start: {why}")))
+                Err(boot_failure(format!("QEMU did not start: {why}")))
             }
         }
     }
 
-    /// What a guest is told when it is let go: its name, and whether it has a network card, are `who` it is.
+    /// The request that a guest gets when it is let go. `who` is the machine's name, and whether it
+    /// has a network card.
     pub(super) fn resume(
         &self,
         who: (&str, bool),
-        place: Place<'_>,
+        placement: Placement<'_>,
         share: Option<Share>,
     ) -> Command {
         let (name, net) = who;
@@ -137,9 +140,9 @@ impl Launcher {
         Command::Resume(Resume {
             time_ns: u64::try_from(since_epoch.as_nanos()).ok(),
             seed: random(SEED_BYTES),
-            hostname: Some(place.name.map_or(name, |(node, _)| node).to_owned()),
+            hostname: Some(placement.name.map_or(name, |(node, _)| node).to_owned()),
             machine_id: Some(agent::wire::to_hex(&random(16))),
-            mac: match place.name {
+            mac: match placement.name {
                 Some((_, number)) => Some(mac(&[0, number, 0])),
                 None => net.then(|| mac(&random(3))),
             },
@@ -148,12 +151,12 @@ impl Launcher {
     }
 }
 
-/// A boot that failed before there was a console.
-pub(super) fn boot(detail: String) -> Trouble {
-    Trouble { kind: Kind::Boot, detail, console: "<empty>".to_owned() }
+/// The trouble of a boot that failed before there was a console.
+pub(super) fn boot_failure(detail: String) -> Trouble {
+    Trouble { kind: Kind::Boot, detail, console: ConsoleTail::default() }
 }
 
-/// The signal that QEMU died of, if it was not ours.
+/// The signal that QEMU died of, unless orca sent it.
 fn death_of_qemu(status: ExitStatus) -> Option<String> {
     match status.signal()? {
         SIGKILL => None,
@@ -162,7 +165,8 @@ fn death_of_qemu(status: ExitStatus) -> Option<String> {
     }
 }
 
-/// What of a machine has to be ended and cleared away; dropping it does both.
+/// The process, the console and the files of a machine. Dropping them ends the process and removes
+/// the files.
 pub(super) struct Resources {
     process: Process,
     pub(super) console: Console,
@@ -170,9 +174,9 @@ pub(super) struct Resources {
 }
 
 impl Resources {
-    /// Ends QEMU, completes the console, and returns what QEMU said on its stderr.
+    /// Kills QEMU, reads the console to its end, and returns what QEMU said on its stderr.
     pub(super) fn end(&mut self) -> Option<String> {
-        // A process that cannot be reaped is the kernel's affair.
+        // If the process cannot be reaped, only the kernel can help.
         let status = self.process.kill().ok();
         self.console.join();
         self.process.stderr_tail().or_else(|| status.and_then(death_of_qemu))
@@ -193,33 +197,34 @@ impl Drop for Resources {
         };
         let files = [Some(&self.slot.socket), self.slot.overlay.as_ref()];
         for path in files.into_iter().flatten().filter(private) {
-            // Gone already is fine; anything else goes with the run's folder.
+            // A file that is gone already is fine; what cannot be removed goes with the run's
+            // folder.
             let _ = std::fs::remove_file(path);
         }
     }
 }
 
-/// A QEMU with its channels connected.
-pub(super) struct Launched {
+/// A QEMU process with its channels connected.
+pub(super) struct Instance {
     pub(super) name: String,
-    /// Whether it has a card on the way to the host's network.
+    /// Whether it has a card for the host's network.
     pub(super) net: bool,
     pub(super) qmp: Qmp,
-    pub(super) parts: Resources,
+    pub(super) resources: Resources,
     began: Instant,
-    /// How far it has come.
+    /// The phases of its start that are done.
     pub(super) phases: Vec<Phase>,
 }
 
-impl Launched {
+impl Instance {
     /// Notes that a phase is done.
     pub(super) fn reached(&mut self, phase: &'static str) {
         self.phases.push((phase, self.began.elapsed()));
     }
 
-    /// Lets a guest that boots go and waits for its agent.
+    /// Lets a booting guest go and waits for its agent.
     pub(super) fn greet(&mut self, deadline: Instant, cancel: &Cancel) -> io::Result<Guest> {
-        if self.parts.slot.gdb.is_none() {
+        if self.resources.slot.gdb.is_none() {
             self.let_go()?;
         }
         let guest = Guest::connect(self.connect()?, deadline, cancel.on(Level::Cut))?;
@@ -227,16 +232,17 @@ impl Launched {
         Ok(guest)
     }
 
-    /// Lets a copy go, whose agent has been connected to `link` all along, and has it do as `resume` says. Both requests lie in the port
-    /// before the copy wakes: the fewer times it waits, the less of its kernel it has to run.
+    /// Lets a copy go. Its agent has been connected to `stream` all along; it gets a `PING` and
+    /// `resume`. Both requests lie in the port before the copy wakes: the fewer times the copy has
+    /// to wait, the less of its kernel it has to run.
     pub(super) fn wake(
         &mut self,
-        link: UnixStream,
+        stream: UnixStream,
         resume: Command,
         deadline: Instant,
         cancel: &Cancel,
     ) -> io::Result<Guest> {
-        let mut guest = Guest::go_on(link, cancel.on(Level::Cut))?;
+        let mut guest = Guest::resume(stream, cancel.on(Level::Cut))?;
         let ping = guest.send(&Request::new(Command::Ping))?;
         let resume = guest.send(&Request::new(resume))?;
         self.let_go()?;
@@ -247,35 +253,36 @@ impl Launched {
         Ok(guest)
     }
 
-    /// The agent's port, which QEMU has open since it answers on QMP.
+    /// Connects to the agent's port. QEMU has opened it by the time it answers on QMP.
     pub(super) fn connect(&self) -> io::Result<UnixStream> {
-        UnixStream::connect(&self.parts.slot.socket)
+        UnixStream::connect(&self.resources.slot.socket)
     }
 
     fn let_go(&mut self) -> io::Result<()> {
         self.qmp.execute("cont", Value::Null, Instant::now() + QEMU_LIMIT).map(|_| ())
     }
 
-    /// What keeps a silent machine from going on, where that is the host: QEMU pauses a machine whose disk it cannot write.
+    /// Why the host keeps a silent machine from going on, if it does: QEMU pauses a machine whose
+    /// disk it cannot write.
     pub(super) fn paused_by_host(&mut self) -> Option<String> {
         let status = self.qmp.execute("query-status", Value::Null, Instant::now() + ASK_LIMIT);
         (status.ok()?["status"] == "io-error").then(|| {
-            let disk = self.parts.slot.overlay.as_deref().unwrap_or(Path::new("its disk"));
+            let disk = self.resources.slot.overlay.as_deref().unwrap_or(Path::new("its disk"));
             format!("the host cannot write `{}`: no room on its disk?", disk.display())
         })
     }
 
-    /// Ends a machine that did not get as far as it should, and says why.
+    /// Ends a machine that did not get far enough, and says why it did not.
     pub(super) fn boot_trouble(&mut self, error: &io::Error, limit: Duration) -> Trouble {
         let timed_out = error.kind() == io::ErrorKind::TimedOut;
         let paused = if timed_out { self.paused_by_host() } else { None };
-        let said = self.parts.end();
-        let console = self.parts.console.tail();
+        let said = self.resources.end();
+        let console = self.resources.console.tail();
         if error.kind() == io::ErrorKind::Interrupted {
             return Trouble {
                 kind: Kind::Killed,
                 detail: "the run was told to end".into(),
-                console,
+                console: console.into(),
             };
         }
         let detail = match (error.kind(), console::death(&console), said) {
@@ -292,23 +299,24 @@ impl Launched {
             Some(lacks) => format!("{detail}; {lacks}"),
             None => detail,
         };
-        Trouble { kind: Kind::Boot, detail, console: console::last_words(&console) }
+        Trouble { kind: Kind::Boot, detail, console: console::last_words(&console).into() }
     }
 }
 
-/// What the agent says on the console of a kernel that lacks something.
+/// The agent's message on the console of a kernel that lacks a feature.
 pub(super) fn lacks(console: &str) -> Option<&str> {
     console.lines().find_map(|line| line.find(LACKS).map(|at| line[at..].trim_end()))
 }
 
-/// An address in the range that QEMU gives its cards from.
+/// A network address with the prefix that QEMU uses for its cards.
 fn mac(random: &[u8]) -> [u8; 6] {
     let mut mac = [0x52, 0x54, 0x00, 0, 0, 0];
     mac[3..].copy_from_slice(random);
     mac
 }
 
-/// Bytes from the host's random pool. A host without one gets the clock's noise, which is better than a copy's identical pool.
+/// Bytes from the host's random pool. Without that pool it takes the clock's noise, which is better
+/// than a pool that is identical in every copy.
 fn random(len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     let read = std::fs::File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut bytes));

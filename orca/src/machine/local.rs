@@ -1,13 +1,14 @@
 //! The agent as a child process of this host: no VM, no isolation, and ready in a millisecond.
 //!
-//! It runs the same agent behind the same protocol, so that everything from the command line to the exit status can be tested where
-//! no VM matters. `--machine local` says so in its help: whatever a test does, it does to this host.
+//! It runs the same agent behind the same protocol, so that everything from the command line to the
+//! exit status can be tested where no VM matters. The help of `--machine local` says what that
+//! means: a test can do anything to this host.
 
-use super::drive::{self, Alarms, Bounds};
-use super::{Machine, Maker, Order, Phase, Ran, Shape, Sink, Tell};
+use super::drive::{self, ExternalEvents, GuestTimeouts};
+use super::interface::{Machine, Maker, Order, Phase, Ran, Shape, Sink, Warn};
 use crate::cancel::{Cancel, Level};
 use crate::error::plain;
-use crate::events::trouble::{Kind, Trouble};
+use crate::events::trouble::{ConsoleTail, Kind, Trouble};
 use crate::guest::client::{Guest, Writer};
 use crate::host::clock;
 use agent::wire::{Command as Ask, Frame};
@@ -23,36 +24,37 @@ use std::time::{Duration, Instant};
 
 /// How long the agent may take to start.
 const START_LIMIT: Duration = Duration::from_secs(20);
-/// How long it may take to leave, with all that its tests started: longer than it waits itself for what it has killed.
+/// How long the agent may take to leave, with everything that its tests started. This is longer
+/// than the agent itself waits for processes that it has killed.
 const LEAVE_LIMIT: Duration = Duration::from_secs(8);
-/// How often it is looked at meanwhile.
+/// How often orca checks meanwhile whether the agent has ended.
 const LEAVE_TICK: Duration = Duration::from_millis(1);
 
 /// Starts agents that run tests in `project`.
 pub struct LocalMaker {
     /// The multi-call binary.
     pub program: PathBuf,
-    /// Where the tests are.
+    /// The project's folder, which has the tests.
     pub project: PathBuf,
-    /// Bounds on an agent that runs a test.
-    pub bounds: Bounds,
-    /// How many have been made.
+    /// How long an agent that runs a test may take to answer.
+    pub timeouts: GuestTimeouts,
+    /// How many agents have been started.
     pub made: AtomicU32,
 }
 
 impl Maker for LocalMaker {
-    fn make(&self, _: Shape, cancel: &Cancel, _: Tell<'_>) -> Result<Box<dyn Machine>, Trouble> {
+    fn make(&self, _: Shape, cancel: &Cancel, _: Warn<'_>) -> Result<Box<dyn Machine>, Trouble> {
         let name = format!("local{}", self.made.fetch_add(1, Ordering::Relaxed) + 1);
         let boot = |e: io::Error| Trouble {
             kind: if e.kind() == io::ErrorKind::Interrupted { Kind::Killed } else { Kind::Boot },
             detail: format!("cannot start the agent: {}", plain(&e)),
-            console: "<empty>".to_owned(),
+            console: ConsoleTail::default(),
         };
         let (child, stream) = self.spawn().map_err(boot)?;
         let agent = Leaving(child);
         let guest = Guest::connect(stream, clock::now() + START_LIMIT, cancel.on(Level::Cut))
             .map_err(boot)?;
-        Ok(Box::new(Local { guest, _agent: agent, name, bounds: self.bounds }))
+        Ok(Box::new(Local { guest, _agent: agent, name, timeouts: self.timeouts }))
     }
 }
 
@@ -66,13 +68,13 @@ impl LocalMaker {
             .stdin(Stdio::from(OwnedFd::from(theirs.try_clone()?)))
             .stdout(Stdio::from(OwnedFd::from(theirs)))
             .stderr(Stdio::null())
-            .process_group(0); // a Ctrl-C in the terminal is orca's to handle
+            .process_group(0); // a Ctrl-C in the terminal is for orca alone
         Ok((command.spawn()?, ours))
     }
 }
 
-/// An agent whose host has left when this is dropped, whatever ended that: it ends all that its tests started and then itself. To kill it
-/// would be to leave their processes and folders behind.
+/// An agent whose connection is closed when this is dropped: it then ends all that its tests
+/// started, and itself. Killing it at once would leave their processes and folders behind.
 struct Leaving(Child);
 
 impl Drop for Leaving {
@@ -80,22 +82,23 @@ impl Drop for Leaving {
         let give_up = Instant::now() + LEAVE_LIMIT;
         while matches!(self.0.try_wait(), Ok(None)) {
             if give_up <= Instant::now() {
-                // Dead already is as good.
+                // It may be dead already.
                 let _ = self.0.kill();
                 let _ = self.0.wait();
                 return;
             }
-            std::thread::sleep(LEAVE_TICK); // std knows no event for the end of a child
+            std::thread::sleep(LEAVE_TICK); // std has no wait with a timeout
         }
     }
 }
 
-/// `guest` comes first, so that it is closed before the agent's end is waited for.
+/// A local machine. `guest` comes first: its connection closes before the agent's end is waited
+/// for.
 struct Local {
     guest: Guest,
     _agent: Leaving,
     name: String,
-    bounds: Bounds,
+    timeouts: GuestTimeouts,
 }
 
 impl Machine for Local {
@@ -104,9 +107,9 @@ impl Machine for Local {
     }
 
     fn run(&mut self, order: &Order, cancel: &Cancel, sink: &mut dyn Sink) -> Result<Ran, Trouble> {
-        let alarms = Alarms::of_one(crossbeam::channel::never());
-        drive::drive(&mut self.guest, order, self.bounds, cancel, alarms, sink).map_err(|fault| {
-            Trouble { kind: fault.kind, detail: fault.detail, console: "<empty>".to_owned() }
+        let events = ExternalEvents::of_one(crossbeam::channel::never());
+        drive::drive(&mut self.guest, order, self.timeouts, cancel, events, sink).map_err(|fault| {
+            Trouble { kind: fault.kind, detail: fault.detail, console: ConsoleTail::default() }
         })
     }
 
@@ -114,12 +117,12 @@ impl Machine for Local {
         &[]
     }
 
-    fn ends(&self) -> Option<(Receiver<Frame>, Writer)> {
+    fn connection(&self) -> Option<(Receiver<Frame>, Writer)> {
         Some((self.guest.inbox().clone(), self.guest.writer()))
     }
 
     fn stop(mut self: Box<Self>) {
-        // It leaves in any case.
+        // The agent leaves in any case.
         let _ = self.guest.ask(Ask::Exit, clock::now() + Duration::from_secs(2));
     }
 }

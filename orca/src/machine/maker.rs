@@ -1,11 +1,14 @@
-//! Makes virtual machines: copies of a template where there is one or one can be made, cold boots otherwise.
+//! Makes virtual machines: copies of a template where there is one or one can be made, cold boots
+//! otherwise.
 //!
-//! Which of the two is decided once per shape, by whoever needs the first machine of it; the others wait for that.
+//! Which of the two it is, is decided once per shape: by the thread that needs the first machine of
+//! that shape, while the others wait.
 
-use super::group::{self, Berths};
-use super::launch::{Instance, Launched, Launcher, Place, QEMU_LIMIT};
-use super::vm::{OnConsole, Vm};
-use super::{Machine, Maker, Shape, Tell, snapshot};
+use super::group::{self, GroupPermits};
+use super::interface::{Machine, Maker, Shape, Warn};
+use super::launch::{Instance, InstanceConfig, Launcher, Placement, QEMU_LIMIT, boot_failure};
+use super::snapshot;
+use super::vm::{ConsoleVm, Vm};
 use crate::cancel::Cancel;
 use crate::events::trouble::{Kind, Trouble};
 use crate::guest::client::Guest;
@@ -24,92 +27,93 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-/// See the module.
+/// Makes the virtual machines of one run.
 pub struct VmMaker {
-    blueprint: Launcher,
+    launcher: Launcher,
     made: AtomicU32,
-    /// Where templates are kept; `None` for cold boots only.
+    /// The store of templates; `None` for cold boots only.
     store: Option<Store>,
-    sources: Mutex<HashMap<Shape, Source>>,
-    berths: Berths,
+    methods: Mutex<HashMap<Shape, BootMethod>>,
+    permits: GroupPermits,
 }
 
-/// Where machines of one shape come from.
+/// How machines of one shape are booted.
 #[derive(Clone)]
-enum Source {
+enum BootMethod {
     Cold,
-    Copies(Arc<Frozen>),
+    Copy(Arc<CopySource>),
 }
 
-/// A template, with what makes disks over its disk.
-struct Frozen {
+/// A template, and what makes the overlays over its disk.
+struct CopySource {
     template: Template,
     overlays: Option<Overlays>,
 }
 
 impl VmMaker {
-    /// A maker that has made none yet; with a `store` it copies templates from there. Groups of machines are made while there are
-    /// no more than `grouped` machines in groups, or one group alone.
-    pub fn new(blueprint: Launcher, store: Option<Store>, grouped: usize) -> Self {
-        let (made, sources) = (AtomicU32::new(0), Mutex::default());
-        Self { blueprint, made, store, sources, berths: Berths::new(grouped) }
+    /// A maker that has made no machine yet. With a `store` it copies templates from there. At most
+    /// `grouped` machines are in groups at a time, or one group alone.
+    pub fn new(launcher: Launcher, store: Option<Store>, grouped: usize) -> Self {
+        let (made, methods) = (AtomicU32::new(0), Mutex::default());
+        Self { launcher, made, store, methods, permits: GroupPermits::new(grouped) }
     }
 
-    /// Makes one machine; the concrete type, for those who want more than a test from it.
+    /// Makes one machine of the concrete type, for callers who want more from it than a test.
     ///
     /// # Errors
     /// As [`Maker::make`].
-    pub fn boot(&self, shape: Shape, cancel: &Cancel, tell: Tell<'_>) -> Result<Vm, Trouble> {
-        self.boot_in(Place::default(), shape, cancel, tell)
+    pub fn boot(&self, shape: Shape, cancel: &Cancel, warn: Warn<'_>) -> Result<Vm, Trouble> {
+        self.boot_in(Placement::default(), shape, cancel, warn)
     }
 
-    /// The same in its place among others.
+    /// Makes one machine in its placement among the nodes of a test.
     pub(super) fn boot_in(
         &self,
-        place: Place<'_>,
+        placement: Placement<'_>,
         shape: Shape,
         cancel: &Cancel,
-        tell: Tell<'_>,
+        warn: Warn<'_>,
     ) -> Result<Vm, Trouble> {
-        if let Source::Copies(frozen) = self.source(shape, cancel, tell)? {
-            match self.copy(place, shape, &frozen, cancel) {
+        if let BootMethod::Copy(source) = self.method(shape, cancel, warn)? {
+            match self.copy(placement, shape, &source, cancel) {
                 Ok(vm) => return Ok(vm),
                 Err(trouble) if trouble.kind == Kind::Killed => return Err(trouble),
                 Err(trouble) => {
-                    tell(snapshot::unusable(&io::Error::other(trouble.detail)));
-                    self.sources().insert(shape, Source::Cold);
+                    warn(snapshot::unusable(&io::Error::other(trouble.detail)));
+                    self.methods().insert(shape, BootMethod::Cold);
                 }
             }
         }
-        self.cold(place, shape, cancel)
+        self.cold(placement, shape, cancel)
     }
 
-    /// Starts one machine whose console is a person's, and lets it go without waiting for its agent.
+    /// Starts one machine whose console belongs to a person, and lets it go without waiting for its
+    /// agent.
     ///
     /// # Errors
     /// [`Kind::Boot`] when QEMU does not start.
-    pub fn start_console(&self) -> Result<OnConsole, Trouble> {
-        let mut started =
-            self.start(&self.blueprint.spec, Place::default(), Memory::Anonymous, None)?;
-        match started.qmp.execute("cont", Value::Null, Instant::now() + QEMU_LIMIT) {
-            Ok(_) => Ok(OnConsole::new(started)),
-            Err(error) => Err(started.boot_trouble(&error, QEMU_LIMIT)),
+    pub fn start_console(&self) -> Result<ConsoleVm, Trouble> {
+        let mut instance =
+            self.start(&self.launcher.spec, Placement::default(), Memory::Anonymous, None)?;
+        match instance.qmp.execute("cont", Value::Null, Instant::now() + QEMU_LIMIT) {
+            Ok(_) => Ok(ConsoleVm::new(instance)),
+            Err(error) => Err(instance.boot_trouble(&error, QEMU_LIMIT)),
         }
     }
 
-    /// Where a debugger attaches to the next machine.
+    /// The socket where a debugger attaches to the next machine.
     pub fn gdb_socket(&self) -> Option<PathBuf> {
         let id = self.made.load(Ordering::Relaxed) + 1;
-        self.blueprint.slot(id, Memory::Anonymous, None).gdb
+        self.launcher.slot(id, Memory::Anonymous, None).gdb
     }
 
     /// QEMU's command line for a cold boot of the next machine, as a person would type it.
     pub fn command_line(&self) -> String {
-        let blueprint = &self.blueprint;
+        let launcher = &self.launcher;
         let id = self.made.load(Ordering::Relaxed) + 1;
-        let disk = blueprint.run_dir.join(format!("vm{id}.qcow2"));
-        let slot = blueprint.slot(id, Memory::Anonymous, Some(disk));
-        argv::display(&blueprint.spec.program, &argv::argv(&blueprint.spec, &slot))
+        let disk = launcher.run_dir.join(format!("vm{id}.qcow2"));
+        let slot = launcher.slot(id, Memory::Anonymous, Some(disk));
+        argv::display(&launcher.spec.program, &argv::argv(&launcher.spec, &slot))
     }
 
     /// Makes sure that there is a template for machines of `shape`.
@@ -117,95 +121,97 @@ impl VmMaker {
     /// # Errors
     /// Why there is none.
     pub fn prepare(&self, shape: Shape, cancel: &Cancel) -> Result<(), Trouble> {
-        let told = Mutex::new(None);
-        let tell = |text: String| *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
-        match self.source(shape, cancel, &tell)? {
-            Source::Copies(_) => Ok(()),
-            Source::Cold => {
-                let why = told.into_inner().unwrap_or_else(PoisonError::into_inner);
-                Err(super::launch::boot(why.unwrap_or_default()))
+        let reason = Mutex::new(None);
+        let warn =
+            |text: String| *reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+        match self.method(shape, cancel, &warn)? {
+            BootMethod::Copy(_) => Ok(()),
+            BootMethod::Cold => {
+                let reason = reason.into_inner().unwrap_or_else(PoisonError::into_inner);
+                Err(boot_failure(reason.unwrap_or_default()))
             }
         }
     }
 
-    fn cold(&self, place: Place<'_>, shape: Shape, cancel: &Cancel) -> Result<Vm, Trouble> {
-        let overlays = self.blueprint.overlays.as_ref();
-        let mut started = self.start(&self.spec(shape), place, Memory::Anonymous, overlays)?;
+    fn cold(&self, placement: Placement<'_>, shape: Shape, cancel: &Cancel) -> Result<Vm, Trouble> {
+        let overlays = self.launcher.overlays.as_ref();
+        let mut instance = self.start(&self.spec(shape), placement, Memory::Anonymous, overlays)?;
         let deadline = self.boot_deadline();
-        let guest = started.greet(deadline, cancel).and_then(|mut guest| {
-            guest.ask(self.resume(&started, place), deadline)?; // with the time of now, not of before the boot
-            started.reached("share");
-            if self.blueprint.spec.own_init {
+        let guest = instance.greet(deadline, cancel).and_then(|mut guest| {
+            // Made only now, so that it has the time of after the boot.
+            guest.ask(self.resume(&instance, placement), deadline)?;
+            instance.reached("share");
+            if self.launcher.spec.own_init {
                 guest.exec(snapshot::READY, deadline)?;
-                started.reached("services");
+                instance.reached("services");
             }
             Ok(guest)
         });
-        self.finish(started, guest)
+        self.finish(instance, guest)
     }
 
     fn copy(
         &self,
-        place: Place<'_>,
+        placement: Placement<'_>,
         shape: Shape,
-        frozen: &Frozen,
+        source: &CopySource,
         cancel: &Cancel,
     ) -> Result<Vm, Trouble> {
-        let memory = Memory::Copy(frozen.template.ram());
-        let mut started = self.start(&self.spec(shape), place, memory, frozen.overlays.as_ref())?;
-        let link = match snapshot::thaw(&mut started, &frozen.template) {
-            Ok(link) => link,
-            Err(error) => return Err(started.boot_trouble(&error, QEMU_LIMIT)),
+        let memory = Memory::Copy(source.template.ram());
+        let mut instance =
+            self.start(&self.spec(shape), placement, memory, source.overlays.as_ref())?;
+        let stream = match snapshot::thaw(&mut instance, &source.template) {
+            Ok(stream) => stream,
+            Err(error) => return Err(instance.boot_trouble(&error, QEMU_LIMIT)),
         };
-        let resume = self.resume(&started, place);
-        let guest = started.wake(link, resume, self.boot_deadline(), cancel);
-        self.finish(started, guest)
+        let resume = self.resume(&instance, placement);
+        let guest = instance.wake(stream, resume, self.boot_deadline(), cancel);
+        self.finish(instance, guest)
     }
 
     fn start(
         &self,
         spec: &Spec,
-        place: Place<'_>,
+        placement: Placement<'_>,
         memory: Memory,
         overlays: Option<&Overlays>,
-    ) -> Result<Launched, Trouble> {
+    ) -> Result<Instance, Trouble> {
         let id = self.made.fetch_add(1, Ordering::Relaxed) + 1;
         let name = format!("vm{id}");
-        let overlays = overlays.or(self.blueprint.overlays.as_ref());
+        let overlays = overlays.or(self.launcher.overlays.as_ref());
         let disk: Option<PathBuf> = match overlays {
             Some(overlays) => {
                 let disk = overlays.create(&name);
-                Some(disk.map_err(|e| super::launch::boot(e.to_string()))?)
+                Some(disk.map_err(|e| boot_failure(e.to_string()))?)
             }
             None => None,
         };
-        let wires = place.wires;
-        self.blueprint.start(Instance { name: &name, id, spec, memory, disk, wires })
+        let wires = placement.wires;
+        self.launcher.start(InstanceConfig { name: &name, id, spec, memory, disk, wires })
     }
 
     fn boot_deadline(&self) -> Instant {
-        clock::now() + self.blueprint.boot_limit
+        clock::now() + self.launcher.boot_limit
     }
 
-    /// What makes a machine an individual, with its share mounted.
-    fn resume(&self, started: &Launched, place: Place<'_>) -> Command {
-        let who = (started.name.as_str(), started.net);
-        self.blueprint.resume(who, place, Some(self.blueprint.share))
+    /// The request that gives a machine its identity and mounts its share.
+    fn resume(&self, instance: &Instance, placement: Placement<'_>) -> Command {
+        let who = (instance.name.as_str(), instance.net);
+        self.launcher.resume(who, placement, Some(self.launcher.share))
     }
 
-    /// A machine that can run a test, or why it cannot.
-    fn finish(&self, mut started: Launched, guest: io::Result<Guest>) -> Result<Vm, Trouble> {
+    /// The machine, ready to run a test, or why it is not.
+    fn finish(&self, mut instance: Instance, guest: io::Result<Guest>) -> Result<Vm, Trouble> {
         match guest {
-            Ok(guest) => Ok(Vm::new(started, guest, self.blueprint.bounds)),
-            Err(error) => Err(started.boot_trouble(&error, self.blueprint.boot_limit)),
+            Ok(guest) => Ok(Vm::new(instance, guest, self.launcher.timeouts)),
+            Err(error) => Err(instance.boot_trouble(&error, self.launcher.boot_limit)),
         }
     }
 
     fn spec(&self, shape: Shape) -> Spec {
         let Shape { memory_mib, cpus, net, kernel, wires } = shape;
-        let mut spec = Spec { memory_mib, cpus, net, wires, ..self.blueprint.spec.clone() };
-        if let Some(KernelFiles { kernel, initrd, modules, .. }) =
-            self.blueprint.kernels.get(kernel)
+        let mut spec = Spec { memory_mib, cpus, net, wires, ..self.launcher.spec.clone() };
+        if let Some(KernelFiles { kernel, initrd, modules, .. }) = self.launcher.kernels.get(kernel)
         {
             spec.kernel.clone_from(kernel);
             spec.initrd.clone_from(initrd);
@@ -214,44 +220,45 @@ impl VmMaker {
         spec
     }
 
-    fn sources(&self) -> std::sync::MutexGuard<'_, HashMap<Shape, Source>> {
-        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    fn methods(&self) -> std::sync::MutexGuard<'_, HashMap<Shape, BootMethod>> {
+        self.methods.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Finds or makes the template for `shape`. The lock is held meanwhile: whoever else wants one would only make it twice.
-    fn source(&self, shape: Shape, cancel: &Cancel, tell: Tell<'_>) -> Result<Source, Trouble> {
-        let Some(store) = &self.store else { return Ok(Source::Cold) };
-        let mut sources = self.sources();
-        if let Some(source) = sources.get(&shape) {
-            return Ok(source.clone());
+    /// Finds or makes the template for `shape`. The lock is held meanwhile: another thread that
+    /// wants the template would only make it twice.
+    fn method(&self, shape: Shape, cancel: &Cancel, warn: Warn<'_>) -> Result<BootMethod, Trouble> {
+        let Some(store) = &self.store else { return Ok(BootMethod::Cold) };
+        let mut methods = self.methods();
+        if let Some(method) = methods.get(&shape) {
+            return Ok(method.clone());
         }
-        let source = match self.frozen(store, shape, cancel, tell) {
-            Ok(frozen) => Source::Copies(Arc::new(frozen)),
+        let method = match self.copy_source(store, shape, cancel, warn) {
+            Ok(source) => BootMethod::Copy(Arc::new(source)),
             Err(trouble) if trouble.kind == Kind::Killed => return Err(trouble),
             Err(trouble) => {
-                tell(snapshot::reason(&trouble));
-                Source::Cold
+                warn(snapshot::reason(&trouble));
+                BootMethod::Cold
             }
         };
-        sources.insert(shape, source.clone());
-        Ok(source)
+        methods.insert(shape, method.clone());
+        Ok(method)
     }
 
-    fn frozen(
+    fn copy_source(
         &self,
         store: &Store,
         shape: Shape,
         cancel: &Cancel,
-        tell: Tell<'_>,
-    ) -> Result<Frozen, Trouble> {
-        let host = |e: crate::error::Error| super::launch::boot(e.to_string());
+        warn: Warn<'_>,
+    ) -> Result<CopySource, Trouble> {
+        let host = |e: crate::error::Error| boot_failure(e.to_string());
         let spec = self.spec(shape);
         let key = template::key(&spec, &snapshot::settling(&spec))
-            .map_err(|e| super::launch::boot(crate::error::plain(&e)))?;
+            .map_err(|e| boot_failure(crate::error::plain(&e)))?;
         let template = match store.open(&key) {
             Ok(found) => found,
             Err(why) => {
-                tell(format!("made the template anew: {why}"));
+                warn(format!("made the template anew: {why}"));
                 None
             }
         };
@@ -260,20 +267,20 @@ impl VmMaker {
             None => {
                 let stage = store.stage(&key).map_err(host)?;
                 if !stage.is_made() {
-                    snapshot::freeze(&self.blueprint, &spec, &stage, cancel)?;
+                    snapshot::freeze(&self.launcher, &spec, &stage, cancel)?;
                     stage.publish(&describe(&spec)).map_err(host)?;
                 }
-                let made = store.open(&key).map_err(super::launch::boot)?;
-                made.ok_or_else(|| super::launch::boot("the template is gone".to_owned()))?
+                let made = store.open(&key).map_err(boot_failure)?;
+                made.ok_or_else(|| boot_failure("the template is gone".to_owned()))?
             }
         };
         let overlays = match template.disk() {
             Some(disk) => {
-                Some(Overlays::new(&disk, "qcow2", &self.blueprint.run_dir).map_err(host)?)
+                Some(Overlays::new(&disk, "qcow2", &self.launcher.run_dir).map_err(host)?)
             }
             None => None,
         };
-        Ok(Frozen { template, overlays })
+        Ok(CopySource { template, overlays })
     }
 }
 
@@ -298,9 +305,9 @@ impl Maker for VmMaker {
         &self,
         shape: Shape,
         cancel: &Cancel,
-        tell: Tell<'_>,
+        warn: Warn<'_>,
     ) -> Result<Box<dyn Machine>, Trouble> {
-        self.boot(shape, cancel, tell).map(|vm| Box::new(vm) as Box<dyn Machine>)
+        self.boot(shape, cancel, warn).map(|vm| Box::new(vm) as Box<dyn Machine>)
     }
 
     fn group(
@@ -308,14 +315,14 @@ impl Maker for VmMaker {
         shape: Shape,
         nodes: &[Node],
         cancel: &Cancel,
-        tell: Tell<'_>,
+        warn: Warn<'_>,
     ) -> Result<Box<dyn Machine>, Trouble> {
-        let berth = self.berths.take(nodes.len(), cancel)?;
-        let run_dir = &self.blueprint.run_dir;
-        let boot = |place: Place<'_>, wires: u32, tell: Tell<'_>| {
-            self.boot_in(place, Shape { wires, ..shape }, cancel, tell)
+        let permit = self.permits.take(nodes.len(), cancel)?;
+        let run_dir = &self.launcher.run_dir;
+        let boot = |placement: Placement<'_>, wires: u32, warn: Warn<'_>| {
+            self.boot_in(placement, Shape { wires, ..shape }, cancel, warn)
         };
-        let group = group::assemble(nodes, run_dir, berth, &boot, tell)?;
+        let group = group::assemble(nodes, run_dir, permit, &boot, warn)?;
         Ok(Box::new(group))
     }
 }

@@ -1,10 +1,11 @@
-//! Always one ahead: machines made while others run, each ready to be let go.
+//! Makes machines ahead of the workers: each is made while others run, and is ready to be let go.
 //!
-//! As many threads as there are workers make machines of the usual shape and hold each until a worker takes it. They make as many
-//! as there are tests and then end; a retry at the end of a run, or a test of another shape, has its machine made on the spot. So
-//! there are never more than two machines per worker.
+//! As many threads as there are workers make machines of the usual shape, and each holds one until
+//! a worker takes it. Together they make as many as there are tests and then end. A retry at the
+//! end of a run, or a test of another shape, has its machine made on the spot. So there are never
+//! more than two machines per worker.
 
-use super::{Machine, Maker, Shape, Tell};
+use super::interface::{Machine, Maker, Shape, Warn};
 use crate::cancel::{Cancel, Level};
 use crate::events::trouble::Trouble;
 use crate::select::header::Node;
@@ -13,10 +14,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-/// A machine, or why there is none, and what its maker had to say.
+/// A machine, or why there is none, and its maker's warnings.
 type Made = (Result<Box<dyn Machine>, Trouble>, Vec<String>);
 
-/// See the module. It must be dropped before what its machines live in.
+/// A maker that has machines of one shape ready. It must be dropped before the folders of its
+/// machines.
 pub struct Prefetcher {
     maker: Arc<dyn Maker>,
     shape: Shape,
@@ -25,7 +27,7 @@ pub struct Prefetcher {
 }
 
 impl Prefetcher {
-    /// Begins to make `demand` machines of `shape`, `ahead` of them at a time.
+    /// Starts making `demand` machines of `shape`, `ahead` of them at a time.
     pub fn new(
         maker: Arc<dyn Maker>,
         shape: Shape,
@@ -41,7 +43,7 @@ impl Prefetcher {
             let work = move || fill(&*maker, shape, &left, &cancel, &sender);
             std::thread::Builder::new().name(format!("maker-{number}")).spawn(work)
         };
-        // Without threads nothing is made ahead, and everything on the spot.
+        // Without threads nothing is made ahead; every machine is made on the spot.
         let makers = (0..ahead.min(demand)).filter_map(|number| start(number).ok()).collect();
         Self { maker, shape, ready: Some(ready), makers }
     }
@@ -53,12 +55,12 @@ fn fill(maker: &dyn Maker, shape: Shape, left: &AtomicUsize, cancel: &Cancel, ou
         if cancel.reached(Level::Drain) {
             return;
         }
-        let said = Mutex::new(Vec::new());
-        let tell = |text| said.lock().unwrap_or_else(PoisonError::into_inner).push(text);
-        let made = maker.make(shape, cancel, &tell);
-        let said = said.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let warnings = Mutex::new(Vec::new());
+        let warn = |text| warnings.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+        let made = maker.make(shape, cancel, &warn);
+        let warnings = warnings.into_inner().unwrap_or_else(PoisonError::into_inner);
         select! {
-            send(out, (made, said)) -> sent => if sent.is_err() {
+            send(out, (made, warnings)) -> sent => if sent.is_err() {
                 return;
             },
             recv(cancel.on(Level::Drain)) -> _ => return,
@@ -71,15 +73,15 @@ impl Maker for Prefetcher {
         &self,
         shape: Shape,
         cancel: &Cancel,
-        tell: Tell<'_>,
+        warn: Warn<'_>,
     ) -> Result<Box<dyn Machine>, Trouble> {
         if let Some(ready) = self.ready.as_ref().filter(|_| shape == self.shape)
-            && let Ok((made, said)) = ready.recv()
+            && let Ok((made, warnings)) = ready.recv()
         {
-            said.into_iter().for_each(tell);
+            warnings.into_iter().for_each(warn);
             return made;
         }
-        self.maker.make(shape, cancel, tell)
+        self.maker.make(shape, cancel, warn)
     }
 
     fn group(
@@ -87,17 +89,17 @@ impl Maker for Prefetcher {
         shape: Shape,
         nodes: &[Node],
         cancel: &Cancel,
-        tell: Tell<'_>,
+        warn: Warn<'_>,
     ) -> Result<Box<dyn Machine>, Trouble> {
-        self.maker.group(shape, nodes, cancel, tell)
+        self.maker.group(shape, nodes, cancel, warn)
     }
 }
 
 impl Drop for Prefetcher {
     fn drop(&mut self) {
-        self.ready = None; // whoever holds a machine out lets go of it
+        self.ready = None; // a thread that holds out a machine lets go of it
         for maker in self.makers.drain(..) {
-            // One that panicked has dropped its machine on the way.
+            // A thread that panicked has dropped its machine on the way.
             let _ = maker.join();
         }
     }

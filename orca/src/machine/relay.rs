@@ -1,10 +1,11 @@
-//! Between the nodes of a test: what `on` asks in the first one's guest is run by the agent of another, and goes back and forth here.
+//! The relay between the nodes of a test: a command that `on` asks for on the first node is run by
+//! the agent of another, and its input and output pass through here.
 //!
-//! It has nothing to do with the wires: those are under test. Nothing is held here either: how much may be on the way is between
-//! `on` and the agent that runs its command, which count it out to each other.
+//! It does not use the wires between the nodes: those are under test. It holds nothing back either:
+//! `on` and the agent that runs the command tell each other how much may be on the way.
 
-use super::Sink;
-use super::drive::{Aside, Fault, HEARTBEAT, PANIC_GRACE};
+use super::drive::{Fault, HEARTBEAT, NodeEvent, PANIC_GRACE};
+use super::interface::Sink;
 use crate::events::trouble::Kind;
 use crate::guest::client::Writer;
 use crate::host::clock;
@@ -16,73 +17,81 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The most commands that run on other nodes at a time.
-const ASKS_MAX: usize = 256;
+const COMMANDS_MAX: usize = 256;
 /// The id of a `PING`, which no command has.
 const PING: u32 = u32::MAX;
-/// The first id of a command: those below are of requests that the machine had when it was made.
+/// The first id of a command: lower ids belong to requests from when the machine was made.
 const FIRST_ID: u32 = 1 << 20;
 
 /// A node that commands can be run on.
-pub(super) struct End {
+pub(super) struct RemoteNode {
     pub(super) name: String,
-    /// What its commands have in their environment.
+    /// The environment of its commands.
     pub(super) env: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) inbox: Receiver<Frame>,
     pub(super) writer: Writer,
     /// Closes when there is reason to think that its kernel is dead.
     pub(super) panicked: Receiver<Infallible>,
     /// How long it may leave a `PING` unanswered.
-    pub(super) hung: Duration,
+    pub(super) ping: Duration,
 }
 
-/// What runs where.
-pub(super) struct Desk {
-    ends: Vec<End>,
+/// The commands of one test that run on other nodes.
+pub(super) struct CommandRelay {
+    nodes: Vec<RemoteNode>,
     /// To the first node.
     back: Writer,
-    state: Mutex<State>,
+    commands: Mutex<RemoteCommands>,
 }
 
-#[derive(Default)]
-struct State {
-    last: u32,
-    /// By the id of who asked: on which node it runs, under which id.
-    asks: HashMap<u32, (usize, u32)>,
+struct RemoteCommands {
+    last_id: u32,
+    /// The commands that run, by the id of the `on` that asked.
+    by_ask: HashMap<u32, RemoteCommand>,
 }
 
-impl Desk {
-    /// A desk at which nothing runs yet.
-    pub(super) fn new(ends: Vec<End>, back: Writer) -> Self {
-        let state = State { last: FIRST_ID, ..State::default() };
-        Self { ends, back, state: Mutex::new(state) }
+/// A command that runs on another node.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct RemoteCommand {
+    /// The node's index.
+    node: usize,
+    /// The id of the request there.
+    id: u32,
+}
+
+impl CommandRelay {
+    /// A relay with no command running yet.
+    pub(super) fn new(nodes: Vec<RemoteNode>, back: Writer) -> Self {
+        let commands = RemoteCommands { last_id: FIRST_ID, by_ask: HashMap::new() };
+        Self { nodes, back, commands: Mutex::new(commands) }
     }
 
     /// The nodes.
-    pub(super) fn ends(&self) -> &[End] {
-        &self.ends
+    pub(super) fn nodes(&self) -> &[RemoteNode] {
+        &self.nodes
     }
 
-    /// Ends what still runs: there is no test any more to see it.
+    /// Ends every command that still runs: the test that asked for it is over.
     pub(super) fn cancel_all(&self) {
-        let asks = std::mem::take(&mut self.lock().asks);
-        asks.into_values().for_each(|(at, id)| self.cancel(at, id));
+        let running = std::mem::take(&mut self.lock().by_ask);
+        running.into_values().for_each(|command| self.cancel(command));
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, RemoteCommands> {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends to a node. One that is lost is found so by whoever attends to it.
-    fn send(&self, at: usize, kind: wire::Kind, id: u32, payload: &[u8]) {
-        let _ = self.ends[at].writer.send(kind, id, payload);
+    /// Sends to a node. Its loss is noticed by [`forward_replies`].
+    fn send(&self, node: usize, kind: wire::Kind, id: u32, payload: &[u8]) {
+        let _ = self.nodes[node].writer.send(kind, id, payload);
     }
 
-    fn cancel(&self, at: usize, id: u32) {
-        let cancel = Request::new(Command::Cancel(id)).encode();
-        self.send(at, wire::Kind::Command, PING - 1, &cancel);
+    fn cancel(&self, command: RemoteCommand) {
+        let cancel = Request::new(Command::Cancel(command.id)).encode();
+        self.send(command.node, wire::Kind::Command, PING - 1, &cancel);
     }
 
-    /// Sends to the `on` that asked. The loss of the first node is seen by whoever drives the test.
+    /// Sends to the `on` that asked. The loss of the first node is noticed by [`super::drive`].
     fn answer(&self, ask: u32, kind: wire::Kind, payload: &[u8]) {
         for piece in payload.chunks(wire::WRAPPED_MAX) {
             let _ = self.back.send(wire::Kind::Ask, ask, &wire::wrap(kind, piece));
@@ -93,49 +102,47 @@ impl Desk {
         self.answer(ask, wire::Kind::Reply, format!("{}{why}", wire::ERR).as_bytes());
     }
 
-    /// Begins what `order` says; returns the node and the command line if it could.
-    fn begin(&self, ask: u32, order: &[u8]) -> Option<(usize, Vec<u8>)> {
-        let zero = order.iter().position(|&b| b == 0)?;
-        let (node, line) = (&order[..zero], &order[zero + 1..]);
-        let Some(at) = self.ends.iter().position(|end| end.name.as_bytes() == node) else {
-            let names: Vec<&str> = self.ends.iter().map(|end| &end.name[..]).collect();
-            self.refuse(
-                ask,
-                &format!("there is no such node; the others are {}", names.join(", ")),
-            );
+    /// Starts the command in `payload`: a node's name, a zero byte, and a command line. Returns the
+    /// node's index and the command line; `None` where the command was refused.
+    fn begin(&self, ask: u32, payload: &[u8]) -> Option<(usize, Vec<u8>)> {
+        let zero = payload.iter().position(|&b| b == 0)?;
+        let (name, line) = (&payload[..zero], &payload[zero + 1..]);
+        let Some(node) = self.nodes.iter().position(|node| node.name.as_bytes() == name) else {
+            let names: Vec<&str> = self.nodes.iter().map(|node| &node.name[..]).collect();
+            let why = format!("there is no such node; the others are {}", names.join(", "));
+            self.refuse(ask, &why);
             return None;
         };
-        let mut state = self.lock();
-        if state.asks.len() >= ASKS_MAX || state.asks.contains_key(&ask) {
-            drop(state);
+        let mut commands = self.lock();
+        if commands.by_ask.len() >= COMMANDS_MAX || commands.by_ask.contains_key(&ask) {
+            drop(commands);
             self.refuse(ask, "too many commands are running on other nodes");
             return None;
         }
-        state.last += 1;
-        let id = state.last;
-        state.asks.insert(ask, (at, id));
-        drop(state);
-        let request =
-            Request { command: Command::Exec(line.to_vec()), env: self.ends[at].env.clone() };
-        let request = request.encode();
+        commands.last_id += 1;
+        let id = commands.last_id;
+        commands.by_ask.insert(ask, RemoteCommand { node, id });
+        drop(commands);
+        let env = self.nodes[node].env.clone();
+        let request = Request { command: Command::Exec(line.to_vec()), env }.encode();
         if request.len() > wire::PAYLOAD_MAX {
-            self.lock().asks.remove(&ask);
+            self.lock().by_ask.remove(&ask);
             self.refuse(ask, "the command is too long");
             return None;
         }
-        self.send(at, wire::Kind::Command, id, &request);
-        self.send(at, wire::Kind::Credit, id, &wire::WINDOW.to_le_bytes());
-        Some((at, line.to_vec()))
+        self.send(node, wire::Kind::Command, id, &request);
+        self.send(node, wire::Kind::Credit, id, &wire::WINDOW.to_le_bytes());
+        Some((node, line.to_vec()))
     }
 }
 
-/// A test's sink that knows what other nodes are for.
-pub(super) struct Asking<'a> {
+/// A test's sink that also handles what the test asks of other nodes.
+pub(super) struct RelaySink<'a> {
     pub(super) sink: &'a mut dyn Sink,
-    pub(super) desk: &'a Desk,
+    pub(super) relay: &'a CommandRelay,
 }
 
-impl Sink for Asking<'_> {
+impl Sink for RelaySink<'_> {
     fn stdout(&mut self, bytes: &[u8]) {
         self.sink.stdout(bytes);
     }
@@ -168,21 +175,21 @@ impl Sink for Asking<'_> {
         let Some((kind, payload)) = wire::unwrap(&frame.payload) else { return false };
         match kind {
             wire::Kind::Command if payload.is_empty() => {
-                let gone = self.desk.lock().asks.remove(&frame.id);
-                if let Some((at, id)) = gone {
-                    self.desk.cancel(at, id);
+                let gone = self.relay.lock().by_ask.remove(&frame.id);
+                if let Some(command) = gone {
+                    self.relay.cancel(command);
                 }
             }
             wire::Kind::Command => {
-                if let Some((at, line)) = self.desk.begin(frame.id, payload) {
+                if let Some((node, line)) = self.relay.begin(frame.id, payload) {
                     let line = [b"$ ", &line[..], b"\n"].concat();
-                    self.sink.node(&self.desk.ends[at].name, &line);
+                    self.sink.node(&self.relay.nodes[node].name, &line);
                 }
             }
             wire::Kind::Stdin | wire::Kind::Credit => {
-                let running = self.desk.lock().asks.get(&frame.id).copied();
-                if let Some((at, id)) = running {
-                    self.desk.send(at, kind, id, payload);
+                let command = self.relay.lock().by_ask.get(&frame.id).copied();
+                if let Some(RemoteCommand { node, id }) = command {
+                    self.relay.send(node, kind, id, payload);
                 }
             }
             _ => return false,
@@ -191,33 +198,33 @@ impl Sink for Asking<'_> {
     }
 }
 
-/// Carries back what node `at` says, until `stopped`.
+/// Passes on what the node with index `at` says, until `stopped` closes.
 ///
 /// # Errors
 /// The node is lost, or does not answer.
-pub(super) fn attend(
-    desk: &Desk,
+pub(super) fn forward_replies(
+    relay: &CommandRelay,
     at: usize,
-    tell: &Sender<Aside>,
+    node_events: &Sender<NodeEvent>,
     stopped: &Receiver<Infallible>,
 ) -> Result<(), Fault> {
-    let end = &desk.ends[at];
-    let mut panicked = end.panicked.clone();
+    let node = &relay.nodes[at];
+    let mut panicked = node.panicked.clone();
     let ping = Request::new(Command::Ping).encode();
-    let (mut heard, mut pinged, mut patience) = (clock::now(), None::<Instant>, end.hung);
+    let (mut heard, mut pinged, mut patience) = (clock::now(), None::<Instant>, node.ping);
     loop {
         let wake = pinged.map_or(heard + HEARTBEAT, |at| at + patience);
         select! {
-            recv(end.inbox) -> frame => {
+            recv(node.inbox) -> frame => {
                 let lost = |_| Fault::new(Kind::Lost, "the connection to the agent ended");
                 let frame = frame.map_err(lost)?;
-                (heard, pinged, patience) = (clock::now(), None, end.hung);
-                pass_back(desk, at, frame, tell);
+                (heard, pinged, patience) = (clock::now(), None, node.ping);
+                forward(relay, at, frame, node_events);
             }
             recv(panicked) -> _ => {
                 panicked = never();
-                (pinged, patience) = (Some(clock::now()), PANIC_GRACE.min(end.hung));
-                desk.send(at, wire::Kind::Command, PING, &ping);
+                (pinged, patience) = (Some(clock::now()), PANIC_GRACE.min(node.ping));
+                relay.send(at, wire::Kind::Command, PING, &ping);
             }
             recv(stopped) -> _ => return Ok(()),
             default(wake.saturating_duration_since(clock::now())) => {
@@ -226,31 +233,34 @@ pub(super) fn attend(
                     return Err(Fault::new(Kind::Hung, why));
                 }
                 pinged = Some(clock::now());
-                desk.send(at, wire::Kind::Command, PING, &ping);
+                relay.send(at, wire::Kind::Command, PING, &ping);
             }
         }
     }
 }
 
-fn pass_back(desk: &Desk, at: usize, frame: Frame, tell: &Sender<Aside>) {
-    let mut state = desk.lock();
-    let asked = state.asks.iter().find(|(_, running)| **running == (at, frame.id));
-    let Some(ask) = asked.map(|(ask, _)| *ask) else { return }; // a PONG, or of one that is gone
+fn forward(relay: &CommandRelay, at: usize, frame: Frame, node_events: &Sender<NodeEvent>) {
+    let mut commands = relay.lock();
+    let command = RemoteCommand { node: at, id: frame.id };
+    let asked = commands.by_ask.iter().find(|(_, running)| **running == command);
+    // A PONG has no command, and neither has the answer to one that was cancelled.
+    let Some(ask) = asked.map(|(ask, _)| *ask) else { return };
     let mut ended = false;
     if frame.kind == wire::Kind::Reply {
         let line = String::from_utf8_lossy(&frame.payload);
         ended = line.starts_with(wire::ERR) || Ended::parse(&line).is_some();
     }
     if ended {
-        state.asks.remove(&ask);
+        commands.by_ask.remove(&ask);
     }
-    drop(state);
+    drop(commands);
     let printed = matches!(frame.kind, wire::Kind::Stdout | wire::Kind::Stderr);
     if printed || matches!(frame.kind, wire::Kind::Reply | wire::Kind::Credit) {
-        desk.answer(ask, frame.kind, &frame.payload);
+        relay.answer(ask, frame.kind, &frame.payload);
     }
     if printed {
-        // Who does not listen has ended the test already.
-        let _ = tell.send(Aside::Printed(desk.ends[at].name.clone(), frame.payload));
+        // Nobody listens any more once the test has ended.
+        let name = relay.nodes[at].name.clone();
+        let _ = node_events.send(NodeEvent::Printed(name, frame.payload));
     }
 }

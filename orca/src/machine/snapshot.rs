@@ -1,6 +1,6 @@
-//! Making a template: boot a machine, settle it, freeze it; and thawing a copy.
+//! Makes a template (boots a machine, settles it, freezes it) and thaws copies of it.
 
-use super::launch::{Instance, Launched, Launcher, Place, QEMU_LIMIT, boot};
+use super::launch::{Instance, InstanceConfig, Launcher, Placement, QEMU_LIMIT, boot_failure};
 use crate::cancel::Cancel;
 use crate::error::{Result as HostResult, plain};
 use crate::events::trouble::Trouble;
@@ -18,23 +18,28 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-/// What is run before the freeze, so that copies need not: it brings the shell and the usual tools into the page cache and loads the
-/// modules that tests of networks ask for. What an image lacks is passed over. Writeback is not throttled: the disk is the host's memory, and
-/// the timer that watches it runs in every copy.
+/// The script that is run before the freeze, so that copies need not run it: it brings the shell
+/// and the usual tools into the page cache and loads the modules that tests of networks ask for.
+/// What an image lacks is skipped. Writeback is not throttled: the disk is the host's memory, and
+/// the timer that watches it would run in every copy.
 const SETTLE: &str = "\
-for m in veth bridge br_netfilter 8021q dummy tun macvlan vxlan sch_netem nf_tables nft_ct nft_chain_nat nft_masq nft_reject_inet \
+for m in veth bridge br_netfilter 8021q dummy tun macvlan vxlan sch_netem \
+nf_tables nft_ct nft_chain_nat nft_masq nft_reject_inet \
 nft_limit nft_log nf_conntrack xt_conntrack iptable_filter iptable_nat; do modprobe -q $m; done
-for f in /bin/sh /bin/cat /bin/ls /bin/grep /bin/sed /bin/mount /bin/sleep /sbin/ip /usr/sbin/ip /usr/sbin/nft /usr/sbin/dnsmasq \
+for f in /bin/sh /bin/cat /bin/ls /bin/grep /bin/sed /bin/mount /bin/sleep \
+/sbin/ip /usr/sbin/ip /usr/sbin/nft /usr/sbin/dnsmasq \
 /usr/bin/curl; do [ -e $f ] && cat $f; done >/dev/null 2>&1
 for f in /sys/block/*/queue/wbt_lat_usec; do echo 0 >$f; done
 ip link; nft list ruleset; sh -c :; true";
 
-/// What is run first where the root's own init is process 1: it waits for the services that this starts, however they fare. An init
-/// with an inittab starts the agent after all that it waits for; systemd starts it early, and knows when it is done.
+/// The script that is run first where the root's own init is process 1. It waits until the init's
+/// services have started or failed. An init with an inittab starts the agent after everything that
+/// it waits for; systemd starts the agent early, and knows when it is done.
 pub(super) const READY: &str = "\
-[ ! -d /run/systemd/system ] || timeout 120 systemctl is-system-running --wait >/dev/null 2>&1; true";
+[ ! -d /run/systemd/system ] || \
+timeout 120 systemctl is-system-running --wait >/dev/null 2>&1; true";
 
-/// All that is run in a machine of `spec` before the freeze.
+/// Everything that is run in a machine of `spec` before the freeze.
 pub(super) fn settling(spec: &Spec) -> String {
     match (spec.own_init, spec.host_root) {
         (true, _) => format!("{READY}\n{SETTLE}"),
@@ -44,36 +49,36 @@ pub(super) fn settling(spec: &Spec) -> String {
     }
 }
 
-/// How long a guest that has nothing to do is left alone before it is frozen: what is pending then (callbacks, timers of its disk, the
-/// rest of its last answer) is pending in every copy.
+/// How long an idle guest is left alone before it is frozen: what is pending then (callbacks,
+/// timers of its disk, the rest of its last answer) is pending in every copy.
 const QUIET: Duration = Duration::from_millis(300);
-/// The name that a template's machine has until its copies get theirs: as short as any.
+/// The host name of a template's machine until a copy gets its own: as short as any.
 const NAME_AHEAD: &str = "vm0";
 /// The name of a template's machine in logs.
 const NAME: &str = "template";
 
 /// Boots a machine of `spec` and freezes it into `stage`, ready to be published.
 pub(super) fn freeze(
-    blueprint: &Launcher,
+    launcher: &Launcher,
     spec: &Spec,
     stage: &Stage,
     cancel: &Cancel,
 ) -> Result<(), Trouble> {
     let disk = match &spec.rootfs {
-        Some(rootfs) => Some(blank_disk(rootfs, stage).map_err(|e| boot(e.to_string()))?),
+        Some(rootfs) => Some(blank_disk(rootfs, stage).map_err(|e| boot_failure(e.to_string()))?),
         None => None,
     };
     let memory = Memory::Template(stage.ram());
-    let mut started =
-        blueprint.start(Instance { name: NAME, id: 0, spec, memory, disk, wires: &[] })?;
-    let frozen = settle(blueprint, spec, &mut started, cancel)
-        .and_then(|_connected| save(&mut started.qmp, &stage.state()));
+    let mut instance =
+        launcher.start(InstanceConfig { name: NAME, id: 0, spec, memory, disk, wires: &[] })?;
+    let frozen = settle(launcher, spec, &mut instance, cancel)
+        .and_then(|_connected| save(&mut instance.qmp, &stage.state()));
     match frozen {
         Ok(()) => {
-            started.parts.wait();
+            instance.resources.wait();
             Ok(())
         }
-        Err(error) => Err(started.boot_trouble(&error, blueprint.boot_limit)),
+        Err(error) => Err(instance.boot_trouble(&error, launcher.boot_limit)),
     }
 }
 
@@ -84,20 +89,21 @@ fn blank_disk(rootfs: &std::path::Path, stage: &Stage) -> HostResult<std::path::
     Ok(disk)
 }
 
-/// Warms the guest up and leaves it alone, its agent waiting for the next request of the host that it is connected to, and that every
-/// copy's host goes on as: finding a host and greeting it is a tenth of what a copy would have to do.
+/// Warms the guest up and leaves it alone, connected, its agent waiting for the next request. Every
+/// copy's host continues that connection: finding a host and greeting it is a tenth of what a copy
+/// would otherwise have to do.
 fn settle(
-    blueprint: &Launcher,
+    launcher: &Launcher,
     spec: &Spec,
-    started: &mut Launched,
+    instance: &mut Instance,
     cancel: &Cancel,
 ) -> io::Result<Guest> {
-    let deadline = clock::now() + blueprint.boot_limit;
-    let mut guest = started.greet(deadline, cancel)?;
+    let deadline = clock::now() + launcher.boot_limit;
+    let mut guest = instance.greet(deadline, cancel)?;
     let settling = settling(spec);
     if !settling.is_empty() {
-        // A name and an id of the usual length: every copy writes its own in their place.
-        guest.ask(blueprint.resume((NAME_AHEAD, false), Place::default(), None), deadline)?;
+        // A name and an id of the usual length: every copy overwrites them with its own.
+        guest.ask(launcher.resume((NAME_AHEAD, false), Placement::default(), None), deadline)?;
         guest.exec(&settling, deadline)?;
         guest.ask(Command::Settle, deadline)?;
     }
@@ -105,7 +111,7 @@ fn settle(
     Ok(guest)
 }
 
-/// Writes the devices' state; the memory is in its file already.
+/// Writes the state of the devices; the memory is in its file already.
 fn save(qmp: &mut Qmp, path: &std::path::Path) -> io::Result<()> {
     let deadline = Instant::now() + QEMU_LIMIT;
     let file = File::create(path)?;
@@ -114,18 +120,21 @@ fn save(qmp: &mut Qmp, path: &std::path::Path) -> io::Result<()> {
     qmp.execute("quit", Value::Null, deadline).map(|_| ())
 }
 
-/// Gives a waiting copy its devices' state, and returns the link to its agent. It is paused afterwards, as the template was.
-pub(super) fn thaw(started: &mut Launched, template: &Template) -> io::Result<UnixStream> {
+/// Loads the state of the devices into a waiting copy, and returns the connection to its agent. The
+/// copy is paused afterwards, as the template was.
+pub(super) fn thaw(instance: &mut Instance, template: &Template) -> io::Result<UnixStream> {
     let deadline = Instant::now() + QEMU_LIMIT;
-    // Before the state, which says that there is a host: a guest that finds none is told, and starts over.
-    let link = started.connect()?;
-    migrate(&mut started.qmp, "migrate-incoming", &template.state()?, deadline)?;
-    started.reached("state");
-    Ok(link)
+    // Connected before the state is loaded, because the state says that there is a host: a guest
+    // that then finds no host is told so and starts over.
+    let stream = instance.connect()?;
+    migrate(&mut instance.qmp, "migrate-incoming", &template.state()?, deadline)?;
+    instance.reached("state");
+    Ok(stream)
 }
 
-/// Moves the devices' state out to `file`, or in from it. `x-ignore-shared` leaves the memory out; a descriptor works under QEMU's
-/// sandbox, which forbids the processes of `exec:`, and with QEMU 7, which has no `file:`.
+/// Moves the state of the devices out to `file`, or in from it. `x-ignore-shared` leaves the memory
+/// out. The descriptor works under QEMU's sandbox, which forbids the processes of `exec:`, and with
+/// QEMU 7, which has no `file:`.
 fn migrate(qmp: &mut Qmp, command: &str, file: &File, deadline: Instant) -> io::Result<()> {
     let on = |name: &str| json!({ "capability": name, "state": true });
     let capabilities = json!({ "capabilities": [on("x-ignore-shared"), on("events")] });
@@ -135,12 +144,12 @@ fn migrate(qmp: &mut Qmp, command: &str, file: &File, deadline: Instant) -> io::
     qmp.wait_for_migration(deadline)
 }
 
-/// What to say where a template could not be made.
+/// The warning where a template could not be made.
 pub(super) fn reason(trouble: &Trouble) -> String {
     format!("no template, so every machine is booted: {}", trouble.detail)
 }
 
-/// What to say where a template could not be used.
+/// The warning where a template could not be used.
 pub(super) fn unusable(error: &io::Error) -> String {
     format!("the template does not work, so every machine is booted: {}", plain(error))
 }

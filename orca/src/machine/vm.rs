@@ -1,9 +1,9 @@
 //! The real machine: QEMU with an agent inside, ready for a test.
 
-use super::diagnose::{Diagnosis, autopsy};
-use super::drive::{self, Alarms, Aside, Bounds, Fault};
-use super::launch::Launched;
-use super::{Machine, Order, Phase, Ran, Sink};
+use super::diagnose::{Diagnosis, diagnose};
+use super::drive::{self, ExternalEvents, Fault, GuestTimeouts, NodeEvent};
+use super::interface::{Machine, Order, Phase, Ran, Sink};
+use super::launch::Instance;
 use crate::cancel::Cancel;
 use crate::events::trouble::{Kind, Trouble};
 use crate::guest::client::{Guest, Writer};
@@ -20,15 +20,15 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 
 /// A booted machine.
 pub struct Vm {
-    /// Before `started`: the connection closes before QEMU is killed.
+    /// Before `instance`: the connection closes before QEMU is killed.
     guest: Guest,
-    started: Launched,
-    bounds: Bounds,
+    instance: Instance,
+    timeouts: GuestTimeouts,
 }
 
 impl Vm {
-    pub(super) fn new(started: Launched, guest: Guest, bounds: Bounds) -> Self {
-        Self { guest, started, bounds }
+    pub(super) fn new(instance: Instance, guest: Guest, timeouts: GuestTimeouts) -> Self {
+        Self { guest, instance, timeouts }
     }
 
     /// The connection to its agent, for a shell or a command.
@@ -36,95 +36,95 @@ impl Vm {
         &mut self.guest
     }
 
-    /// Runs a test while other nodes have something to say.
-    pub(super) fn run_beside(
+    /// Runs a test and handles the events of other nodes meanwhile.
+    pub(super) fn run_with_nodes(
         &mut self,
-        asides: Receiver<Aside>,
+        node_events: Receiver<NodeEvent>,
         order: &Order,
         cancel: &Cancel,
         sink: &mut dyn Sink,
     ) -> Result<Ran, Fault> {
-        let alarms = Alarms { panicked: self.panicked(), asides };
-        drive::drive(&mut self.guest, order, self.bounds, cancel, alarms, sink)
+        let events = ExternalEvents { panicked: self.panicked(), node_events };
+        drive::drive(&mut self.guest, order, self.timeouts, cancel, events, sink)
     }
 
     /// Closes when there is reason to think that its kernel is dead.
     pub(super) fn panicked(&self) -> Receiver<Infallible> {
-        self.started.parts.console.panicked().clone()
+        self.instance.resources.console.panicked().clone()
     }
 
-    /// The bounds on it.
-    pub(super) fn bounds(&self) -> Bounds {
-        self.bounds
+    /// How long its guest may take to answer.
+    pub(super) fn timeouts(&self) -> GuestTimeouts {
+        self.timeouts
     }
 
-    /// Turns a fault of the connection into trouble, once the console has said its last.
+    /// Turns a fault of the connection into trouble. QEMU is ended first, so that the console is
+    /// complete, unless the agent only refused the test.
     pub fn trouble(&mut self, mut fault: Fault) -> Trouble {
         if fault.kind == Kind::Hung {
-            fault.detail = self.started.paused_by_host().unwrap_or(fault.detail);
+            fault.detail = self.instance.paused_by_host().unwrap_or(fault.detail);
         }
-        let found = (fault.kind == Kind::Hung).then(|| autopsy(&mut self.started));
+        let found = (fault.kind == Kind::Hung).then(|| diagnose(&mut self.instance));
         if fault.kind != Kind::Refused {
-            self.started.parts.end();
+            self.instance.resources.end();
         }
         let Diagnosis { before, console } = found.unwrap_or_else(|| {
-            let console = self.started.parts.console.tail();
+            let console = self.instance.resources.console.tail();
             Diagnosis { before: console.clone(), console }
         });
         match console::death(&before) {
             Some(death) if matches!(fault.kind, Kind::Lost | Kind::Hung) => Trouble {
                 kind: Kind::Panicked,
                 detail: death.to_owned(),
-                console: console::last_words(&before),
+                console: console::last_words(&before).into(),
             },
-            _ => Trouble { kind: fault.kind, detail: fault.detail, console },
+            _ => Trouble { kind: fault.kind, detail: fault.detail, console: console.into() },
         }
     }
 }
 
 impl Machine for Vm {
     fn name(&self) -> &str {
-        &self.started.name
+        &self.instance.name
     }
 
     fn run(&mut self, order: &Order, cancel: &Cancel, sink: &mut dyn Sink) -> Result<Ran, Trouble> {
-        let asides = crossbeam::channel::never();
-        self.run_beside(asides, order, cancel, sink).map_err(|fault| self.trouble(fault))
+        let node_events = crossbeam::channel::never();
+        self.run_with_nodes(node_events, order, cancel, sink).map_err(|fault| self.trouble(fault))
     }
 
     fn phases(&self) -> &[Phase] {
-        &self.started.phases
+        &self.instance.phases
     }
 
-    fn ends(&self) -> Option<(Receiver<Frame>, Writer)> {
+    fn connection(&self) -> Option<(Receiver<Frame>, Writer)> {
         Some((self.guest.inbox().clone(), self.guest.writer()))
     }
 
     fn console(&self) -> String {
-        let tail = self.started.parts.console.tail();
-        if tail == "<empty>" { String::new() } else { tail }
+        self.instance.resources.console.tail()
     }
 
     fn stop(mut self: Box<Self>) {
         if self.guest.ask(Command::Exit, clock::now() + STOP_LIMIT).is_ok() {
-            // Ended or not: dropping the process kills what is left of it.
-            let _ = self.started.qmp.execute("quit", Value::Null, Instant::now() + STOP_LIMIT);
+            // Whether or not it ended: dropping the process kills what is left.
+            let _ = self.instance.qmp.execute("quit", Value::Null, Instant::now() + STOP_LIMIT);
         }
     }
 }
 
-/// A machine that a person watches and types to on its serial console.
-pub struct OnConsole {
-    started: Launched,
+/// A machine whose serial console is a person's.
+pub struct ConsoleVm {
+    instance: Instance,
 }
 
-impl OnConsole {
-    pub(super) fn new(started: Launched) -> Self {
-        Self { started }
+impl ConsoleVm {
+    pub(super) fn new(instance: Instance) -> Self {
+        Self { instance }
     }
 
     /// The console.
     pub fn console(&self) -> &Console {
-        &self.started.parts.console
+        &self.instance.resources.console
     }
 }

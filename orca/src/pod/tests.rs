@@ -4,7 +4,8 @@ use super::*;
 use crate::cancel::{self, Level};
 use crate::events::attempt::{Attempt, Outcome};
 use crate::events::trouble::{Kind, Trouble};
-use crate::machine::{Machine, Order, Phase, Ran, Shape, Sink, Tell};
+use crate::machine::interface::{Phase, Warn};
+use crate::machine::{Machine, Order, Ran, Shape, Sink};
 use crate::select::header::Node;
 use agent::wire::Ended;
 use crossbeam::channel::{Sender, unbounded};
@@ -27,7 +28,7 @@ struct FakeMachine {
 }
 
 impl Maker for Fake {
-    fn make(&self, _: Shape, _: &Cancel, _: Tell<'_>) -> Result<Box<dyn Machine>, Trouble> {
+    fn make(&self, _: Shape, _: &Cancel, _: Warn<'_>) -> Result<Box<dyn Machine>, Trouble> {
         let id = self.made.fetch_add(1, Ordering::SeqCst) + 1;
         self.alive.fetch_add(1, Ordering::SeqCst);
         Ok(Box::new(FakeMachine {
@@ -42,7 +43,7 @@ impl Maker for Fake {
         shape: Shape,
         nodes: &[Node],
         cancel: &Cancel,
-        tell: Tell<'_>,
+        tell: Warn<'_>,
     ) -> Result<Box<dyn Machine>, Trouble> {
         self.groups.fetch_add(1, Ordering::SeqCst);
         assert_eq!(nodes.len(), 2);
@@ -169,7 +170,8 @@ fn a_machine_in_trouble_is_replaced_and_a_good_one_kept() {
         rig.submit(test, script);
     }
     let (attempts, fake) = rig.finish();
-    let machines: Vec<&str> = attempts.iter().map(|attempt| attempt.machine.as_str()).collect();
+    let machines: Vec<&str> =
+        attempts.iter().filter_map(|attempt| attempt.machine.as_deref()).collect();
     assert_eq!(machines, ["fake1", "fake1", "fake1", "fake2"]);
     assert_eq!(fake.stopped.load(Ordering::SeqCst), 1, "only the last is stopped in good order");
 }

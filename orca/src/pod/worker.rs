@@ -100,7 +100,7 @@ impl Worker {
             && matches!(&result, Ok(ran) if ran.cut.is_none());
         let first = recorder.first_output().map(|at| at.duration_since(started));
         let timing = Timing { ready, test, first, teardown: Duration::ZERO };
-        let mut attempt = self.attempt(job, name, result, recorder, timing);
+        let mut attempt = self.attempt(job, Some(name), result, recorder, timing);
         if !matches!(attempt.outcome, Outcome::Errored(_)) {
             attempt.console = console;
         }
@@ -163,7 +163,7 @@ impl Worker {
     fn attempt(
         &self,
         job: &Job,
-        machine: String,
+        machine: Option<String>,
         result: Result<Ran, Trouble>,
         recorder: Recorder,
         timing: Timing,
@@ -215,7 +215,7 @@ impl Worker {
 
     fn tell_of_trouble(&self, job: &Job, trouble: Trouble, timing: Timing) {
         let recorder = Recorder::new(job, self.events.clone());
-        let attempt = self.attempt(job, String::new(), Err(trouble), recorder, timing);
+        let attempt = self.attempt(job, None, Err(trouble), recorder, timing);
         self.tell(Event::TestFinished(Box::new(attempt)));
     }
 

@@ -1,7 +1,8 @@
 //! The accelerator: hardware virtualisation where it is proven to work, emulation everywhere else.
 //!
-//! `auto` tries: it runs the guest of [`super::probe`] under a deadline. The answer is kept in the cache folder for as long as the
-//! host stays up and QEMU stays the same, so a host with a useless `/dev/kvm` pays the second once per boot.
+//! `auto` tries it out: it runs the guest of [`super::probe`] under a deadline. The answer is kept
+//! in the cache folder for as long as the host stays up and QEMU stays the same, so a host with a
+//! useless `/dev/kvm` pays the second only once per boot.
 
 use super::{arch, probe};
 use crate::arch::{Accel, Arch};
@@ -12,14 +13,16 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// How long the probe may take. Where hardware virtualisation works it needs 0.1 s, so this leaves room for a busy host.
+/// How long the probe may take. Where hardware virtualisation works it takes 0.1 s; the rest is for
+/// a busy host.
 const PROBE_LIMIT: Duration = Duration::from_millis(1500);
 /// What the names of remembered answers begin with.
 const MEMO: &str = "accel-";
-/// How much slower than hardware emulation is assumed to be: test timeouts are multiplied by it.
+/// How many times slower emulation is assumed to be than hardware: test timeouts are multiplied by
+/// it.
 const TCG_TIMEOUT_FACTOR: f64 = 3.0;
 
-/// What timeouts that were chosen for hardware virtualisation are multiplied by under `accel`.
+/// The factor under `accel` for timeouts that were chosen for hardware virtualisation.
 pub fn timeout_factor(accel: Accel) -> f64 {
     if accel.is_hardware() { 1.0 } else { TCG_TIMEOUT_FACTOR }
 }
@@ -27,7 +30,7 @@ pub fn timeout_factor(accel: Accel) -> f64 {
 /// The outcome of `--accel auto`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
-    /// What to use.
+    /// The accelerator to use.
     pub accel: Accel,
     /// Why it is emulation, where hardware might have been expected.
     pub fallback: Option<String>,
@@ -69,7 +72,7 @@ pub fn choose(arch: Arch, program: &Path, cache: Option<&Path>) -> Choice {
     }))
 }
 
-/// Whether the probe for `arch` has run, now or when this was last asked.
+/// Whether the probe for `arch` ran to its end, now or when it was last tried.
 fn works(accel: Accel, arch: Arch, program: &Path, cache: Option<&Path>) -> bool {
     let memo = cache.and_then(|cache| memo_path(program, cache));
     let yes = format!("{}\n", accel.name());
@@ -78,7 +81,7 @@ fn works(accel: Accel, arch: Arch, program: &Path, cache: Option<&Path>) -> bool
     }
     let works = try_probe(accel, arch, program);
     if let Some(path) = memo {
-        // Forgetting the answer costs a second at the next run, nothing else.
+        // If the answer is not remembered, the next run takes a second longer.
         let _ = path.parent().map(fs::create_dir_all);
         let answer = if works { yes.as_str() } else { "tcg\n" };
         let _ = atomic::replace(&path, answer.as_bytes());
@@ -86,8 +89,9 @@ fn works(accel: Accel, arch: Arch, program: &Path, cache: Option<&Path>) -> bool
     works
 }
 
-/// Named after the host's boot and the emulator's identity, so that an answer never outlives either. The number changes with the
-/// probe: 1 had an image that QEMU refused.
+/// The file of the remembered answer. It is named after the host's boot and the emulator's
+/// identity, so that an answer never outlives either. The number changes with the probe: 1 had an
+/// image that QEMU refused.
 fn memo_path(program: &Path, cache: &Path) -> Option<PathBuf> {
     use std::os::unix::fs::MetadataExt;
     let boot = sys::boot_id()?;
@@ -109,7 +113,7 @@ fn try_probe(accel: Accel, arch: Arch, program: &Path) -> bool {
     let kernel = dir.join("probe");
     let works = fs::write(&kernel, probe::image(arch)).is_ok()
         && run_probe(accel, arch, program, &kernel) == Some(probe::success(arch));
-    // A stray 300-byte file is all that is left if this fails.
+    // If this fails, a stray file of 300 bytes is left.
     let _ = fs::remove_dir_all(&dir);
     works
 }
@@ -137,7 +141,7 @@ fn run_probe(accel: Accel, arch: Arch, program: &Path, kernel: &Path) -> Option<
     });
     let status = ended.recv_timeout(PROBE_LIMIT);
     if status.is_err() {
-        // Still our child: the waiter reaps it only after this.
+        // The process is still our child: the waiter reaps it only after this.
         let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
     }
     if let Ok(waiter) = waiter {
@@ -162,7 +166,7 @@ mod tests {
     #[test]
     fn the_probes_for_x86_64_and_aarch64_run_and_an_empty_one_does_not() {
         for arch in [Arch::X86_64, Arch::Aarch64] {
-            let program = Path::new(arch::row(arch).program);
+            let program = Path::new(arch::target(arch).program);
             assert!(try_probe(Accel::Tcg, arch, program), "{arch}");
             let empty = std::env::temp_dir().join(format!("orca-no-probe-{}", std::process::id()));
             fs::write(&empty, [0; 512]).unwrap();

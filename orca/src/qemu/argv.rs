@@ -1,4 +1,5 @@
-//! QEMU's command line: a pure function of the machine's [`Spec`] and its [`Slot`], one function per group of arguments.
+//! QEMU's command line: a pure function of the machine's [`Spec`] and its [`Slot`], with one
+//! function per group of arguments.
 
 use super::arch;
 use crate::arch::{Accel, Arch};
@@ -8,7 +9,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// What shapes a machine: equal specs give machines that are alike.
+/// What a machine is made of: machines with equal specs are alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
     /// The emulator to run.
@@ -21,11 +22,12 @@ pub struct Spec {
     pub kernel: PathBuf,
     /// The initramfs, whose `/init` is the agent.
     pub initrd: PathBuf,
-    /// The root disk, never written to; `None` leaves the guest in its initramfs.
+    /// The root disk, which is never written to; `None` leaves the guest in its initramfs.
     pub rootfs: Option<PathBuf>,
-    /// Whether the guest's root is this host's own, never written to, which it enters when it is let go.
+    /// Whether the guest's root is this host's own, which is never written to. The guest enters it
+    /// when it is let go.
     pub host_root: bool,
-    /// A disk with the kernel's modules, for a root that has not got them.
+    /// A disk with the kernel's modules, for a root that does not have them.
     pub modules: Option<PathBuf>,
     /// Whether the root's own init is process 1, and the agent a service of it.
     pub own_init: bool,
@@ -39,39 +41,41 @@ pub struct Spec {
     pub share_writable: bool,
     /// Whether the guest has a network card with user-mode networking.
     pub net: bool,
-    /// Network cards on private wires between machines.
+    /// How many network cards are on private wires between machines.
     pub wires: u32,
     /// More words for the kernel command line.
     pub append: String,
 }
 
-/// What belongs to one machine alone.
+/// The files and sockets of one machine alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
     /// The agent's socket.
     pub socket: PathBuf,
     /// The writable disk over the root disk.
     pub overlay: Option<PathBuf>,
-    /// Where the guest's memory lives.
+    /// Where the guest's memory is.
     pub memory: Memory,
-    /// Where gdb attaches.
+    /// The socket where gdb attaches.
     pub gdb: Option<PathBuf>,
-    /// The wire that each card is on, as its socket; a card without one is on a wire of its own.
+    /// The socket of the wire that each card is on; a card without one is on a wire of its own.
     pub wires: Vec<PathBuf>,
 }
 
-/// Where the guest's memory lives.
+/// Where the guest's memory is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Memory {
-    /// In QEMU's own.
+    /// In QEMU's own memory.
     Anonymous,
-    /// In a file, written through: how a template is made.
+    /// In a file, written through. This is how a template is made.
     Template(PathBuf),
-    /// Mapped privately from a template's file, waiting for its device state: how a copy starts.
+    /// Mapped privately from a template's file; QEMU waits for the state of the devices. This is
+    /// how a copy starts.
     Copy(PathBuf),
 }
 
-/// The arguments behind the program's name. The machine starts paused; QMP is on fd 0, the serial console on fd 1.
+/// The arguments after the program's name. The machine starts paused; QMP is on fd 0, the serial
+/// console on fd 1.
 pub fn argv(spec: &Spec, slot: &Slot) -> Vec<OsString> {
     let mut args = Args::default();
     machine(&mut args, spec, slot);
@@ -103,7 +107,7 @@ impl Args {
     }
 }
 
-/// `path` inside a QEMU option, where a comma ends the value and a doubled one stands for itself.
+/// `path` inside a QEMU option, where a comma ends the value and a doubled comma stands for one.
 fn option_with_path(before: &str, path: &Path, after: &str) -> OsString {
     let mut out = before.as_bytes().to_vec();
     for &byte in path.as_os_str().as_bytes() {
@@ -117,7 +121,7 @@ fn option_with_path(before: &str, path: &Path, after: &str) -> OsString {
 }
 
 fn machine(args: &mut Args, spec: &Spec, slot: &Slot) {
-    let row = arch::row(spec.arch);
+    let target = arch::target(spec.arch);
     let accel = spec.accel.name();
     let backend = if slot.memory == Memory::Anonymous { "" } else { ",memory-backend=ram" };
     let (machine, cpu) = arch::machine(spec.accel, spec.arch);
@@ -136,19 +140,21 @@ fn machine(args: &mut Args, spec: &Spec, slot: &Slot) {
             args.pair("-incoming", "defer");
         }
     }
-    // Nothing that was not asked for: no floppy, no VGA, no network card, no configuration of the host's.
+    // Only what was asked for: no floppy, no VGA, no network card, no configuration of the host's.
     args.flag("-nodefaults");
     args.flag("-no-user-config");
     args.pair("-display", "none");
-    args.flag("-no-reboot"); // a guest that reboots (panic=-1) ends, and its end is seen
-    // Emulated, the ACPI interpreter that it wakes in every copy costs more than mounting the project does, and tells the guest what
-    // `RESUME` tells it as well, before anything runs.
-    if row.vmgenid && spec.accel.is_hardware() {
+    args.flag("-no-reboot"); // a guest that reboots (panic=-1) ends, and orca notices its end
+    // Under emulation the device is left out: it wakes the ACPI interpreter in every copy, which
+    // costs more than mounting the project does. `RESUME` gives the guest the same news before
+    // anything runs.
+    if target.vmgenid && spec.accel.is_hardware() {
         args.pair("-device", "vmgenid,guid=auto");
     }
 }
 
-/// A copy has its kernel in its memory: without these it starts 10 ms sooner, and QEMU does not hold 45 MiB of files.
+/// The kernel and the initramfs. A copy has its kernel in its memory already: without these
+/// arguments it starts 10 ms sooner, and QEMU does not hold 45 MiB of files.
 fn boot(args: &mut Args, spec: &Spec, slot: &Slot) {
     if matches!(slot.memory, Memory::Copy(_)) {
         return;
@@ -158,10 +164,12 @@ fn boot(args: &mut Args, spec: &Spec, slot: &Slot) {
     args.pair("-append", kernel_command_line(spec));
 }
 
-/// The kernel's command line. A kernel in trouble ends the machine at once: `panic=-1` reboots, `-no-reboot` makes that an exit.
-/// One that hangs can be asked why: sysrq obeys whatever the image says, and an NMI, which only orca sends, is a panic with a trace.
-/// Grace periods are expedited: whatever enters a cgroup, or takes down rules, devices or a namespace waits for one. Measured: 59 small
-/// tests a second in reused machines without, 74 with; suites of firewalls and networks take 8 % less.
+/// The kernel's command line. A kernel in trouble ends the machine at once: `panic=-1` reboots, and
+/// `-no-reboot` makes that an exit. A kernel that hangs can be asked why: sysrq works whatever the
+/// image configures, and an NMI, which only orca sends, is a panic with a trace. Grace periods are
+/// expedited: everything that enters a cgroup, or removes rules, devices or a namespace, waits for
+/// one. Measured: 59 small tests a second in reused machines without, 74 with; suites of firewalls
+/// and networks take 8 % less.
 pub fn kernel_command_line(spec: &Spec) -> String {
     let root = match (&spec.rootfs, spec.host_root) {
         (Some(_), _) => "root=/dev/vda rw",
@@ -170,24 +178,27 @@ pub fn kernel_command_line(spec: &Spec) -> String {
     };
     let init = if spec.own_init { "" } else { " agent_mode=true" };
     let mut line = format!(
-        "console={} {root}{init} orca.share=later panic=-1 oops=panic quiet sysctl.kernel.hung_task_panic=1 \
-         sysctl.kernel.sysrq=1 rcupdate.rcu_expedited=1",
-        arch::row(spec.arch).console
+        "console={} {root}{init} orca.share=later panic=-1 oops=panic quiet \
+         sysctl.kernel.hung_task_panic=1 sysctl.kernel.sysrq=1 rcupdate.rcu_expedited=1",
+        arch::target(spec.arch).console
     );
     if spec.modules.is_some() {
-        // The kernel names disks in the order in which it finds them, which is that of the command line.
+        // The kernel names disks in the order in which it finds them, which is their order on the
+        // command line.
         let disk = if spec.rootfs.is_some() { "vdb" } else { "vda" };
         line.push_str(&format!(" orca.modules=/dev/{disk}"));
     }
     if spec.arch == Arch::X86_64 {
-        // The timer works; probing whether it does costs emulated milliseconds. A copy's clocks are set, not compared.
+        // The timer works; probing whether it does costs milliseconds under emulation. A copy's
+        // clocks are set, not compared.
         line.push_str(" no_timer_check tsc=nowatchdog unknown_nmi_panic");
     }
     if !spec.accel.is_hardware() {
-        // QEMU translates code per virtual address: with every program at another address in every process, each `sh -c :` is
-        // translated anew. Measured: 39 ms with, 6.7 ms without. A test that wants it back sets kernel.randomize_va_space.
-        // Testing its own ciphers at every boot takes a kernel 0.25 s here. What keeps a CPU from speculating is 3 % of the code to
-        // translate, and there is no speculation.
+        // QEMU translates code per virtual address. If every process had its programs at other
+        // addresses, each `sh -c :` would be translated anew. Measured: 39 ms with random
+        // addresses, 6.7 ms without. A test that wants them sets kernel.randomize_va_space. The
+        // self-tests of a kernel's ciphers take 0.25 s of every boot here. The mitigations against
+        // speculation are 3 % of the code to translate, and emulation does not speculate.
         line.push_str(" norandmaps cryptomgr.notests mitigations=off");
     }
     if !spec.append.is_empty() {
@@ -199,14 +210,15 @@ pub fn kernel_command_line(spec: &Spec) -> String {
 
 fn disk(args: &mut Args, spec: &Spec, slot: &Slot) {
     if let (Some(_), Some(overlay)) = (&spec.rootfs, &slot.overlay) {
-        // The overlay dies with the machine, so flushing it to the host's disk protects nothing.
+        // The overlay is removed with the machine, so flushing it to the host's disk protects
+        // nothing.
         let tail = ",format=qcow2,if=none,id=root,cache=unsafe,discard=unmap";
         args.pair("-drive", option_with_path("file=", overlay, tail));
         args.pair("-device", "virtio-blk-pci,drive=root");
     }
 }
 
-/// The kernel's modules: the same disk for all machines, so read-only.
+/// The disk with the kernel's modules. All machines use the same one, so it is read-only.
 fn modules(args: &mut Args, spec: &Spec) {
     if let Some(path) = &spec.modules {
         let tail = ",format=raw,if=none,id=modules,readonly=on";
@@ -242,7 +254,8 @@ fn ports(args: &mut Args, slot: &Slot) {
     args.pair("-device", format!("virtserialport,chardev=agent,name={}", agent::wire::PORT_NAME));
 }
 
-/// They come before a card for the host's network: the guest's `eth0` is on the first wire.
+/// The cards on wires. They come before a card for the host's network: the guest's `eth0` is on the
+/// first wire.
 fn wires(args: &mut Args, spec: &Spec, slot: &Slot) {
     for number in 0..spec.wires {
         let backend = match slot.wires.get(number as usize) {
@@ -266,10 +279,11 @@ fn net(args: &mut Args, spec: &Spec) {
     }
 }
 
-/// The monitor comes last: QEMU makes its sockets in this order, so an answer on QMP says that all of them exist.
+/// The monitor. It comes last: QEMU makes its sockets in this order, so an answer on QMP says that
+/// all of them exist.
 fn control(args: &mut Args) {
     if sys::IS_LINUX {
-        // Seccomp's work: elsewhere QEMU does not know the option.
+        // This is seccomp's work; QEMU for other systems does not know the option.
         let denied = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
         args.pair("-sandbox", denied);
     }
@@ -364,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn other_roots_modules_and_inits_are_asked_for() {
+    fn other_roots_modules_and_inits_are_passed_on() {
         let usual = line(&spec(), Memory::Anonymous);
         assert!(usual.contains(" agent_mode=true ") && !usual.contains("orca.modules"), "{usual}");
         let modules = Some("/c/modules-1".into());

@@ -1,7 +1,8 @@
-//! A fast checksum of sparse files: finds accidents, not attacks.
+//! A fast checksum of sparse files. It finds accidents, not attacks.
 //!
-//! A template's memory file is 512 MB of which 400 are holes, and it is read before every run, so holes are skipped and the rest runs
-//! through four independent lanes of multiply and rotate. A block of zeros counts as a hole: filesystems differ in what they report.
+//! A template's memory file is 512 MB, of which 400 MB are holes, and it is read before every run.
+//! So holes are skipped, and the rest runs through four independent lanes of multiply and rotate. A
+//! block of zeros counts as a hole, because filesystems differ in what they report.
 
 use nix::unistd::{Whence, lseek};
 use std::fs::File;
@@ -16,14 +17,14 @@ const PRIMES: [u64; 4] =
 /// The checksum of the whole of `file`.
 ///
 /// # Errors
-/// Whatever reading it says.
+/// The errors of reading the file.
 pub fn of(file: &File) -> io::Result<u64> {
     let len = file.metadata()?.len();
     let mut lanes = PRIMES;
     let mut buffer = vec![0; BUFFER];
     let mut at = 0;
     while let Some(start) = next_data(file, at, len)? {
-        // Aligned, so that a block is the same block whatever the extents are.
+        // Blocks are aligned, so that they are the same blocks whatever the extents are.
         at = start - start % BLOCK as u64;
         let want = (len - at).min(BUFFER as u64) as usize;
         file.read_exact_at(&mut buffer[..want], at)?;
@@ -53,7 +54,7 @@ fn absorb(lanes: &mut [u64; 4], at: u64, block: &[u8]) {
     }
 }
 
-/// Where the next byte stands that is not in a hole, at or after `at`.
+/// The position of the next byte outside a hole, at or after `at`.
 fn next_data(file: &File, at: u64, len: u64) -> io::Result<Option<u64>> {
     if at >= len {
         return Ok(None);

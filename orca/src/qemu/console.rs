@@ -1,4 +1,4 @@
-//! The guest's serial console: a thread that copies it to a file and keeps its tail for error messages.
+//! The guest's serial console: a thread copies it to a file and keeps its tail for error messages.
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use std::collections::VecDeque;
@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 
 /// How much of the console is kept in memory, in bytes.
 const TAIL_BYTES: usize = 16 * 1024;
-/// How much of the console goes to its file, in bytes; a guest that floods it stays in the tail only.
+/// How much of the console goes to its file, in bytes. What a guest says after that is in the tail
+/// only.
 const FILE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// What every kernel says that panics, whatever it does then.
+/// Every kernel that panics says this, whatever it does next.
 const PANIC: &str = "Kernel panic - not syncing";
-/// What a kernel says when it dies. Each is looked for in the tail once the machine is gone.
+/// Messages of a dying kernel. The tail is searched for them once the machine is gone.
 const DEATHS: [&str; 10] = [
     PANIC,
     "BUG: unable to handle",
@@ -31,10 +32,11 @@ const DEATHS: [&str; 10] = [
     "Oops:",
     "watchdog: BUG: soft lockup",
 ];
-/// How much of a dying kernel's words is shown, in lines: the registers behind them are in the console's file.
+/// How many lines of a dying kernel's messages are shown. The registers after them are in the
+/// console's file.
 const DEATH_LINES: usize = 40;
 
-/// A running copy of one console. The thread ends when QEMU closes its end.
+/// One console, while a thread copies it. The thread ends when QEMU closes its end.
 #[derive(Debug)]
 pub struct Console {
     tail: Arc<Mutex<Tail>>,
@@ -45,67 +47,66 @@ pub struct Console {
     thread: Option<JoinHandle<()>>,
 }
 
-/// The end of what was said.
+/// The end of what the guest said.
 #[derive(Debug, Default)]
 struct Tail {
     bytes: VecDeque<u8>,
-    /// How many bytes there have been in all.
+    /// How many bytes the guest has said in all.
     total: u64,
 }
 
-/// Who is told of what the copier sees.
-struct Told {
+/// The copying thread's side of a [`Console`].
+struct Copier {
     tail: Arc<Mutex<Tail>>,
-    /// Dropped when the kernel panics.
+    /// Dropped when the kernel says that it panics.
     panic: Option<Sender<Infallible>>,
     grew: Sender<()>,
 }
 
-/// Where a passed-through console goes as well (`--debug`).
+/// A second output for a console (`--debug`).
 pub type Tee = Box<dyn Write + Send>;
 
 impl Console {
     /// Starts copying `stream` to the file at `log`, and to `tee` if there is one.
     ///
     /// # Errors
-    /// When the file cannot be created or no thread can be started.
+    /// The file cannot be created, or no thread can be started.
     pub fn start(stream: UnixStream, log: &Path, tee: Option<Tee>) -> io::Result<Self> {
         let file = File::create(log)?;
         let tail = Arc::new(Mutex::new(Tail::default()));
         let (panic, panicked) = bounded(0);
         let (growth, grew) = bounded(1);
-        let told = Told { tail: Arc::clone(&tail), panic: Some(panic), grew: growth };
+        let copier = Copier { tail: Arc::clone(&tail), panic: Some(panic), grew: growth };
         let keyboard = stream.try_clone()?;
         let (running, ended) = bounded(0);
         let thread = std::thread::Builder::new().name("console".into()).spawn(move || {
             let _running: Sender<Infallible> = running;
-            copy(stream, file, tee, told);
+            copy(stream, file, tee, copier);
         })?;
         Ok(Self { tail, keyboard, ended, panicked, grew, thread: Some(thread) })
     }
 
-    /// Ready (closed) once the console has ended, which it does with QEMU.
+    /// Closes when the console ends, which it does with QEMU.
     pub fn ended(&self) -> &Receiver<Infallible> {
         &self.ended
     }
 
-    /// Ready (closed) once the kernel has said that it panics, or with the console.
+    /// Closes when the kernel says that it panics, or when the console ends.
     pub fn panicked(&self) -> &Receiver<Infallible> {
         &self.panicked
     }
 
-    /// What is written here is typed on the console.
+    /// A stream for typing on the console.
     ///
     /// # Errors
-    /// When the process is out of file descriptors.
+    /// The process has no file descriptors left.
     pub fn keyboard(&self) -> io::Result<UnixStream> {
         self.keyboard.try_clone()
     }
 
-    /// The end of what the guest said, as text that is safe to show; `<empty>` where it said nothing.
+    /// The end of what the guest said, as text that is safe to show; empty where it said nothing.
     pub fn tail(&self) -> String {
-        let safe = self.since(0);
-        if safe.trim().is_empty() { "<empty>".to_owned() } else { safe }
+        self.since(0)
     }
 
     /// How much the guest has said so far, in bytes.
@@ -113,7 +114,7 @@ impl Console {
         lock(&self.tail).total
     }
 
-    /// What the guest said when it had said `total` bytes, as far as the tail has it.
+    /// What the guest has said since it had said `total` bytes, as far as the tail has it.
     pub fn since(&self, total: u64) -> String {
         let tail = lock(&self.tail);
         let first = tail.total - tail.bytes.len() as u64;
@@ -135,16 +136,17 @@ impl Console {
         }
     }
 
-    /// Waits for the end of the console, which comes with the end of QEMU; then the tail is complete.
+    /// Waits for the end of the console, which comes with the end of QEMU. The tail is complete
+    /// then.
     pub fn join(&mut self) {
         if let Some(thread) = self.thread.take() {
-            // A panicked copier leaves a shorter tail, nothing else.
+            // If the thread panicked, the tail is shorter.
             let _ = thread.join();
         }
     }
 }
 
-/// The line with which a kernel died, if `console` shows one.
+/// The line with which a kernel died, if `console` has one, without its time stamp.
 pub fn death(console: &str) -> Option<&str> {
     console
         .lines()
@@ -152,15 +154,16 @@ pub fn death(console: &str) -> Option<&str> {
         .map(|line| line.split_once("] ").map_or(line, |(_, text)| text))
 }
 
-/// What is worth showing of `console`: from a kernel's first word of its death on, or all of it.
+/// The part of `console` that is worth showing: from the first message of a dying kernel on, or all
+/// of it.
 pub fn last_words(console: &str) -> String {
-    let dies = |line: &&str| !DEATHS.iter().any(|death| line.contains(death));
-    let before = console.lines().take_while(dies).count();
+    let lives = |line: &&str| !DEATHS.iter().any(|death| line.contains(death));
+    let before = console.lines().take_while(lives).count();
     let shown: Vec<&str> = console.lines().skip(before).take(DEATH_LINES).collect();
     if shown.is_empty() { console.to_owned() } else { shown.join("\n") }
 }
 
-fn copy(mut stream: UnixStream, mut file: File, mut tee: Option<Tee>, mut told: Told) {
+fn copy(mut stream: UnixStream, mut file: File, mut tee: Option<Tee>, mut copier: Copier) {
     let mut buffer = [0; 8192];
     let mut left = FILE_BYTES;
     loop {
@@ -171,33 +174,33 @@ fn copy(mut stream: UnixStream, mut file: File, mut tee: Option<Tee>, mut told: 
             Err(_) => return,
         };
         let bytes = &buffer[..n];
-        let kept = &bytes[..left.min(n as u64) as usize];
-        left -= kept.len() as u64;
-        // A full disk must not stop the reading: an unread console stalls the guest.
-        let _ = file.write_all(kept);
+        let logged = &bytes[..left.min(n as u64) as usize];
+        left -= logged.len() as u64;
+        // A full disk must not stop the reading: a console that is not read stalls the guest.
+        let _ = file.write_all(logged);
         if let Some(out) = &mut tee {
             let _ = out.write_all(bytes).and_then(|()| out.flush());
         }
-        told.tell(bytes);
+        copier.take(bytes);
     }
 }
 
-impl Told {
-    fn tell(&mut self, bytes: &[u8]) {
+impl Copier {
+    fn take(&mut self, bytes: &[u8]) {
         let mut tail = lock(&self.tail);
         tail.bytes.extend(bytes);
         tail.total += bytes.len() as u64;
         let excess = tail.bytes.len().saturating_sub(TAIL_BYTES);
         tail.bytes.drain(..excess);
         if self.panic.is_some() {
-            // The reads cut anywhere.
-            let fresh = tail.bytes.len().saturating_sub(bytes.len() + PANIC.len());
-            let fresh = &tail.bytes.make_contiguous()[fresh..];
+            // A read may end in the middle of the message.
+            let new_from = tail.bytes.len().saturating_sub(bytes.len() + PANIC.len());
+            let fresh = &tail.bytes.make_contiguous()[new_from..];
             if memchr::memmem::find(fresh, PANIC.as_bytes()).is_some() {
                 self.panic = None;
             }
         }
-        // One waiting to be taken is enough.
+        // One notice that waits to be taken is enough.
         let _ = self.grew.try_send(());
     }
 }
@@ -211,11 +214,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tail_is_bounded_safe_and_never_blank() {
+    fn the_tail_is_bounded_and_safe() {
         let dir = std::env::temp_dir().join(format!("orca-console-{}", std::process::id()));
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let mut console = Console::start(ours, &dir, None).unwrap();
-        assert_eq!(console.tail(), "<empty>");
+        assert_eq!(console.tail(), "");
         theirs.write_all(&vec![b'x'; TAIL_BYTES * 2]).unwrap();
         theirs.write_all(b"\n\x1b[31mred\xff\r\n").unwrap();
         drop(theirs);
@@ -227,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_told_of_at_once_wherever_the_reads_cut() {
+    fn a_panic_is_noticed_at_once_wherever_the_reads_cut() {
         let log = std::env::temp_dir().join(format!("orca-panic-{}", std::process::id()));
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let console = Console::start(ours, &log, None).unwrap();

@@ -1,7 +1,9 @@
-//! A private wire: an Ethernet hub in this process, on which the network cards of several machines hang, and nothing of the host.
+//! A private wire: an Ethernet hub in this process that connects the network cards of several
+//! machines, and nothing of the host.
 //!
-//! QEMU's `-netdev stream` connects to its socket and sends frames, each behind its length in four bytes, big-endian. What one sends
-//! all others get. Whoever does not read in time misses frames, as on any wire; nothing here waits for anybody.
+//! QEMU's `-netdev stream` connects to the hub's socket and sends frames, each after its length in
+//! four bytes, big-endian. A frame from one card goes to all others. A card that does not read in
+//! time misses frames, as on any wire; the hub never waits for it.
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{self, ErrorKind, Read, Write};
@@ -10,35 +12,35 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
-/// The longest frame that QEMU sends, in bytes: its own buffer's size.
+/// The longest frame that QEMU sends, in bytes: the size of its own buffer.
 const FRAME_MAX: usize = 4096 + 64 * 1024;
-/// What may wait for one machine to read it, in bytes.
+/// How much may wait for one card to read it, in bytes.
 const BACKLOG_MAX: usize = 1 << 20;
-/// What is read at a time, in bytes.
+/// How much is read at a time, in bytes.
 const CHUNK: usize = 64 * 1024;
-/// The bytes of a frame's length.
+/// The size of the length before a frame, in bytes.
 const LENGTH: usize = 4;
 
-/// See the module. Dropping it unplugs everybody.
+/// A running hub. Dropping it disconnects every card.
 #[derive(Debug)]
 pub struct EthernetHub {
     path: PathBuf,
     hang_up: Option<UnixStream>,
-    hub: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl EthernetHub {
-    /// A wire at the socket `path`, which is removed with it.
+    /// Starts a hub at the socket `path`, which is removed with it.
     ///
     /// # Errors
-    /// A path that no socket can have; a host that gives no thread.
+    /// The path cannot be a socket, or the host gives no thread.
     pub fn new(path: &Path) -> io::Result<Self> {
         let listener = UnixListener::bind(path)?;
         listener.set_nonblocking(true)?;
         let (hang_up, hung_up) = UnixStream::pair()?;
         let work = move || serve(&listener, &hung_up);
-        let hub = std::thread::Builder::new().name("wire".into()).spawn(work)?;
-        Ok(Self { path: path.to_owned(), hang_up: Some(hang_up), hub: Some(hub) })
+        let thread = std::thread::Builder::new().name("ethernet-hub".into()).spawn(work)?;
+        Ok(Self { path: path.to_owned(), hang_up: Some(hang_up), thread: Some(thread) })
     }
 
     /// Where machines connect.
@@ -50,27 +52,27 @@ impl EthernetHub {
 impl Drop for EthernetHub {
     fn drop(&mut self) {
         self.hang_up = None;
-        if let Some(hub) = self.hub.take() {
-            let _ = hub.join();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
-        // It is in a folder that goes with the run.
+        // If it stays, it is in a folder that is removed with the run.
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// One machine's card.
-struct Plug {
+/// The connection of one machine's card.
+struct Port {
     stream: UnixStream,
-    /// Received, and not a whole frame yet.
+    /// Bytes that were received and are no whole frame yet.
     input: Vec<u8>,
-    /// What the machine has not taken yet.
+    /// Bytes that the card has not taken yet.
     output: Vec<u8>,
 }
 
 fn serve(listener: &UnixListener, hung_up: &UnixStream) {
-    let mut plugs: Vec<Plug> = Vec::new();
+    let mut ports: Vec<Port> = Vec::new();
     loop {
-        let events = |plug: &Plug| match plug.output.is_empty() {
+        let events = |port: &Port| match port.output.is_empty() {
             true => PollFlags::POLLIN,
             false => PollFlags::POLLIN | PollFlags::POLLOUT,
         };
@@ -78,7 +80,7 @@ fn serve(listener: &UnixListener, hung_up: &UnixStream) {
             PollFd::new(hung_up.as_fd(), PollFlags::POLLIN),
             PollFd::new(listener.as_fd(), PollFlags::POLLIN),
         ];
-        fds.extend(plugs.iter().map(|plug| PollFd::new(plug.stream.as_fd(), events(plug))));
+        fds.extend(ports.iter().map(|port| PollFd::new(port.stream.as_fd(), events(port))));
         match poll(&mut fds, PollTimeout::NONE) {
             Ok(_) => {}
             Err(nix::errno::Errno::EINTR) => continue,
@@ -88,39 +90,40 @@ fn serve(listener: &UnixListener, hung_up: &UnixStream) {
         if ready[0] {
             return;
         }
-        let mut pulled = Vec::new();
-        for at in (0..plugs.len()).filter(|at| ready[at + 2]) {
-            if exchange(&mut plugs, at).is_err() {
-                pulled.push(at);
+        let mut gone = Vec::new();
+        for at in (0..ports.len()).filter(|at| ready[at + 2]) {
+            if exchange(&mut ports, at).is_err() {
+                gone.push(at);
             }
         }
-        for at in pulled.into_iter().rev() {
-            plugs.remove(at);
+        for at in gone.into_iter().rev() {
+            ports.remove(at);
         }
         if ready[1]
             && let Ok((stream, _)) = listener.accept()
             && stream.set_nonblocking(true).is_ok()
         {
-            plugs.push(Plug { stream, input: Vec::new(), output: Vec::new() });
+            ports.push(Port { stream, input: Vec::new(), output: Vec::new() });
         }
     }
 }
 
-/// Reads what plug `at` has sent, hands whole frames to all others, and writes what waits for it.
+/// Reads what port `at` has sent, passes whole frames to all other ports, and writes what waits for
+/// it.
 ///
 /// # Errors
-/// It is gone, or sends what is no frame.
-fn exchange(plugs: &mut [Plug], at: usize) -> io::Result<()> {
-    let plug = &mut plugs[at];
-    flush(plug)?;
+/// The card is gone, or sends something that is no frame.
+fn exchange(ports: &mut [Port], at: usize) -> io::Result<()> {
+    let port = &mut ports[at];
+    flush(port)?;
     let mut chunk = vec![0; CHUNK];
-    match plug.stream.read(&mut chunk) {
+    match port.stream.read(&mut chunk) {
         Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-        Ok(count) => plug.input.extend_from_slice(&chunk[..count]),
+        Ok(count) => port.input.extend_from_slice(&chunk[..count]),
         Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
         Err(e) => return Err(e),
     }
-    let input = std::mem::take(&mut plug.input);
+    let input = std::mem::take(&mut port.input);
     let mut rest = &input[..];
     while let Some(length) = rest.first_chunk::<LENGTH>() {
         let length = u32::from_be_bytes(*length) as usize;
@@ -129,22 +132,22 @@ fn exchange(plugs: &mut [Plug], at: usize) -> io::Result<()> {
         }
         let Some(frame) = rest.get(..LENGTH + length) else { break };
         rest = &rest[LENGTH + length..];
-        for (_, other) in plugs.iter_mut().enumerate().filter(|(other, _)| *other != at) {
+        for (_, other) in ports.iter_mut().enumerate().filter(|(other, _)| *other != at) {
             if other.output.len() + frame.len() <= BACKLOG_MAX {
                 other.output.extend_from_slice(frame);
-                // One that is gone shows when it is read from.
+                // The loss of a card is noticed when it is read from.
                 let _ = flush(other);
             }
         }
     }
-    plugs[at].input = rest.to_vec();
+    ports[at].input = rest.to_vec();
     Ok(())
 }
 
-fn flush(plug: &mut Plug) -> io::Result<()> {
-    while !plug.output.is_empty() {
-        match plug.stream.write(&plug.output) {
-            Ok(count) => drop(plug.output.drain(..count)),
+fn flush(port: &mut Port) -> io::Result<()> {
+    while !port.output.is_empty() {
+        match port.stream.write(&port.output) {
+            Ok(count) => drop(port.output.drain(..count)),
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
             Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
             Err(e) => return Err(e),
@@ -169,23 +172,24 @@ mod tests {
 
     struct Rig {
         dir: PathBuf,
-        wire: Option<EthernetHub>,
+        hub: Option<EthernetHub>,
     }
 
     impl Rig {
         fn new() -> Self {
-            let dir = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-wire-XXXXXX")).unwrap();
-            let wire = Some(EthernetHub::new(&dir.join("wire")).unwrap());
-            Self { dir, wire }
+            let dir = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-hub-XXXXXX")).unwrap();
+            let hub = Some(EthernetHub::new(&dir.join("wire")).unwrap());
+            Self { dir, hub }
         }
 
-        /// Plugs in `N` machines, which have been heard.
-        fn plugs<const N: usize>(&self) -> [UnixStream; N] {
-            let path = self.wire.as_ref().unwrap().path();
+        /// Connects `N` cards and waits until the hub knows all of them.
+        fn ports<const N: usize>(&self) -> [UnixStream; N] {
+            let path = self.hub.as_ref().unwrap().path();
             let mut all: Vec<UnixStream> = Vec::new();
             for _ in 0..N {
                 let mut new = UnixStream::connect(path).unwrap();
-                // Accepted in order, so that all that came before are there when this one is heard.
+                // The hub accepts in order, so all earlier cards are connected when this one's
+                // frame arrives.
                 new.write_all(&frame(b"hello")).unwrap();
                 all.iter_mut().for_each(|other| hears(other, b"hello"));
                 all.push(new);
@@ -196,7 +200,7 @@ mod tests {
 
     impl Drop for Rig {
         fn drop(&mut self) {
-            self.wire = None;
+            self.hub = None;
             std::fs::remove_dir(&self.dir).unwrap();
         }
     }
@@ -204,7 +208,7 @@ mod tests {
     #[test]
     fn all_others_hear_a_frame_however_it_is_cut() {
         let rig = Rig::new();
-        let [mut a, mut b, mut c] = rig.plugs();
+        let [mut a, mut b, mut c] = rig.ports();
         for byte in frame(b"who has it?") {
             a.write_all(&[byte]).unwrap();
         }
@@ -219,9 +223,9 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_read_misses_frames_and_holds_up_nobody() {
+    fn a_card_that_does_not_read_misses_frames_and_delays_no_other() {
         let rig = Rig::new();
-        let [mut talker, mut listener, mut deaf] = rig.plugs();
+        let [mut talker, mut listener, mut deaf] = rig.ports();
         let long = vec![7; 60_000];
         for _ in 0..100 {
             talker.write_all(&frame(&long)).unwrap();
@@ -234,9 +238,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_frame_unplugs_its_sender_only() {
+    fn an_invalid_frame_disconnects_its_sender_only() {
         let rig = Rig::new();
-        let [mut bad, mut a, mut b] = rig.plugs();
+        let [mut bad, mut a, mut b] = rig.ports();
         bad.write_all(&[0xff; 8]).unwrap();
         assert_eq!(bad.read(&mut [0]).unwrap_or(0), 0);
         a.write_all(&frame(b"x")).unwrap();

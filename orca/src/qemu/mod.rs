@@ -1,4 +1,5 @@
-//! QEMU: its command line, its processes, its monitor, its files. Knows no test, no event and no TAP.
+//! QEMU: its command line, its processes, its monitor, its files. Nothing here knows a test, an
+//! event or TAP.
 
 pub mod accel;
 pub mod arch;

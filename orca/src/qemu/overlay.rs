@@ -1,6 +1,8 @@
-//! The writable disk of one machine: a qcow2 over the shared root disk, which nobody writes to.
+//! The writable disk of one machine: a qcow2 overlay over the shared root disk, which is never
+//! written to.
 //!
-//! `qemu-img` makes one empty overlay per backing file; every machine gets a copy of that, 200 KB and no process.
+//! `qemu-img` makes one empty overlay per backing file. Every machine gets a copy of that file,
+//! which is 200 KB and needs no process.
 
 use crate::error::{Error, Result, plain};
 use std::fs;
@@ -17,10 +19,11 @@ pub struct Overlays {
 }
 
 impl Overlays {
-    /// Overlays over `backing` (whose format QEMU calls `format`), written to `dir`.
+    /// Prepares overlays over `backing` in `dir`; `format` is QEMU's name for the format of
+    /// `backing`.
     ///
     /// # Errors
-    /// When `qemu-img` is missing or refuses, or the folder cannot be written to.
+    /// `qemu-img` is missing or refuses, or the folder cannot be written to.
     pub fn new(backing: &Path, format: &str, dir: &Path) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let blank = dir.join(format!("blank{}.qcow2", COUNT.fetch_add(1, Ordering::Relaxed)));
@@ -28,7 +31,7 @@ impl Overlays {
         Ok(Self { blank, dir: dir.to_owned() })
     }
 
-    /// Makes one overlay of `backing` at `path`, for whoever needs no more.
+    /// Makes one overlay of `backing` at `path`, for callers that need only one.
     ///
     /// # Errors
     /// As [`Overlays::new`].
@@ -39,7 +42,7 @@ impl Overlays {
     /// A fresh overlay called `<name>.qcow2`. Its owner removes it.
     ///
     /// # Errors
-    /// When the folder cannot be written to.
+    /// The folder cannot be written to.
     pub fn create(&self, name: &str) -> Result<PathBuf> {
         let path = self.dir.join(format!("{name}.qcow2"));
         fs::copy(&self.blank, &path).map_err(|e| Error::io("write", &path, &e))?;

@@ -1,10 +1,11 @@
 //! Guests of 200 bytes that answer one question: can this accelerator run a 64-bit kernel at all?
 //!
-//! Opening `/dev/kvm`, and even `KVM_CREATE_VM`, is no proof: there are hosts where both work and no kernel ever runs. The image for
-//! x86_64 is entered through PVH in 32-bit protected mode, builds page tables, enters long mode, spins a little and writes 0x10 to
-//! the debug-exit port, upon which QEMU exits with status 33. That for aarch64 is entered as a kernel's `Image` is, turns on address
-//! translation, spins and asks the firmware (PSCI) for the machine's end, upon which QEMU exits with 0: it does so for nothing else,
-//! as a machine that goes astray there hangs.
+//! Opening `/dev/kvm`, and even `KVM_CREATE_VM`, proves nothing: there are hosts where both work
+//! and no kernel ever runs. The image for x86_64 is entered through PVH in 32-bit protected mode,
+//! builds page tables, enters long mode, spins a little and writes 0x10 to the debug-exit port;
+//! QEMU then exits with status 33. The image for aarch64 is entered as a kernel's `Image` is, turns
+//! on address translation, spins and asks the firmware (PSCI) to end the machine; QEMU then exits
+//! with 0. Nothing else makes it exit with 0 there, as a machine that goes astray hangs.
 
 use crate::arch::Arch;
 
@@ -88,21 +89,24 @@ const CODE: [u8; 182] = [
     0x17, 0x00, 0x98, 0x00, 0x10, 0x00,
 ];
 
-/// For aarch64, at any address in the first GiB of `virt`'s memory: header, code, and the translation table at 0xc0.
+/// The code for aarch64, at any address in the first GiB of `virt`'s memory: header, code, and the
+/// translation table at 0xc0.
 #[rustfmt::skip]
 const CODE_AARCH64: [u32; 56] = [
     // Documentation/arch/arm64/booting.rst: code, load offset, size, flags, three reserved, magic
     0x1400_0010, 0,                                 // b    0x40
     0x0008_0000, 0, 0x1000, 0, 0, 0,
     0, 0, 0, 0, 0, 0, 0x644d_5241, 0,               // "ARMd"
-    // the table below; memory is cached; 32-bit addresses, 4 KiB pages, cached walks, no second table
+    // the table below; memory is cached;
+    // 32-bit addresses, 4 KiB pages, cached walks, no second table
     0x1000_0400, 0xd518_2000,                       // adr  x0, 0xc0;     msr ttbr0_el1, x0
     0xd280_1fe1, 0xd518_a201,                       // mov  x1, #0xff;    msr mair_el1, x1
     0xd286_a401, 0xf2a0_1001, 0xd518_2041,          // mov  x1, #0x803520; msr tcr_el1, x1
     0xd503_3fdf,                                    // isb
     0xd508_871f, 0xd503_379f, 0xd503_3fdf,          // tlbi vmalle1; dsb nsh; isb
     // SCTLR_EL1: translation, data cache, instruction cache
-    0xd538_1001, 0xd282_00a2, 0xaa02_0021,          // mrs  x1, sctlr_el1; mov x2, #0x1005; orr x1, x1, x2
+    0xd538_1001,                                    // mrs  x1, sctlr_el1
+    0xd282_00a2, 0xaa02_0021,                       // mov  x2, #0x1005;   orr x1, x1, x2
     0xd518_1001, 0xd503_3fdf,                       // msr  sctlr_el1, x1; isb
     // spin, report
     0x5288_4803, 0x72a0_01e3,                       // mov  w3, #1000000
@@ -122,10 +126,12 @@ fn elf() -> Vec<u8> {
     let mut out = Vec::new();
     out.extend(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0"); // 64-bit, little endian
     words16(&mut out, &[2, 62]); // executable, x86-64
-    words32(&mut out, &[1, BASE, 0, 64, 0, 0, 0, 0]); // version, entry, program headers, no sections, flags
+    // version, entry, program headers, no sections, flags
+    words32(&mut out, &[1, BASE, 0, 64, 0, 0, 0, 0]);
     words16(&mut out, &[64, 56, 2, 0, 0, 0]);
     segment(&mut out, 1, 5, HEADERS, BASE, code, 8); // PT_LOAD, readable and executable
-    // PT_NOTE. QEMU pads the parts of a note to the segment's alignment: by 8 it does not find this one.
+    // PT_NOTE. QEMU pads the parts of a note to the segment's alignment; it does not find this note
+    // if that is 8.
     segment(&mut out, 4, 4, HEADERS + code, BASE + code, 20, 4);
     out.extend(CODE);
     words32(&mut out, &[4, 4, 18]); // name size, descriptor size, XEN_ELFNOTE_PHYS32_ENTRY

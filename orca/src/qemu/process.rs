@@ -1,7 +1,9 @@
-//! A QEMU process: started so that it dies with orca, ended with a deadline, its stderr kept for the error message.
+//! A QEMU process. It is started so that it dies with orca, it is killed and reaped at its end, and
+//! its stderr is kept for the error message.
 //!
-//! The QMP and console channels are socket pairs handed over as the child's standard input and output (`-chardev socket,fd=0` and
-//! `fd=1`): no path, no race for a listening socket, nobody else can connect, and the end of the process is the end of the stream.
+//! The QMP and console channels are socket pairs. The child gets their ends as its standard input
+//! and output (`-chardev socket,fd=0` and `fd=1`): there is no path and no race for a listening
+//! socket, nobody else can connect, and the end of the process is the end of the streams.
 
 use crate::host::spawner;
 use std::fs::File;
@@ -10,9 +12,9 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-/// By how much glibc grows QEMU's heap at a time, in bytes. What is not used of it is not touched.
+/// How much glibc grows QEMU's heap at a time, in bytes. Unused parts of it are never touched.
 const HEAP_STEP: usize = 32 << 20;
-/// The most of QEMU's stderr that goes into an error message, in bytes.
+/// How much of QEMU's stderr goes into an error message at most, in bytes.
 const STDERR_TAIL: usize = 2048;
 
 /// A running QEMU. Dropping it kills it and waits for it.
@@ -22,7 +24,7 @@ pub struct Process {
     stderr: PathBuf,
 }
 
-/// What is connected to a [`Process`].
+/// The streams that are connected to a [`Process`].
 #[derive(Debug)]
 pub struct Pipes {
     /// QEMU's machine protocol.
@@ -35,7 +37,7 @@ impl Process {
     /// Starts `program` with `args`; its stderr goes to the file `stderr`.
     ///
     /// # Errors
-    /// Whatever `execve` says, above all that there is no such program.
+    /// The error of `execve`, most often that there is no such program.
     pub fn start(
         program: &Path,
         args: &[std::ffi::OsString],
@@ -48,14 +50,15 @@ impl Process {
             .args(args)
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(qmp_child)))
             .stdout(Stdio::from(std::os::fd::OwnedFd::from(console_child)))
-            // QEMU's heap grows by thousands of small steps; in few large ones a copy starts 2 ms sooner.
+            // QEMU's heap grows in thousands of small steps; with few large ones a copy starts 2 ms
+            // sooner.
             .env("MALLOC_TOP_PAD_", HEAP_STEP.to_string())
             .stderr(File::create(stderr)?);
         let child = spawner::spawn(command)?;
         Ok((Self { child, stderr: stderr.to_owned() }, Pipes { qmp, console }))
     }
 
-    /// The end of what QEMU wrote to its stderr, or `None` if it was silent.
+    /// The end of what QEMU wrote to its stderr; `None` if it wrote nothing.
     pub fn stderr_tail(&self) -> Option<String> {
         let bytes = std::fs::read(&self.stderr).ok()?;
         let tail = &bytes[bytes.len().saturating_sub(STDERR_TAIL)..];
@@ -64,9 +67,9 @@ impl Process {
         (!lines.is_empty()).then(|| lines.join("; "))
     }
 
-    /// Kills it if it still runs, and reaps it.
+    /// Kills QEMU if it still runs, and reaps it.
     pub fn kill(&mut self) -> io::Result<ExitStatus> {
-        // The error is that it has ended already, which `wait` then tells.
+        // An error means that it has ended already, and `wait` returns its status.
         let _ = self.child.kill();
         self.child.wait()
     }
@@ -74,7 +77,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // SIGKILL cannot be refused, so `wait` ends; there is nobody left to tell of an error.
+        // SIGKILL cannot be refused, so `wait` ends. An error could not be reported to anybody.
         let _ = self.kill();
     }
 }

@@ -1,5 +1,5 @@
-//! A client of QEMU's machine protocol (QMP): one command at a time, every answer with a deadline, of the events only those that
-//! somebody waits for.
+//! A client of QEMU's machine protocol (QMP). It executes one command at a time, every answer has a
+//! deadline, and events are kept only for callers that wait for one.
 
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde_json::{Value, json};
@@ -9,27 +9,29 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
-/// The longest answer that is read, in bytes; QEMU's own are a few hundred.
+/// The longest answer that is read, in bytes; QEMU's own have a few hundred.
 const LINE_MAX: usize = 1 << 20;
 
-/// Events that are kept for a later wait; more are of no interest.
+/// How many events are kept for a later wait; the rest are dropped.
 const EVENTS_MAX: usize = 64;
 
 /// A connected monitor.
 #[derive(Debug)]
 pub struct Qmp {
     reader: BufReader<UnixStream>,
-    /// Events that came between a question and its answer.
+    /// Events that came between a command and its answer.
     events: VecDeque<Value>,
     /// QEMU's version as (major, minor, micro), from its greeting.
     pub version: (u64, u64, u64),
 }
 
 impl Qmp {
-    /// Reads the greeting and leaves negotiation mode. When this returns, every socket that QEMU's command line asks for exists.
+    /// Reads the greeting and leaves negotiation mode. When this returns, every socket on QEMU's
+    /// command line exists.
     ///
     /// # Errors
-    /// The stream's end (QEMU gave up: see its stderr), the deadline, or an answer that is not QMP.
+    /// The stream's end (QEMU gave up; its stderr says why), the deadline, or an answer that is not
+    /// QMP.
     pub fn connect(stream: UnixStream, deadline: Instant) -> io::Result<Self> {
         let reader = BufReader::new(stream);
         let mut qmp = Self { reader, events: VecDeque::new(), version: (0, 0, 0) };
@@ -44,16 +46,16 @@ impl Qmp {
         Ok(qmp)
     }
 
-    /// Executes one command and returns what it returned.
+    /// Executes one command and returns its result.
     ///
     /// # Errors
-    /// QEMU's own `desc` where it refuses, the deadline, or the stream's end.
+    /// QEMU's own `desc` when it refuses, the deadline, or the stream's end.
     pub fn execute(&mut self, name: &str, args: Value, deadline: Instant) -> io::Result<Value> {
         self.send(name, args, None)?;
         self.answer(name, deadline)
     }
 
-    /// Hands over an open file under `name`, for `fd:` addresses.
+    /// Passes an open file to QEMU under `name`, for `fd:` addresses.
     ///
     /// # Errors
     /// As [`Qmp::execute`].
@@ -62,7 +64,7 @@ impl Qmp {
         self.answer("getfd", deadline).map(|_| ())
     }
 
-    /// Waits for a migration to end, in or out; needs the migration capability `events`.
+    /// Waits for a migration, in or out, to end. The migration capability `events` must be on.
     ///
     /// # Errors
     /// A migration that failed, the deadline, or the stream's end.
@@ -132,7 +134,7 @@ impl Qmp {
             .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, format!("not QMP: {e}")))
     }
 
-    /// One line. The deadline holds for all of it, however slowly or endlessly it comes.
+    /// Reads one line. The deadline holds for the whole line, however slowly its bytes come.
     fn line(&mut self, deadline: Instant) -> io::Result<Vec<u8>> {
         let late = || io::Error::new(io::ErrorKind::TimedOut, "QEMU did not answer in time");
         let mut line = Vec::new();
@@ -169,13 +171,16 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}}, "capabilities": []}}"#;
+    const GREETING: &str = concat!(
+        r#"{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}}, "#,
+        r#""capabilities": []}}"#
+    );
 
     fn soon() -> Instant {
         Instant::now() + Duration::from_secs(10)
     }
 
-    /// A QEMU that says `lines` and then hangs up.
+    /// A QEMU that says `lines` and then closes the connection.
     fn scripted(lines: &[&str]) -> UnixStream {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         for line in lines {
@@ -246,7 +251,7 @@ mod tests {
             });
             let mut qmp = Qmp::connect(ours, soon()).unwrap();
             let error = qmp.execute("query-status", Value::Null, soon_over()).unwrap_err();
-            // A fast host comes to the bound of a line first.
+            // A fast host reaches the bound of a line first.
             assert!(
                 error.kind() == kind || error.to_string().contains("no end of line"),
                 "{error}"

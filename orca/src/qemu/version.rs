@@ -1,5 +1,5 @@
-//! Which QEMU it is: asked once, before anything depends on it. One that is too old, broken or something else is said so, instead of
-//! three machines that do not boot.
+//! The version of QEMU, asked once before anything depends on it. A program that is too old, broken
+//! or no QEMU is reported as such, instead of as three machines that do not boot.
 
 use crate::error::{Error, Result, plain};
 use crate::host::{atomic, sys};
@@ -11,22 +11,23 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// The oldest QEMU that has what templates need (`x-ignore-shared` with a descriptor under the sandbox) and was tried.
+/// The oldest QEMU that was tried and has what templates need (`x-ignore-shared` with a descriptor
+/// under the sandbox).
 const OLDEST: (u32, u32) = (7, 0);
-/// The first QEMU that can put machines on a wire of their own (`-netdev stream`).
+/// The oldest QEMU that can put machines on a wire of their own (`-netdev stream`).
 pub const WIRES: (u32, u32) = (7, 2);
-/// How long it may take to tell its version: 20 ms, and the rest is for a busy host.
+/// How long QEMU may take to print its version. It takes 20 ms; the rest is for a busy host.
 const LIMIT: Duration = Duration::from_secs(10);
 /// What the names of remembered answers begin with.
 const MEMO: &str = "qemu-";
-/// The most that is read of its answer, in bytes.
+/// How much of its answer is read at most, in bytes.
 const ANSWER_MAX: u64 = 4096;
 
-/// Checks that `program` is a QEMU that is new enough, and returns its version as (major, minor). A good answer is remembered in
-/// `cache`, by the program's identity.
+/// Checks that `program` is a QEMU that is new enough, and returns its version as (major, minor). A
+/// good answer is remembered in `cache`, under the program's identity.
 ///
 /// # Errors
-/// It does not run, does not answer, is no QEMU, or is too old.
+/// The program does not run, does not answer, is no QEMU, or is too old.
 pub fn check(program: &Path, cache: &Path) -> Result<(u32, u32)> {
     let memo = memo(program, cache);
     let remembered = memo.as_deref().and_then(|memo| fs::read_to_string(memo).ok());
@@ -49,7 +50,7 @@ pub fn check(program: &Path, cache: &Path) -> Result<(u32, u32)> {
         return Err(Error::new(error).hint("install a newer one, or name another with --qemu"));
     }
     if let Some(memo) = memo {
-        // Forgetting it costs 20 ms at the next run.
+        // If the answer is not remembered, the next run takes 20 ms longer.
         let _ = fs::create_dir_all(cache).and_then(|()| atomic::replace(&memo, answer.as_bytes()));
     }
     Ok(version)
@@ -75,7 +76,7 @@ fn memo(program: &Path, cache: &Path) -> Option<PathBuf> {
     Some(cache.join(format!("{MEMO}{dev:x}-{ino:x}-{len:x}-{:x}", meta.mtime())))
 }
 
-/// What `program --version` prints.
+/// The output of `program --version`.
 fn ask(program: &Path) -> Result<String, String> {
     let mut command = Command::new(program);
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -89,7 +90,7 @@ fn ask(program: &Path) -> Result<String, String> {
     };
     std::thread::Builder::new().name("version".into()).spawn(read).map_err(|e| plain(&e))?;
     answer.recv_timeout(LIMIT).unwrap_or_else(|_| {
-        // Still our child: the thread reaps it only after this.
+        // The process is still our child: the thread reaps it only after this.
         let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
         Err(format!("it did not tell its version in {} s", LIMIT.as_secs()))
     })
@@ -99,7 +100,7 @@ fn collect(mut child: Child) -> Result<String, String> {
     let text = |stream: Option<&mut dyn Read>| {
         let mut bytes = Vec::new();
         if let Some(stream) = stream {
-            // What cannot be read is judged as what could.
+            // If reading fails, what was read so far is judged.
             let _ = stream.take(ANSWER_MAX).read_to_end(&mut bytes);
         }
         String::from_utf8_lossy(&bytes).trim().to_owned()

@@ -39,14 +39,14 @@ impl Estimate {
 
     /// A test has ended, perhaps to be tried again.
     pub(super) fn finished(&mut self, attempt: &Attempt) {
-        let begun = !attempt.machine.is_empty();
-        // A test that never began does not wait any longer; one that is tried again waits again.
+        let begun = attempt.machine.is_some();
+        // One that never began is not waited for any longer; one that is tried again is.
         match self.waiting.get_mut(attempt.test) {
             Some(times) if attempt.retried && begun => *times += 1,
             Some(times) if !attempt.retried && !begun => *times = times.saturating_sub(1),
             _ => {}
         }
-        if attempt.dir.is_some() && !attempt.machine.is_empty() {
+        if attempt.dir.is_some() && attempt.machine.is_some() {
             self.measured.0 += 1;
             self.measured.1 += attempt.timing.test;
             self.around += attempt.timing.ready + attempt.timing.teardown;
@@ -90,7 +90,7 @@ mod tests {
 
     fn ended(test: TestId, secs: u64) -> Attempt {
         let mut attempt = Attempt::not_run(test, "t/a_test.sh".into(), 1);
-        attempt.machine = "vm1".into();
+        attempt.machine = Some("vm1".into());
         attempt.dir = Some("/logs".into());
         attempt.timing.test = Duration::from_secs(secs);
         attempt

@@ -38,7 +38,7 @@ pub(super) fn block(attempt: &Attempt, again: Option<&str>, paint: Paint) -> Str
         out.kernel(&attempt.complaints.lines);
     }
     if let Outcome::Errored(trouble) = &attempt.outcome {
-        out.tail("console", &trouble.console, CONSOLE_SHOWN);
+        out.tail("console", &trouble.console.to_string(), CONSOLE_SHOWN);
     }
     for note in &attempt.notes {
         out.line(&format!("note:  {}", safe(note)));
@@ -78,8 +78,8 @@ impl Block {
 
     fn heading(&mut self, attempt: &Attempt) {
         let mut text = format!("--- {} {}", attempt.word(), safe(&attempt.path));
-        if !attempt.machine.is_empty() {
-            text.push_str(&format!(" on {}", safe(&attempt.machine)));
+        if let Some(machine) = &attempt.machine {
+            text.push_str(&format!(" on {}", safe(machine)));
         }
         text.push_str(&format!(" after {}", seconds(attempt.timing.test)));
         for (word, number) in [("round", attempt.round), ("attempt", attempt.attempt)] {
@@ -229,7 +229,7 @@ mod tests {
             outcome: Outcome::Failed,
             reasons: suite.reasons(),
             suite,
-            machine: "vm7".into(),
+            machine: Some("vm7".into()),
             ..Attempt::not_run(0, "t/it's_test.sh".into(), 1)
         }
     }

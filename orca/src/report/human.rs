@@ -273,7 +273,7 @@ fn tally_of<'a>(kernels: &'a mut Vec<(String, Tally)>, release: &str) -> &'a mut
 
 fn timing(attempt: &Attempt) -> String {
     let timing = &attempt.timing;
-    let machine = if attempt.machine.is_empty() { "none" } else { &attempt.machine };
+    let machine = attempt.machine.as_deref().unwrap_or("none");
     format!(
         "                 machine {} in {}, test {}, teardown {}",
         safe(machine),

@@ -129,8 +129,8 @@ fn finished(attempt: &Attempt) -> Value {
         _ => Value::Null,
     };
     let console = match &attempt.outcome {
-        Outcome::Errored(trouble) => &trouble.console,
-        _ => &attempt.console,
+        Outcome::Errored(trouble) => trouble.console.to_string(),
+        _ => attempt.console.clone(),
     };
     json!({
         "event": "test_finished",
@@ -147,7 +147,7 @@ fn finished(attempt: &Attempt) -> Value {
         "trouble": trouble,
         "flaky": attempt.is_flaky(),
         "worker": attempt.worker,
-        "machine": attempt.machine,
+        "machine": attempt.machine.as_deref().unwrap_or_default(),
         "seconds": {
             "ready": timing.ready.as_secs_f64(),
             "test": timing.test.as_secs_f64(),
@@ -238,7 +238,7 @@ pub(super) mod tests {
             reasons: suite.reasons(),
             suite,
             points,
-            machine: format!("vm{test}"),
+            machine: Some(format!("vm{test}")),
             ..Attempt::not_run(test, format!("t/{name}_test.sh"), 1)
         }
     }

@@ -30,7 +30,7 @@ pub(super) fn summary(listed: &[Attempt], tally: &Tally, counts: &str, room: usi
                 attempt.word(),
                 inline(&attempt.path),
                 seconds(attempt.timing.test),
-                inline(&attempt.machine)
+                inline(attempt.machine.as_deref().unwrap_or_default())
             ));
         }
         table.push('\n');

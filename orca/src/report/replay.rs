@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::events::attempt::{Attempt, Complaints, Kernel, Outcome, TestId, Timing};
 use crate::events::event::Start;
 use crate::events::points::{self, Point, Points};
-use crate::events::trouble::{Kind, Trouble};
+use crate::events::trouble::{ConsoleTail, Kind, Trouble};
 use crate::text::quote;
 use serde_json::Value;
 use std::ffi::OsString;
@@ -147,7 +147,7 @@ fn attempt(test: TestId, path: String, value: &Value) -> Attempt {
         quarantined: text(value, "quarantined"),
         retried: value["final"] == false,
         worker: value["worker"].as_u64().unwrap_or(0) as usize,
-        machine: text(value, "machine").unwrap_or_default(),
+        machine: text(value, "machine").filter(|name| !name.is_empty()),
         kernel: text(value, "kernel").map(|release| Kernel { release, path: PathBuf::new() }),
         outcome,
         suite: suite(value),
@@ -180,15 +180,15 @@ fn outcome(value: &Value) -> Outcome {
         "timeout" => Outcome::TimedOut { silence: why == "silence" },
         "not run" => Outcome::NotRun,
         "error" => {
-            let found = &value["trouble"];
-            let kind = text(found, "kind").and_then(|kind| Kind::from_words(&kind));
-            let detail = text(found, "detail").unwrap_or(why);
-            let console = text(value, "console").unwrap_or_default();
+            let told = &value["trouble"];
+            let kind = text(told, "kind").and_then(|kind| Kind::from_words(&kind));
+            let detail = text(told, "detail").unwrap_or(why);
+            let console = text(value, "console").map(ConsoleTail::from_shown).unwrap_or_default();
             trouble(kind.unwrap_or(Kind::Lost), detail, console)
         }
         other => {
             let detail = format!("the report has an outcome that is not known here: `{other}`");
-            trouble(Kind::Refused, detail, String::new())
+            trouble(Kind::Refused, detail, ConsoleTail::default())
         }
     }
 }

@@ -115,7 +115,7 @@ fn explain<W: Write>(out: &mut Writer<W>, attempt: &Attempt) -> io::Result<()> {
     let entries = [
         ("outcome", attempt.outcome.word()),
         ("why", why.as_str()),
-        ("machine", attempt.machine.as_str()),
+        ("machine", attempt.machine.as_deref().unwrap_or_default()),
         ("time", time.as_str()),
         ("stderr", head(&attempt.stderr_tail, TEXT_BYTES)),
         ("kernel", head(&kernel, TEXT_BYTES)),

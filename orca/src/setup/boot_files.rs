@@ -120,7 +120,7 @@ pub fn kernel_paths(config: &Config, arch: Arch) -> Vec<PathBuf> {
     if !named.is_empty() {
         return named.to_vec();
     }
-    let built = config.image_file(arch::row(arch).kernels);
+    let built = config.image_file(arch::target(arch).kernels);
     let is_host = config.raw.rootfs.as_deref() == Some(Path::new("host")) && arch == Arch::HOST;
     let own = if is_host && !built.exists() { host_kernel() } else { None };
     vec![own.unwrap_or(built)]
@@ -272,7 +272,7 @@ fn needs(config: &Config, root: &Root) -> Needs {
 /// The folder of the image that the kernel at `path` belongs to, going by the kernel's name.
 fn image_of(path: &Path, arch: Arch) -> Option<&Path> {
     let is_named = |name: &&str| path.file_name().is_some_and(|own| own == *name);
-    arch::row(arch).kernels.iter().any(is_named).then(|| path.parent())?
+    arch::target(arch).kernels.iter().any(is_named).then(|| path.parent())?
 }
 
 /// Whether the root is of the same image as the kernel: then it has the kernel's modules.

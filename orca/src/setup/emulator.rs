@@ -57,7 +57,7 @@ impl Emulator {
 
 /// The emulator, as an absolute path.
 fn find_program(given: Option<&Path>, arch: Arch) -> Result<PathBuf> {
-    let row = arch::row(arch);
+    let row = arch::target(arch);
     let name = given.unwrap_or(Path::new(row.program));
     let candidates: Vec<PathBuf> = if name.components().count() > 1 {
         vec![name.to_owned()]

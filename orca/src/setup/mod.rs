@@ -16,7 +16,7 @@ use crate::host::rundir::RunDir;
 use crate::host::{logdir, sys};
 use crate::image::custom_kernel::KernelFiles;
 use crate::machine::Maker;
-use crate::machine::drive::Bounds;
+use crate::machine::drive::GuestTimeouts;
 use crate::machine::launch::Launcher;
 use crate::machine::local::LocalMaker;
 use crate::machine::maker::VmMaker;
@@ -87,7 +87,7 @@ fn local(config: &Config) -> Result<Lab<Arc<dyn Maker>>> {
     let maker = LocalMaker {
         program,
         project: config.root.clone(),
-        bounds: bounds(factor),
+        timeouts: timeouts(factor),
         made: AtomicU32::new(0),
     };
     Ok(Lab {
@@ -188,7 +188,7 @@ fn launcher(
         run_dir: run_dir.to_owned(),
         log_dir: log_dir.to_owned(),
         boot_limit: if raw.gdb { DEBUGGED } else { config.boot_timeout.mul_f64(factor) },
-        bounds: bounds(factor),
+        timeouts: timeouts(factor),
         socket: raw.socket.clone(),
         tee: match (raw.console, raw.debug) {
             (true, _) => Some(console::terminal),
@@ -199,8 +199,8 @@ fn launcher(
     })
 }
 
-fn bounds(factor: f64) -> Bounds {
-    Bounds { hung: HUNG.mul_f64(factor), cut: CUT.mul_f64(factor) }
+fn timeouts(factor: f64) -> GuestTimeouts {
+    GuestTimeouts { ping: HUNG.mul_f64(factor), cut: CUT.mul_f64(factor) }
 }
 
 /// What machines have of what tests can require.

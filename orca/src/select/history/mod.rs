@@ -207,7 +207,7 @@ impl Journal {
             Event::TestFinished(attempt) if !attempt.retried => {
                 let Some(bad) = is_bad(attempt) else { return };
                 let mut line = json!({ "run": run, "test": attempt.path, "bad": bad });
-                if self.times && !attempt.machine.is_empty() {
+                if self.times && attempt.machine.is_some() {
                     line["seconds"] = attempt.timing.test.as_secs_f64().into();
                 }
                 line

@@ -59,8 +59,11 @@ fn start(tests: Vec<String>) -> Start {
 }
 
 fn finished(test: &str, outcome: Outcome, seconds: u64) -> Event {
-    let mut attempt =
-        Attempt { machine: "vm1".to_owned(), outcome, ..Attempt::not_run(0, test.to_owned(), 1) };
+    let mut attempt = Attempt {
+        machine: Some("vm1".to_owned()),
+        outcome,
+        ..Attempt::not_run(0, test.to_owned(), 1)
+    };
     attempt.timing.test = Duration::from_secs(seconds);
     Event::TestFinished(Box::new(attempt))
 }

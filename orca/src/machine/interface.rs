@@ -1,0 +1,159 @@
+//! The interface between the pod and whatever runs a test.
+//!
+//! The pod knows these traits and nothing of QEMU. They are implemented by [`super::vm`] (the real
+//! machine), [`super::local`] (the agent as a child process) and, in tests, by a scripted fake.
+
+use crate::cancel::Cancel;
+use crate::events::trouble::{ConsoleTail, Kind, Trouble};
+use crate::guest::client::Writer;
+use crate::select::header::Node;
+use agent::wire::{Ended, Frame};
+use crossbeam::channel::Receiver;
+use std::time::Duration;
+
+/// The size and the devices of a machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Shape {
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// Whether it has a network card.
+    pub net: bool,
+    /// Which of the run's kernels, from 0.
+    pub kernel: usize,
+    /// How many network cards it has on wires to other machines of its test.
+    pub wires: u32,
+}
+
+/// One test to run, as a machine sees it.
+#[derive(Clone, Debug, Default)]
+pub struct Order {
+    /// The machine that it runs on.
+    pub shape: Shape,
+    /// The test's path, relative to the project.
+    pub path: Vec<u8>,
+    /// Variables on top of the agent's own environment.
+    pub env: Vec<(Vec<u8>, Vec<u8>)>,
+    /// How long the test may run.
+    pub timeout: Duration,
+    /// How long it may print nothing; `None`: without a limit.
+    pub silence: Option<Duration>,
+    /// Whether a complaint of the guest's kernel fails the test.
+    pub fail_on_warn: bool,
+    /// The test's nodes, if it needs several machines: each has `shape`, and a card for each of its
+    /// wires.
+    pub nodes: Vec<Node>,
+}
+
+/// Where a running test's output goes. All methods are called on the worker's thread, in the order
+/// of arrival.
+pub trait Sink {
+    /// Bytes from its standard output.
+    fn stdout(&mut self, bytes: &[u8]);
+    /// Bytes from its standard error.
+    fn stderr(&mut self, bytes: &[u8]);
+    /// A remark of the agent's about the test: processes left behind, artifacts cut off.
+    fn note(&mut self, line: &str);
+    /// A line of the guest's kernel log. With `begins` it is the first line of a complaint, else
+    /// the next line of one.
+    fn kernel(&mut self, line: &str, begins: bool);
+    /// The start of an artifact, with its path relative to the artifacts folder.
+    fn file(&mut self, path: &[u8]);
+    /// The next bytes of the artifact that was started last; no bytes at its end.
+    fn data(&mut self, bytes: &[u8]);
+    /// A command that was run on another node of the test, or what it printed there.
+    fn node(&mut self, _name: &str, _bytes: &[u8]) {}
+    /// A frame of kind `Ask`: the test wants something of another node. Returns false where there
+    /// is no other node.
+    fn ask(&mut self, _frame: &Frame) -> bool {
+        false
+    }
+}
+
+/// How a test ended, as seen from outside. There was an end marker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ran {
+    /// How its main process ended.
+    pub ended: Ended,
+    /// Why the test was cut, if it did not end by itself.
+    pub cut: Option<Cut>,
+}
+
+/// Why a running test was told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// It ran over its timeout.
+    Timeout,
+    /// It printed nothing for too long.
+    Silence,
+    /// The run was cancelled.
+    Cancelled,
+}
+
+/// A phase of a machine's start, and when it was done, counted from the beginning of the start.
+pub type Phase = (&'static str, Duration);
+
+/// Something that runs one test at a time.
+pub trait Machine: Send {
+    /// The name in reports, such as `vm3`.
+    fn name(&self) -> &str;
+
+    /// Runs one test until it ends or is cut.
+    ///
+    /// # Errors
+    /// The machine's trouble. The machine must not be used afterwards.
+    fn run(&mut self, order: &Order, cancel: &Cancel, sink: &mut dyn Sink) -> Result<Ran, Trouble>;
+
+    /// The phases of its start.
+    fn phases(&self) -> &[Phase];
+
+    /// Both directions of the connection to its agent, for a person, while no test runs; `None`
+    /// where nobody could talk to the agent.
+    fn connection(&self) -> Option<(Receiver<Frame>, Writer)> {
+        None
+    }
+
+    /// The end of what its kernel has said so far, bounded; empty where there is no console or
+    /// nothing on it.
+    fn console(&self) -> String {
+        String::new()
+    }
+
+    /// Ends it in good order: sends `EXIT` and waits for `BYE`. A machine that is dropped ends
+    /// without that exchange.
+    fn stop(self: Box<Self>);
+}
+
+/// Takes a warning about a machine that still works.
+pub type Warn<'a> = &'a dyn Fn(String);
+
+/// Makes machines for the pod's workers.
+pub trait Maker: Send + Sync {
+    /// A machine of `shape` that is ready to run a test.
+    ///
+    /// # Errors
+    /// `Boot`, or `Killed` when `cancel` reached `Cut` first.
+    fn make(
+        &self,
+        shape: Shape,
+        cancel: &Cancel,
+        warn: Warn<'_>,
+    ) -> Result<Box<dyn Machine>, Trouble>;
+
+    /// Makes several machines of `shape`, connected by wires of their own, and returns them as one;
+    /// the test runs on the first.
+    ///
+    /// # Errors
+    /// As [`Maker::make`]; always where machines cannot be connected.
+    fn group(
+        &self,
+        _shape: Shape,
+        _nodes: &[Node],
+        _cancel: &Cancel,
+        _warn: Warn<'_>,
+    ) -> Result<Box<dyn Machine>, Trouble> {
+        let detail = "these machines cannot be connected to each other".to_owned();
+        Err(Trouble { kind: Kind::Boot, detail, console: ConsoleTail::default() })
+    }
+}
