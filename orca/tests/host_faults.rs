@@ -117,7 +117,7 @@ fn an_image_that_breaks_off_is_one_message() {
         .complains("`cut` is cut off: 2000 bytes of 2560\nhint: build");
     fs::write(project.root().join("cut"), format!("070701{}", "0".repeat(104))).unwrap();
     run(&["--initrd", "cut"]).exits(2).complains("`cut` is cut off\nhint: build it");
-    run(&["--kernel", "t"]).exits(2).complains("cannot read `t`: is a directory");
+    run(&["--kernel", "t"]).exits(2).complains("there is no `arch/x86/boot/bzImage` in `t`");
     run(&["--arch", "aarch64"]).exits(2).complains("is a kernel for x86_64, not aarch64");
 }
 
