@@ -43,7 +43,7 @@ struct Row {
     refusal: Option<(&'static str, &'static str)>,
 }
 
-const ELF_64: (usize, &[u8]) = (0, b"\x7fELF\x02\x01");
+const ELF_64: (usize, &[u8]) = (0, b"\x7fELF\x02");
 const ELF_MACHINE_AT: usize = 18;
 
 const KERNELS: [Row; 5] = [
