@@ -41,6 +41,7 @@ chmod 600 "$D/secret"
 mkdir "$D/open"
 chmod 777 "$D/open"
 set_to fs.protected_hardlinks 1
-fails 'the user nobody cannot link to a file that it cannot write' as_nobody ln "$D/secret" "$D/open/link"
+fails 'the user nobody cannot link to a file that it cannot write' \
+    as_nobody ln "$D/secret" "$D/open/link"
 
 fails 'the user nobody cannot change a setting' as_nobody sysctl -w kernel.kptr_restrict=0
