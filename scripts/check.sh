@@ -1,6 +1,5 @@
 #!/bin/sh
-# Checks everything: format, lints, unit and integration tests, shell scripts, and t/ in real VMs on
-# both bases.
+# Checks everything: format, lints, unit and integration tests, scripts, t/ in VMs on both bases.
 #
 # usage: scripts/check.sh [STEP…]
 #

@@ -213,8 +213,7 @@ lib_now() {
 
 # Programs beside the test, and the end ------------------------------------------------------------
 
-# start LOG CMD…: runs CMD in the background until the test ends. Its output is in $T/LOG, its PID
-# in $pid.
+# start LOG CMD…: runs CMD beside the test until its end. Output in $T/LOG, PID in $pid.
 start() {
     lib_log=$T/$1
     shift
@@ -223,8 +222,7 @@ start() {
     lib_pids="$lib_pids $pid"
 }
 
-# stop PID: kills it and waits for its end. Not by SIGTERM, which a child would lose before its
-# exec.
+# stop PID: kills it and waits for its end. A child would lose a SIGTERM before its exec.
 stop() {
     kill -KILL "$1" 2>/dev/null
     wait "$1" 2>/dev/null

@@ -1,6 +1,5 @@
 # shellcheck shell=sh
-# Networks for tests, on top of lib.sh: namespaces, cables, servers, and probes that report an
-# answer.
+# Networks for tests, on top of lib.sh: namespaces, cables, servers, and probes of servers.
 #
 #   . "${0%/*}/../net.sh"
 #   skip_unless_net
@@ -28,8 +27,7 @@ skip_unless_net() {
 # skip_unless_probe [TOOL…]: also needs the tools of serve and probe.
 skip_unless_probe() { skip_unless_net socat ss "$@"; }
 
-# ns_add NAME…: namespaces with their loopback up, removed when the test ends. Real names have the
-# PID.
+# ns_add NAME…: namespaces with loopback up, removed at the end. Their real names have the PID.
 ns_add() {
     for net_name; do
         must ip netns add "$net_prefix$net_name"

@@ -1,5 +1,4 @@
-//! Which tests run, in which order and how often, with the agent as a child process instead of a
-//! VM.
+//! Which tests run, in which order and how often. The agent is a child process instead of a VM.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 

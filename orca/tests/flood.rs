@@ -25,8 +25,7 @@ fn peak_kib(pid: u32) -> Option<u64> {
 #[test]
 fn a_flood_is_parsed_to_its_end_in_bounded_memory_and_disk() {
     let project = Project::new();
-    // The verdict is in the last line, so everything goes through the parser, also what the log
-    // drops.
+    // The verdict is in the last line, so the parser reads everything, also what the log drops.
     project.test(
         "flood",
         "echo 1..1; yes '# some words that mean nothing at all' | head -c 1G; echo; echo ok 1",

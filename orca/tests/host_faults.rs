@@ -313,8 +313,7 @@ fn is_cleared_away(project: &Project) -> bool {
     !has_folder && !is_alive(&pid)
 }
 
-/// Fails unless the reports are complete, have these outcomes, and the JSON report ends with this
-/// event.
+/// Fails unless the reports are complete, with these outcomes and this last event in the JSON.
 fn check_reports(project: &Project, outcomes: &[&str], last: &str) {
     let lines = lines(&project.root().join("r.json"));
     let finished = lines.iter().filter(|line| line["event"] == "test_finished");

@@ -197,8 +197,7 @@ fn an_image_replaced_during_a_run_changes_the_next_one() {
     };
     let child = orca(&["test", "-j1", "--log-dir", "logs"]);
     lab.wait_for("logs", "a", "waiting");
-    // As scripts/build-image.sh does it: each new file is written beside the old one and renamed
-    // over it.
+    // As scripts/build-image.sh does it: a new file beside the old one is renamed over it.
     for name in ["vmlinux", "initramfs", "rootfs.ext4"] {
         link(name, "new");
         fs::rename(lab.image.join("new"), lab.image.join(name)).unwrap();

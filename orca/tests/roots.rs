@@ -1,5 +1,4 @@
-//! Kernels and root file systems that users bring: every message that comes before a machine
-//! starts.
+//! Kernels and root file systems that users bring: every message before a machine starts.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 

@@ -48,8 +48,7 @@ fn copy_replacing(from: &Path, to: &Path, old: &str, new: &str) {
     fs::write(to, bytes).unwrap();
 }
 
-/// Removes a module's signature, which no longer fits, with the length and the magic that follow
-/// it.
+/// Removes the signature of a module, which no longer fits, with its length and its magic.
 fn unsign(bytes: &mut Vec<u8>) {
     let Some(signed) = bytes.strip_suffix(b"~Module signature appended~\n") else { return };
     let (_, length) = signed.split_last_chunk::<4>().unwrap();
@@ -71,8 +70,7 @@ fn copy_tree_replacing(from: &Path, to: &Path, old: &str, new: &str) {
 #[test]
 fn every_test_runs_on_every_kernel() {
     let lab = Lab::new();
-    // A kernel of another release: a copy of the image's and of its modules, with the release
-    // replaced.
+    // A kernel of another release: the image's and its modules, with the release replaced.
     let own = fs::read_dir(build().join("modules")).unwrap().next().unwrap().unwrap();
     let own = own.file_name().into_string().unwrap();
     let twin = format!("9.9.9{}", &own[5..]);

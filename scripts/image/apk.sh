@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs Alpine packages into a release archive. Run by build-image.sh, as root or as root of a
+# Installs Alpine packages into a release archive. Run by build-image.sh as root, or as root of a
 # user namespace.
 #
 # usage: scripts/image/apk.sh DIR MINIROOTFS BRANCH_URL EPOCH PACKAGE…

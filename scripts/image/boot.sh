@@ -1,9 +1,7 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables are shared with build-image.sh
-# Sourced by build-image.sh: makes what QEMU boots from a base, a kernel and the agent, all in
-# $work.
+# Sourced by build-image.sh: makes what QEMU boots from a base, a kernel and the agent, in $work.
 
-# as_root CMD…: as root, or as root of a user namespace that has all the users of a root file
-# system.
+# as_root CMD…: as root, or as root of a user namespace that has all users of a file system.
 as_root() {
   if [ "$(id -u)" = 0 ]; then
     "$@"

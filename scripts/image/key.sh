@@ -2,8 +2,7 @@
 # Sourced by build-image.sh: finds out whether the image that is there is the one that would be
 # built, and puts a new one in its place.
 
-# The programs that build the image, below $root: scripts, and the part of orca that makes the
-# initramfs.
+# What builds the image, below $root: scripts, and the part of orca that makes the initramfs.
 image_sources='scripts/build-image.sh scripts/image orca/src/image orca/src/commands/image.rs'
 
 # image_key BASE: a checksum of everything that shapes the image except the packages, which stay

@@ -1,6 +1,5 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables are shared with build-image.sh
-# Sourced by build-image.sh: Alpine's release archive, from a file or from the mirror, with its
-# checksum verified.
+# Sourced by build-image.sh: Alpine's release archive, from a file or the mirror, verified.
 
 # The SHA-512 checksums that the Alpine project published for the default version, with a line break
 # in each. For another version the mirror is asked.

@@ -44,8 +44,7 @@ table_end() {
   mv "$out.new" "$out"
 }
 
-# repeat NAME PHASE ARGS…: the median time from the start of a machine to the end of PHASE; sets
-# $median.
+# repeat NAME PHASE ARGS…: the median time from the start of a machine to PHASE; sets $median.
 repeat() {
   name=$1 phase=$2
   shift 2

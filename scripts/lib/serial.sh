@@ -77,8 +77,7 @@ run_test() {
   esac
 }
 
-# Removes the backslash that tells output from the protocol's own lines, and makes every line end in
-# LF alone.
+# Removes the backslash that tells output from the protocol's lines, and ends every line in LF.
 unescape() {
   LC_ALL=C tr '\000' '\001' |
     LC_ALL=C awk '{ sub(/^\\/, ""); sub(/\r$/, ""); gsub(/\r/, "\n"); print }'

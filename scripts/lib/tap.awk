@@ -1,5 +1,4 @@
-# The verdict on the output of one test: TAP 12, 13 and 14, as orca judges them. Only orca reads
-# KTAP.
+# The verdict on the output of one test: TAP 12 to 14, as orca judges them. KTAP is not read.
 #
 #   awk -v status=N -f tap.awk OUTPUT      (lines end in LF alone)
 #

@@ -18,8 +18,7 @@ ok 'HOME is a folder' test -d "${HOME:-}"
 ok 'TMPDIR can be written' touch "${TMPDIR:-}/orca-environment"
 ok 'ORCA_ARTIFACTS can be written' touch "${ORCA_ARTIFACTS:-}/environment.txt"
 
-# In stat, field 6 is the session and 7 the terminal. The name in field 2 may have spaces, but `sh`
-# has none.
+# Fields 6 and 7 are the session and the terminal. The name in field 2, `sh`, has no space.
 read -r _ _ _ _ _ session terminal _ </proc/$$/stat
 is "$session" $$ 'it leads a session of its own'
 is "$terminal" 0 'without a terminal'

@@ -19,8 +19,7 @@ dies() {
     is "$(tail -n 1 "$T/tap")" "exit $1" "$3"
 }
 
-# checks WORD: runs the checks from stdin, one a line, in one test; each must print WORD and its
-# number.
+# checks WORD: runs checks from stdin, one a line, in one test; each prints WORD and its number.
 checks() {
     cat >"$T/checks"
     n=0

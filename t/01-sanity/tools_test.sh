@@ -5,8 +5,7 @@
 . "${0%/*}/../lib.sh"
 plan 16
 
-# tool PATTERN CMD…: the output of CMD, or its standard error, matches. Skips if the tool is
-# missing.
+# tool PATTERN CMD…: what CMD prints, on either output, matches. Skips if the tool is missing.
 tool() {
     pattern=$1
     shift

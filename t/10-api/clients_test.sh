@@ -6,8 +6,7 @@
 skip_unless_http
 plan 8
 
-# /cgi-bin/meet answers once three clients are in it. Served one at a time, none would get an
-# answer.
+# /cgi-bin/meet answers once three clients are in it: served one at a time, none would return.
 mkdir -p "$T/www/cgi-bin" "$T/met"
 cat >"$T/www/cgi-bin/meet" <<end
 #!/bin/sh

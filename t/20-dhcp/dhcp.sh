@@ -1,6 +1,5 @@
 # shellcheck shell=sh
-# A DHCP server (dnsmasq, 198.51.100.1) in the namespace `server`, and a client (udhcpc) in
-# `client`.
+# A DHCP server (dnsmasq, 198.51.100.1) in the namespace `server`; udhcpc in `client`.
 
 # shellcheck source=t/net.sh
 . "${0%/*}/../net.sh"
@@ -13,8 +12,7 @@ skip_unless_dhcp() {
 dhcp_network() {
     ns_add server client
     veth_pair server eth0 198.51.100.1/24 client eth0 -
-    # udhcpc runs this: it records what the client is told, one `name=value` a line, and sets the
-    # address.
+    # udhcpc runs this: it records what the client is told, as `name=value`, and sets the address.
     cat >"$T/script" <<end
 #!/bin/sh
 set >"$T/lease"
@@ -41,12 +39,10 @@ dhcp_server() {
     must retry 10 listening server udp 67
 }
 
-# ask MAC [OPTION…]: the client with this MAC asks until it has a lease, and ends. $ip is its
-# address.
+# ask MAC [OPTION…]: the client with this MAC asks until it has a lease. $ip is its address.
 ask() { ask_times $((10 * lib_factor)) "$@"; }
 
-# ask_in_vain MAC [OPTION…]: the same for a client that must get nothing. It asks twice in two
-# seconds.
+# ask_in_vain MAC [OPTION…]: the same for a client that must get nothing; it asks only twice.
 ask_in_vain() { ask_times 2 "$@"; }
 
 ask_times() {

@@ -19,8 +19,7 @@ is "$ip" 198.51.100.10 'a reservation outside the range'
 is "$(told hostname)" printer 'with a name'
 is "$(told lease)" 2700 'and a time of its own'
 
-# Two other clients want the rest of the range, where one address is reserved for 0b: one client
-# gets nothing.
+# Two other clients want the rest of the range. One address is reserved for 0b, so one is left.
 ask 02:00:00:00:00:01
 is "$ip" 198.51.100.101 'another client gets the free address of the range'
 ask_in_vain 02:00:00:00:00:02

@@ -15,8 +15,7 @@ dhcp-option=option:dns-server,198.51.100.53
 dhcp-option=option:domain-name,wire.example
 end
 
-# udhcpc runs this: it records what the client is told, one `name=value` a line, and sets the
-# address.
+# udhcpc runs this: it records what the client is told, as `name=value`, and sets the address.
 on client sh -c 'cat >/tmp/script && chmod 755 /tmp/script && ip link set eth0 up' <<'end'
 #!/bin/sh
 set >/tmp/lease

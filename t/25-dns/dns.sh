@@ -15,8 +15,7 @@ dns_server() {
     must retry 10 listening "$1" udp 53
 }
 
-# ask SERVER [OPTION…]: asks the questions from stdin (`name type`, one a line). `said` has the
-# answers.
+# ask SERVER [OPTION…]: asks the questions from stdin, `name type` a line. `said` prints answers.
 ask() {
     cat >"$T/questions"
     server=$1

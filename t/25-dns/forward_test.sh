@@ -1,8 +1,7 @@
 #!/bin/sh
 # Forwarding: a question goes only to the server of its domain, and the answer comes back.
 
-# (The records have real addresses. Those reserved for documentation count as private, and would be
-# held back.)
+# (The records have public addresses: those for documentation count as private, and are held back.)
 
 # shellcheck source=t/25-dns/dns.sh
 . "${0%/*}/dns.sh"

@@ -12,8 +12,7 @@ end
 serve inside tcp 80 inner
 serve outside tcp 80 outer
 
-# gate RULE: lets everything pass from inside. From outside it lets answers pass, and what RULE
-# accepts.
+# gate RULE: from inside everything passes; from outside answers pass, and what RULE accepts.
 gate() {
     rules fw <<end
 table inet t {

@@ -15,8 +15,7 @@ pair() {
     veth_pair client eth0 192.0.2.1/24 server eth0 192.0.2.2/24
 }
 
-# routed: inside 10.0.0.2; fw 10.0.0.1 and 192.0.2.1; outside 192.0.2.2, without a route to
-# 10.0.0.0.
+# routed: inside 10.0.0.2; fw 10.0.0.1, 192.0.2.1; outside 192.0.2.2, with no route to inside.
 routed() {
     ns_add inside fw outside
     veth_pair inside eth0 10.0.0.2/24 fw in 10.0.0.1/24

@@ -1,6 +1,5 @@
 #!/bin/sh
-# Address translation as the server sees it: masquerade, a chosen source, a forwarded port, a
-# redirect.
+# Address translation as the server sees it: masquerade, source NAT, forwarding, redirection.
 
 # shellcheck source=t/30-firewall/fw.sh
 . "${0%/*}/fw.sh"

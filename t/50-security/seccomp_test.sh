@@ -1,6 +1,5 @@
 #!/bin/sh
-# seccomp: a filtered system call kills or fails, others work, and the filter survives exec and
-# fork.
+# seccomp: a filtered system call kills or fails, others work; exec and fork keep the filter.
 
 # shellcheck source=t/50-security/users.sh
 . "${0%/*}/users.sh"

@@ -1,6 +1,5 @@
 # shellcheck shell=sh
-# Another user, and a folder $D that every user can reach, on a file system that honours
-# set-user-ID.
+# Another user, and a folder $D for every user, on a file system that honours set-user-ID.
 
 # shellcheck source=t/net.sh
 . "${0%/*}/../net.sh"

@@ -36,8 +36,7 @@ impl Project {
         self
     }
 
-    /// `toolbox orca <args>` in this project, not started yet. Its logs and its history stay in the
-    /// project.
+    /// `toolbox orca <args>`, not started yet. Its logs and its history stay in the project.
     pub fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_toolbox"));
         command.arg("orca").args(args).current_dir(&self.root);

@@ -26,7 +26,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 /// Output that tries to be something else: control characters, `]]>`, markup, invalid UTF-8,
-/// commands, directives.
+/// commands of GitHub, directives.
 const HOSTILE: &str = "printf '1..3\\nok 1 - a\\001\\033[2J ]]> & <b> \"q\"\\n'
 printf 'not ok 2 - \\377\\376 ::error::x | `y` * # z\\n'
 printf '# ]]></failure> \\000\\177\\302\\205\\357\\277\\277\\n'
