@@ -175,7 +175,7 @@ fn a_machine_that_hangs_is_diagnosed_and_replaced() {
                   for d in virtio*; do echo $d >unbind; done; sleep 1000";
     lab.test("port_silent", &format!("{patient}{silent}"));
     lab.test("bystander", ONE);
-    // All bounds are scaled down except that of booting.
+    // All bounds are scaled down, so booting gets a longer one.
     let (ran, report) = lab.orca(&["-j4", "--timeout-factor", "0.1", "--boot-timeout", "600s"]);
     ran.exits(3).says("1 passed, 3 without a verdict");
     let off = report.errored("interrupts_off", "machine hung: no answer to PING in 2 s");

@@ -93,7 +93,7 @@ fn two_machines_share_a_wire_and_leave_nothing_behind() {
 }
 
 #[test]
-fn trouble_on_one_node_fails_the_attempt_and_wires_are_separate_networks() {
+fn trouble_on_one_node_ends_the_attempt_and_wires_are_separate_networks() {
     let project = Project::new();
     for (name, key) in [("panic", "c"), ("off", "b")] {
         let body = "# orca: nodes=a,b timeout=20s\n\

@@ -39,13 +39,13 @@ is "$(code index)" 200 'the index is there'
 is "$(content index)" 'index of nothing' 'with its content'
 is "$(header index Content-Length)" 17 'and its length'
 is "$(header index Content-type)" text/html 'it is HTML'
-is "$(code part) $(content part)" '206 of' 'a part of it'
+is "$(code part) $(content part)" '206 of' 'a range gets a part of it'
 is "$(code head) $(header head Content-Length)" '200 17' 'HEAD tells the length'
 is "$(content head)" '' 'without the content'
 is "$(header json Content-type)" application/json 'a type from the configuration'
 
 is "$(code missing)" 404 'a missing file is 404'
-is "$(code up)" 400 'the way up is closed'
+is "$(code up)" 400 'a path with .. is refused'
 is "$(code delete)" 501 'a file cannot be deleted'
 ok 'and is still there' test -s "$T/www/index.html"
 is "$(code folder) $(header folder Location)" '302 /folder/' \

@@ -9,7 +9,7 @@ dhcp_network
 
 one=02:00:00:00:00:01 two=02:00:00:00:00:02
 ask_in_vain $one
-is "$ip" '' 'no server, no lease'
+is "$ip" '' 'without a server there is no lease'
 like "$(cat "$T/events")" '^leasefail' 'and the client knows'
 
 dhcp_server <<'end'

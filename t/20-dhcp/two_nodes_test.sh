@@ -39,7 +39,7 @@ start dnsmasq.log dnsmasq -k -C "$T/dnsmasq.conf" --user=root --port=0 --interfa
     --bind-interfaces --pid-file= --log-facility=- --log-dhcp --dhcp-leasefile="$T/leases"
 must retry 10 listening_on server udp 67
 tries=$((10 * lib_factor))
-ok 'with one there is' ask
+ok 'with a server there is one' ask
 ip=$(told ip)
 like "$ip" '^198[.]51[.]100[.]1([01][0-9]|20)$' 'an address in the range'
 is "$(told router)" 198.51.100.1 'the router that the server was told to name'
@@ -48,8 +48,9 @@ is "$(told domain)" wire.example 'and the domain'
 mac=$(on client cat /sys/class/net/eth0/address)
 is "$(sed -n "s/^[0-9]* $mac \([^ ]*\) .*/\1/p" "$T/leases")" "$ip" \
     "the server's lease file has it, for the client's card"
-like "$(cat "$T/dnsmasq.log")" "DHCPACK\(eth0\) $ip $mac" 'and its log the exchange'
-ok 'the client reaches the server from there' on client ping -n -c 1 -W "$(scaled 5)" 198.51.100.1
-ok 'and is reached' ping -n -c 1 -W "$(scaled 5)" "$ip"
+like "$(cat "$T/dnsmasq.log")" "DHCPACK\(eth0\) $ip $mac" 'and its log has the exchange'
+ok 'the client reaches the server from its address' \
+    on client ping -n -c 1 -W "$(scaled 5)" 198.51.100.1
+ok 'and is reached from it' ping -n -c 1 -W "$(scaled 5)" "$ip"
 id=/proc/sys/kernel/random/boot_id
 isnt "$(cat $id)$(hostname)" "$(on client cat $id)$(on client hostname)" 'they are two machines'

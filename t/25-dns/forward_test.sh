@@ -50,12 +50,12 @@ is "$(said db.corp.test A)" 'NOERROR 5.0.0.33' 'a domain with a server of its ow
 is "$(said printer.home.test A)" 'NOERROR 192.0.2.9' 'a record of the relay itself'
 is "$(said other.home.test A)" NXDOMAIN 'and one that it does not have'
 is "$(said inside.far.test A)" NOERROR 'a private address from outside is held back'
-is "$(said lost.far.test A)" NXDOMAIN 'an address that means no such name becomes that answer'
+is "$(said lost.far.test A)" NXDOMAIN 'an address that stands for no such name becomes NXDOMAIN'
 
 is "$(asked far www.far.test)" 2 'far was asked'
-is "$(asked far db.corp.test)" 0 'not about the other domain'
-is "$(asked corp db.corp.test)" 1 'whose server was'
-is "$(asked corp www.far.test)" 0 'about nothing else'
+is "$(asked far db.corp.test)" 0 'but not about the other domain'
+is "$(asked corp db.corp.test)" 1 'the server of that domain was'
+is "$(asked corp www.far.test)" 0 'and about nothing else'
 is "$(asked far other.home.test)" 0 'far was not asked about home.test'
 like "$(cat "$T/far.log")" 'www.far.test from 198.51.100.1$' 'far sees the relay, not the client'
 
@@ -69,5 +69,5 @@ ask 192.0.2.53 <<'end'
 db.corp.test A
 printer.home.test A
 end
-is "$(said db.corp.test A)" 'NOERROR 5.0.0.33' 'the other domain is not touched'
+is "$(said db.corp.test A)" 'NOERROR 5.0.0.33' 'the other domain still has one'
 is "$(said printer.home.test A)" 'NOERROR 192.0.2.9' 'nor are the records of the relay'

@@ -33,10 +33,10 @@ end
 }
 
 gate 'ct state related counter name related accept'
-is "$(probe inside tcp 192.0.2.2 80)" 'outer 10.0.0.2' 'inside may begin, and gets its answer'
-at_least "$(packets fw established)" 2 'which is established'
+is "$(probe inside tcp 192.0.2.2 80)" 'outer 10.0.0.2' 'a connection from inside gets its answer'
+at_least "$(packets fw established)" 2 'the answer is established'
 is "$(packets fw new)" 0 'nothing new has come from outside'
-is "$(probe outside tcp 10.0.0.2 80 0.5)" silence 'outside may not begin'
+is "$(probe outside tcp 10.0.0.2 80 0.5)" silence 'a connection from outside gets none'
 at_least "$(packets fw new)" 1 'its packet was new'
 ok 'an echo comes back' ping_from inside 192.0.2.2
 ok 'but none from outside is let in' ping_lost outside 10.0.0.2

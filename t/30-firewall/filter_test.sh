@@ -70,4 +70,4 @@ end
 is "$(probe client tcp 192.0.2.2 80)" 'web 192.0.2.1' 'the first rule that matches decides'
 is "$(packets server hits)" 0 'the second is not reached'
 is "$(probe client udp 192.0.2.2 53 1)" silence 'a policy of drop drops the rest'
-ok 'pings too' ping_lost client 192.0.2.2
+ok 'and pings' ping_lost client 192.0.2.2

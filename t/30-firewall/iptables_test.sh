@@ -16,7 +16,7 @@ serve outside tcp 80 outer
 serve fw tcp 22 shell
 
 ipt() { must in_ns fw iptables -w "$@"; }
-is "$(probe inside tcp 192.0.2.2 80 0.5)" silence 'no rules, no way back'
+is "$(probe inside tcp 192.0.2.2 80 0.5)" silence 'without rules no answer comes back'
 ipt -t nat -A POSTROUTING -o out -j MASQUERADE
 is "$(probe inside tcp 192.0.2.2 80)" 'outer 192.0.2.1' 'MASQUERADE'
 ipt -t nat -A PREROUTING -i in -p tcp --dport 2222 -j REDIRECT --to-ports 22

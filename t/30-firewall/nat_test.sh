@@ -26,8 +26,8 @@ is "$(probe inside tcp 192.0.2.2 80)" 'outer 192.0.2.1' 'masquerade: the server 
 is "$(probe inside udp 192.0.2.2 53)" 'name 192.0.2.1' 'UDP the same'
 ok 'and echoes come back' ping_from inside 192.0.2.2
 like "$(in_ns fw conntrack -L -p tcp --dport 80 2>&1)" \
-    'src=10.0.0.2 dst=192.0.2.2 .*src=192.0.2.2 dst=192.0.2.1' 'the table has both sides of it'
-is "$(probe fw tcp 192.0.2.2 80)" 'outer 192.0.2.1' 'the firewall itself needs none'
+    'src=10.0.0.2 dst=192.0.2.2 .*src=192.0.2.2 dst=192.0.2.1' 'the table has both directions'
+is "$(probe fw tcp 192.0.2.2 80)" 'outer 192.0.2.1' 'the firewall itself needs no translation'
 
 rules fw <<'end'
 table inet t {

@@ -47,7 +47,7 @@ must in_ns switch bridge link set dev bob learning off
 must in_ns switch bridge fdb del 02:00:00:00:00:0b dev bob master
 before=$(seen_by_cid)
 must in_ns ann ping -n -q -c 20 -i 0.01 192.0.2.2
-at_least $(($(seen_by_cid) - before)) 20 'unlearned, they are sent to everyone'
+at_least $(($(seen_by_cid) - before)) 20 'an address not learned is flooded to every port'
 is "$(port 02:00:00:00:00:0b)" '' 'a port that does not learn has learned nothing'
 must in_ns switch bridge link set dev cid flood off
 before=$(seen_by_cid)

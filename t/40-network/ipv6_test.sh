@@ -23,7 +23,7 @@ start_in router ra.log dnsmasq -k -C /dev/null --user=root --port=0 --interface=
     --ra-param=lan,mtu:1400,4,600 --dhcp-range=2001:db8:1::,ra-only --pid-file= \
     --log-facility=- --dhcp-leasefile="$T/leases"
 ok 'an announced prefix becomes an address' retry 30 has '2001:db8:1:0*:'
-like "$(addresses)" '2001:db8:1:(0:)*' 'of that prefix'
+like "$(addresses)" '2001:db8:1:(0:)*' 'which has that prefix'
 like "$(ip -n "${net_prefix}host" -6 route)" 'default via fe80::[0-9a-f:]+ dev eth0 proto ra' \
     'the router becomes the default route'
 is "$(in_ns host cat /proc/sys/net/ipv6/conf/eth0/mtu)" 1400 'the announced MTU is taken'

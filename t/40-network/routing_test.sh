@@ -29,7 +29,7 @@ like "$(said)" 'ttl=62' 'each router takes one off the time to live'
 like "$(said -t 1)" 'From 10.0.0.1 .*Time to live exceeded' 'which can end at the first router'
 like "$(said -t 2)" 'From 10.0.1.2 .*Time to live exceeded' 'or at the second'
 forward r2 0
-ok 'one of them stops forwarding, and the way ends' ping_lost client 10.0.2.2
+ok 'if one stops forwarding the server is not reached' ping_lost client 10.0.2.2
 forward r2 1
 
 # The longer prefix wins, whatever its type.

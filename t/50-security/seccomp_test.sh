@@ -11,13 +11,13 @@ filter() { perl "${0%/*}/filter.pl" "$@"; }
 
 is "$(sed -n 's/^Seccomp:.//p' /proc/self/status)" 0 'a test runs without a filter'
 is "$(filter kill uname sed -n 's/^Seccomp:.//p' /proc/self/status)" 2 \
-    'behind a filter the kernel says so'
+    'behind a filter the kernel says that there is one'
 is "$(filter kill uname sed -n 's/^NoNewPrivs:.//p' /proc/self/status)" 1 \
-    'no new privileges can be had there'
+    'and that no_new_privs is set'
 
 # 128 + 31 is SIGSYS.
 exits 159 'kill: uname dies of its system call' filter kill uname uname
-exits 0 'another program does not' filter kill uname true
+exits 0 'a program without that call lives' filter kill uname true
 exits 159 'a shell does not help' filter kill uname sh -c 'exec uname'
 is "$(filter kill uname sh -c 'uname; echo $?' 2>/dev/null)" 159 'a child dies, its parent does not'
 

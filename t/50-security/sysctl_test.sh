@@ -25,7 +25,7 @@ is "$(address env)" '' 'with 2 not even root'
 set_to kernel.dmesg_restrict 0
 ok 'everyone can read the log of the kernel' as_nobody dmesg
 set_to kernel.dmesg_restrict 1
-fails 'with 1 only root can' as_nobody dmesg
+fails 'with 1 the user nobody cannot' as_nobody dmesg
 ok 'root still can' dmesg
 
 # The address of a program's stack is the same each time only without randomization.

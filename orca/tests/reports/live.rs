@@ -291,7 +291,7 @@ fn a_slow_test_is_named_before_its_timeout() {
 }
 
 #[test]
-fn a_dumb_terminal_and_color_never_get_plain_lines() {
+fn a_dumb_terminal_gets_plain_lines_and_so_does_color_never() {
     let project = Project::new();
     project.test("a", "echo 1..1; echo ok 1");
     let mut run = Watched::start(&project, (80, 24), &["--color=never", "-q"]);
