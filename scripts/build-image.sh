@@ -30,6 +30,7 @@ root=${scripts%/*}
 . "$scripts/image/debian.sh"
 . "$scripts/image/minirootfs.sh"
 . "$scripts/image/alpine.sh"
+. "$scripts/image/base.sh"
 . "$scripts/image/key.sh"
 
 base=auto arch=$(host_arch) init=none out='' refresh=no
@@ -43,19 +44,7 @@ while [ $# -gt 0 ]; do
   case $1 in --base) base=$2 ;; --arch) arch=$2 ;; --init) init=$2 ;; --out) out=$2 ;; esac
   shift 2
 done
-case $base in
-  alpine | debian | auto) ;;
-  *) die "unknown base \`$base\`" "alpine, debian or auto" ;;
-esac
-case $init:$base in
-  none:* | systemd:debian) ;;
-  *) die "no $base image with init \`$init\`" "--base debian --init systemd" ;;
-esac
-if [ -n "${ALPINE_MINIROOTFS:-}" ]; then
-  [ -r "$ALPINE_MINIROOTFS" ] ||
-    die "cannot read \`$ALPINE_MINIROOTFS\`" "set ALPINE_MINIROOTFS to an alpine-minirootfs archive"
-  ALPINE_MINIROOTFS=$(realpath "$ALPINE_MINIROOTFS")
-fi
+check_base
 check_arch
 
 epoch=${SOURCE_DATE_EPOCH:-1700000000} # a fixed date: the same packages make the same files

@@ -25,27 +25,7 @@ image_key() {
   } | sha256sum | cut -d' ' -f1
 }
 
-# Decides what `auto` means. An image that is there keeps its base.
-choose_base() {
-  [ "$base" = auto ] || return 0
-  there=$(sed -n 's/^base=//p' "$out/image.info" 2>/dev/null || true)
-  if [ -n "$there" ]; then
-    base=$there
-  elif [ -n "${ALPINE_MINIROOTFS:-}" ]; then
-    base=alpine
-    say "base: Alpine, because ALPINE_MINIROOTFS is set"
-  elif is_foreign; then
-    base=debian
-    say "base: Debian, whose packages can be unpacked for $arch without being run"
-  elif alpine_answers; then
-    base=alpine
-    say "base: Alpine, whose mirror answers"
-  else
-    base=debian
-    say "base: Debian, because Alpine's mirror $alpine_mirror does not answer"
-  fi
-}
-
+# Whether all files of the image are there, made from the same sources.
 is_current() {
   # shellcheck disable=SC2046 # a list of names
   set -- $(sed -n 's/^files=//p' "$out/image.info" 2>/dev/null)
