@@ -5,7 +5,8 @@
 #
 # Steps (default all): fmt clippy unit shell build debian serial vm alpine arm. Installs or builds
 # what is missing and says so. The step `alpine` needs Alpine's mirror (ALPINE_MIRROR) or
-# ALPINE_MINIROOTFS=FILE, and `arm` a compiler for aarch64. Either says so and is left out without.
+# ALPINE_MINIROOTFS=FILE, and `arm` a compiler for aarch64. Without that the step says so and is
+# left out.
 set -eu
 scripts=$(cd "$(dirname "$0")" && pwd)
 root=${scripts%/*}
