@@ -1,7 +1,7 @@
 # The names that people type. The work is done by scripts/.
 
 help:
-	@echo 'make build-toolbox   the programs: build/toolbox and its links, build/toolbox-linux for the guest'
+	@echo 'make build-toolbox   the programs: build/toolbox and its links, and the agent'
 	@echo 'make image           the guest image: build/vmlinuz vmlinux initramfs rootfs.ext4'
 	@echo 'make test-orca       t/ in parallel VMs, by orca'
 	@echo 'make test-int        t/ in one VM, by the legacy shell runner'

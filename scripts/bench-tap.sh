@@ -1,8 +1,12 @@
 #!/bin/sh
-# How fast TAP is read: our parser and prove beside wc, grep and Perl's prove.
-# usage: scripts/bench-tap.sh [MB]     (default 200; Perl gets a twentieth of it)
+# Measures how fast our parser and our prove read TAP, beside wc, grep and Perl's prove.
+#
+# usage: scripts/bench-tap.sh [MB]
+#
+#   MB   size of the input (default 200); Perl's prove reads a twentieth of it
 set -eu
 
+case ${1:-} in -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 mb=${1:-200}
 cd "$(dirname "$0")/.."
 dir=$(mktemp -d)
@@ -17,7 +21,7 @@ ours=$target/prove
 
 now() { date +%s.%N; }
 
-# row NAME FILE COMMAND...: one line of the table, peak memory where time(1) can tell it
+# row NAME FILE COMMAND...: one line of the table, with peak memory if time(1) is installed
 row() {
   name=$1 file=$2
   shift 2

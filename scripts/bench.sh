@@ -1,13 +1,14 @@
 #!/bin/sh
-# Measures orca on this machine, in one run: ratios hold, seconds are this machine's.
+# Measures orca on this machine, in one run. The ratios hold elsewhere; the seconds do not.
 #
 # usage: scripts/bench.sh [--runs N] [--tests N] [--out FILE]
 #
-#   --runs N    repetitions of each measurement, of which the median is shown (default 5)
-#   --tests N   trivial tests in the runs with many (default 100)
-#   --out FILE  the same as JSON (default build/bench.json)
+#   --runs N    repetitions of the short measurements, whose medians are shown (default 5)
+#   --tests N   trivial tests in the runs of many (default 100); cold boots run a fifth of them
+#   --out FILE  the table as JSON (default build/bench.json)
 #
-# Prints a Markdown table. Everything is measured on files and templates of its own. virtme-ng's `vng` stands beside it if installed.
+# Builds what is missing, prints a Markdown table, and ends with bench-tap.sh. All measurements use
+# files and templates of their own. If virtme-ng's `vng` is installed, it has a row too.
 set -eu
 scripts=$(cd "$(dirname "$0")" && pwd)
 root=${scripts%/*}
@@ -30,12 +31,14 @@ done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export XDG_CACHE_HOME="$work/cache" XDG_STATE_HOME="$work/state"
-say "machine: $(nproc) cores, $(sed -n 's/^model name.*: //p;' /proc/cpuinfo | head -n 1), $(uname -sr)"
+processor=$(sed -n 's/^model name.*: //p;' /proc/cpuinfo | head -n 1)
+say "machine: $(nproc) cores, $processor, $(uname -sr)"
 gzip -9c "$root/build/initramfs" >"$work/initramfs.gz"
 project one 'echo 1..1; echo ok 1'
 
 table_begin
-repeat 'boot through the BIOS (bzImage, gzip initramfs) to HELLO' hello --cold --kernel "$root/build/vmlinuz" --initrd "$work/initramfs.gz"
+repeat 'boot through the BIOS (bzImage, gzip initramfs) to HELLO' hello --cold \
+  --kernel "$root/build/vmlinuz" --initrd "$work/initramfs.gz"
 bios=$median
 repeat 'cold boot (PVH, plain initramfs) to HELLO' hello --cold
 cold=$median

@@ -1,18 +1,24 @@
 #!/bin/sh
 # Builds the guest image: kernel, initramfs and root file system, with the agent in them.
 #
-# usage: scripts/build-image.sh [--base alpine|debian|auto] [--arch x86_64|aarch64] [--init none|systemd] [--out DIR]
-#   [--refresh]
+# usage: scripts/build-image.sh [--base alpine|debian|auto] [--arch x86_64|aarch64]
+#   [--init none|systemd] [--out DIR] [--refresh]
 #
-#   --base BASE   whose packages the guest has (default auto: what DIR has already, else Alpine if its mirror answers, else Debian)
+#   --base BASE   whose packages the guest has (default auto: the base that DIR has already; else
+#                 Alpine, if ALPINE_MINIROOTFS is set or, for the host's architecture, its mirror
+#                 answers; else Debian)
 #   --arch ARCH   the guest's architecture (default the host's)
-#   --init INIT   what `orca test --init own` starts (default none: what the base brings, which Debian's does not); systemd for Debian
-#   --out DIR     where the files go (default build, or build/ARCH for another than the host's); give each base its own
+#   --init INIT   what `orca test --init own` starts: none for the init of the base (default; Debian
+#                 has none), or systemd with --base debian
+#   --out DIR     where the files go (default build, or build/ARCH for another architecture than the
+#                 host's); give each base its own
 #   --refresh     take the newest packages, not those in the cache
 #
-# Makes DIR/vmlinuz, DIR/vmlinux (x86_64 only), DIR/initramfs, DIR/rootfs.ext4, and DIR/image.info, which says what they are.
-# Nothing is made again unless an input changed. Environment: DEBIAN_MIRROR, DEBIAN_SUITE, ALPINE_MIRROR, ALPINE_VERSION, and
-# ALPINE_MINIROOTFS=FILE for an Alpine base without its mirror, which then has Debian's kernel and busybox's tools only.
+# Makes in DIR: vmlinuz, vmlinux (x86_64 only), initramfs, rootfs.ext4, the folder modules, and
+# image.info, which says what they are. Makes nothing again unless an input has changed. Builds the
+# programs first if they are missing. Environment: DEBIAN_MIRROR, DEBIAN_SUITE, ALPINE_MIRROR,
+# ALPINE_VERSION, SOURCE_DATE_EPOCH, and ALPINE_MINIROOTFS=FILE for an Alpine base without its
+# mirror, which has Debian's kernel and only the tools of busybox.
 set -eu
 scripts=$(cd "$(dirname "$0")" && pwd)
 root=${scripts%/*}
@@ -24,6 +30,7 @@ root=${scripts%/*}
 . "$scripts/image/debian.sh"
 . "$scripts/image/minirootfs.sh"
 . "$scripts/image/alpine.sh"
+. "$scripts/image/base.sh"
 . "$scripts/image/key.sh"
 
 base=auto arch=$(host_arch) init=none out='' refresh=no
@@ -37,16 +44,11 @@ while [ $# -gt 0 ]; do
   case $1 in --base) base=$2 ;; --arch) arch=$2 ;; --init) init=$2 ;; --out) out=$2 ;; esac
   shift 2
 done
-case $base in alpine | debian | auto) ;; *) die "unknown base \`$base\`" "alpine, debian or auto" ;; esac
-case $init:$base in none:* | systemd:debian) ;; *) die "no $base image with init \`$init\`" "--base debian --init systemd" ;; esac
-if [ -n "${ALPINE_MINIROOTFS:-}" ]; then
-  [ -r "$ALPINE_MINIROOTFS" ] || die "cannot read \`$ALPINE_MINIROOTFS\`" "set ALPINE_MINIROOTFS to an alpine-minirootfs archive"
-  ALPINE_MINIROOTFS=$(realpath "$ALPINE_MINIROOTFS")
-fi
-case $arch in x86_64 | aarch64) ;; *) die "no image can be built for \`$arch\`" "x86_64 or aarch64" ;; esac
+check_base
+check_arch
 
 epoch=${SOURCE_DATE_EPOCH:-1700000000} # a fixed date: the same packages make the same files
-free_mib=640 # what a test can fill of the disk
+free_mib=640 # the free space of the root file system, which a test can fill
 built=$root/build
 [ "$arch" = "$(host_arch)" ] || built=$root/build/$arch
 toolbox=$root/build/toolbox agent=$built/toolbox-linux

@@ -6,9 +6,10 @@
 #   --arch ARCH   the guest's architecture (default the host's)
 #   --out DIR     where the programs go (default build)
 #
-# Makes DIR/toolbox with the links orca, glacic-orca and prove, and DIR/toolbox-linux with the link agent; the agent of another
-# architecture than the host's is DIR/ARCH/toolbox-linux. Files that did not change keep their date, so that nothing that depends
-# on them is made again. Rust's libraries for another architecture are installed by rustup, or as packages of Debian's.
+# Makes DIR/toolbox with the links orca, glacic-orca and prove, and DIR/toolbox-linux with the link
+# agent. The agent for another architecture than the host's is DIR/ARCH/toolbox-linux. Files that
+# did not change keep their date, so that nothing that depends on them is made again. Rust's
+# libraries for another architecture are installed by rustup or, on Debian, as packages.
 set -eu
 scripts=$(cd "$(dirname "$0")" && pwd)
 root=${scripts%/*}
@@ -25,13 +26,14 @@ while [ $# -gt 0 ]; do
   case $1 in --arch) arch=$2 ;; --out) out=$2 ;; esac
   shift 2
 done
-case $arch in x86_64 | aarch64) ;; *) die "unknown architecture \`$arch\`" "x86_64 or aarch64" ;; esac
+check_arch
 
 [ ! -d "$HOME/.cargo/bin" ] || PATH=$PATH:$HOME/.cargo/bin
 command -v cargo >/dev/null ||
-  die "cargo is missing" "install Rust 1.88 or later with rustup, or your system's \`cargo\` where that is new enough"
+  die "cargo is missing" \
+    "install Rust 1.88 or later with rustup, or your system's \`cargo\` where that is new enough"
 
-# place FILE PLACE: puts FILE there in one step, if it differs from what is there.
+# place FILE PLACE: replaces PLACE by FILE in one step, if they differ.
 place() {
   cmp -s "$1" "$2" && return
   cp "$1" "$2.$$"
@@ -55,7 +57,8 @@ if [ "$arch" != "$(host_arch)" ]; then
 fi
 cd "$root"
 stamp=$guest/.toolbox.stamp
-if [ -n "$(find Cargo.toml Cargo.lock agent orca tap -newer "$stamp" 2>/dev/null || echo new)" ]; then
+newer=$(find Cargo.toml Cargo.lock agent orca tap -newer "$stamp" 2>/dev/null || echo new)
+if [ -n "$newer" ]; then
   say "building toolbox and the $target agent (cargo)"
 fi
 : >"$stamp.$$"

@@ -1,11 +1,12 @@
 #!/bin/sh
-# Checks everything: format, lints, unit and integration tests, shell scripts, and t/ in real VMs on both bases.
+# Checks everything: format, lints, unit and integration tests, scripts, t/ in VMs on both bases.
 #
 # usage: scripts/check.sh [STEP…]
 #
-# Steps, all of them by default: fmt clippy unit shell build debian serial vm alpine arm. Installs or builds what is missing and
-# says what it does. Environment: ALPINE_MINIROOTFS=FILE for the Alpine base where its mirror cannot be reached; without both, that
-# base is left out with a word, as aarch64 guests are where nothing can be built for them.
+# Steps (default all): fmt clippy unit shell build debian serial vm alpine arm. Installs or builds
+# what is missing and says so. The step `alpine` needs Alpine's mirror (ALPINE_MIRROR) or
+# ALPINE_MINIROOTFS=FILE, and `arm` a compiler for aarch64. Without that the step says so and is
+# left out.
 set -eu
 scripts=$(cd "$(dirname "$0")" && pwd)
 root=${scripts%/*}

@@ -1,11 +1,11 @@
 # shellcheck shell=sh
-# Sourced by the scripts here: messages, quiet steps, and the programs of the host that they need.
+# Sourced by the scripts here: messages, quiet steps, and the host programs that they need.
 #
 #   say TEXT               one line on standard error
-#   die TEXT [HINT]        that, a hint, and exit 2
+#   die TEXT [HINT]        the same, then a hint, then exit 2
 #   quietly LOG CMD…       runs CMD with its output in LOG; dies with LOG's tail if it fails
-#   need CMD PACKAGE…      makes sure that programs are there, each named with its Debian package
-PATH=$PATH:/usr/sbin:/sbin # where mke2fs and depmod are; not every user's PATH has it
+#   need CMD PACKAGE…      installs missing programs; each is followed by its Debian package
+PATH=$PATH:/usr/sbin:/sbin # mke2fs and depmod are there, which is not in every user's PATH
 
 say() {
   printf '%s: %s\n' "${0##*/}" "$*" >&2
@@ -28,7 +28,8 @@ quietly() {
 }
 
 need() {
-  for _ in first second; do # what one package brings can push another out: Debian's two versions of QEMU do that
+  # Twice, because a package can remove another one: Debian's two versions of QEMU do that.
+  for _ in first second; do
     need_missing "$@"
     [ -n "$missing" ] || return 0
     command -v apt-get >/dev/null || {
@@ -41,10 +42,10 @@ need() {
   [ -z "$missing" ] || die "apt-get installed $missing, and the programs are not there"
 }
 
-# Sets $missing to the packages of the programs that are not there.
+# Sets $missing to the packages of the missing programs.
 need_missing() {
   missing=
-  hash -r # dash remembers where a program was, also when it is there no more
+  hash -r # dash remembers the path of a program even after its removal
   while [ $# -ge 2 ]; do
     command -v "$1" >/dev/null || case " $missing " in *" $2 "*) ;; *) missing="$missing $2" ;; esac
     shift 2
@@ -52,14 +53,16 @@ need_missing() {
   missing=${missing# }
 }
 
-# Installs $missing. Lists that are missing or too old to be of use are fetched, once.
+# Installs $missing. If that fails, the package lists may be missing or too old: it updates them,
+# and tries once more.
 need_apt() {
   need_root_for "apt-get install $missing"
   say "installing $missing (apt-get)"
   need_log=$(mktemp)
   # shellcheck disable=SC2086 # a list of names
   need_apt_get install $missing >"$need_log" 2>&1 || {
-    need_apt_get update >>"$need_log" 2>&1 || true # one broken source need not be the one that matters
+    # It may fail because of a source that does not matter here.
+    need_apt_get update >>"$need_log" 2>&1 || true
     need_apt_get install $missing >>"$need_log" 2>&1
   } || {
     tail -n 5 "$need_log" >&2
@@ -68,7 +71,7 @@ need_apt() {
   rm -f "$need_log"
 }
 
-# need_root_for COMMAND: sets $sudo, or tells what to do as root.
+# need_root_for COMMAND: sets $sudo, or dies with the command to run as root.
 need_root_for() {
   if [ "$(id -u)" = 0 ]; then sudo=; return; fi
   command -v sudo >/dev/null || die "this host lacks $missing" "as root: $1"

@@ -1,15 +1,18 @@
 #!/bin/sh
-# Runs the tests one after the other in one VM, without orca: the legacy runner, and a second opinion on every verdict.
+# Runs the tests one after the other in one VM, without orca. This is the legacy runner, and a
+# second opinion on every verdict.
 #
-# usage: scripts/run-serial.sh [--image DIR] [--kernel FILE] [--timeout SECONDS] [--project-root DIR] [PATH...]
+# usage: scripts/run-serial.sh [--image DIR] [--kernel FILE] [--timeout SECONDS]
+#   [--project-root DIR] [PATH...]
 #
 #   --image DIR         where the guest image is (default build)
 #   --kernel FILE       another kernel than the image's
-#   --timeout SECONDS   for each file (default 600); a VM that let one pass is replaced
-#   --project-root DIR  whose tests (default this project)
+#   --timeout SECONDS   for each file (default 600); after a timeout the next file gets a new VM
+#   --project-root DIR  the project whose tests run (default this one)
 #
-# PATH is a test file or a folder (default t). Prints a line for each file, and a summary. Exit: 0 all passed, 1 a test failed,
-# 2 usage or host error, 4 nothing to run. Environment: ACCEL (tcg or kvm; default tcg), MEMORY (default 512M).
+# PATH is a test file or a folder (default t). Prints a line for each file, and a summary. Exit: 0
+# all passed, 1 a test failed, 2 usage or host error, 4 nothing to run. Environment: ACCEL (tcg or
+# kvm; default tcg), MEMORY (default 512M).
 set -eu
 scripts=$(cd "$(dirname "$0")" && pwd)
 root=${scripts%/*}
@@ -20,12 +23,19 @@ image=$root/build kernel='' timeout=600 project=$root
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    --image | --kernel | --timeout | --project-root) [ $# -ge 2 ] || die "$1 needs a value" "see $0 --help" ;;
+    --image | --kernel | --timeout | --project-root)
+      [ $# -ge 2 ] || die "$1 needs a value" "see $0 --help"
+      ;;
     --) shift; break ;;
     -*) die "unknown argument \`$1\`" "see $0 --help" ;;
     *) break ;;
   esac
-  case $1 in --image) image=$2 ;; --kernel) kernel=$2 ;; --timeout) timeout=$2 ;; --project-root) project=$2 ;; esac
+  case $1 in
+    --image) image=$2 ;;
+    --kernel) kernel=$2 ;;
+    --timeout) timeout=$2 ;;
+    --project-root) project=$2 ;;
+  esac
   shift 2
 done
 case $timeout in *[!0-9]* | '') die "\`$timeout\` is no number of seconds" "see $0 --help" ;; esac
@@ -45,11 +55,11 @@ for path; do
 done
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/orca-serial.XXXXXX")
-qemu='' link=''
+qemu='' socat=''
 trap 'stop_vm; rm -rf "$work"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-# A file that is named is a test whatever it is called.
+# A file in the arguments is a test, whatever its name. In a folder only *_test.sh are tests.
 for path; do
   path=${path#./}
   if [ -d "$path" ]; then find "${path%/}" -name '*_test.sh' -type f; else printf '%s\n' "$path"; fi
@@ -59,7 +69,11 @@ passed=0 failed=0 skipped=0
 while read -r path <&5; do
   run_test "$path"
   verdict=$(cat "$work/verdict")
-  case $verdict in PASS*) passed=$((passed + 1)) ;; SKIP*) skipped=$((skipped + 1)) ;; *) failed=$((failed + 1)) ;; esac
+  case $verdict in
+    PASS*) passed=$((passed + 1)) ;;
+    SKIP*) skipped=$((skipped + 1)) ;;
+    *) failed=$((failed + 1)) ;;
+  esac
   printf '%s %s %s\n' "${verdict%% *}" "$path" "${verdict#* }"
   case $verdict in FAIL*) grep -a '^not ok' "$work/output" | sed 's/^/    /' || true ;; esac
 done 5<"$work/tests"

@@ -1,12 +1,13 @@
 #!/bin/sh
-# One run of many tests with faults drawn by a seed, in real VMs: each has exactly one verdict, the right one, and nothing is left.
+# One run of many tests in real VMs, with faults that a seed chooses: each test gets exactly one
+# verdict, which is the right one, and nothing is left behind.
 #
 # usage: scripts/soak.sh [N] [SEED]
 #
-#   N      how many tests (default 500); -j2 takes about a second for each without KVM
-#   SEED   which faults, a number (default: drawn and printed)
+#   N      how many tests (default 500); without KVM each takes about a second, two at a time
+#   SEED   a number that chooses the faults (default: the time; it is printed)
 #
-# What is checked stands in orca/tests/soak.rs. Builds what is missing.
+# The checks are in orca/tests/soak.rs. Builds what is missing.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 scripts=$root/scripts
@@ -19,4 +20,5 @@ cd "$root"
 need qemu-system-x86_64 qemu-system-x86 qemu-img qemu-utils
 [ -e build/image.info ] || { scripts/build-toolbox.sh && scripts/build-image.sh; }
 say "$tests tests, seed $seed"
-SOAK_TESTS=$tests SOAK_SEED=$seed cargo test --quiet --locked -p orca --features vm --test soak -- --nocapture
+export SOAK_TESTS="$tests" SOAK_SEED="$seed"
+cargo test --quiet --locked -p orca --features vm --test soak -- --nocapture

@@ -1,11 +1,15 @@
 #!/bin/sh
-# The main job: builds whatever is missing, then runs the tests in VMs.
+# Builds whatever is missing, then runs the tests in VMs with orca.
 #
-# usage: scripts/test.sh [--base alpine|debian|auto] [--arch x86_64|aarch64] [arguments of `orca test`]
+# usage: scripts/test.sh [--base alpine|debian|auto] [--arch x86_64|aarch64] [ARG of orca test…]
 #
-# With --base the image of that base is used (it lives in build/BASE beside the default one in build), with --arch one of that
-# architecture (in build/ARCH or build/ARCH/BASE, where it is not the host's). Everything else goes to `orca test`: try
-# `scripts/test.sh -j2 t/30-firewall`, or `scripts/test.sh --help`.
+#   --base BASE   use the image of that base, in build/BASE beside the default one in build
+#   --arch ARCH   use the image for that architecture; another than the host's is in build/ARCH or
+#                 build/ARCH/BASE
+#
+# Everything else goes to `orca test`: try `scripts/test.sh -j2 t/30-firewall` or
+# `scripts/test.sh --help`. ORCA_KERNEL, ORCA_INITRD, ORCA_ROOTFS, ORCA_PROJECT_ROOT and ORCA_ARCH
+# are set to the image and this project unless the environment has them.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 scripts=$root/scripts

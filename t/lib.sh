@@ -1,14 +1,14 @@
 # shellcheck shell=sh
-# What every test in t/ is written with: TAP out, skips, waiting, clean-up. net.sh adds networks.
+# The library of every test in t/: TAP output, skips, waiting, clean-up. net.sh adds networks.
 #
 #   . "${0%/*}/../lib.sh"
 #   plan 2
 #   is "$(cat /proc/1/comm)" init 'PID 1 is init'
 #   ok 'the loopback answers' ping -c 1 127.0.0.1
 #
-# A test has failed unless it proves otherwise: the exit status is kept, a point short of the plan is an
-# error, and so is having no plan. Checks count in the shell that runs them: never call one in a pipe,
-# in $( ) or in ( ), where its count would be lost. README.md has the list of what is offered here.
+# A test fails unless it proves otherwise: its exit status is kept, and fewer points than planned or
+# no plan at all are errors. A check counts in the shell that runs it: never call one in a pipe, in
+# $( ) or in ( ), where its count would be lost. README.md lists the functions.
 
 set -u
 umask 022
@@ -24,7 +24,7 @@ case ${ORCA_TIMEOUT_FACTOR:-1} in
     *.*) lib_factor=$((${ORCA_TIMEOUT_FACTOR%%.*} + 1)) ;;
     *) lib_factor=${ORCA_TIMEOUT_FACTOR:-1} ;;
 esac
-# A scratch directory, gone when the test ends.
+# A scratch folder, removed when the test ends.
 T=$(mktemp -d "${TMPDIR:-/tmp}/orca-test.XXXXXX") || exit 2
 
 # Plan and points ----------------------------------------------------------------------------------
@@ -40,13 +40,13 @@ done_testing() {
     plan "$lib_run"
 }
 
-# ok DESC CMD…: CMD succeeds. It runs in this shell; what it prints is shown when it fails.
+# ok DESC CMD…: CMD succeeds. It runs in this shell; its output is shown if it fails.
 ok() { lib_status 0 "$@"; }
 
 # exits STATUS DESC CMD…: CMD ends with exactly this exit status.
 exits() { lib_status "$@"; }
 
-# fails DESC CMD…: CMD runs and says no. One that is not there, or dies of a signal, did not say no.
+# fails DESC CMD…: CMD runs and exits with 1 to 125. A missing command or a signal does not count.
 fails() { lib_status '1 to 125' "$@"; }
 
 lib_status() {
@@ -72,7 +72,7 @@ is() {
     diag "     got: $1" "expected: $2"
 }
 
-# isnt GOT UNWANTED DESC: any other text, but some text: nothing at all is no evidence.
+# isnt GOT UNWANTED DESC: another text, and not an empty one, which would be no evidence.
 isnt() {
     lib_three "$@"
     [ -n "$1" ] && [ "$1" != "$2" ] && lib_point ok "$3" && return
@@ -88,7 +88,7 @@ like() {
     diag "     got: $1" "expected: a match of $2"
 }
 
-# unlike GOT PATTERN DESC: no line matches, and there is text to look at.
+# unlike GOT PATTERN DESC: no line of GOT matches, and GOT is not empty.
 unlike() {
     lib_three "$@"
     [ -n "$1" ] && ! printf '%s\n' "$1" | grep -Eq -e "$2" && lib_point ok "$3" && return
@@ -106,7 +106,7 @@ lib_number() {
     diag "     got: $1" "expected: $2 $3"
 }
 
-# todo REASON CHECK…: the check is expected to fail for now; that it fails is no failure.
+# todo REASON CHECK…: the check is expected to fail for now, and its failure does not count.
 todo() {
     lib_todo=$1
     shift
@@ -114,7 +114,7 @@ todo() {
     lib_todo=
 }
 
-# skip REASON [N]: N points (1) that cannot be had here.
+# skip REASON [N]: skips N points (1) that cannot be checked here.
 skip() {
     lib_left=${2:-1}
     while [ "$lib_left" -gt 0 ]; do
@@ -123,7 +123,7 @@ skip() {
     done
 }
 
-# skip_all REASON: the whole file cannot be had here. Before the plan.
+# skip_all REASON: skips the whole file. Before the plan.
 skip_all() {
     [ "$lib_plan$lib_run" = 0 ] || lib_misuse 'skip_all after the plan'
     echo "1..0 # SKIP $1"
@@ -131,7 +131,7 @@ skip_all() {
     exit 0
 }
 
-# skip_unless REASON CMD…: skip the file when CMD fails.
+# skip_unless REASON CMD…: skips the whole file if CMD fails.
 skip_unless() {
     lib_reason=$1
     shift
@@ -151,20 +151,20 @@ skip_unless_module() {
     done
 }
 
-# bail REASON: nothing that follows, in this file or another, could mean anything.
+# bail REASON: ends the whole run, because no result in this or another file could mean anything.
 bail() {
     echo "Bail out! $1"
     exit 255
 }
 
-# must CMD…: preparation; when it fails, so has the test, here and now.
+# must CMD…: preparation. If CMD fails, the test fails at once.
 must() {
     "$@" >"$T/.out" 2>&1 && return
     diag "preparation failed (exit $?): $*" "$(cat "$T/.out")"
     exit 1
 }
 
-# diag TEXT…: each line as a TAP comment.
+# diag TEXT…: prints each line as a TAP comment.
 diag() {
     printf '%s\n' "$@" | while IFS= read -r lib_line; do printf '# %s\n' "$lib_line"; done
 }
@@ -189,11 +189,11 @@ lib_misuse() {
 
 # Time ---------------------------------------------------------------------------------------------
 
-# scaled SECONDS: a deadline as this machine needs it.
+# scaled SECONDS: a deadline times ORCA_TIMEOUT_FACTOR, rounded up.
 scaled() { echo $(($1 * lib_factor)); }
 
-# retry SECONDS CMD…: until CMD succeeds; fails when it has not by then. The time is the machine's own
-# (not the clock's, which a test or a resumed VM may set) and is scaled.
+# retry SECONDS CMD…: repeats CMD until it succeeds, and fails after SECONDS, which are scaled. The
+# time is the machine's uptime, because a test or a resumed VM may set the clock.
 retry() {
     lib_deadline=$(($(lib_now) + $1 * lib_factor * 100))
     shift
@@ -211,9 +211,9 @@ lib_now() {
     echo "${lib_up%.*}${lib_up#*.}"
 }
 
-# Programs beside the test, and the end --------------------------------------------------------------
+# Programs beside the test, and the end ------------------------------------------------------------
 
-# start LOG CMD…: in the background until the test ends; output in $T/LOG, its PID in $pid.
+# start LOG CMD…: runs CMD beside the test until its end. Output in $T/LOG, PID in $pid.
 start() {
     lib_log=$T/$1
     shift
@@ -222,14 +222,14 @@ start() {
     lib_pids="$lib_pids $pid"
 }
 
-# stop PID: at once, and wait until it is gone. Not SIGTERM: before its exec a child would lose that.
+# stop PID: kills it and waits for its end. A child would lose a SIGTERM before its exec.
 stop() {
     kill -KILL "$1" 2>/dev/null
     wait "$1" 2>/dev/null
     return 0
 }
 
-# at_exit CMD: when the test ends, however it ends; the last registered runs first.
+# at_exit CMD: runs CMD when the test ends, however it ends. The last one registered runs first.
 at_exit() { lib_at_exit="$1
 $lib_at_exit"; }
 
@@ -238,7 +238,7 @@ lib_exit() {
     trap - EXIT
     trap '' HUP INT TERM
     if [ "${ORCA_KEEP:-}" = 1 ] && ! lib_is_good; then
-        diag "kept as it was, \$T is $T" # orca's --shell-on-fail and --keep: somebody wants to look
+        diag "kept as it was, \$T is $T" # for the user of --shell-on-fail or --keep
     else
         for lib_pid in $lib_pids; do stop "$lib_pid"; done
         eval "$lib_at_exit"
@@ -251,7 +251,9 @@ lib_exit() {
     exit $?
 }
 
-lib_is_good() { [ "$lib_got" -eq 0 ] && [ "$lib_run" = "${lib_plan:-none}" ] && [ "$lib_failed" -eq 0 ]; }
+lib_is_good() {
+    [ "$lib_got" -eq 0 ] && [ "$lib_run" = "${lib_plan:-none}" ] && [ "$lib_failed" -eq 0 ]
+}
 trap lib_exit EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# Networks for tests, on top of lib.sh: namespaces, cables, servers, and what a packet's sender gets to see.
+# Networks for tests, on top of lib.sh: namespaces, cables, servers, and probes of servers.
 #
 #   . "${0%/*}/../net.sh"
 #   skip_unless_net
@@ -9,7 +9,7 @@
 #   serve server tcp 80 hello
 #   is "$(probe client tcp 192.0.2.2 80)" 'hello 192.0.2.1' 'the server sees the client'
 #
-# Nothing here touches the network of the VM itself: several tests may follow one another in it.
+# Nothing here touches the network of the VM itself, because several tests may run in it one by one.
 
 # shellcheck source=t/lib.sh
 . "${0%/*}/../lib.sh"
@@ -17,17 +17,17 @@
 net_prefix=orca$$-
 net_names=
 
-# skip_unless_net [TOOL…]: iproute2 (busybox's `ip` has no namespaces), veth, and the tools.
+# skip_unless_net [TOOL…]: needs iproute2 (busybox's `ip` has no namespaces), veth, and the tools.
 skip_unless_net() {
     skip_unless_tool ip "$@"
     skip_unless 'no iproute2 in this image (busybox has no "ip netns")' ip netns list
     skip_unless_module veth
 }
 
-# skip_unless_probe [TOOL…]: the same, and what serve and probe need.
+# skip_unless_probe [TOOL…]: also needs the tools of serve and probe.
 skip_unless_probe() { skip_unless_net socat ss "$@"; }
 
-# ns_add NAME…: namespaces with their loopback up, gone when the test ends. Real names carry the PID.
+# ns_add NAME…: namespaces with loopback up, removed at the end. Their real names have the PID.
 ns_add() {
     for net_name; do
         must ip netns add "$net_prefix$net_name"
@@ -36,20 +36,20 @@ ns_add() {
     done
 }
 
-# in_ns NS CMD…: the program CMD (not a function) in the namespace.
+# in_ns NS CMD…: runs the program CMD (not a function) in the namespace.
 in_ns() {
     net_name=$net_prefix$1
     shift
     ip netns exec "$net_name" "$@"
 }
 
-# ip_in NS: `ip` commands from stdin, one a line. One that fails ends the test.
+# ip_in NS: runs `ip` commands from stdin, one a line. The test ends if one fails.
 ip_in() {
     cat >"$T/.batch"
     must ip -n "$net_prefix$1" -batch "$T/.batch"
 }
 
-# veth_pair NS1 IF1 ADDRESS1 NS2 IF2 ADDRESS2: a cable, both ends up; `-` for no address.
+# veth_pair NS1 IF1 ADDRESS1 NS2 IF2 ADDRESS2: a cable with both ends up; `-` for no address.
 veth_pair() {
     must ip -n "$net_prefix$1" link add "$2" type veth peer name "$5" netns "$net_prefix$4"
     net_end "$1" "$2" "$3"
@@ -65,19 +65,19 @@ net_end() {
     ip_in "$1" <"$T/.end"
 }
 
-# start_in NS LOG CMD…: lib.sh's start, in the namespace.
+# start_in NS LOG CMD…: start of lib.sh, in the namespace.
 start_in() {
     net_name=$net_prefix$1 net_log=$2
     shift 2
     start "$net_log" ip netns exec "$net_name" "$@"
 }
 
-# listening NS tcp|udp PORT: is there a socket? For retry.
+# listening NS tcp|udp PORT: succeeds if there is a socket. For retry.
 listening() {
     in_ns "$1" ss -Hln "--$2" "sport = :$3" | grep -q .
 }
 
-# serve NS tcp|udp PORT TEXT: answers everyone `TEXT ADDRESS`, the client's address as it arrives.
+# serve NS tcp|udp PORT TEXT: answers every client `TEXT ADDRESS`, with the address that it sees.
 serve() {
     case $2 in
         tcp) net_address=TCP4-LISTEN:$3,fork,reuseaddr ;;
@@ -87,9 +87,10 @@ serve() {
     must retry 10 listening "$1" "$2" "$3"
 }
 
-# probe NS tcp|udp HOST PORT [SECONDS]: what the server said; or refused, unreachable, or silence when
-# nothing has come back. Where silence is wanted half a second will do (for UDP one): the kernel answers
-# a connect before the server wakes up, and a server that has been reached is waited for.
+# probe NS tcp|udp HOST PORT [SECONDS]: prints the server's answer, or `refused`, `unreachable`, or
+# `silence` if nothing comes back in time. To expect silence, 0.5 s are enough for TCP and 1 s for
+# UDP: the kernel answers a connect before the server wakes up, and a connected server gets more
+# time.
 probe() {
     net_wait=$((10 * lib_factor))
     case $2 in
@@ -104,14 +105,14 @@ probe() {
     esac
 }
 
-# ping_from NS HOST [OPTION…]: one echo, answered in time.
+# ping_from NS HOST [OPTION…]: one echo is answered in time.
 ping_from() {
     net_from=$1 net_host=$2
     shift 2
     in_ns "$net_from" ping -n -c 1 -W "$(scaled 5)" "$@" "$net_host"
 }
 
-# ping_lost NS HOST [OPTION…]: one echo that is sent, and gets no answer. One that cannot be sent is a failure.
+# ping_lost NS HOST [OPTION…]: one echo is sent and not answered. Fails if it cannot be sent.
 ping_lost() {
     net_from=$1 net_host=$2
     shift 2

@@ -1,20 +1,22 @@
 # shellcheck shell=sh
-# Tests on several machines, on top of lib.sh: cards, servers, and what the other side sees. The header says which machines there
-# are, and which wires: `# orca: nodes=client:a,router:a+b,server:b`. The test runs on the first; `on NODE CMD…` is orca's.
+# Tests on several machines, on top of lib.sh: network cards, servers, and probes. The header names
+# the machines and their wires: `# orca: nodes=client:a,router:a+b,server:b`. The test runs on the
+# first one. The command `on NODE CMD…` comes with orca.
 #
-# Unlike in net.sh the network is the machine's own: it is there for this test alone.
+# Unlike net.sh, this changes the network of the machines themselves, which only this test uses.
 
 # shellcheck source=t/lib.sh
 . "${0%/*}/../lib.sh"
 
-# skip_unless_nodes [TOOL…]: several machines, ip, and the tools, on all of them.
+# skip_unless_nodes [TOOL…]: needs several machines, and ip and the tools in their image.
 skip_unless_nodes() {
     [ -n "${ORCA_NODES:-}" ] || skip_all 'needs the several machines that orca makes'
     skip_unless_tool ip "$@"
-    [ -e /sys/class/net/eth0 ] || skip_all 'this kernel has no driver for network cards (virtio_net)'
+    [ -e /sys/class/net/eth0 ] ||
+        skip_all 'this kernel has no driver for network cards (virtio_net)'
 }
 
-# address NODE CARD ADDRESS…: the card up, with these addresses.
+# address NODE CARD ADDRESS…: gives the card these addresses and sets it up.
 address() {
     node_name=$1 node_card=$2
     shift 2
@@ -32,28 +34,30 @@ address() {
     exit 1
 }
 
-# start_on NODE LOG CMD…: lib.sh's start, on the node.
+# start_on NODE LOG CMD…: start of lib.sh, on the node.
 start_on() {
     node_name=$1 node_log=$2
     shift 2
     start "$node_log" on "$node_name" "$@"
 }
 
-# listening_on NODE tcp|udp PORT: is there a socket? For retry.
+# listening_on NODE tcp|udp PORT: succeeds if there is a socket. For retry.
 listening_on() {
     on "$1" ss -Hln "--$2" "sport = :$3" | grep -q .
 }
 
-# serve_on NODE PORT TEXT: answers everyone who connects `TEXT ADDRESS`, the client's address as it arrives.
+# serve_on NODE PORT TEXT: answers every client `TEXT ADDRESS`, with the address that it sees. TCP.
 serve_on() {
     start_on "$1" "serve.$2" socat "TCP4-LISTEN:$2,fork,reuseaddr" "SYSTEM:echo $3 \$SOCAT_PEERADDR"
     must retry 20 listening_on "$1" tcp "$2"
 }
 
-# probe_from NODE HOST PORT [SECONDS]: what the server said; or refused, unreachable, or silence when nothing has come back.
+# probe_from NODE HOST PORT [SECONDS]: prints the server's answer, or `refused`, `unreachable`, or
+# `silence` if nothing comes back in time.
 probe_from() {
     node_wait=$((10 * lib_factor))
-    on "$1" socat -t "$node_wait" - "TCP4:$2:$3,connect-timeout=${4:-$node_wait}" </dev/null >"$T/.probe" 2>&1
+    on "$1" socat -t "$node_wait" - "TCP4:$2:$3,connect-timeout=${4:-$node_wait}" \
+        </dev/null >"$T/.probe" 2>&1
     case $(cat "$T/.probe") in
         *refused*) echo refused ;;
         *unreachable* | *'No route'* | *prohibited*) echo unreachable ;;

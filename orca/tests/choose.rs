@@ -1,35 +1,29 @@
-//! Choosing, order, repetition and headers, with the agent as a child process instead of a VM.
+//! Which tests run, in which order and how often. The agent is a child process instead of a VM.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
+#[expect(dead_code, reason = "not every file looks for every verdict")]
 mod kit;
+#[path = "kit/local.rs"]
+mod local;
 #[path = "kit/process.rs"]
-#[expect(dead_code, reason = "others look at processes in more ways")]
+#[expect(dead_code, reason = "not every file asks whether a process is alive")]
 mod process;
 
-use kit::{Project, Ran, VERDICTS};
+use kit::{Project, VERDICTS};
+use local::{local, orca};
+use process::{signal, wait_for};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 const GOOD: &str = "echo 1..1; echo ok 1";
 const BAD: &str = "echo 1..1; echo not ok 1";
-/// Says that it runs, and never ends by itself.
+/// Makes the file `started`, and never ends by itself.
 const ENDLESS: &str = "echo 1..1; : > started; exec sleep 1000";
-/// How long to wait for what a test does.
-const PATIENCE: Duration = Duration::from_secs(60);
 
-fn orca(project: &Project, args: &[&str]) -> Ran {
-    Ran::from(project.command(args).output().unwrap())
-}
-
-fn local(project: &Project, args: &[&str]) -> Ran {
-    orca(project, &[&["test", "--machine", "local"], args].concat())
-}
-
-/// The names of the tests that `orca list` with these arguments shows.
+/// The names of the tests that `orca list <args>` shows.
 fn listed(project: &Project, args: &[&str]) -> Vec<String> {
     let ran = orca(project, &[&["list"], args].concat());
     ran.exits(if ran.out.is_empty() { 4 } else { 0 });
@@ -38,7 +32,7 @@ fn listed(project: &Project, args: &[&str]) -> Vec<String> {
     ran.out.lines().map(name).collect()
 }
 
-/// The events of a run.
+/// The events of `orca test <args>`.
 fn events(project: &Project, args: &[&str]) -> Vec<Value> {
     let ran = local(project, &[&["--format", "json"], args].concat());
     ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -53,7 +47,7 @@ fn each(events: &[Value], event: &str, field: &str) -> Vec<String> {
 /// Waits until a test has made the file `started`, and removes it.
 fn wait_for_start(project: &Project) {
     let path = project.root().join("started");
-    process::wait_for(PATIENCE, "the test to start", || path.exists());
+    wait_for("the test to start", || path.exists());
     std::fs::remove_file(path).unwrap();
 }
 
@@ -65,7 +59,7 @@ fn git(project: &Project, args: &[&str]) {
 }
 
 #[test]
-fn names_tags_and_patterns_choose() {
+fn names_tags_and_patterns_choose_tests() {
     let project = Project::new();
     project
         .test("25-dns/dns_cache", "# orca: tags=slow,net\nexit 1")
@@ -91,7 +85,7 @@ fn names_tags_and_patterns_choose() {
 }
 
 #[test]
-fn the_list_says_what_is_known() {
+fn the_list_shows_what_is_known_of_each_test() {
     let project = Project::new();
     project.test("a", &format!("# orca: tags=x timeout=5s exclusive net=none\n{BAD}"));
     project.test("b", &format!("# orca: flaky=\"a race\" until=2001-01-31 requires=kvm\n{GOOD}"));
@@ -111,7 +105,7 @@ fn the_list_says_what_is_known() {
 }
 
 #[test]
-fn failed_is_what_was_not_good_in_a_mixed_run() {
+fn failed_chooses_the_tests_without_a_good_verdict() {
     let project = Project::new();
     local(&project, &["--failed"]).exits(4);
     let flaky = "echo 1..1; if [ -e seen ]; then echo ok 1; else : > seen; echo not ok 1; fi";
@@ -127,14 +121,14 @@ fn failed_is_what_was_not_good_in_a_mixed_run() {
     assert_eq!(listed(&project, &["--failed"]), ["bad", "slow"]);
     project.test("bad", GOOD);
     local(&project, &["--failed", "t/bad_test.sh"]).exits(0).says("1 passed");
-    assert_eq!(listed(&project, &["--failed"]), ["slow"], "others stay as they were");
+    assert_eq!(listed(&project, &["--failed"]), ["slow"], "a test that did not run stays failed");
     project.test("slow", GOOD);
     local(&project, &["--failed"]).exits(0).says("1 test file");
     local(&project, &["--failed"]).exits(4).complains("none of the 6 tests failed");
 }
 
 #[test]
-fn every_verdict_that_is_bad_is_failed_last_time() {
+fn failed_chooses_every_bad_verdict() {
     let project = Project::new();
     for (name, body, _) in VERDICTS {
         project.test(name, body);
@@ -146,7 +140,7 @@ fn every_verdict_that_is_bad_is_failed_last_time() {
 }
 
 #[test]
-fn failed_is_what_was_left_out_as_well() {
+fn failed_chooses_the_tests_that_fail_fast_left_out() {
     let project = Project::new();
     for name in ["a", "b", "c"] {
         project.test(name, BAD);
@@ -154,12 +148,12 @@ fn failed_is_what_was_left_out_as_well() {
     project.test("done", GOOD);
     local(&project, &["t/done_test.sh"]).exits(0);
     local(&project, &["-j1", "--fail-fast", "t/a_test.sh", "t/b_test.sh"]).exits(1);
-    assert_eq!(listed(&project, &["--failed"]), ["a", "b"], "c was never planned");
+    assert_eq!(listed(&project, &["--failed"]), ["a", "b"], "c was not in the run");
 }
 
 #[test]
-fn failed_after_an_interrupt_and_after_a_crash() {
-    for signal in ["INT", "KILL"] {
+fn failed_works_after_an_interrupt_and_after_a_crash() {
+    for name in ["INT", "KILL"] {
         let project = Project::new();
         project.test("a-bad", BAD).test("b-good", GOOD).test("c-cut", ENDLESS).test("d-left", GOOD);
         let mut child = project
@@ -168,11 +162,10 @@ fn failed_after_an_interrupt_and_after_a_crash() {
             .spawn()
             .unwrap();
         wait_for_start(&project);
-        let pid = child.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        signal(&child, name);
         let status = child.wait().unwrap();
-        assert_eq!(status.signal(), Some(if signal == "INT" { 2 } else { 9 }));
-        assert_eq!(listed(&project, &["--failed"]), ["a-bad", "c-cut", "d-left"], "{signal}");
+        assert_eq!(status.signal(), Some(if name == "INT" { 2 } else { 9 }));
+        assert_eq!(listed(&project, &["--failed"]), ["a-bad", "c-cut", "d-left"], "{name}");
         project.test("a-bad", GOOD).test("c-cut", GOOD);
         local(&project, &["--failed"]).exits(0).says("3 passed");
         local(&project, &["--failed"]).exits(4);
@@ -180,7 +173,7 @@ fn failed_after_an_interrupt_and_after_a_crash() {
 }
 
 #[test]
-fn a_damaged_history_is_a_warning_and_a_wrong_one_an_error() {
+fn a_damaged_history_is_a_warning_and_another_file_is_an_error() {
     let project = Project::new();
     project.test("a", BAD);
     local(&project, &["--history", "h.jsonl"]).exits(1);
@@ -201,7 +194,7 @@ fn a_damaged_history_is_a_warning_and_a_wrong_one_an_error() {
 }
 
 #[test]
-fn what_changed_touches_those_that_source_it() {
+fn a_changed_file_chooses_the_tests_that_source_it() {
     let project = Project::new();
     project
         .test("a", &format!(". \"${{0%/*}}/lib.sh\"\n{GOOD}"))
@@ -213,7 +206,11 @@ fn what_changed_touches_those_that_source_it() {
     let outside = orca(&project, &["list", "--changed"]);
     outside.exits(2).complains("--changed: git says: not a git repository").complains("hint: ");
     git(&project, &["init", "-q", "-b", "main"]);
-    assert_eq!(listed(&project, &["--changed"]), ["a", "b", "c"], "nothing is committed");
+    assert_eq!(
+        listed(&project, &["--changed"]),
+        ["a", "b", "c"],
+        "without a commit every file has changed"
+    );
     git(&project, &["add", "-A"]);
     git(&project, &["commit", "-qm", "one"]);
     orca(&project, &["list", "--changed"])
@@ -230,13 +227,13 @@ fn what_changed_touches_those_that_source_it() {
     git(&project, &["checkout", "-q", "side"]);
     project.test("b", BAD);
     assert_eq!(listed(&project, &["--changed"]), ["b"]);
-    assert_eq!(listed(&project, &["--changed=main"]), ["a", "b", "new"], "c changed over there");
+    assert_eq!(listed(&project, &["--changed=main"]), ["a", "b", "new"], "c changed on main only");
     orca(&project, &["list", "--changed=nope"]).exits(2).complains("no revision `nope`");
     orca(&project, &["list", "--changed=--version"]).exits(2).complains("no revision");
 }
 
 #[test]
-fn shards_are_even_and_together_they_are_everything() {
+fn shards_are_even_and_together_have_every_test() {
     let project = Project::new();
     let mut history = String::new();
     for n in 0..30 {
@@ -268,7 +265,8 @@ fn shards_are_even_and_together_they_are_everything() {
             assert!(*time <= other * 1.2, "{shards:?}");
         }
     }
-    // One after the other on one machine: each run is written down, and the others are cut as before.
+    // Shards that run one after the other on one machine: each run adds to the history, and the
+    // next shard still has the same tests.
     for (number, (tests, _)) in (1..).zip(&shards) {
         let shard = format!("{number}/3");
         let ran = events(&project, &["--history", "history", "--shard", &shard]);
@@ -282,7 +280,7 @@ fn shards_are_even_and_together_they_are_everything() {
 }
 
 #[test]
-fn the_order_is_failed_first_and_a_seed_gives_it_again() {
+fn failed_tests_run_first_and_a_seed_repeats_an_order() {
     let project = Project::new();
     for name in ["a", "b", "c", "d", "e", "f"] {
         project.test(name, GOOD);
@@ -304,7 +302,7 @@ fn the_order_is_failed_first_and_a_seed_gives_it_again() {
 }
 
 #[test]
-fn every_round_counts() {
+fn a_failure_in_one_round_fails_the_run() {
     let project = Project::new();
     let third =
         "echo 1..1; n=$(cat n || echo 0); echo $((n + 1)) > n; [ $n != 2 ] || printf 'not '";
@@ -319,7 +317,7 @@ fn every_round_counts() {
 }
 
 #[test]
-fn until_fail_ends_with_the_first_failure_or_as_it_is_told() {
+fn until_fail_ends_with_a_failure_the_last_round_or_an_interrupt() {
     let project = Project::new();
     let third =
         "echo 1..1; n=$(cat n || echo 0); echo $((n + 1)) > n; [ $n -lt 2 ] || printf 'not '";
@@ -337,8 +335,7 @@ fn until_fail_ends_with_the_first_failure_or_as_it_is_told() {
         .unwrap();
     wait_for_start(&project);
     wait_for_start(&project);
-    let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-s", "INT", &pid]).status().unwrap().success());
+    signal(&child, "INT");
     let mut out = String::new();
     std::io::Read::read_to_string(&mut child.stdout.take().unwrap(), &mut out).unwrap();
     assert_eq!(child.wait().unwrap().signal(), Some(2), "{out}");
@@ -374,7 +371,10 @@ fn an_exclusive_test_runs_alone() {
                 running.push(test);
                 together = together.max(running.len());
                 alone_seen += usize::from(alone(&test));
-                assert!(alone_seen == 0 || alone(&test), "the pod drains once");
+                assert!(
+                    alone_seen == 0 || alone(&test),
+                    "an exclusive test has been followed by another"
+                );
             }
             "test_finished" => {
                 let at = running.iter().position(|other| *other == test).unwrap();
@@ -387,7 +387,7 @@ fn an_exclusive_test_runs_alone() {
 }
 
 #[test]
-fn what_this_machine_lacks_is_skipped_and_nothing_is_started_for_it() {
+fn a_test_whose_requirement_is_missing_is_skipped_without_a_machine() {
     let project = Project::new();
     project.test("a", &format!("# orca: requires=vm\n{BAD}"));
     let ran = events(&project, &[]);

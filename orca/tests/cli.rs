@@ -1,19 +1,21 @@
-//! The whole way from the command line to the exit status, with the agent as a child process instead of a VM.
+//! Everything between the command line and the exit status, with the agent as a child process
+//! instead of a VM.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 mod kit;
+#[path = "kit/local.rs"]
+mod local;
+#[path = "kit/process.rs"]
+#[expect(dead_code, reason = "not every file asks whether a process is alive")]
+mod process;
 
 use kit::{Project, Ran, VERDICTS};
+use local::{local, orca};
+use process::{signal, wait_for};
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
-
-fn orca(project: &Project, args: &[&str]) -> Ran {
-    Ran::from(project.command(args).output().unwrap())
-}
-
-fn local(project: &Project, args: &[&str]) -> Ran {
-    orca(project, &[&["test", "--machine", "local"], args].concat())
-}
 
 fn toolbox(args: &[&str]) -> Ran {
     Ran::from(Command::new(env!("CARGO_BIN_EXE_toolbox")).args(args).output().unwrap())
@@ -26,18 +28,13 @@ fn every_verdict_is_reported_for_what_it_is() {
         project.test(name, body);
     }
     let ran = local(&project, &["-j2"]);
-    ran.exits(1).says("9 test files").says("3 passed, 5 failed, 1 skipped");
-    for (name, _, word) in VERDICTS {
-        let path = format!("t/{name}_test.sh");
-        let line = ran.out.lines().find(|line| line.starts_with(word) && line.contains(&path));
-        assert!(line.is_some(), "no {word} for {name} in {}", ran.out);
-    }
+    ran.exits(1).says("9 test files").says("3 passed, 5 failed, 1 skipped").says_every_verdict();
     ran.says("not ok 2 - it is broken").says("got: 1").says("no such tool");
     ran.says("orca test --machine=local t/bad_test.sh\n");
 }
 
 #[test]
-fn all_good_is_zero_and_nothing_to_run_is_four() {
+fn all_passed_exits_0_and_nothing_to_run_exits_4() {
     let project = Project::new();
     local(&project, &[]).exits(4).complains("no tests in");
     project.test("a/good", "echo 1..1; echo ok 1");
@@ -60,7 +57,7 @@ fn a_retry_that_passes_is_flaky() {
 }
 
 #[test]
-fn a_timeout_ends_the_whole_tree_and_keeps_what_was_said() {
+fn a_timeout_ends_the_whole_process_tree_and_keeps_the_output() {
     let project = Project::new();
     project
         .test("slow", "echo 1..2; echo ok 1 - said; trap '' TERM; sleep 1000 & wait; sleep 1000");
@@ -71,7 +68,7 @@ fn a_timeout_ends_the_whole_tree_and_keeps_what_was_said() {
 }
 
 #[test]
-fn failures_can_end_the_run() {
+fn fail_fast_ends_the_run_with_the_first_failure() {
     let project = Project::new();
     for name in ["a", "b", "c"] {
         project.test(name, "echo 1..1; echo not ok 1");
@@ -101,9 +98,13 @@ fn variables_reach_the_test() {
 }
 
 #[test]
-fn the_log_has_both_streams_and_latest_points_to_it() {
+fn the_log_has_both_streams_and_the_artifacts() {
     let project = Project::new();
-    project.test("both", "echo 1..1; echo oh >&2; echo not ok 1; mkdir -p $ORCA_ARTIFACTS/d; echo kept > $ORCA_ARTIFACTS/d/f");
+    project.test(
+        "both",
+        "echo 1..1; echo oh >&2; echo not ok 1
+         mkdir -p $ORCA_ARTIFACTS/d; echo kept > $ORCA_ARTIFACTS/d/f",
+    );
     let logs = project.root().join("logs");
     local(&project, &["--log-dir", "logs"]).exits(1).says("| oh").says("t/both_test.sh/output.log");
     let read =
@@ -114,7 +115,7 @@ fn the_log_has_both_streams_and_latest_points_to_it() {
 }
 
 #[test]
-fn settings_come_from_the_file_the_environment_and_the_line() {
+fn settings_come_from_the_file_the_environment_and_the_command_line() {
     let project = Project::new();
     project
         .test("a", "echo 1..1; echo ok 1")
@@ -131,7 +132,7 @@ fn settings_come_from_the_file_the_environment_and_the_line() {
 }
 
 #[test]
-fn reports_for_programs() {
+fn json_and_junit_say_what_became_of_every_test() {
     let project = Project::new();
     project
         .test("good", "echo 1..1; echo ok 1")
@@ -174,8 +175,8 @@ fn reports_for_programs() {
 #[test]
 fn subtests_and_yaml_are_shown_with_their_failure() {
     let project = Project::new();
-    let stream = "TAP version 14\n1..1\n# Subtest: inner\n    1..1\n    not ok 1 - deep\n      ---\n      got: 7\n      ...\n\
-                  not ok 1 - inner\n";
+    let stream = "TAP version 14\n1..1\n# Subtest: inner\n    1..1\n    not ok 1 - deep\n      \
+                  ---\n      got: 7\n      ...\nnot ok 1 - inner\n";
     project.test("nested", &format!("cat <<'end'\n{stream}end"));
     local(&project, &[])
         .exits(1)
@@ -207,7 +208,7 @@ fn listing_runs_nothing() {
 }
 
 #[test]
-fn mistakes_are_one_line_and_a_hint() {
+fn a_mistake_gets_one_line_and_a_hint() {
     toolbox(&["orca", "tset"])
         .exits(2)
         .complains("orca: unknown command `tset`\nhint: did you mean");
@@ -226,7 +227,7 @@ fn mistakes_are_one_line_and_a_hint() {
 }
 
 #[test]
-fn a_missing_or_broken_image_is_one_message() {
+fn a_missing_or_broken_image_gets_one_message() {
     let project = Project::new();
     project.test("a", "echo 1..1; echo ok 1");
     let missing = orca(&project, &["test", "--kernel", "no-kernel"]);
@@ -240,21 +241,16 @@ fn a_missing_or_broken_image_is_one_message() {
 }
 
 #[test]
-fn an_interrupt_cuts_the_test_reports_and_dies_of_the_signal() {
-    use std::io::{BufRead, BufReader};
-    use std::os::unix::process::ExitStatusExt;
+fn an_interrupted_run_reports_and_dies_of_the_signal() {
     let project = Project::new();
     project.test("a", "echo 1..1; : > started; exec sleep 1000").test("b", "echo 1..1; echo ok 1");
-    for (signal, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
+    for (name, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
         let mut command = project.command(&["test", "--machine", "local", "-j1", "--debug"]);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        while !project.root().join("started").exists() {
-            std::thread::sleep(std::time::Duration::from_millis(5)); // no event tells that a file is there
-        }
+        wait_for("the test to start", || project.root().join("started").exists());
         std::fs::remove_file(project.root().join("started")).unwrap();
-        let pid = child.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        signal(&child, name);
         let rest: Vec<String> = lines.by_ref().map(Result::unwrap).collect();
         assert_eq!(child.wait().unwrap().signal(), Some(number), "{rest:#?}");
         assert!(rest.iter().any(|line| line.contains("2 not run")), "{rest:#?}");

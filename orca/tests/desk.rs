@@ -1,33 +1,30 @@
-//! What surrounds a run, on the real binary without machines: shells in failed tests, the doctor, settings, completions, the manual,
-//! watching.
+//! What surrounds a run, without VMs: shells in failed tests, the doctor, settings, completions,
+//! the manual page, and watching.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
-#[expect(dead_code, reason = "the table of verdicts is for other tests")]
+#[expect(dead_code, reason = "not every file has a test for every verdict")]
 mod kit;
 #[path = "kit/process.rs"]
-#[expect(dead_code, reason = "others look at processes in other ways")]
 mod process;
 #[path = "kit/pty.rs"]
 mod pty;
 
 use kit::{Project, Ran};
-use process::{is_alive, signal};
+use process::{PATIENCE, is_alive, signal, wait_for};
 use pty::Terminal;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
-/// Anything that is waited for is waited for this long.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Leaves a process, a file, and a failure.
-const MESSY: &str = "echo 1..1; sleep 1000 & echo $! >$TMPDIR/pid; echo mess >$TMPDIR/left; echo 'not ok 1 - messy'";
+/// Leaves a process and a file behind, and fails.
+const MESSY: &str = "echo 1..1; sleep 1000 & echo $! >$TMPDIR/pid; echo mess >$TMPDIR/left
+echo 'not ok 1 - messy'";
 const GOOD: &str = "echo 1..1; echo ok 1";
 
-/// `orca <args>`, its sockets in the project.
+/// `orca <args>`, with its sockets and its cache in the project.
 fn command(project: &Project, args: &[&str]) -> Command {
     let tmp = project.root().join("tmp");
     fs::create_dir_all(&tmp).unwrap();
@@ -41,7 +38,7 @@ fn orca(project: &Project, args: &[&str]) -> Ran {
     Ran::from(command(project, args).output().unwrap())
 }
 
-/// Lines of a stream as they come.
+/// The lines of a stream as they come.
 fn lines(stream: impl std::io::Read + Send + 'static) -> Receiver<String> {
     let (sender, lines) = channel();
     std::thread::spawn(move || {
@@ -54,7 +51,7 @@ fn lines(stream: impl std::io::Read + Send + 'static) -> Receiver<String> {
     lines
 }
 
-/// Waits for a line with `text`, and returns those before it.
+/// Waits for a line with `text`, and returns the lines before it.
 #[track_caller]
 fn expect(lines: &Receiver<String>, text: &str) -> Vec<String> {
     let mut seen = Vec::new();
@@ -68,13 +65,14 @@ fn expect(lines: &Receiver<String>, text: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_shell_opens_where_a_test_failed_and_the_run_goes_on_behind_it() {
+fn a_shell_opens_where_a_test_failed_and_the_run_goes_on_afterwards() {
     let project = Project::new();
     project.test("a", MESSY).test("b", GOOD);
     let args = ["test", "--machine", "local", "-j1", "--shell-on-fail"];
     let mut terminal = Terminal::start(command(&project, &args));
     terminal.expect("not ok 1 - messy").expect("as t/a_test.sh left it");
-    terminal.types("echo \"<$(cat $TMPDIR/left) $ORCA_TEST>\"; kill -0 $(cat $TMPDIR/pid) && echo is-\"alive\"");
+    terminal.types("echo \"<$(cat $TMPDIR/left) $ORCA_TEST>\"");
+    terminal.types("kill -0 $(cat $TMPDIR/pid) && echo is-\"alive\"");
     terminal.expect("<mess t/a_test.sh>").expect("is-alive");
     terminal.types("echo p\"id\":$(cat $TMPDIR/pid); exit").expect("pid:");
     terminal.expect("PASS").expect("1 passed, 1 failed");
@@ -87,7 +85,7 @@ fn a_shell_opens_where_a_test_failed_and_the_run_goes_on_behind_it() {
         .chars()
         .take_while(char::is_ascii_digit)
         .collect();
-    assert!(!is_alive(&pid), "{pid} has outlived orca");
+    assert!(!is_alive(&pid), "process {pid} has outlived orca");
 }
 
 #[test]
@@ -101,7 +99,7 @@ fn a_shell_needs_a_terminal_and_says_so_before_anything_runs() {
 }
 
 #[test]
-fn a_timed_out_test_is_still_there_in_its_shell() {
+fn a_timed_out_test_still_runs_while_its_shell_is_open() {
     let project = Project::new();
     project.test("slow", "echo 1..1; echo $$ >$TMPDIR/pid; exec sleep 1000");
     let args = ["test", "--machine", "local", "--timeout", "1s", "--shell-on-fail"];
@@ -114,6 +112,7 @@ fn a_timed_out_test_is_still_there_in_its_shell() {
     assert_eq!(terminal.end().code(), Some(1));
 }
 
+/// Starts `orca test <args>`; returns it with the lines of its standard error.
 fn keeping(project: &Project, args: &[&str]) -> (Child, Receiver<String>) {
     let args = [&["test", "--machine", "local", "-j1"], args].concat();
     let mut child =
@@ -123,7 +122,7 @@ fn keeping(project: &Project, args: &[&str]) -> (Child, Receiver<String>) {
 }
 
 #[test]
-fn kept_machines_can_be_called_until_ctrl_c() {
+fn kept_machines_can_be_entered_until_ctrl_c() {
     let project = Project::new();
     project.test("a", MESSY).test("b", MESSY).test("c", MESSY).test("d", GOOD);
     orca(&project, &["shell"]).exits(2).complains("no orca of yours holds a machine");
@@ -148,7 +147,7 @@ fn kept_machines_can_be_called_until_ctrl_c() {
     look.exits(7).says("mess\n").says("t/b_test.sh\n");
     let pid = look.out.lines().nth(1).unwrap().to_owned();
     assert!(is_alive(&pid));
-    // Two at once, one of which is cut off by the end.
+    // Two shells at once; the end of the run cuts one off.
     let mut terminal = Terminal::start(command(&project, &["shell", "local1"]));
     terminal.types("echo in-\"one\"").expect("in-one");
     orca(&project, &["shell", "local1", "--", "true"]).exits(0);
@@ -162,23 +161,21 @@ fn kept_machines_can_be_called_until_ctrl_c() {
 }
 
 #[test]
-fn nothing_is_kept_where_nothing_failed_or_where_the_run_was_interrupted() {
+fn nothing_is_kept_if_nothing_failed_or_the_run_was_interrupted() {
     let project = Project::new();
     project.test("a", GOOD);
     let (mut child, _said) = keeping(&project, &["--keep"]);
     assert_eq!(child.wait().unwrap().code(), Some(0));
     project.test("a", MESSY).test("b", "echo 1..1; : >started; exec sleep 1000");
     let (mut child, said) = keeping(&project, &["--keep"]);
-    while !project.root().join("started").exists() {
-        std::thread::sleep(Duration::from_millis(5)); // no event tells that a file is there
-    }
+    wait_for("the test to start", || project.root().join("started").exists());
     signal(&child, "TERM");
     assert_eq!(child.wait().unwrap().signal(), Some(15));
     assert!(!said.iter().any(|line| line.contains("kept")));
 }
 
 #[test]
-fn artifacts_of_failures_stay_and_others_when_asked() {
+fn artifacts_of_failures_are_kept_and_others_on_request() {
     let project = Project::new();
     let leave = "echo x >$ORCA_ARTIFACTS/f; ";
     project.test("good", &format!("{leave}{GOOD}")).test("bad", &format!("{leave}{MESSY}"));
@@ -196,7 +193,7 @@ fn artifacts_of_failures_stay_and_others_when_asked() {
 }
 
 #[test]
-fn a_doctor_on_a_bare_host_names_everything_and_says_what_to_do() {
+fn the_doctor_on_a_bare_host_names_every_problem_and_what_to_do() {
     let project = Project::new();
     project.file(".orcarc", "--jbos=2\n");
     // A copy has no agent beside it, of which an initramfs could be made.
@@ -271,7 +268,7 @@ fn settings_are_shown_with_their_origin() {
     orca(&project, &["test"]).exits(2).complains("`.orcarc` line 2: --timeout takes a time");
 }
 
-/// Runs `program` on `input`, if it is installed.
+/// Runs `program` with this input; `None` if it is not installed.
 fn through(program: &str, args: &[&str], input: &str) -> Option<Ran> {
     let child = Command::new(program)
         .args(args)
@@ -295,7 +292,8 @@ fn bash_completes_commands_options_and_words() {
     let complete = |line: &str, words: &str| {
         let count = words.split(' ').count() - 1;
         let text = format!(
-            "{}\nCOMP_WORDS=({words}); COMP_CWORD={count}; COMP_LINE='{line}'; _orca; printf '%s\\n' \"${{COMPREPLY[@]}}\"\n",
+            "{}\nCOMP_WORDS=({words}); COMP_CWORD={count}; COMP_LINE='{line}'; _orca\n\
+             printf '%s\\n' \"${{COMPREPLY[@]}}\"\n",
             script.out
         );
         let ran = through("bash", &["-eu"], &text).unwrap();
@@ -331,7 +329,8 @@ fn the_manual_page_is_clean_and_complete() {
     }
 }
 
-/// Changes a file in one step: in two, the second would be taken for a test's doing, which in this mode does not count.
+/// Changes a file in one step. A second step could come while a test runs, and with
+/// `--machine local` changes during a run are taken for the test's own and do not count.
 fn put(project: &Project, path: &str, text: &str) {
     let aside = Project::new();
     aside.file("new", text);
@@ -339,7 +338,7 @@ fn put(project: &Project, path: &str, text: &str) {
 }
 
 #[test]
-fn watching_runs_what_a_change_touches() {
+fn watch_runs_the_tests_that_a_change_affects() {
     let project = Project::new();
     project.file("t/lib.sh", "").file("t/other.sh", "");
     project.test("a", &format!(". t/lib.sh; {GOOD}")).test("b", &format!(". t/other.sh; {GOOD}"));
@@ -371,13 +370,13 @@ fn watching_runs_what_a_change_touches() {
 }
 
 #[test]
-fn a_change_cuts_the_run_and_a_signal_ends_run_and_watch() {
+fn a_signal_ends_both_the_run_and_the_watch() {
     let project = Project::new();
     let slow = "echo 1..1; echo started >>/dev/stderr; exec sleep 1000";
     project.test("slow", slow);
     let log = project.root().join(".log");
     let logs = log.to_str().unwrap();
-    // With --share rw changes during a run would not count, and with --machine local they do not either; the cut is seen by TERM.
+    // With --machine local changes during a run do not count, so a signal cuts the run short.
     let mut child = command(&project, &["watch", "--machine", "local", "--log-dir", logs])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -385,9 +384,9 @@ fn a_change_cuts_the_run_and_a_signal_ends_run_and_watch() {
         .unwrap();
     let out = lines(child.stdout.take().unwrap());
     let output = log.join("t/slow_test.sh/output.log");
-    while !fs::read_to_string(&output).is_ok_and(|text| text.contains("started")) {
-        std::thread::sleep(Duration::from_millis(5)); // files of others send no event
-    }
+    wait_for("the test to start", || {
+        fs::read_to_string(&output).is_ok_and(|text| text.contains("started"))
+    });
     signal(&child, "TERM");
     expect(&out, "1 not run");
     assert_eq!(child.wait().unwrap().signal(), Some(15));

@@ -1,11 +1,12 @@
-//! Looking into real machines. Built with `--features vm`; needs the image in `build/`.
+//! Shells, debuggers and the doctor in real machines. Built with `--features vm`; needs the image
+//! in `build/`.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 #[path = "kit/image.rs"]
-#[expect(dead_code, reason = "the list of machines is for others")]
+#[expect(dead_code, reason = "not every file looks for machines")]
 mod image;
-#[expect(dead_code, reason = "the table of verdicts is for other tests")]
+#[expect(dead_code, reason = "not every file has a test for every verdict")]
 mod kit;
 #[path = "kit/pty.rs"]
 mod pty;
@@ -25,7 +26,6 @@ fn project() -> Project {
     for name in ["lib.sh", "net.sh"] {
         project.file(&format!("t/{name}"), &fs::read_to_string(t.join(name)).unwrap());
     }
-    fs::create_dir(project.root().join("tmp")).unwrap();
     project
 }
 
@@ -33,18 +33,22 @@ fn command(project: &Project, args: &[&str]) -> Command {
     image::command(&image::build(), project, args)
 }
 
-fn leftovers(project: &Project) -> usize {
-    fs::read_dir(project.root().join("tmp")).unwrap().count()
+#[track_caller]
+fn nothing_is_left(project: &Project) {
+    assert_eq!(image::leftovers(project), [] as [PathBuf; 0]);
 }
 
-/// A firewall that drops what it should let through, with everything that lib.sh and net.sh would clear away.
+/// A test of a firewall that drops packets which it should let through. It makes everything that
+/// lib.sh and net.sh clear away.
 const FIREWALL: &str = r#"#!/bin/sh
 # orca: memory=640M
 . "${0%/*}/../net.sh"
 skip_unless_net nft
 plan 1
 ns_add server
-echo 'table inet fw { chain in { type filter hook input priority 0; tcp dport 80 counter drop; }; }' >"$T/rules"
+cat >"$T/rules" <<'end'
+table inet fw { chain in { type filter hook input priority 0; tcp dport 80 counter drop; }; }
+end
 must in_ns server nft -f "$T/rules"
 start sleeper sleep 1000
 echo "$pid" >"$T/pid"
@@ -52,22 +56,23 @@ ok 'web traffic passes' false
 "#;
 
 #[test]
-fn the_rules_that_failed_are_still_there_to_look_at() {
+fn the_firewall_of_a_failed_test_is_still_there_in_its_shell() {
     let project = project();
     project.test("fw/fw", FIREWALL).test("good", "echo 1..1; echo ok 1");
     let mut terminal = Terminal::start(command(&project, &["test", "-j1", "--shell-on-fail"]));
     terminal.expect("not ok 1 - web traffic passes").expect("as t/fw/fw_test.sh left it");
     terminal.types("ns=$(ip netns list | cut -d' ' -f1); ip netns exec $ns nft list ruleset");
     terminal.expect("tcp dport 80 counter packets 0 bytes 0 drop");
-    terminal.types("cat $TMPDIR/orca-test.*/rules | head -c 13; kill -0 $(cat $TMPDIR/*/pid) && echo ' is-'\"alive\"");
+    terminal.types("cat $TMPDIR/orca-test.*/rules | head -c 13");
+    terminal.types("kill -0 $(cat $TMPDIR/*/pid) && echo ' is-'\"alive\"");
     terminal.expect("table inet fw").expect("is-alive");
     terminal.types("exit").expect("1 passed, 1 failed");
     assert_eq!(terminal.end().code(), Some(1));
-    assert_eq!(leftovers(&project), 0);
+    nothing_is_left(&project);
 }
 
 #[test]
-fn a_test_can_be_run_by_hand_and_others_can_look() {
+fn a_test_can_be_run_by_hand_while_another_shell_looks() {
     let project = project();
     project.test("fw/fw", FIREWALL);
     let mut terminal = Terminal::start(command(&project, &["run", "--test", "t/fw/fw_test.sh"]));
@@ -76,16 +81,17 @@ fn a_test_can_be_run_by_hand_and_others_can_look() {
         .types("sh $ORCA_TEST")
         .expect("not ok 1 - web traffic passes")
         .expect("kept as it was");
-    let look = "awk '/MemTotal/ { print ($2 > 530000) }' /proc/meminfo; ip netns list | wc -l; cat /tmp/orca-test.*/pid | wc -l";
+    let look = "awk '/MemTotal/ { print ($2 > 530000) }' /proc/meminfo; ip netns list | wc -l; \
+                cat /tmp/orca-test.*/pid | wc -l";
     let ran = Ran::from(command(&project, &["shell", "--", "sh", "-c", look]).output().unwrap());
     ran.exits(0);
     assert_eq!(ran.out, "1\n1\n1\n");
     terminal.types("exit 5");
     assert_eq!(terminal.end().code(), Some(5));
-    assert_eq!(leftovers(&project), 0);
+    nothing_is_left(&project);
 }
 
-/// One packet of gdb's protocol there, one back.
+/// Sends a packet of gdb's remote protocol, and returns the answer.
 fn gdb(stream: &mut UnixStream, packet: &str) -> String {
     let sum = packet.bytes().fold(0_u8, u8::wrapping_add);
     stream.write_all(format!("+${packet}#{sum:02x}").as_bytes()).unwrap();
@@ -99,7 +105,7 @@ fn gdb(stream: &mut UnixStream, packet: &str) -> String {
 }
 
 #[test]
-fn a_machine_waits_for_its_debugger_and_its_command_line_is_kept() {
+fn a_machine_waits_for_its_debugger_and_its_command_line_is_logged() {
     let project = project();
     let mut child =
         command(&project, &["run", "--gdb", "--log-dir", "logs", "--", "cat", "/proc/cmdline"])
@@ -114,7 +120,8 @@ fn a_machine_waits_for_its_debugger_and_its_command_line_is_kept() {
     let mut stream = loop {
         match UnixStream::connect(&socket) {
             Ok(stream) => break stream,
-            Err(_) => std::thread::sleep(Duration::from_millis(10)), // QEMU tells nobody that it listens
+            // No event tells that QEMU listens.
+            Err(_) => std::thread::sleep(Duration::from_millis(10)),
         }
     };
     let stopped = gdb(&mut stream, "?");
@@ -124,14 +131,14 @@ fn a_machine_waits_for_its_debugger_and_its_command_line_is_kept() {
     ran.exits(0).says("nokaslr");
     let kept = fs::read_to_string(project.root().join("logs/vm1.command")).unwrap();
     assert!(kept.contains("-gdb unix:") && kept.contains("qemu-system"), "{kept}");
-    assert_eq!(leftovers(&project), 0);
+    nothing_is_left(&project);
 }
 
 #[test]
-fn the_doctor_tries_a_machine() {
+fn the_doctor_boots_a_machine() {
     let project = project();
     project.test("good", "echo 1..1; echo ok 1");
     let ran = Ran::from(command(&project, &["doctor"]).output().unwrap());
     ran.exits(0).says("its agent is 0.").says("tests can run here").never_says("BAD");
-    assert_eq!(leftovers(&project), 0);
+    nothing_is_left(&project);
 }

@@ -1,14 +1,15 @@
-//! What a test or a guest can do to a run, each fault once: that test alone has a bad verdict, and the right one. Built with
-//! `--features vm`; needs the Debian image in `build/` (scripts/check.sh makes it).
+//! Faults of a test or a guest, each once: that test alone gets a bad verdict, and it is the right
+//! one. Built with `--features vm`; needs the Debian image in `build/`, which scripts/check.sh
+//! makes.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 #[path = "kit/image.rs"]
 mod image;
-#[expect(dead_code, reason = "the kit serves other files too")]
+#[expect(dead_code, reason = "not every file uses all of the kit")]
 mod kit;
 #[path = "kit/process.rs"]
-#[expect(dead_code, reason = "others look at processes in more ways")]
+#[expect(dead_code, reason = "not every file sends signals to its children")]
 mod process;
 
 use kit::{Project, Ran};
@@ -17,15 +18,11 @@ use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
-
-/// Anything that waits for a process waits at most this long.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A check that passes, before the fault.
 const ONE: &str = "echo 1..1; echo ok 1; ";
-/// Loads a module that was changed to begin with other machine code, the first argument. The kernel has things to say about that
-/// alone: code that it wanted to patch is not there any more.
+/// Loads a module whose first instructions are replaced by the machine code in the first argument.
+/// That alone makes the kernel complain: code that it wants to patch is no longer there.
 const KO: &str = r#"ko() {
   perl -e 'local $/; open F, "<", $ARGV[0] or die; $_ = <F>; s/~Module signature appended~\n\z//;
     my ($at, $n, $names) = (unpack("x40 Q", $_), unpack("x60 S2", $_));
@@ -41,19 +38,17 @@ const KO: &str = r#"ko() {
 }
 "#;
 
-/// A project whose runs leave everything they leave in its own folders.
+/// A project whose runs leave their files in its own folders only.
 struct Lab {
     project: Project,
 }
 
-/// What the report says of every attempt, in order.
+/// The attempts in the JSON report, in order.
 struct Report(Vec<Value>);
 
 impl Lab {
     fn new() -> Self {
-        let project = Project::new();
-        fs::create_dir(project.root().join("tmp")).unwrap();
-        Self { project }
+        Self { project: Project::new() }
     }
 
     fn test(&self, name: &str, body: &str) -> &Self {
@@ -69,16 +64,12 @@ impl Lab {
         )
     }
 
-    /// Runs the tests and has a look at what must be so after every run.
+    /// Runs the tests, and fails if the run leaves a file or a machine.
     fn orca(&self, args: &[&str]) -> (Ran, Report) {
         let ran = Ran::from(self.command(args).output().unwrap());
         let report = self.report();
-        let left = fs::read_dir(self.project.root().join("tmp")).unwrap().count();
-        assert_eq!(
-            (left, image::machines(&self.project).len()),
-            (0, 0),
-            "something is left behind"
-        );
+        assert_eq!(image::leftovers(&self.project), [] as [PathBuf; 0]);
+        assert_eq!(image::machines(&self.project), []);
         (ran, report)
     }
 
@@ -90,7 +81,7 @@ impl Lab {
 }
 
 impl Report {
-    /// The attempts at a test.
+    /// The attempts at a test, at least one.
     #[track_caller]
     fn of(&self, name: &str) -> Vec<&Value> {
         let path = format!("t/{name}_test.sh");
@@ -100,7 +91,7 @@ impl Report {
         found
     }
 
-    /// The one attempt at a test, which must have had this outcome.
+    /// The only attempt at a test; fails unless it had this outcome.
     #[track_caller]
     fn one(&self, name: &str, outcome: &str) -> &Value {
         let all = self.of(name);
@@ -108,7 +99,8 @@ impl Report {
         all[0]
     }
 
-    /// Fails unless a test was tried on two machines, and there is no verdict because of this.
+    /// The second of two attempts at a test; fails unless they had two machines and both ended in
+    /// `error` for this reason.
     #[track_caller]
     fn errored(&self, name: &str, why: &str) -> &Value {
         let all = self.of(name);
@@ -123,7 +115,7 @@ impl Report {
     }
 }
 
-/// The text of a field, lists joined.
+/// The text of a field; a list is joined to lines.
 fn text(attempt: &Value, field: &str) -> String {
     match &attempt[field] {
         Value::Array(lines) => {
@@ -142,7 +134,7 @@ fn a_machine_that_dies_costs_one_test_its_verdict() {
     let lab = Lab::new();
     let die = |what: &str| format!("{ONE}{what}; sleep 1000");
     lab.test("reboot", &die("echo b >/proc/sysrq-trigger"));
-    lab.test("poweroff", &die("kill -TERM 1")); // init's way of being told
+    lab.test("poweroff", &die("kill -TERM 1")); // what tells an init to power off
     lab.test("panic", &die("echo c >/proc/sysrq-trigger"));
     lab.test("panic_stays", &die("sysctl -qw kernel.panic=0; echo c >/proc/sysrq-trigger"));
     lab.test("oops", &die(&format!("{KO}ko 31c08b00")));
@@ -171,17 +163,19 @@ fn a_machine_that_dies_costs_one_test_its_verdict() {
 }
 
 #[test]
-fn a_machine_that_hangs_is_asked_why_and_replaced() {
+fn a_machine_that_hangs_is_diagnosed_and_replaced() {
     let lab = Lab::new();
-    // All that is waited for is an answer to PING.
+    // The timeout is out of reach: only a missing answer to PING ends these tests.
     let patient = format!("# orca: timeout=900s\n{ONE}");
     lab.test("interrupts_off", &format!("{patient}{KO}ko faebfe"));
-    let freeze = "mkdir /sys/fs/cgroup/x; cd /sys/fs/cgroup/x; echo 1 >cgroup.procs; echo 1 >cgroup.freeze; sleep 1000";
+    let freeze = "mkdir /sys/fs/cgroup/x; cd /sys/fs/cgroup/x; echo 1 >cgroup.procs; \
+                  echo 1 >cgroup.freeze; sleep 1000";
     lab.test("agent_stopped", &format!("{patient}{freeze}"));
-    let silent = "cd /sys/bus/virtio/drivers/virtio_console; for d in virtio*; do echo $d >unbind; done; sleep 1000";
+    let silent = "cd /sys/bus/virtio/drivers/virtio_console; \
+                  for d in virtio*; do echo $d >unbind; done; sleep 1000";
     lab.test("port_silent", &format!("{patient}{silent}"));
     lab.test("bystander", ONE);
-    // Bounds are scaled down; booting needs its time.
+    // All bounds are scaled down, so booting gets a longer one.
     let (ran, report) = lab.orca(&["-j4", "--timeout-factor", "0.1", "--boot-timeout", "600s"]);
     ran.exits(3).says("1 passed, 3 without a verdict");
     let off = report.errored("interrupts_off", "machine hung: no answer to PING in 2 s");
@@ -208,9 +202,9 @@ fn a_qemu_that_is_killed_or_stopped_is_replaced() {
         fs::read_to_string(log).is_ok_and(|text| text.contains("it runs"))
     };
     for (log, signal) in [("victim_test.sh", "KILL"), ("victim_test.sh.attempt-2", "STOP")] {
-        wait_for(PATIENCE, "the test to run", || seen(log) || orca.try_wait().unwrap().is_some());
+        wait_for("the test to run", || seen(log) || orca.try_wait().unwrap().is_some());
         for (pid, _) in image::machines(&lab.project) {
-            // One that has ended meanwhile was the machine before.
+            // A machine that has ended meanwhile is the one of the last attempt.
             let _ = Command::new("kill").args(["-s", signal, &pid.to_string()]).output();
         }
     }
@@ -225,16 +219,21 @@ fn a_qemu_that_is_killed_or_stopped_is_replaced() {
 }
 
 #[test]
-fn a_test_that_takes_too_long_or_kills_everything_is_ended_with_all_it_started() {
+fn a_test_that_takes_too_long_or_kills_everything_ends_with_all_it_started() {
     let lab = Lab::new();
     let deaf =
         "trap '' TERM; echo 1..2; echo ok 1; (trap '' TERM; sleep 1000) & sleep 1000; sleep 1000";
     lab.test("deaf", &format!("# orca: timeout=1s\n{deaf}"));
-    lab.test("polite", "# orca: timeout=1s\necho 1..2; echo ok 1; trap 'echo not ok 2; exit 1' TERM; sleep 1000 & wait");
+    lab.test(
+        "polite",
+        "# orca: timeout=1s\necho 1..2; echo ok 1; trap 'echo not ok 2; exit 1' TERM
+         sleep 1000 & wait",
+    );
     lab.test("silent", &format!("{ONE}sleep 1000"));
     lab.test(
         "chatty",
-        "echo 1..1; i=0; while [ $((i += 1)) -le 20 ]; do echo '# here'; sleep 0.5; done; echo ok 1",
+        "echo 1..1; i=0; while [ $((i += 1)) -le 20 ]; do echo '# here'; sleep 0.5; done
+         echo ok 1",
     );
     lab.test("kill_all", &format!("{ONE}kill -9 -1; kill -9 $$"));
     lab.test("exec_game", &format!("{ONE}exec sh -c 'exec >&- 2>&-; kill -9 1; exec kill -9 $$'"));
@@ -249,20 +248,23 @@ fn a_test_that_takes_too_long_or_kills_everything_is_ended_with_all_it_started()
     assert!(seconds(deaf) >= 2.9, "TERM, 2 s of grace, KILL: {deaf:#}");
     let polite = report.one("polite", "timeout");
     assert_eq!(polite["checks"]["failed"], 1, "{polite:#}");
-    assert!(seconds(polite) < seconds(deaf), "ended when it obeyed: {polite:#}");
+    assert!(
+        seconds(polite) < seconds(deaf),
+        "SIGTERM ends it before the grace is over: {polite:#}"
+    );
     assert_eq!(report.one("silent", "timeout")["why"], "silence");
     report.one("chatty", "pass");
     for name in ["kill_all", "exec_game"] {
         assert!(text(report.one(name, "fail"), "why").contains("killed by signal 9"));
     }
-    // Without hardware virtualisation everything has three times as long.
+    // Without hardware virtualisation all bounds are three times as long.
     fs::remove_dir_all(lab.project.root().join("t")).unwrap();
     lab.test("slow", "# orca: timeout=1s\necho 1..1; sleep 1.5; echo ok 1");
     lab.orca(&["--accel", "tcg"]).1.one("slow", "pass");
 }
 
 #[test]
-fn what_a_test_leaves_running_is_killed_and_named() {
+fn processes_that_a_test_leaves_running_are_killed_and_named() {
     let lab = Lab::new();
     lab.test(
         "a_daemon",
@@ -270,7 +272,8 @@ fn what_a_test_leaves_running_is_killed_and_named() {
     );
     lab.test("b_holds_stdout", &format!("{ONE}sleep 1003 & sleep 0.5"));
     let escape = "echo 0 >/sys/fs/cgroup/cgroup.procs; (exec setsid sleep 1004 &); \
-                  mkdir /sys/fs/cgroup/q; (echo 0 >/sys/fs/cgroup/q/cgroup.procs; exec sleep 1005) & sleep 0.5";
+                  mkdir /sys/fs/cgroup/q; \
+                  (echo 0 >/sys/fs/cgroup/q/cgroup.procs; exec sleep 1005) & sleep 0.5";
     lab.test("c_left_its_cgroup", &format!("{ONE}({escape})"));
     lab.test("z_next", "echo 1..1; pgrep -a sleep || echo ok 1");
     let (ran, report) = lab.orca(&["-j1", "--reuse", "-v"]);
@@ -287,15 +290,15 @@ fn what_a_test_leaves_running_is_killed_and_named() {
 #[test]
 fn a_guest_without_memory_disk_or_descriptors_fails_its_own_test() {
     let lab = Lab::new();
-    // More than there is of everything; then what a test would want to tell of it.
-    let and_tell = "echo \"status $?\" | tee $ORCA_ARTIFACTS/told";
+    // Each test uses up one resource. Some report it afterwards, as a real test would want to.
+    let and_report = "echo \"status $?\" | tee $ORCA_ARTIFACTS/report";
     let hog = "perl -e 'push @x, \"a\" x (1 << 24) while 1'";
     lab.test("oom", &format!("{ONE}exec {hog}"));
     lab.test(
         "oom_many",
-        &format!("{ONE}for i in 1 2 3 4 5 6; do {hog} & done; wait; {and_tell}; exit 1"),
+        &format!("{ONE}for i in 1 2 3 4 5 6; do {hog} & done; wait; {and_report}; exit 1"),
     );
-    lab.test("disk_full", &format!("{ONE}cat /dev/zero >/root/x; {and_tell}; echo x >/etc/x"));
+    lab.test("disk_full", &format!("{ONE}cat /dev/zero >/root/x; {and_report}; echo x >/etc/x"));
     lab.test(
         "tmp_full",
         &format!("{ONE}cat /dev/zero >/tmp/x; echo \"status $?\"; echo x >/tmp/y"),
@@ -306,7 +309,7 @@ fn a_guest_without_memory_disk_or_descriptors_fails_its_own_test() {
     lab.test(
         "fds_gone",
         &format!(
-            "{ONE}echo 300 >/proc/sys/fs/file-max; ulimit -n 100000; {open}; {and_tell}; exit 1"
+            "{ONE}echo 300 >/proc/sys/fs/file-max; ulimit -n 100000; {open}; {and_report}; exit 1"
         ),
     );
     lab.test(
@@ -330,8 +333,8 @@ fn a_guest_without_memory_disk_or_descriptors_fails_its_own_test() {
         assert!(notes.contains("NOTE out of memory: the kernel killed process"), "{notes}");
     }
     for name in ["oom_many", "disk_full", "fds_gone"] {
-        let told = lab.project.root().join(format!("logs/t/{name}_test.sh/artifacts/told"));
-        assert!(told.exists(), "no {}", told.display());
+        let report = lab.project.root().join(format!("logs/t/{name}_test.sh/artifacts/report"));
+        assert!(report.exists(), "no {}", report.display());
     }
     for name in ["disk_full", "tmp_full", "inodes_gone", "fds_gone"] {
         report.one(name, "fail");
@@ -358,7 +361,7 @@ fn a_machine_that_a_test_has_used_up_is_replaced_under_reuse() {
 }
 
 #[test]
-fn what_the_kernel_complains_of_is_a_note_or_a_failure() {
+fn a_complaint_of_the_kernel_is_a_note_or_a_failure() {
     let lab = Lab::new();
     lab.test("a_warns", &format!("{ONE}{KO}ko 31c0c3"));
     lab.test("b_forged", &format!("{ONE}echo '<4>WARNING: CPU: 0 PID: 1 at x' >/dev/kmsg"));
@@ -391,9 +394,17 @@ fn a_test_can_print_anything() {
     lab.test("flood", &format!("{ONE}yes 'some words that mean nothing at all' | head -c 100M"));
     let frames = r"printf 'R\1\0\0\0\32\0\0\0TAP_END forged_test.sh exit=0R\1\0\0\0\4\0\0\0PONG'";
     let junk = r"printf 'a\0b\377\376\033[2J\033]0;title\007\n'; cat /bin/sh";
-    let markers = "echo 'TAP_END forged_test.sh exit=0'; echo 'HELLO AGENT_v1'; echo '--- END OUTPUT (exit=0) ---'";
-    lab.test("forged", &format!("echo 1..2; echo ok 1; {frames}; echo; {markers}; {junk} | tr -d n; echo; echo 'not ok 2'"));
-    let other = "# Subtest: t/bystander_test.sh\n    not ok 1\n    1..1\nnot ok 1 - t/bystander_test.sh\nok 2 - \\033[31mred\\033]0;x\\007\n1..2\n";
+    let markers = "echo 'TAP_END forged_test.sh exit=0'; echo 'HELLO AGENT_v1'; \
+                   echo '--- END OUTPUT (exit=0) ---'";
+    lab.test(
+        "forged",
+        &format!(
+            "echo 1..2; echo ok 1; {frames}; echo; {markers}; {junk} | tr -d n; echo
+             echo 'not ok 2'"
+        ),
+    );
+    let other = "# Subtest: t/bystander_test.sh\n    not ok 1\n    1..1\n\
+                 not ok 1 - t/bystander_test.sh\nok 2 - \\033[31mred\\033]0;x\\007\n1..2\n";
     lab.test("of_others", &format!("printf '{other}'"));
     lab.test("bystander", ONE);
     let (ran, report) = lab.orca(&["-j2", "--log-dir", "logs", "-v"]);
@@ -420,7 +431,7 @@ fn machines_that_do_not_boot_end_the_run_with_their_console() {
         .says("boot failed: Kernel panic - not syncing");
     ran.says("console:").says("2 without a verdict, 3 not run");
     report.errored("a", "boot failed: Kernel panic");
-    // One that neither ends nor answers costs no more than its limit.
+    // A machine that neither ends nor answers costs no more than its limit.
     let (ran, _) = lab.orca(&[
         "-j1",
         "--cold",

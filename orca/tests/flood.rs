@@ -1,9 +1,9 @@
-//! A gigabyte of output, and a line of a hundred megabytes: what orca needs for them is bounded. No VM, because what a machine adds is
-//! the speed of its port.
+//! A gigabyte of output, and a line of a hundred megabytes: the memory and the disk that orca needs
+//! for them are bounded. No VM: a machine would only add the speed of its port.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
-#[expect(dead_code, reason = "the kit serves other files too")]
+#[expect(dead_code, reason = "not every file uses all of the kit")]
 mod kit;
 
 use kit::{Project, Ran};
@@ -11,10 +11,11 @@ use std::fs;
 use std::process::Stdio;
 use std::time::Duration;
 
-/// The most that orca may ever hold, in KiB: two tests at once, each with 2 MiB of frames on the way and its parser's bounds.
+/// The most memory that orca may ever hold, in KiB. Two tests run at once, each with 2 MiB of
+/// frames on the way and the bounded state of its parser.
 const PEAK_KIB: u64 = 48 * 1024;
 
-/// The most memory that a process has held, in KiB; `None` when it is gone.
+/// The most memory that a process has held so far, in KiB; `None` if the process is gone.
 fn peak_kib(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -24,7 +25,7 @@ fn peak_kib(pid: u32) -> Option<u64> {
 #[test]
 fn a_flood_is_parsed_to_its_end_in_bounded_memory_and_disk() {
     let project = Project::new();
-    // The last words count: all of it goes through the parser, whatever the log keeps.
+    // The verdict is in the last line, so the parser reads everything, also what the log drops.
     project.test(
         "flood",
         "echo 1..1; yes '# some words that mean nothing at all' | head -c 1G; echo; echo ok 1",
@@ -36,7 +37,7 @@ fn a_flood_is_parsed_to_its_end_in_bounded_memory_and_disk() {
     let mut peak = 0;
     while orca.try_wait().unwrap().is_none() {
         peak = peak_kib(orca.id()).unwrap_or(peak);
-        std::thread::sleep(Duration::from_millis(20)); // a process's memory sends no event
+        std::thread::sleep(Duration::from_millis(20)); // there is no event to wait for
     }
     let ran = Ran::from(orca.wait_with_output().unwrap());
     ran.exits(0).says("2 passed").says("output.log is incomplete: cut off at 64 MiB");

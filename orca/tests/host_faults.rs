@@ -1,14 +1,17 @@
-//! Faults of the host, the project and the person, on the real binary where no machine matters: one message and the next step, or it
-//! simply works.
+//! Faults of the host, the project and the user that need no VM to be seen: each gets one message
+//! and the next step, or orca works in spite of it.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
-#[expect(dead_code, reason = "the table of verdicts is for others")]
+#[expect(dead_code, reason = "not every file has a test for every verdict")]
 mod kit;
+#[path = "kit/local.rs"]
+mod local;
 #[path = "kit/process.rs"]
 mod process;
 
 use kit::{Project, Ran};
+use local::{local, orca};
 use process::{is_alive, signal};
 use serde_json::Value;
 use std::ffi::OsStr;
@@ -20,22 +23,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Anything that waits for a file waits at most this long.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Nobody's, where a test has to be without root's rights.
+/// The user `nobody`, for a test that must not have the rights of root.
 const NOBODY: u32 = 65534;
 const GOOD: &str = "echo 1..1; echo ok 1";
-/// Does not end, and no more does a process that it started, which has neither its session nor its parent and is deaf to TERM.
+/// Never ends. The process that it starts does not end either: it has a session and a parent of its
+/// own and ignores SIGTERM.
 const ENDLESS: &str = "(setsid sh -c 'trap \"\" TERM; echo $$ >pid; : >started; exec sleep 1000' &)
 while :; do sleep 1000; done";
-
-fn orca(project: &Project, args: &[&str]) -> Ran {
-    Ran::from(project.command(args).output().unwrap())
-}
-
-fn local(project: &Project, args: &[&str]) -> Ran {
-    orca(project, &[&["test", "--machine", "local"], args].concat())
-}
 
 /// A project with one good test.
 fn good() -> Project {
@@ -44,7 +38,8 @@ fn good() -> Project {
     project
 }
 
-/// Files that look like an image, and a QEMU that is a script with this body behind `--version`.
+/// Makes files that look like an image, and a QEMU that is a script: `version` answers `--version`,
+/// and `body` is everything else. Returns the arguments that name them.
 fn with_qemu(project: &Project, version: &str, body: &str) -> Vec<String> {
     let mut kernel = vec![0; 4096];
     kernel[0x202..0x206].copy_from_slice(b"HdrS");
@@ -57,7 +52,7 @@ fn with_qemu(project: &Project, version: &str, body: &str) -> Vec<String> {
     args.map(str::to_owned).to_vec()
 }
 
-/// Runs with limits set by a shell before orca starts.
+/// Runs orca in a shell that has set limits first.
 fn limited(project: &Project, limits: &str, args: &[&str]) -> Ran {
     let orca = project.command(args);
     let mut shell = Command::new("sh");
@@ -68,7 +63,7 @@ fn limited(project: &Project, limits: &str, args: &[&str]) -> Ran {
 }
 
 fn wait_for(path: &Path) {
-    process::wait_for(PATIENCE, &path.to_string_lossy(), || path.exists());
+    process::wait_for(&path.to_string_lossy(), || path.exists());
 }
 
 fn lines(path: &Path) -> Vec<Value> {
@@ -77,7 +72,7 @@ fn lines(path: &Path) -> Vec<Value> {
 }
 
 #[test]
-fn a_qemu_that_is_missing_old_broken_or_none_is_one_message() {
+fn a_qemu_that_is_missing_old_broken_or_another_program_gets_one_message() {
     let project = good();
     let run = |version: &str| {
         let image = with_qemu(&project, version, "exit 9");
@@ -99,12 +94,12 @@ fn a_qemu_that_is_missing_old_broken_or_none_is_one_message() {
 }
 
 #[test]
-fn an_image_that_breaks_off_is_one_message() {
+fn a_truncated_image_gets_one_message() {
     let project = good();
     let image = with_qemu(&project, "echo QEMU emulator version 7.2.0", "exit 9");
     let image: Vec<&str> = image.iter().map(String::as_str).collect();
     let run = |more: &[&str]| {
-        // Several --kernel are a matrix: the one to be tested takes the place of the good one.
+        // Several --kernel would be a matrix, so the option under test replaces the good one.
         let mut words = [&["test"], &image[..]].concat();
         let at = words.iter().position(|word| more.first() == Some(word));
         at.into_iter().for_each(|at| drop(words.drain(at..at + 2)));
@@ -122,7 +117,7 @@ fn an_image_that_breaks_off_is_one_message() {
 }
 
 #[test]
-fn a_hypervisor_that_runs_nothing_is_found_out_once() {
+fn a_hypervisor_that_runs_nothing_is_probed_once() {
     let project = good();
     let version = "echo QEMU emulator version 7.2.0";
     let image = with_qemu(&project, version, "echo probe >>probes; exec sleep 1000");
@@ -138,7 +133,7 @@ fn a_hypervisor_that_runs_nothing_is_found_out_once() {
 }
 
 #[test]
-fn too_few_open_files_are_one_message_unless_more_may_be_had() {
+fn a_low_limit_of_open_files_is_raised_or_gets_one_message() {
     let project = good();
     for limit in [20, 64] {
         let ran = limited(&project, &format!("ulimit -n {limit}"), &["test", "-j1"]);
@@ -154,7 +149,7 @@ fn too_few_open_files_are_one_message_unless_more_may_be_had() {
 }
 
 #[test]
-fn folders_that_are_missing_or_no_folders_are_named() {
+fn a_folder_that_is_missing_or_a_file_is_named() {
     let project = good();
     project.file("file", "");
     let run = |name: &str, value: &str| {
@@ -173,7 +168,7 @@ fn folders_that_are_missing_or_no_folders_are_named() {
 }
 
 #[test]
-fn a_temporary_folder_too_long_for_a_socket_is_gone_around() {
+fn a_temporary_folder_too_long_for_a_socket_still_works() {
     let project = good();
     let long = project.root().join("x".repeat(100));
     fs::create_dir(&long).unwrap();
@@ -184,7 +179,7 @@ fn a_temporary_folder_too_long_for_a_socket_is_gone_around() {
 }
 
 #[test]
-fn a_project_that_cannot_be_written_is_as_good() {
+fn a_read_only_project_works() {
     let project = good();
     let state = Project::new();
     fs::set_permissions(state.root(), Permissions::from_mode(0o777)).unwrap();
@@ -196,13 +191,13 @@ fn a_project_that_cannot_be_written_is_as_good() {
     ran.exits(0).says("1 passed");
 }
 
-/// Root can read and write anything, so a test of what may not be read or written is not root.
+/// Drops the rights of root, who may read and write anything.
 fn without_root(command: &mut Command) -> &mut Command {
     if nix::unistd::geteuid().is_root() { command.uid(NOBODY).gid(NOBODY) } else { command }
 }
 
 #[test]
-fn tests_that_may_not_be_read_are_named() {
+fn tests_that_cannot_be_read_are_named() {
     let project = Project::new();
     project.test("folder/a", GOOD).test("b", GOOD);
     fs::set_permissions(project.root(), Permissions::from_mode(0o777)).unwrap();
@@ -220,7 +215,7 @@ fn tests_that_may_not_be_read_are_named() {
 }
 
 #[test]
-fn no_tests_and_no_folder_for_them_are_told_apart() {
+fn an_empty_and_a_missing_test_folder_get_different_messages() {
     let project = Project::new();
     local(&project, &[]).exits(4).complains("no tests in");
     fs::remove_dir(project.root().join("t")).unwrap();
@@ -233,7 +228,7 @@ fn no_tests_and_no_folder_for_them_are_told_apart() {
 }
 
 #[test]
-fn what_is_called_like_a_test_and_is_none_is_left_alone() {
+fn links_and_pipes_named_like_tests_are_not_run() {
     let project = good();
     symlink(".", project.root().join("t/loop")).unwrap();
     symlink("self_test.sh", project.root().join("t/self_test.sh")).unwrap();
@@ -248,7 +243,7 @@ fn what_is_called_like_a_test_and_is_none_is_left_alone() {
 }
 
 #[test]
-fn any_bytes_make_a_name_that_can_be_run_again() {
+fn a_test_whose_name_is_any_bytes_can_be_run_again() {
     let project = Project::new();
     let names: [&[u8]; 3] =
         [b"a\xff_test.sh", b"a\xfe_test.sh", b"q ' \" $(id) \x1b[31m\n_test.sh"];
@@ -277,7 +272,7 @@ fn any_bytes_make_a_name_that_can_be_run_again() {
 }
 
 #[test]
-fn four_thousand_files_are_just_more() {
+fn four_thousand_tests_run_like_four() {
     let project = Project::new();
     for number in 0..4000 {
         project.test(&format!("n{number}"), GOOD);
@@ -286,7 +281,7 @@ fn four_thousand_files_are_just_more() {
 }
 
 #[test]
-fn a_report_that_does_not_fit_is_told_and_costs_the_zero() {
+fn a_report_that_does_not_fit_on_its_disk_fails_the_run() {
     let project = good();
     let ran = local(&project, &["--json", "/dev/full"]);
     ran.exits(2).says("1 passed").complains("cannot write `/dev/full`: no space left on device");
@@ -295,7 +290,8 @@ fn a_report_that_does_not_fit_is_told_and_costs_the_zero() {
     local(&project, &["--json", "/dev/full"]).exits(1).complains("make room on its disk");
 }
 
-/// Starts a run of two tests, of which the first is over and the second, which begins so, does not end.
+/// Starts a run of two tests. On return the first is over; the second has run its body `second` and
+/// does not end.
 fn half_done(project: &Project, second: &str) -> Child {
     project.test("a", GOOD).test("b", &format!("echo 1..1; {second}\n{ENDLESS}"));
     let args = ["test", "--machine", "local", "-j1", "--json", "r.json", "--junit", "r.xml"];
@@ -307,7 +303,8 @@ fn half_done(project: &Project, second: &str) -> Child {
     child
 }
 
-/// Nothing is left of the tests that [`half_done`] started: no folder, and no process whose id is in the file `pid`.
+/// Whether nothing is left of the tests that [`half_done`] started: neither a folder nor the
+/// process whose id is in the file `pid`.
 fn is_cleared_away(project: &Project) -> bool {
     let pid = fs::read_to_string(project.root().join("pid")).unwrap();
     let mut folders = fs::read_dir(project.root().join("tmp")).unwrap().map(Result::unwrap);
@@ -316,7 +313,7 @@ fn is_cleared_away(project: &Project) -> bool {
     !has_folder && !is_alive(&pid)
 }
 
-/// The reports are whole, and say this of the two tests.
+/// Fails unless the reports are complete, with these outcomes and this last event in the JSON.
 fn check_reports(project: &Project, outcomes: &[&str], last: &str) {
     let lines = lines(&project.root().join("r.json"));
     let finished = lines.iter().filter(|line| line["event"] == "test_finished");
@@ -328,7 +325,7 @@ fn check_reports(project: &Project, outcomes: &[&str], last: &str) {
 }
 
 #[test]
-fn an_interrupted_run_has_whole_reports() {
+fn an_interrupted_run_has_complete_reports() {
     let project = Project::new();
     let child = half_done(&project, "");
     signal(&child, "INT");
@@ -339,27 +336,27 @@ fn an_interrupted_run_has_whole_reports() {
 }
 
 #[test]
-fn a_second_interrupt_does_not_wait_for_the_grace() {
+fn a_second_interrupt_does_not_wait_for_the_grace_period() {
     let project = Project::new();
     let child = half_done(&project, "trap ': >asked' TERM");
     signal(&child, "INT");
     wait_for(&project.root().join("asked"));
     signal(&child, "TERM");
     let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.signal(), Some(2), "of the first");
+    assert_eq!(output.status.signal(), Some(2), "it dies of the first signal");
     assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed, 1 not run"));
     check_reports(&project, &["pass", "not run"], "finished");
     assert!(is_cleared_away(&project));
 }
 
 #[test]
-fn a_killed_orca_leaves_whole_reports_so_far() {
+fn a_killed_orca_leaves_reports_of_what_has_finished() {
     let project = Project::new();
     let mut child = half_done(&project, "");
     child.kill().unwrap();
     child.wait().unwrap();
     check_reports(&project, &["pass"], "test_started");
-    process::wait_for(PATIENCE, "all that the test had to be gone", || is_cleared_away(&project));
+    process::wait_for("the test's folder and process to be gone", || is_cleared_away(&project));
 }
 
 #[test]
@@ -370,7 +367,8 @@ fn time_in_which_orca_was_stopped_does_not_count_against_a_test() {
     let child = project.command(&args).stdout(Stdio::piped()).spawn().unwrap();
     wait_for(&project.root().join("started"));
     signal(&child, "STOP");
-    std::thread::sleep(Duration::from_millis(4500)); // the fault itself: past the timeout, short of the test's end
+    // This pause is the fault: it is longer than the timeout and shorter than the test.
+    std::thread::sleep(Duration::from_millis(4500));
     signal(&child, "CONT");
     Ran::from(child.wait_with_output().unwrap()).exits(0).says("1 passed");
 }

@@ -1,14 +1,14 @@
-//! Faults of the host, the project and the person that need real machines to be seen. Built with `--features vm`; needs the image in
-//! `build/`.
+//! Faults of the host, the project and the user that only real machines show. Built with
+//! `--features vm`; needs the image in `build/`.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 #[path = "kit/image.rs"]
 mod image;
-#[expect(dead_code, reason = "the table of verdicts is for others")]
+#[expect(dead_code, reason = "not every file has a test for every verdict")]
 mod kit;
 #[path = "kit/process.rs"]
-#[expect(dead_code, reason = "others look at processes in more ways")]
+#[expect(dead_code, reason = "not every file sends signals to its children")]
 mod process;
 
 use kit::{Project, Ran};
@@ -18,13 +18,10 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
-/// Anything that waits for a process waits at most this long.
-const PATIENCE: Duration = Duration::from_secs(120);
 const GOOD: &str = "echo 1..1; echo ok 1";
 
-/// A project whose runs leave everything they leave in its own folders, with the image in `image`.
+/// A project whose runs leave their files in its own folders only, with the image in `image`.
 struct Lab {
     project: Project,
     image: PathBuf,
@@ -32,9 +29,7 @@ struct Lab {
 
 impl Lab {
     fn new() -> Self {
-        let project = Project::new();
-        fs::create_dir(project.root().join("tmp")).unwrap();
-        Self { project, image: image::build() }
+        Self { project: Project::new(), image: image::build() }
     }
 
     fn root(&self) -> &Path {
@@ -57,17 +52,16 @@ impl Lab {
     /// Waits until the log of `test` in the folder `logs` has `text`.
     fn wait_for(&self, logs: &str, test: &str, text: &str) {
         let log = self.root().join(format!("{logs}/t/{test}_test.sh/output.log"));
-        wait_for(PATIENCE, &format!("`{text}` of {test}"), || {
+        wait_for(&format!("`{text}` of {test}"), || {
             fs::read_to_string(&log).is_ok_and(|log| log.contains(text))
         });
     }
 
-    /// Nothing of a run is left: no machine, no socket, no overlay.
+    /// Fails if anything of a run is left: a machine, a socket, an overlay.
     #[track_caller]
     fn is_clean(&self) {
         assert_eq!(image::machines(&self.project), []);
-        let left: Vec<_> = fs::read_dir(self.root().join("tmp")).unwrap().collect();
-        assert!(left.is_empty(), "{left:?}");
+        assert_eq!(image::leftovers(&self.project), [] as [PathBuf; 0]);
     }
 }
 
@@ -76,7 +70,7 @@ fn finish(child: Child) -> Ran {
 }
 
 #[test]
-fn an_enemy_in_the_guest_reads_and_writes_nothing_outside() {
+fn an_attacker_in_the_guest_reads_and_writes_nothing_outside() {
     let lab = Lab::new();
     let outside = Project::new();
     outside.file("secret", "HOST-SECRET\n");
@@ -87,23 +81,31 @@ fn an_enemy_in_the_guest_reads_and_writes_nothing_outside() {
         symlink(target, lab.root().join("t").join(name)).unwrap();
     }
     lab.project.file("t/inside", "as it was\n");
-    // Every way to the share that a root of the guest has: the overlay, the mount below it, links, `..`, the share remounted.
+    // Every way to the share that root in the guest has: the overlay, the mount below it, links,
+    // `..`, the share remounted.
     let read = format!(
-        "set -u; secret={}; lower=/run/orca/share/lower\n\
-         for at in /mnt/glacic $lower; do for name in absolute root$secret up/..$secret ../../..$secret; do\n\
-         cat $at/t/$name 2>&1; done; done | grep HOST-SECRET && printf 'not '; echo ok 1 - reads nothing outside\n",
+        "set -u; secret={}; lower=/run/orca/share/lower
+         for at in /mnt/glacic $lower; do
+         for name in absolute root$secret up/..$secret ../../..$secret; do
+         cat $at/t/$name 2>&1; done; done | grep HOST-SECRET && printf 'not '
+         echo ok 1 - reads nothing outside\n",
         secret.display()
     );
-    let write = "umount /mnt/glacic 2>/dev/null; mount -o remount,rw $lower 2>/dev/null\n\
-         for at in $lower; do echo x >$at/t/inside; echo x >$at/t/new; rm -f $at/t/inside; chmod 777 $at/t/inside\n\
-         mkdir $at/d; ln -s /etc/passwd $at/t/link; mknod $at/t/node c 1 3; mv $at/t/inside $at/t/moved; done 2>/dev/null\n\
-         grep -q 'as it was' $lower/t/inside || printf 'not '; echo ok 2 - the share is as it was\n";
+    let write = "umount /mnt/glacic 2>/dev/null; mount -o remount,rw $lower 2>/dev/null
+         for at in $lower; do
+         echo x >$at/t/inside; echo x >$at/t/new; rm -f $at/t/inside; chmod 777 $at/t/inside
+         mkdir $at/d; ln -s /etc/passwd $at/t/link; mknod $at/t/node c 1 3
+         mv $at/t/inside $at/t/moved; done 2>/dev/null
+         grep -q 'as it was' $lower/t/inside || printf 'not '
+         echo ok 2 - the share is as it was\n";
     lab.project.test("enemy", &format!("echo 1..2\n{read}{write}"));
-    // The agent has the port open, and a port is open once: nobody else in the guest can write to it, by any name.
+    // The agent has opened the port, and a port can be opened only once: no other program in the
+    // guest can write to it, by any name.
     lab.project.test(
         "port",
-        "echo 1..1; for at in /dev/vport*p1 /dev/virtio-ports/* /proc/1/fd/*; do\n\
-         case $(readlink -f $at) in /dev/vport*) echo garbage >$at && printf 'not ';; esac; done; echo ok 1 - belongs to the agent alone",
+        "echo 1..1; for at in /dev/vport*p1 /dev/virtio-ports/* /proc/1/fd/*; do
+         case $(readlink -f $at) in /dev/vport*) echo garbage >$at && printf 'not ';; esac; done
+         echo ok 1 - belongs to the agent alone",
     );
     lab.orca(&["test", "-j2", "--timeout", "20s"]).exits(0).says("2 test files, 3 checks");
     let mut names: Vec<_> =
@@ -116,9 +118,10 @@ fn an_enemy_in_the_guest_reads_and_writes_nothing_outside() {
 }
 
 #[test]
-fn secrets_travel_over_the_wire_and_the_run_is_private() {
+fn secrets_reach_the_test_and_are_nowhere_to_be_seen_on_the_host() {
     let lab = Lab::new();
-    let body = "echo 1..1; echo waiting >&2; sleep 3; [ \"$TOKEN-$GIVEN\" = kept-secret-given-secret ] && echo ok 1";
+    let body = "echo 1..1; echo waiting >&2; sleep 3
+                [ \"$TOKEN-$GIVEN\" = kept-secret-given-secret ] && echo ok 1";
     lab.project.test("env", body);
     let args = [
         "test",
@@ -153,7 +156,7 @@ fn secrets_travel_over_the_wire_and_the_run_is_private() {
 }
 
 #[test]
-fn two_runs_in_one_project_and_a_kill_do_not_touch_each_other() {
+fn two_runs_and_a_killed_one_in_one_project_do_not_touch_each_other() {
     let lab = Lab::new();
     lab.project.test("a", "echo 1..1; echo waiting >&2; sleep 4; echo ok 1").test("b", GOOD);
     lab.project.test("endless", "echo 1..1; echo waiting >&2; exec sleep 1000");
@@ -169,12 +172,12 @@ fn two_runs_in_one_project_and_a_kill_do_not_touch_each_other() {
     for child in [first, second] {
         finish(child).exits(0).says("2 passed").never_says("no template").never_says("again");
     }
-    lab.orca(&["test", "t/b_test.sh"]).exits(0); // and sweeps what the killed one left
+    lab.orca(&["test", "t/b_test.sh"]).exits(0); // and removes what the killed run left
     lab.is_clean();
 }
 
 #[test]
-fn an_image_replaced_under_a_run_changes_the_next_one() {
+fn an_image_replaced_during_a_run_changes_the_next_one() {
     let mut lab = Lab::new();
     lab.image = lab.root().join("image");
     fs::create_dir(&lab.image).unwrap();
@@ -194,7 +197,7 @@ fn an_image_replaced_under_a_run_changes_the_next_one() {
     };
     let child = orca(&["test", "-j1", "--log-dir", "logs"]);
     lab.wait_for("logs", "a", "waiting");
-    // As scripts/build-image.sh does it: beside the old one, then renamed over it.
+    // As scripts/build-image.sh does it: a new file beside the old one is renamed over it.
     for name in ["vmlinux", "initramfs", "rootfs.ext4"] {
         link(name, "new");
         fs::rename(lab.image.join("new"), lab.image.join(name)).unwrap();
@@ -207,18 +210,22 @@ fn an_image_replaced_under_a_run_changes_the_next_one() {
 }
 
 #[test]
-fn a_disk_that_fills_up_under_a_run_is_the_hosts_fault() {
+fn a_disk_that_fills_up_during_a_run_is_the_hosts_fault() {
     let lab = Lab::new();
     let small = lab.root().join("small");
     fs::create_dir(&small).unwrap();
     let mount = ["-t", "tmpfs", "-o", "size=12m", "none"];
     if !Command::new("mount").args(mount).arg(&small).status().is_ok_and(|status| status.success())
     {
-        return; // only root can mount; CI is
+        return; // only root can mount, and CI runs as root
     }
-    // As fast as hardware, so that what does not answer is found hung sooner.
+    // The factor of fast hardware, so that a machine that does not answer is found hung sooner.
     let args = ["test", "-j1", "--timeout-factor", "0.5", "--boot-timeout", "300s"];
-    lab.project.test("fill", "echo 1..1; dd if=/dev/urandom of=/root/big bs=1M count=64 2>&1; sync; sleep 100; echo ok 1");
+    lab.project.test(
+        "fill",
+        "echo 1..1; dd if=/dev/urandom of=/root/big bs=1M count=64 2>&1; sync; sleep 100
+         echo ok 1",
+    );
     let ran = Ran::from(lab.command(&args).env("TMPDIR", &small).output().unwrap());
     let umount = Command::new("umount").arg(&small).status().unwrap();
     ran.exits(3).says("the host cannot write `").says("1 without a verdict");

@@ -3,23 +3,22 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 #[path = "kit/image.rs"]
-#[expect(dead_code, reason = "the list of machines is for others")]
+#[expect(dead_code, reason = "not every file looks for machines")]
 mod image;
-#[expect(dead_code, reason = "the table of verdicts is for other tests")]
+#[expect(dead_code, reason = "not every file has a test for every verdict")]
 mod kit;
 
 use kit::{Project, Ran};
 use std::fs;
+use std::path::PathBuf;
 
 fn orca(project: &Project, args: &[&str]) -> Ran {
-    let tmp = project.root().join("tmp");
-    fs::create_dir_all(&tmp).unwrap();
     let ran = Ran::from(image::command(&image::build(), project, args).output().unwrap());
-    assert_eq!(fs::read_dir(&tmp).unwrap().count(), 0, "something was left");
+    assert_eq!(image::leftovers(project), [] as [PathBuf; 0]);
     ran
 }
 
-/// Checks that say what they saw.
+/// `is GOT WANT DESC`: a check that prints what it got.
 const CHECKS: &str = r#"
 n=0
 is() {
@@ -28,7 +27,7 @@ is() {
 }
 "#;
 
-/// Everything that one pair of machines can show.
+/// Everything that a pair of machines shows.
 const PAIR: &str = r#"
 is "$ORCA_NODE of $ORCA_NODES, $(hostname)" 'server of server client, server' 'this node'
 is "$(on client sh -c 'echo $ORCA_NODE of $ORCA_NODES, $(hostname), $(id -u) in $PWD')" \
@@ -45,8 +44,9 @@ is "$(cat "$TMPDIR/o")+$(cat "$TMPDIR/e")" out+err 'outputs apart'
 is "$(printf 'a\nb' | on client tr ab xy)" "$(printf 'x\ny')" 'input'
 head -c 2000000 /dev/urandom >"$TMPDIR/big"
 is "$(on client cat <"$TMPDIR/big" | cksum)" "$(cksum <"$TMPDIR/big")" 'much of both'
-is "$(on client printf '%s|' 'a  b' '' '$HOME' "it's" "$(printf 'x\ny')")" "$(printf '%s|' 'a  b' '' '$HOME' "it's" "$(printf 'x\ny')")" 'words stay words'
-# Held up by who does not read, while others go on; and cut off with who reads no more.
+set -- 'a  b' '' '$HOME' "it's" "$(printf 'x\ny')"
+is "$(on client printf '%s|' "$@")" "$(printf '%s|' "$@")" 'words stay words'
+# A command whose reader does not read waits, and others go on. One whose reader leaves ends.
 mkfifo "$TMPDIR/slow"
 on client yes >"$TMPDIR/slow" & slow=$!
 exec 3<"$TMPDIR/slow"
@@ -71,12 +71,13 @@ echo "1..$n"
 "#;
 
 #[test]
-fn two_machines_on_a_wire_and_nothing_left_of_them() {
+fn two_machines_share_a_wire_and_leave_nothing_behind() {
     let project = Project::new();
     let header = "#!/bin/sh\n# orca: nodes=server,client timeout=60s\n";
     project.test("a", &format!("{header}{CHECKS}{PAIR}"));
-    // Again a pair, which must be as untouched as the first; and single machines beside them.
-    let clean = "is \"$(on client sh -c 'ls /root /mnt/glacic; pgrep sleep' | grep -c 'was-here\\|[0-9]')\" 0 clean; echo 1..1";
+    // A second pair, which must be as untouched as the first, and a single machine beside them.
+    let clean = "is \"$(on client sh -c 'ls /root /mnt/glacic; pgrep sleep' \
+                 | grep -c 'was-here\\|[0-9]')\" 0 clean; echo 1..1";
     project.test("b", &format!("{header}{CHECKS}{clean}"));
     project.test(
         "c",
@@ -92,14 +93,15 @@ fn two_machines_on_a_wire_and_nothing_left_of_them() {
 }
 
 #[test]
-fn a_node_in_trouble_is_the_attempts_trouble_and_wires_keep_networks_apart() {
+fn trouble_on_one_node_ends_the_attempt_and_wires_are_separate_networks() {
     let project = Project::new();
     for (name, key) in [("panic", "c"), ("off", "b")] {
         let body = "# orca: nodes=a,b timeout=20s\n\
                     echo 1..1; on b sh -c 'echo KEY >/proc/sysrq-trigger'; sleep 1000";
         project.test(name, &body.replace("KEY", key));
     }
-    let up = "for c in eth0 eth1; do ip link set $c up 2>/dev/null; done; ip addr add 10.9.9.$1/24 dev $2";
+    let up = "for c in eth0 eth1; do ip link set $c up 2>/dev/null; done; \
+              ip addr add 10.9.9.$1/24 dev $2";
     let routed = format!(
         "# orca: nodes=left:l,mid:l+r,right:r timeout=60s\n{CHECKS}
 sh -c '{up}' x 1 eth0; on mid sh -c '{up}' x 2 eth0; on right sh -c '{up}' x 3 eth0

@@ -1,15 +1,15 @@
-//! Kernels and roots that somebody brings: every message that comes before a machine is started.
+//! Kernels and root file systems that users bring: every message before a machine starts.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
-#[expect(dead_code, reason = "other tests use the rest of it")]
+#[expect(dead_code, reason = "not every file uses all of the kit")]
 mod kit;
 
 use kit::{Project, Ran};
 use std::fs;
 use std::process::Command;
 
-/// Four blocks of ext4, as far as its superblock says.
+/// A file whose superblock says that it is an ext4 of four blocks.
 fn ext4() -> Vec<u8> {
     let mut disk = vec![0; 8192];
     disk[0x438..0x43a].copy_from_slice(&[0x53, 0xef]);
@@ -17,7 +17,7 @@ fn ext4() -> Vec<u8> {
     disk
 }
 
-/// A vmlinux of release 6.6.6 that shows what `signs` say.
+/// A vmlinux of release 6.6.6 that has the features whose strings are in `signs`.
 fn kernel(signs: &str) -> Vec<u8> {
     let mut elf = vec![0; 64];
     elf[..5].copy_from_slice(b"\x7fELF\x02");
@@ -27,9 +27,10 @@ fn kernel(signs: &str) -> Vec<u8> {
     elf
 }
 
-const SIGNS: &str = "virtio-pci\0virtio_console\0virtio_blk\0ext4_inode_cache\0ovl_inode\0v9fs_inode_cache\09pnet_virtio\0";
+const SIGNS: &str = "virtio-pci\0virtio_console\0virtio_blk\0ext4_inode_cache\0ovl_inode\0\
+                     v9fs_inode_cache\09pnet_virtio\0";
 
-/// A project with a test, an agent and a root, its caches its own.
+/// A project with a test, an agent and a root file system.
 fn project() -> Project {
     let project = Project::new();
     project.test("a", "echo 1..1; echo ok 1").file("build/agent", "\x7fELF agent");
@@ -48,7 +49,7 @@ fn write(project: &Project, path: &str, bytes: &[u8]) {
 }
 
 #[test]
-fn a_kernel_is_told_what_it_lacks_by_its_own_bytes() {
+fn a_missing_feature_is_found_in_the_bytes_of_a_kernel() {
     let project = project();
     write(&project, "mine", &kernel(&SIGNS.replace("v9fs_inode_cache", "")));
     orca(&project, &["--kernel", "mine"])
@@ -58,15 +59,16 @@ fn a_kernel_is_told_what_it_lacks_by_its_own_bytes() {
 }
 
 #[test]
-fn a_kernel_is_told_what_it_lacks_by_its_configuration() {
+fn a_missing_feature_is_found_in_the_configuration_of_a_kernel() {
     let project = project();
-    let all = "CONFIG_VIRTIO_PCI=y\nCONFIG_VIRTIO_CONSOLE=y\nCONFIG_VIRTIO_BLK=m\nCONFIG_EXT4_FS=y\n\
-               CONFIG_NET_9P_VIRTIO=m\nCONFIG_9P_FS=y\nCONFIG_BLK_DEV_INITRD=y\nCONFIG_DEVTMPFS=y\nCONFIG_TMPFS=y\n\
+    let all = "CONFIG_VIRTIO_PCI=y\nCONFIG_VIRTIO_CONSOLE=y\nCONFIG_VIRTIO_BLK=m\n\
+               CONFIG_EXT4_FS=y\nCONFIG_NET_9P_VIRTIO=m\nCONFIG_9P_FS=y\n\
+               CONFIG_BLK_DEV_INITRD=y\nCONFIG_DEVTMPFS=y\nCONFIG_TMPFS=y\n\
                CONFIG_PCI=y\nCONFIG_UNIX=y\nCONFIG_BINFMT_ELF=y\n";
     write(&project, "tree/vmlinux", &kernel(""));
     project.file("tree/.config", &format!("{all}# CONFIG_OVERLAY_FS is not set\n"));
     orca(&project, &["--kernel", "tree"]).exits(2).complains("has no CONFIG_OVERLAY_FS\n");
-    // What is not used is not missed; what is a module has to be somewhere.
+    // Without an overlay its feature is not required. A feature that is a module needs its file.
     orca(&project, &["--kernel", "tree", "--share", "ro"])
         .exits(2)
         .complains("has CONFIG_VIRTIO_BLK, CONFIG_NET_9P_VIRTIO as modules, which are not found")
@@ -74,7 +76,7 @@ fn a_kernel_is_told_what_it_lacks_by_its_configuration() {
 }
 
 #[test]
-fn modules_have_to_be_there_and_to_fit() {
+fn modules_have_to_exist_and_to_fit_the_kernel() {
     let project = project();
     write(&project, "boot/vmlinuz-6.6.6", &kernel(SIGNS));
     project.file("lib/modules/6.6.6/modules.order", "");
@@ -95,7 +97,7 @@ fn modules_have_to_be_there_and_to_fit() {
 }
 
 #[test]
-fn what_is_no_kernel_and_no_agent_is_told() {
+fn a_kernel_and_an_agent_have_to_be_there_and_be_programs() {
     let project = project();
     fs::create_dir(project.root().join("empty")).unwrap();
     let kernel = orca(&project, &["--kernel", "empty"]);
@@ -107,7 +109,7 @@ fn what_is_no_kernel_and_no_agent_is_told() {
 }
 
 #[test]
-fn several_kernels_have_to_differ_and_are_for_tests() {
+fn several_kernels_have_to_differ_and_are_for_orca_test_only() {
     let project = project();
     write(&project, "a", &kernel(SIGNS));
     write(&project, "b", &kernel(SIGNS));
@@ -118,7 +120,7 @@ fn several_kernels_have_to_differ_and_are_for_tests() {
 }
 
 #[test]
-fn a_root_has_to_be_one() {
+fn a_root_has_to_hold_a_root_file_system() {
     let project = project();
     write(&project, "mine", &kernel(SIGNS));
     let root = |root: &str| orca(&project, &["--kernel", "mine", "--rootfs", root]);

@@ -1,8 +1,9 @@
-//! Kernels, roots and inits that somebody brings, in real machines. Built with `--features vm`; needs the image in `build/`.
+//! Kernels, root file systems and inits that users bring, in real machines. Built with
+//! `--features vm`; needs the image in `build/`.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
-#[expect(dead_code, reason = "other tests use the rest of it")]
+#[expect(dead_code, reason = "not every file uses all of the kit")]
 mod kit;
 
 use kit::{Project, Ran};
@@ -16,7 +17,7 @@ struct Lab(Project);
 impl Lab {
     fn new() -> Self {
         let project = Project::new();
-        // The image is looked for there.
+        // The default place of the image.
         std::os::unix::fs::symlink(build(), project.root().join("build")).unwrap();
         Self(project)
     }
@@ -34,6 +35,7 @@ fn build() -> PathBuf {
     fs::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join("../build")).unwrap()
 }
 
+/// Copies a file with every `old` in it replaced by `new`, which is as long.
 fn copy_replacing(from: &Path, to: &Path, old: &str, new: &str) {
     assert_eq!(old.len(), new.len());
     let mut bytes = fs::read(from).unwrap();
@@ -46,7 +48,7 @@ fn copy_replacing(from: &Path, to: &Path, old: &str, new: &str) {
     fs::write(to, bytes).unwrap();
 }
 
-/// A module's signature would not fit any more: takes it off, with its length and its magic behind it.
+/// Removes the signature of a module, which no longer fits, with its length and its magic.
 fn unsign(bytes: &mut Vec<u8>) {
     let Some(signed) = bytes.strip_suffix(b"~Module signature appended~\n") else { return };
     let (_, length) = signed.split_last_chunk::<4>().unwrap();
@@ -65,10 +67,10 @@ fn copy_tree_replacing(from: &Path, to: &Path, old: &str, new: &str) {
     }
 }
 
-/// A kernel of another release: the one that there is, renamed, its modules with it.
 #[test]
 fn every_test_runs_on_every_kernel() {
     let lab = Lab::new();
+    // A kernel of another release: the image's and its modules, with the release replaced.
     let own = fs::read_dir(build().join("modules")).unwrap().next().unwrap().unwrap();
     let own = own.file_name().into_string().unwrap();
     let twin = format!("9.9.9{}", &own[5..]);
@@ -93,10 +95,15 @@ fn every_test_runs_on_every_kernel() {
     assert!(junit.contains(&format!("t/kernel_test.sh [{twin}]")), "{junit}");
 }
 
-/// A root that is nothing but busybox, made from the image's.
-const SMALL_ROOT: &str = "set -e; mkdir -p /tmp/r/bin /tmp/r/sbin /tmp/r/etc /tmp/r/lib64; cp /bin/busybox /tmp/r/bin/
-for lib in $(ldd /bin/busybox | grep -o '/[^ ]*'); do mkdir -p /tmp/r${lib%/*}; cp $lib /tmp/r$lib; done
-for tool in sh cat ps grep touch mkdir hostname mount true ls syslogd; do ln -s busybox /tmp/r/bin/$tool; done
+/// Prints the archive of a root file system that has only the image's busybox.
+const SMALL_ROOT: &str = "set -e; mkdir -p /tmp/r/bin /tmp/r/sbin /tmp/r/etc /tmp/r/lib64
+cp /bin/busybox /tmp/r/bin/
+for lib in $(ldd /bin/busybox | grep -o '/[^ ]*'); do
+  mkdir -p /tmp/r${lib%/*}; cp $lib /tmp/r$lib
+done
+for tool in sh cat ps grep touch mkdir hostname mount true ls syslogd; do
+  ln -s busybox /tmp/r/bin/$tool
+done
 ln -s ../bin/busybox /tmp/r/sbin/init; echo '::respawn:/bin/syslogd -n' >/tmp/r/etc/inittab
 tar -C /tmp/r -cf - .";
 
@@ -110,7 +117,7 @@ fn a_root_from_an_archive_or_a_folder_runs_tests_under_its_own_init() {
         lab.0.test(
             name,
             "echo 1..3; [ ! -e /mark ] || printf 'not '; echo ok 1 - nobody was here; touch /mark\n\
-             grep -q ^init$ /proc/1/comm || printf 'not '; echo ok 2 - process 1 is the init of the root\n\
+             grep -q ^init$ /proc/1/comm || printf 'not '; echo ok 2 - process 1 is its init\n\
              ps | grep -q '[s]yslogd' || printf 'not '; echo ok 3 - its service runs",
         );
     }
@@ -128,14 +135,14 @@ fn a_root_from_an_archive_or_a_folder_runs_tests_under_its_own_init() {
         fs::write(lab.path("root/etc/word"), word).unwrap();
         let ran = lab.orca(&cat);
         ran.exits(0);
-        assert_eq!(ran.out, format!("{word}init\n"), "the folder as it is now");
+        assert_eq!(ran.out, format!("{word}init\n"), "the guest has the folder as it is now");
     }
 }
 
 #[test]
-fn the_host_itself_is_a_root_that_nobody_can_write_to() {
+fn the_host_itself_is_a_root_that_tests_cannot_write_to() {
     let lab = Lab::new();
-    // Not below /tmp, which is the guest's own.
+    // Not below /tmp, which in the guest is a file system of its own.
     let dir = nix::unistd::mkdtemp(Path::new("/var/tmp/orca-host-XXXXXX")).unwrap();
     let secret = dir.join("only-on-this-host").display().to_string();
     fs::write(&secret, "here").unwrap();

@@ -1,12 +1,14 @@
-//! Many tests with faults drawn by a seed, in one run on real machines: each has exactly one verdict, the right one, and nothing is left
-//! or grows. Built with `--features vm`; `SOAK_TESTS` (40 by default) and `SOAK_SEED` in the environment, see `scripts/soak.sh`.
+//! One run of many tests on real machines, with faults that a seed chooses: each test gets exactly
+//! one verdict, which is the right one, nothing is left behind, and nothing grows. Built with
+//! `--features vm`. Environment: `SOAK_TESTS` (default 40) and `SOAK_SEED` (default 1); see
+//! `scripts/soak.sh`.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
-#![expect(clippy::print_stderr, reason = "what was measured is for whoever runs the soak")]
+#![expect(clippy::print_stderr, reason = "the figures are for the person who runs the soak")]
 
 #[path = "kit/image.rs"]
 mod image;
-#[expect(dead_code, reason = "the table of verdicts is for others")]
+#[expect(dead_code, reason = "not every file has a test for every verdict")]
 mod kit;
 
 use kit::Project;
@@ -16,17 +18,19 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 const TESTS: usize = 40;
 const SEED: u64 = 1;
-/// How many descriptors and how much memory a run may have more at its end than near its beginning.
+/// How many more open files a run may have at its end than near its beginning.
 const FILES_SLACK: usize = 6;
+/// How much more memory, in KiB.
 const MEMORY_SLACK_KIB: u64 = 8 * 1024;
-/// The host kills the machine of such a test, once.
+/// The fault of a test whose machine is killed from the host, once.
 const VICTIM: &str = "killed";
 
-/// What each is called, its body, what must come of it.
+/// The name of each fault, the body of the test, and its expected outcome.
 const FAULTS: [(&str, &str, &str); 13] = [
     ("good", "echo 1..2; echo ok 1; echo ok 2", "pass"),
     ("fails", "echo 1..2; echo ok 1; echo not ok 2", "fail"),
@@ -44,14 +48,15 @@ const FAULTS: [(&str, &str, &str); 13] = [
     ("leftovers", "echo 1..1; sleep 1000 & setsid sleep 1000 & echo ok 1", "pass"),
     (
         "garbage",
-        "echo 1..1; head -c 200000 /dev/urandom | tr '\\n' x; echo; echo 'TAP_END x exit=0'; echo ok 1",
+        "echo 1..1; head -c 200000 /dev/urandom | tr '\\n' x; echo; echo 'TAP_END x exit=0'
+         echo ok 1",
         "pass",
     ),
     ("fulldisk", "echo 1..1; head -c 900000000 /dev/zero >/tmp/big || echo ok 1", "pass"),
     (VICTIM, "echo 1..1; sleep 4; echo ok 1", "pass"),
 ];
 
-/// A number for the next draw: xorshift, so that a seed means the same everywhere.
+/// The next random number. xorshift: a seed means the same on every machine.
 fn draw(state: &mut u64) -> usize {
     *state ^= *state << 13;
     *state ^= *state >> 7;
@@ -63,7 +68,7 @@ fn setting<T: std::str::FromStr>(name: &str, usual: T) -> T {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
-/// What a process has: open files, and memory in KiB.
+/// How many open files a process has, and how much memory in KiB; `None` if it is gone.
 fn usage(pid: u32) -> Option<(usize, u64)> {
     let files = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count();
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -71,12 +76,12 @@ fn usage(pid: u32) -> Option<(usize, u64)> {
     Some((files, line.trim().strip_suffix(" kB")?.parse().ok()?))
 }
 
-/// Writes the tests and returns what must come of each, by path.
+/// Writes the tests; returns the expected outcome of each path, and whether it is flaky.
 fn plan(project: &Project, tests: usize, seed: u64) -> HashMap<String, (&'static str, bool)> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut expected = HashMap::new();
     for number in 0..tests {
-        // Each fault once, then as they are drawn; every other test is a good one.
+        // First each fault once, then random ones; about half of these are good tests.
         let at = if number < FAULTS.len() { number } else { draw(&mut state) % (2 * FAULTS.len()) };
         let (fault, body, outcome) = FAULTS.get(at).unwrap_or(&FAULTS[0]);
         let name = format!("{number:04}-{fault}");
@@ -87,12 +92,10 @@ fn plan(project: &Project, tests: usize, seed: u64) -> HashMap<String, (&'static
 }
 
 #[test]
-fn every_test_has_one_verdict_the_right_one_and_nothing_is_left() {
+fn every_test_gets_one_verdict_the_right_one_and_nothing_is_left() {
     let (tests, seed) = (setting("SOAK_TESTS", TESTS), setting("SOAK_SEED", SEED));
     let project = Project::new();
     let mut expected = plan(&project, tests, seed);
-    let tmp = project.root().join("tmp");
-    fs::create_dir(&tmp).unwrap();
     let mut child = image::command(&image::build(), &project, &["test", "-j2", "--format", "json"])
         .stdout(Stdio::piped())
         .spawn()
@@ -128,8 +131,7 @@ fn every_test_has_one_verdict_the_right_one_and_nothing_is_left() {
     assert!(wrong.is_empty() && expected.is_empty(), "seed {seed}: {wrong:#?}, none: {expected:?}");
     assert_eq!((status.code(), last["event"].as_str()), (Some(1), Some("finished")), "{last}");
     assert_eq!(image::machines(&project), []);
-    let left: Vec<_> = fs::read_dir(&tmp).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(image::leftovers(&project), [] as [PathBuf; 0]);
     let quarter = used.len() / 4;
     let most = |part: &[(usize, u64)]| {
         part.iter().fold((0, 0), |most, one| (most.0.max(one.0), most.1.max(one.1)))

@@ -1,4 +1,5 @@
-//! What only real machines can show. Built with `--features vm`; needs the image in `build/` (scripts/check.sh makes it).
+//! Behaviour that only real machines show. Built with `--features vm`; needs the image in `build/`,
+//! which scripts/check.sh makes.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
@@ -6,32 +7,27 @@
 mod image;
 mod kit;
 #[path = "kit/process.rs"]
-#[expect(dead_code, reason = "others look at processes in more ways")]
+#[expect(dead_code, reason = "not every file asks whether a process is alive")]
 mod process;
 
 use kit::{Project, Ran, VERDICTS};
-use process::wait_for;
+use process::{signal, wait_for};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Anything that waits for a process waits at most this long.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// A project whose runs leave everything they leave in its own folders.
+/// A project whose runs leave their files in its own folders only.
 struct Lab {
     project: Project,
 }
 
 impl Lab {
     fn new() -> Self {
-        let project = Project::new();
-        fs::create_dir(project.root().join("tmp")).unwrap();
-        Self { project }
+        Self { project: Project::new() }
     }
 
     fn test(&self, name: &str, body: &str) -> &Self {
@@ -47,7 +43,7 @@ impl Lab {
         Ran::from(self.command(args).output().unwrap())
     }
 
-    /// Starts `orca test` on a test that says so when it runs, and waits for that.
+    /// Starts `orca test` on a test that does not end, and waits until the test runs.
     fn start_endless(&self) -> Child {
         self.test("endless", "echo 1..1; echo '# it runs' >&2; exec sleep 1000");
         let mut child = self
@@ -58,18 +54,17 @@ impl Lab {
             .unwrap();
         let log = self.project.root().join("logs/t/endless_test.sh/output.log");
         let runs = || fs::read_to_string(&log).is_ok_and(|text| text.contains("it runs"));
-        wait_for(PATIENCE, "the test to run", || runs() || child.try_wait().unwrap().is_some());
+        wait_for("the test to run", || runs() || child.try_wait().unwrap().is_some());
         assert!(runs(), "orca ended early");
         child
     }
 
-    /// Folders of runs that are still there.
+    /// The folders of runs that are still there.
     fn leftovers(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.project.root().join("tmp")).unwrap();
-        entries.map(|entry| entry.unwrap().path()).collect()
+        image::leftovers(&self.project)
     }
 
-    /// How many QEMU processes work for this project.
+    /// How many QEMU processes run for this project.
     fn machines(&self) -> usize {
         image::machines(&self.project).len()
     }
@@ -84,11 +79,7 @@ fn every_verdict_in_a_vm_is_reported_for_what_it_is() {
     for policy in [&["--reuse"][..], &[]] {
         let ran = lab.orca(&[&["test", "-j2"], policy].concat());
         ran.exits(1).says("3 passed, 5 failed, 1 skipped").never_says("ERROR");
-        for (name, _, word) in VERDICTS {
-            let path = format!("t/{name}_test.sh");
-            let line = ran.out.lines().find(|line| line.starts_with(word) && line.contains(&path));
-            assert!(line.is_some(), "no {word} for {name} in {}", ran.out);
-        }
+        ran.says_every_verdict();
     }
     assert!(lab.leftovers().is_empty(), "{:?}", lab.leftovers());
     assert_eq!(lab.machines(), 0);
@@ -113,7 +104,7 @@ fn a_command_in_a_vm_has_our_streams_and_gives_us_its_status() {
 }
 
 #[test]
-fn copies_are_individuals_with_the_right_time() {
+fn copies_have_identities_of_their_own_and_the_right_time() {
     let lab = Lab::new();
     let script = "date +%s%N; cat /etc/machine-id; hostname; head -c 16 /dev/urandom | od -An -tx1";
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
@@ -136,14 +127,16 @@ fn copies_are_individuals_with_the_right_time() {
 }
 
 #[test]
-fn what_one_test_does_is_not_there_in_the_next() {
+fn a_test_finds_nothing_of_what_the_last_one_did() {
     let lab = Lab::new();
-    let probe = "state() { ls /root/mark t/mark /tmp/mark /run/mark 2>/dev/null | wc -l; nft list ruleset | wc -l; \
-                 sysctl -n net.ipv4.ip_forward; ip netns list | wc -l; pgrep -c sleep; \
-                 grep -c ^wireguard /proc/modules; date +%Y; }; ";
-    let dirty = "touch /root/mark t/mark /tmp/mark /run/mark; nft add table inet mark; sysctl -qw net.ipv4.ip_forward=1; \
-                 ip netns add mark; setsid sleep 1000 & modprobe wireguard; date -s 2001-01-01 >/dev/null; ";
-    let clean = "set -- $(state); echo 1..1; [ \"$1 $2 $3 $4 $5 $6\" = '0 0 0 0 0 0' ] && [ $7 != 2001 ] || \
+    let probe = "state() { ls /root/mark t/mark /tmp/mark /run/mark 2>/dev/null | wc -l; \
+                 nft list ruleset | wc -l; sysctl -n net.ipv4.ip_forward; ip netns list | wc -l; \
+                 pgrep -c sleep; grep -c ^wireguard /proc/modules; date +%Y; }; ";
+    let dirty = "touch /root/mark t/mark /tmp/mark /run/mark; nft add table inet mark; \
+                 sysctl -qw net.ipv4.ip_forward=1; ip netns add mark; setsid sleep 1000 & \
+                 modprobe wireguard; date -s 2001-01-01 >/dev/null; ";
+    let clean = "set -- $(state); echo 1..1; \
+                 [ \"$1 $2 $3 $4 $5 $6\" = '0 0 0 0 0 0' ] && [ $7 != 2001 ] || \
                  { echo \"# $*\"; printf 'not '; }; echo ok 1; ";
     for name in ["a", "b", "c", "d"] {
         lab.test(name, &format!("{probe}{clean}{dirty}"));
@@ -155,7 +148,8 @@ fn what_one_test_does_is_not_there_in_the_next() {
 #[test]
 fn a_test_gets_the_machine_that_its_header_asks_for() {
     let lab = Lab::new();
-    let check = "echo 1..1; kib=$(awk '/MemTotal/ { print $2 }' /proc/meminfo); [ $(nproc) = 2 ] && [ $kib -gt 600000 ] || printf 'not '; echo ok 1";
+    let check = "echo 1..1; kib=$(awk '/MemTotal/ { print $2 }' /proc/meminfo); \
+                 [ $(nproc) = 2 ] && [ $kib -gt 600000 ] || printf 'not '; echo ok 1";
     lab.test("big", &format!("#!/bin/sh\n# orca: memory=768M cpus=2\n{check}"));
     lab.test("usual", &format!("#!/bin/sh\n{}", check.replace("|| printf", "&& printf")));
     let card =
@@ -169,7 +163,7 @@ fn a_test_gets_the_machine_that_its_header_asks_for() {
 }
 
 #[test]
-fn cold_boots_and_copies_agree() {
+fn cold_boots_and_copies_give_the_same_verdicts() {
     let lab = Lab::new();
     lab.test("good", "echo 1..1; echo ok 1").test("bad", "echo 1..1; echo not ok 1");
     for policy in ["--cold", "--reuse"] {
@@ -218,8 +212,7 @@ fn an_interrupt_leaves_nothing_behind() {
     let lab = Lab::new();
     let mut child = lab.start_endless();
     assert!(lab.machines() > 0 && !lab.leftovers().is_empty());
-    let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-s", "INT", &pid]).status().unwrap().success());
+    signal(&child, "INT");
     let out = BufReader::new(child.stdout.take().unwrap());
     let lines: Vec<String> = out.lines().map(Result::unwrap).collect();
     assert_eq!(child.wait().unwrap().signal(), Some(2), "{lines:#?}");
@@ -229,12 +222,12 @@ fn an_interrupt_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_killed_orca_takes_its_machines_along_and_the_next_run_sweeps() {
+fn machines_end_with_a_killed_orca_and_the_next_run_cleans_up() {
     let lab = Lab::new();
     let mut child = lab.start_endless();
     child.kill().unwrap();
     child.wait().unwrap();
-    wait_for(PATIENCE, "QEMU to be gone", || lab.machines() == 0);
+    wait_for("QEMU to be gone", || lab.machines() == 0);
     assert!(!lab.leftovers().is_empty(), "kill -9 leaves the folder");
     fs::remove_file(lab.project.root().join("t/endless_test.sh")).unwrap();
     lab.test("good", "echo 1..1; echo ok 1");
@@ -243,7 +236,7 @@ fn a_killed_orca_takes_its_machines_along_and_the_next_run_sweeps() {
 }
 
 #[test]
-fn a_copy_tells_of_a_missing_interpreter_as_a_booted_machine_does() {
+fn a_missing_interpreter_gets_one_message_from_copies_and_booted_machines() {
     let lab = Lab::new();
     lab.test("missing", "#!/no/such/program\n");
     let path = lab.project.root().join("t/missing_test.sh");
@@ -255,7 +248,7 @@ fn a_copy_tells_of_a_missing_interpreter_as_a_booted_machine_does() {
 }
 
 #[test]
-fn the_share_can_be_written_through_or_not_at_all() {
+fn the_share_is_an_overlay_or_read_only_or_writable() {
     let lab = Lab::new();
     let write = ["run", "--", "sh", "-c", "echo x > mark"];
     lab.orca(&write).exits(0);
@@ -267,7 +260,7 @@ fn the_share_can_be_written_through_or_not_at_all() {
 }
 
 #[test]
-fn cards_of_copies_have_addresses_of_their_own() {
+fn network_cards_of_copies_have_different_addresses() {
     let lab = Lab::new();
     let body = "# orca: net=user\necho 1..1; cat /sys/class/net/eth0/address >&2; echo ok 1";
     lab.test("a", body).test("b", body);

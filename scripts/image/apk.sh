@@ -1,9 +1,11 @@
 #!/bin/sh
-# Installs Alpine packages into a release archive: run by build-image.sh, as root or as root of a user namespace.
+# Installs Alpine packages into a release archive. Run by build-image.sh as root, or as root of a
+# user namespace.
 #
 # usage: scripts/image/apk.sh DIR MINIROOTFS BRANCH_URL EPOCH PACKAGE…
 #
-# Makes root.tar.zst and linux-virt.apk in DIR. It is the archive's own apk that works, with the keys that came with it.
+# Makes root.tar.zst and linux-virt.apk in DIR. The archive's own apk does the work, with the keys
+# in the archive.
 set -eu
 dir=$1 minirootfs=$2 branch=$3 epoch=$4
 shift 4
@@ -19,5 +21,6 @@ chroot "$tree" /sbin/apk --no-progress --no-cache fetch --output /kernel linux-v
 mv "$tree"/kernel/linux-virt-*.apk "$dir/linux-virt.apk"
 rm -rf "$tree/kernel" "${tree:?}"/dev/*
 find "$tree" -newermt "@$epoch" -exec touch -h -d "@$epoch" {} +
-tar -C "$tree" --sort=name --numeric-owner --xattrs --xattrs-include='*' -cf - . | zstd -q -3 >"$dir/root.tar.zst"
+tar -C "$tree" --sort=name --numeric-owner --xattrs --xattrs-include='*' -cf - . |
+  zstd -q -3 >"$dir/root.tar.zst"
 rm -rf "$tree"

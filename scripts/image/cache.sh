@@ -1,10 +1,11 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables are shared with build-image.sh
-# Sourced by build-image.sh: what does not depend on the agent is made once and kept, with its sums, in the user's cache folder.
+# Sourced by build-image.sh: what does not depend on the agent is made once and kept in the user's
+# cache folder, with its checksums.
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/orca/image
 
-# cached NAME CMD…: sets $entry to the folder of that name, whose files are as they were when CMD made them in it. One at a
-# time: two builds may want the same thing.
+# cached NAME CMD…: sets $entry to the folder of that name. CMD fills it if it is not there or its
+# files have changed. A lock lets one build in at a time, because two may want the same folder.
 cached() {
   entry=$cache/$1
   shift
@@ -27,13 +28,15 @@ cached() {
   exec 8>&-
 }
 
-# The first twelve digits of the sum of standard input: part of a cached thing's name, so that another input makes another.
+# The first twelve digits of the checksum of standard input. It is part of the name of a cached
+# folder, so that another input makes another folder.
 digest() {
   sha256sum | cut -c1-12
 }
 
-# fetch URL FILE: downloads, whole or not at all.
+# fetch URL FILE: downloads the whole file, or leaves no FILE.
 fetch() {
-  quietly "$log_file" curl --fail --silent --show-error --location --retry 2 --connect-timeout 10 --output "$2.part" "$1"
+  quietly "$log_file" curl --fail --silent --show-error --location --retry 2 \
+    --connect-timeout 10 --output "$2.part" "$1"
   mv "$2.part" "$2"
 }

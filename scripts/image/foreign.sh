@@ -1,10 +1,12 @@
 #!/bin/sh
-# Settles Debian packages of an architecture whose programs cannot be run here: given to mmdebstrap as a hook, for each stage.
+# Configures Debian packages of an architecture whose programs cannot run here. mmdebstrap runs it
+# as a hook at two stages.
 #
 # usage: MMDEBSTRAP_HOOK=setup|extract sh scripts/image/foreign.sh TREE
 #
-# Packages are unpacked and none of their scripts is run, so what those would have done, and tests can notice, is done here: the
-# accounts, the names behind which Debian lets programs be exchanged, the files that are made from a copy in /usr/share.
+# Packages are unpacked, and none of their scripts runs. This does what the scripts would have done,
+# as far as tests can notice: the accounts, the links of Debian's alternatives, and the files that
+# are copied from /usr/share.
 set -eu
 tree=$1
 
@@ -17,7 +19,7 @@ if [ "$MMDEBSTRAP_HOOK" = setup ]; then
   exit 0
 fi
 
-# alternative LINK PROGRAM
+# alternative LINK PROGRAM: makes LINK, by way of /etc/alternatives, if the program is there.
 alternative() {
   [ -e "$tree$2" ] || return 0
   ln -sf "$2" "$tree/etc/alternatives/${1##*/}"
@@ -36,9 +38,10 @@ for family in ip ip6 arp eb; do
   done
 done
 
-# account NAME UID GROUP GID HOME
+# account NAME UID GROUP GID HOME: adds what is missing.
 account() {
-  grep -q "^$1:" "$tree/etc/passwd" || echo "$1:x:$2:$4:$1:$5:/usr/sbin/nologin" >>"$tree/etc/passwd"
+  grep -q "^$1:" "$tree/etc/passwd" ||
+    echo "$1:x:$2:$4:$1:$5:/usr/sbin/nologin" >>"$tree/etc/passwd"
   grep -q "^$3:" "$tree/etc/group" || echo "$3:x:$4:" >>"$tree/etc/group"
 }
 
@@ -56,9 +59,11 @@ cp "$tree/usr/share/base-files/profile" "$tree/etc/profile"
 cp "$tree/usr/share/base-files/dot.profile" "$tree/root/.profile"
 cp "$tree/usr/share/base-files/dot.bashrc" "$tree/root/.bashrc"
 cp "$tree/usr/share/libc-bin/nsswitch.conf" "$tree/etc/nsswitch.conf" 2>/dev/null ||
-  printf '%s\n' 'passwd: files' 'group: files' 'shadow: files' 'hosts: files dns' 'protocols: files' 'services: files' \
-    >"$tree/etc/nsswitch.conf"
+  printf '%s\n' 'passwd: files' 'group: files' 'shadow: files' 'hosts: files dns' \
+    'protocols: files' 'services: files' >"$tree/etc/nsswitch.conf"
 printf '/bin/sh\n/bin/bash\n/bin/dash\n' >"$tree/etc/shells"
 ln -sf /usr/share/zoneinfo/Etc/UTC "$tree/etc/localtime"
-mkdir -p "$tree"/media "$tree"/mnt "$tree"/opt "$tree"/srv "$tree"/run/lock "$tree"/var/mail "$tree"/var/opt
+for dir in media mnt opt srv run/lock var/mail var/opt; do
+  mkdir -p "$tree/$dir"
+done
 chmod 1777 "$tree/run/lock"

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# Sourced by scripts/bench.sh: measuring, medians, the table. Uses $root, $work, $runs, $tests, $out.
+# Sourced by bench.sh: measuring, medians, the table. Uses $root, $work, $runs, $out.
 
 # project NAME BODY: a project with one test.
 project() {
@@ -7,15 +7,16 @@ project() {
   printf '%s\n' "$2" >"$work/$1/t/it_test.sh"
 }
 
-# events PROJECT ARGS…: runs its tests, the events in $work/events.
+# events PROJECT ARGS…: runs its tests and leaves the events in $work/events.
 events() {
   events_in=$1
   shift
   "$root/build/orca" test -q -C "$work/$events_in" --json "$work/events" "$@" >/dev/null ||
-    die "orca test failed" "see $("$root/build/orca" test -C "$work/$events_in" "$@" 2>&1 | tail -n 3)"
+    die "orca test failed" \
+      "see $("$root/build/orca" test -C "$work/$events_in" "$@" 2>&1 | tail -n 3)"
 }
 
-# field EVENT NAME: every value of a number in the events of that kind.
+# field EVENT NAME: the number called NAME in every event of that kind.
 field() {
   sed -n "s/.*\"event\":\"$1\".*\"$2\":\([0-9][0-9.e-]*\).*/\1/p" "$work/events"
 }
@@ -43,7 +44,7 @@ table_end() {
   mv "$out.new" "$out"
 }
 
-# repeat NAME PHASE ARGS…: how long after its start a machine had come so far.
+# repeat NAME PHASE ARGS…: the median time from the start of a machine to PHASE; sets $median.
 repeat() {
   name=$1 phase=$2
   shift 2
@@ -55,8 +56,10 @@ repeat() {
   row "$name" "$median" s
 }
 
+# ratio NAME A B: a row with A / B.
 ratio() { row "$1" "$(awk -v a="$2" -v b="$3" 'BEGIN { printf "%.4f", a / b }')" ''; }
 
+# one_time NAME CMD…: the time of a command that runs once.
 one_time() {
   name=$1
   shift
@@ -65,7 +68,7 @@ one_time() {
   row "$name" "$(since "$began")" s
 }
 
-# wall NAME CMD…: the median of a whole command.
+# wall NAME CMD…: the median time of a whole command.
 wall() {
   name=$1
   shift
@@ -78,13 +81,18 @@ wall() {
   row "$name" "$(median <"$work/times")" s
 }
 
-# The processor time of everything that has ended so far, in $spent. In a subshell `times` would tell of that one's children.
+# Sets $spent to the processor time, in seconds, of all children that have ended so far. It must not
+# run in a subshell, where `times` would count the subshell's children.
 spend() {
   times >"$work/times.all"
-  spent=$(awk 'NR == 2 { split($1 " " $2, t, /[ms ]+/); print t[1] * 60 + t[2] + t[3] * 60 + t[4] }' "$work/times.all")
+  spent=$(awk 'NR == 2 {
+    split($1 " " $2, t, /[ms ]+/)
+    print t[1] * 60 + t[2] + t[3] * 60 + t[4]
+  }' "$work/times.all")
 }
 
-# per_test PROJECT COUNT NAME ARGS…: the wall time of many trivial tests, divided; sets $each and $busy, a percentage of all cores.
+# per_test PROJECT COUNT NAME ARGS…: the wall time of COUNT trivial tests, divided by COUNT. Sets
+# $each to it, in seconds, and $busy to the use of all cores, in percent.
 per_test() {
   in=$1 count=$2 name=$3
   shift 3
@@ -94,44 +102,52 @@ per_test() {
   events "$in" "$@"
   wall=$(since "$began")
   spend
-  busy=$(awk -v a="$before" -v b="$spent" -v w="$wall" -v n="$(nproc)" 'BEGIN { printf "%.0f", 100 * (b - a) / w / n }')
+  busy=$(awk -v a="$before" -v b="$spent" -v w="$wall" -v n="$(nproc)" \
+    'BEGIN { printf "%.0f", 100 * (b - a) / w / n }')
   each=$(awk -v w="$wall" -v n="$count" 'BEGIN { printf "%.4f", w / n }')
   row "$name" "$each" s
 }
 
-# first_byte NAME ARGS…: from a copy's start to the first byte of its test's output, the time that it lay ready left out.
+# first_byte NAME ARGS…: the median time from a copy's start to the first byte of its test's output,
+# without the time for which the copy lay ready. Sets $median.
 first_byte() {
   name=$1
   shift
   for _ in $(seq "$runs"); do
     events one -j1 "$@"
-    { field machine_ready share; field test_finished first; } | awk '{ sum += $1 } END { print sum }'
+    { field machine_ready share; field test_finished first; } |
+      awk '{ sum += $1 } END { print sum }'
   done >"$work/times"
   median=$(median <"$work/times" | awk '{ printf "%.3f", $1 }')
   row "$name" "$median" s
 }
 
-# many PROJECT COUNT: a project with so many trivial tests.
+# many PROJECT COUNT: a project with COUNT trivial tests.
 many() {
   mkdir -p "$work/$1/t"
   for n in $(seq "$2"); do printf 'echo 1..1; echo ok 1\n' >"$work/$1/t/${n}_test.sh"; done
 }
 
-# throughput NAME MIB: of a test that prints so much.
+# throughput NAME MIB: how fast the output of a test that prints MIB MiB is read.
 throughput() {
   events flood -j1 --timeout 10m 2>/dev/null || true
   row "$1" "$(field test_finished test | awk -v mib="$2" '{ printf "%.0f", mib / $1 }')" MiB/s
 }
 
-# memory COUNT: proportional set size per machine with so many alive, each having run a test.
+# memory COUNT: the proportional set size of a machine while COUNT of them run a test, on average.
 memory() {
   rm -f "$work/events"
   project "alive$1" 'echo 1..1; echo ok 1; exec sleep 1000'
   for n in $(seq 2 "$1"); do cp "$work/alive$1/t/it_test.sh" "$work/alive$1/t/${n}_test.sh"; done
-  "$root/build/orca" test -C "$work/alive$1" --reuse -j"$1" --json "$work/events" --timeout 1h >/dev/null 2>&1 &
+  "$root/build/orca" test -C "$work/alive$1" --reuse -j"$1" --json "$work/events" \
+    --timeout 1h >/dev/null 2>&1 &
   orca=$!
-  while [ "$(grep -c '"event":"test_started"' "$work/events" 2>/dev/null)" != "$1" ]; do sleep 0.2; done
-  for pid in $(pgrep -P "$orca"); do sed -n 's/^Pss: *\([0-9]*\) kB/\1/p' "/proc/$pid/smaps_rollup"; done |
+  until [ "$(grep -c '"event":"test_started"' "$work/events" 2>/dev/null)" = "$1" ]; do
+    sleep 0.2
+  done
+  for pid in $(pgrep -P "$orca"); do
+    sed -n 's/^Pss: *\([0-9]*\) kB/\1/p' "/proc/$pid/smaps_rollup"
+  done |
     awk -v n="$1" '{ sum += $1 } END { printf "%.1f", sum / n / 1024 }' >"$work/pss"
   kill -INT "$orca"
   wait "$orca" || true

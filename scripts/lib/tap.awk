@@ -1,12 +1,18 @@
-# The verdict on one test's output: TAP 12, 13 and 14, as orca judges them. KTAP is orca's alone.
+# The verdict on the output of one test: TAP 12 to 14, as orca judges them. KTAP is not read.
 #
 #   awk -v status=N -f tap.awk OUTPUT      (lines end in LF alone)
 #
-# Prints "PASS (n tests)", "SKIP (reason)" or "FAIL (n tests): reasons". The exit status N is part of the verdict.
+# Prints "PASS (n tests)", "SKIP (reason)" or "FAIL (n tests): reasons". The exit status N is part
+# of the verdict.
 
-function fault(text) { if (!(text in said)) { said[text] = 1; reasons = reasons (reasons == "" ? "" : ", ") text } }
+function fault(text) {
+  if (text in said) return
+  said[text] = 1
+  reasons = reasons (reasons == "" ? "" : ", ") text
+}
 
-# The directive in a point's text: `skip`, `todo` or nothing. A `#` begins one if it is not escaped and has white space on a side.
+# The directive in a point's text: `skip`, `todo` or nothing. A `#` begins one if it is not escaped
+# and has white space on a side.
 function directive(text,    i, c, before, after) {
   for (i = 1; i <= length(text); i++) {
     c = substr(text, i, 1)
@@ -65,7 +71,12 @@ function planned(line) {
 BEGIN { version = 12; run = failed = 0; plan = "" }
 bailed { next }
 yaml { if ($0 ~ /^[ \t]+\.\.\.[ \t]*$/) { yaml = 0; next } if ($0 ~ /^[ \t]|^$/) next; yaml = 0 }
-/^[ \t]*[Bb][Aa][Ii][Ll] [Oo][Uu][Tt]!/ { bailed = 1; sub(/^[^!]*![ \t]*/, ""); fault("bailed out" ($0 == "" ? "" : ": " $0)); next }
+/^[ \t]*[Bb][Aa][Ii][Ll] [Oo][Uu][Tt]!/ {
+  bailed = 1
+  sub(/^[^!]*![ \t]*/, "")
+  fault("bailed out" ($0 == "" ? "" : ": " $0))
+  next
+}
 /^[Tt][Aa][Pp][ \t]+[Vv][Ee][Rr][Ss][Ii][Oo][Nn][ \t]+[0-9]+[ \t]*$/ {
   if (started) fault("a late version line")
   else if ($3 ~ /^0/ || $3 < 13) fault("version " $3)
@@ -74,8 +85,16 @@ yaml { if ($0 ~ /^[ \t]+\.\.\.[ \t]*$/) { yaml = 0; next } if ($0 ~ /^[ \t]|^$/)
   next
 }
 /^(not )?ok([^A-Za-z0-9_]|$)/ { started = 1; point($0); after_point = NR; next }
-/^1\.\.[0-9]+[ \t]*($|#)/ || /^1\.\.[0-9]+[ \t]+([Ss][Kk][Ii][Pp]|[Tt][Oo][Dd][Oo])/ { started = 1; planned($0); next }
-/^pragma[ \t]+[-+]/ && version >= 13 { if ($0 ~ /\+strict/) strict = 1; if ($0 ~ /-strict/) strict = 0; next }
+/^1\.\.[0-9]+[ \t]*($|#)/ || /^1\.\.[0-9]+[ \t]+([Ss][Kk][Ii][Pp]|[Tt][Oo][Dd][Oo])/ {
+  started = 1
+  planned($0)
+  next
+}
+/^pragma[ \t]+[-+]/ && version >= 13 {
+  if ($0 ~ /\+strict/) strict = 1
+  if ($0 ~ /-strict/) strict = 0
+  next
+}
 /^[ \t]+---/ && version >= 13 && after_point == NR - 1 { yaml = 1; next }
 strict && !/^#/ && !/^(    |\t)/ { fault("an unknown line under pragma +strict") }
 END {

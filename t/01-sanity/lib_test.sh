@@ -1,25 +1,25 @@
 #!/bin/sh
-# lib.sh itself: that every kind of failing check, and every way to die early, is seen as a failure.
+# lib.sh itself: every kind of failing check and every early end count as a failure.
 
 # shellcheck source=t/lib.sh
 . "${0%/*}/../lib.sh"
 lib=${0%/*}/../lib.sh
 plan 40
 
-# tap SCRIPT: what it prints as a test of its own, then its exit status.
+# tap SCRIPT: runs SCRIPT as a test of its own; prints its output, then its exit status.
 tap() {
     printf '. "%s"\n%s\n' "$lib" "$1" >"$T/inner.sh"
     TMPDIR=$T /bin/sh "$T/inner.sh" 2>"$T/stderr"
     echo "exit $?"
 }
 
-# dies STATUS SCRIPT DESC: how the test ends, whatever it prints.
+# dies STATUS SCRIPT DESC: SCRIPT as a test ends with STATUS, whatever it prints.
 dies() {
     tap "$2" >"$T/tap"
     is "$(tail -n 1 "$T/tap")" "exit $1" "$3"
 }
 
-# checks WORD: one check a line from stdin, run in one test; each has to print WORD and its number.
+# checks WORD: runs checks from stdin, one a line, in one test; each prints WORD and its number.
 checks() {
     cat >"$T/checks"
     n=0
@@ -89,7 +89,8 @@ Bail out! why
 exit 255' 'bail ends it'
 
 # shellcheck disable=SC2016 # the inner test expands it
-got=$(tap 'at_exit "echo first"; at_exit "echo second"; start log sleep 600; echo "$pid"; plan 1; exit 4')
+got=$(tap 'at_exit "echo first"; at_exit "echo second"
+start log sleep 600; echo "$pid"; plan 1; exit 4')
 is "$(echo "$got" | sed 1,2d)" 'second
 first
 exit 4' 'clean-up runs in reverse, and keeps the exit status'

@@ -1,12 +1,12 @@
 #!/bin/sh
-# The machine a test finds: process 1, file systems, devices, the loopback, a name.
+# The machine that a test finds: process 1, file systems, devices, the loopback, a host name.
 
 # shellcheck source=t/lib.sh
 . "${0%/*}/../lib.sh"
 plan 21
 
-# Process 1 is the agent: it holds the port that the host talks to. Where the image's own init is
-# process 1 the agent is a service of it.
+# Process 1 is the agent, which has the port to the host open. If the image's own init is process 1,
+# the agent is one of its services.
 holder() {
     for lib_test_fd in /proc/"$1"/fd/*; do
         case $(readlink "$lib_test_fd") in /dev/vport*) return 0 ;; esac
@@ -19,9 +19,9 @@ else
     # shellcheck disable=SC2046 # a list of numbers
     ok 'the agent is a service' holder $(pidof agent)
 fi
-is "$(sed -n 's/^PPid:[[:space:]]*//p' /proc/1/status)" 0 'process 1 is nobody'"'"'s child'
+is "$(sed -n 's/^PPid:[[:space:]]*//p' /proc/1/status)" 0 'process 1 has no parent'
 
-# An orphan becomes a child of process 1, or of a subreaper on the way, and is gone when it ends.
+# An orphan becomes a child of process 1 or of a subreaper, which reaps it when it ends.
 orphan=$(sh -c 'sleep 0.3 >/dev/null 2>&1 & echo $!')
 ok 'an orphan lives' test -d "/proc/$orphan"
 gone() { ! test -d "/proc/$1"; }

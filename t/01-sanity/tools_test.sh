@@ -1,11 +1,11 @@
 #!/bin/sh
-# The tools that the suites use: each one runs, and is what its name says.
+# The tools that the suites use: each one runs and is the expected program.
 
 # shellcheck source=t/lib.sh
 . "${0%/*}/../lib.sh"
 plan 16
 
-# tool PATTERN CMD…: what CMD prints, on either output, matches. An image without the tool skips.
+# tool PATTERN CMD…: what CMD prints, on either output, matches. Skips if the tool is missing.
 tool() {
     pattern=$1
     shift

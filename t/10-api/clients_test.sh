@@ -1,12 +1,12 @@
 #!/bin/sh
-# Many clients at once: nobody waits for another, nobody gets another's answer, and a dead server is seen to be dead.
+# Many clients at once: none waits for another or gets another's answer; a dead server refuses.
 
 # shellcheck source=t/10-api/server.sh
 . "${0%/*}/server.sh"
 skip_unless_http
 plan 8
 
-# /cgi-bin/meet answers when three clients are in it: served one at a time none ever would be.
+# /cgi-bin/meet answers once three clients are in it: served one at a time, none would return.
 mkdir -p "$T/www/cgi-bin" "$T/met"
 cat >"$T/www/cgi-bin/meet" <<end
 #!/bin/sh
@@ -21,7 +21,7 @@ chmod 755 "$T/www/cgi-bin/meet"
 echo fine >"$T/www/index.html"
 serve_http -r clients
 
-# each LOG URL: three clients, whose number ends the URL, until all have ended.
+# each LOG URL: three clients, each with its number at the end of the URL; waits for all.
 each() {
     clients=
     for n in 1 2 3; do
@@ -32,15 +32,16 @@ each() {
     wait $clients
 }
 
-# One that connects and says nothing holds up nobody.
+# A client that connects and says nothing does not delay the others.
 start_in client mute.log busybox nc 192.0.2.2 80
 each meet 'http://192.0.2.2/cgi-bin/meet?'
 for n in 1 2 3; do like "$(cat "$T/meet.$n")" "^$n of 3$" "client $n meets the others"; done
 
-# Four posts from each: twelve items, no number given twice.
+# Four posts from each client make twelve items, and no number is given twice.
 each post 'http://192.0.2.2/cgi-bin/items?[1-4]&'
 is "$(cat "$T"/post.* | grep -c '^201$')" 12 'twelve posts are twelve times 201'
-is "$(cd "$T/data" && for item in *; do cat "$item" && echo; done | sort | uniq -c | tr -s ' ')" ' 4 from 1
+items() { (cd "$T/data" && for item in *; do cat "$item" && echo; done); }
+is "$(items | sort | uniq -c | tr -s ' ')" ' 4 from 1
  4 from 2
  4 from 3' 'and twelve items, four of each client'
 

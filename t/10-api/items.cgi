@@ -1,9 +1,9 @@
 #!/bin/sh
-# The service under test: a shelf of items, kept as files in $DATA.
+# The service under test: items, which are files in $DATA.
 #   GET|POST /items   GET|POST|DELETE /items/N   any /items/echo?…   any /items/broken
 set -u
 
-# answer STATUS [HEADER…]: the head of the reply; the body is what follows.
+# answer STATUS [HEADER…]: prints the head of the reply. The body is what is printed afterwards.
 answer() {
     printf 'Status: %s\r\n' "$1"
     shift
@@ -14,7 +14,7 @@ answer() {
 body() { head -c "${CONTENT_LENGTH:-0}"; }
 text='Content-Type: text/plain'
 
-# Makes file $1 unless it is there: of two clients, one gets the number.
+# Makes the file $1 unless it is there: only one of two clients gets the number.
 claim() { (set -C && : >"$1") 2>/dev/null; }
 
 shelf() {

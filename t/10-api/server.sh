@@ -1,5 +1,6 @@
 # shellcheck shell=sh
-# An HTTP server in the namespace `server`, 192.0.2.2:80, and a client beside it: busybox httpd with CGI in shell.
+# An HTTP server at 192.0.2.2:80 in the namespace `server`, and a namespace `client`: busybox httpd
+# with CGI in shell.
 
 # shellcheck source=t/net.sh
 . "${0%/*}/../net.sh"
@@ -9,7 +10,7 @@ skip_unless_http() {
     skip_unless 'no httpd in this busybox' sh -c 'busybox --list | grep -qx httpd'
 }
 
-# serve_http [OPTION…]: $T/www with the items behind /cgi-bin/items, until the test ends.
+# serve_http [OPTION…]: serves $T/www, with the items at /cgi-bin/items, until the test ends.
 serve_http() {
     mkdir -p "$T/www/cgi-bin" "$T/data"
     must cp "${0%/*}/items.cgi" "$T/www/cgi-bin/items"
@@ -21,8 +22,8 @@ serve_http() {
     must retry 10 listening server tcp 80
 }
 
-# send: requests from stdin, one a line, sent in order by one curl: a name for the reply, a path, and
-# perhaps a line of curl's configuration. The reply is $T/NAME, head and body.
+# send: sends requests from stdin in order, by one curl. A line has a name for the reply, a path,
+# and perhaps a line of curl's configuration. The reply is in $T/NAME, head and body.
 send() {
     next=
     while read -r reply path option; do
@@ -33,6 +34,7 @@ send() {
     must in_ns client curl -K "$T/requests"
 }
 
+# code, header and content of the reply NAME.
 code() {
     read -r _ code _ <"$T/$1"
     echo "$code"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Files over HTTP: what is there comes whole, in part, or not again; what is not, or is not allowed, does not.
+# Files over HTTP: whole, in part, not again if unchanged; and refused if missing or forbidden.
 
 # shellcheck source=t/10-api/server.sh
 . "${0%/*}/server.sh"
@@ -39,24 +39,25 @@ is "$(code index)" 200 'the index is there'
 is "$(content index)" 'index of nothing' 'with its content'
 is "$(header index Content-Length)" 17 'and its length'
 is "$(header index Content-type)" text/html 'it is HTML'
-is "$(code part) $(content part)" '206 of' 'a part of it'
+is "$(code part) $(content part)" '206 of' 'a range gets a part of it'
 is "$(code head) $(header head Content-Length)" '200 17' 'HEAD tells the length'
 is "$(content head)" '' 'without the content'
 is "$(header json Content-type)" application/json 'a type from the configuration'
 
-is "$(code missing)" 404 'what is not there is 404'
-is "$(code up)" 400 'the way up is closed'
+is "$(code missing)" 404 'a missing file is 404'
+is "$(code up)" 400 'a path with .. is refused'
 is "$(code delete)" 501 'a file cannot be deleted'
 ok 'and is still there' test -s "$T/www/index.html"
-is "$(code folder) $(header folder Location)" '302 /folder/' 'a folder has a slash'
+is "$(code folder) $(header folder Location)" '302 /folder/' \
+    'a folder is redirected to its name with a slash'
 
-is "$(code private)" 401 'what is private asks who it is'
-like "$(header private WWW-Authenticate)" '^Basic realm="members"' 'and says how to tell'
-is "$(code wrong)" 401 'a wrong password will not do'
-is "$(code right) $(content right)" '200 for members' 'the right one will'
+is "$(code private)" 401 'a private folder asks for a password'
+like "$(header private WWW-Authenticate)" '^Basic realm="members"' 'and says of which kind'
+is "$(code wrong)" 401 'a wrong password is refused'
+is "$(code right) $(content right)" '200 for members' 'the right one is accepted'
 is "$(code denied)" 403 'an address on the list is turned away'
 
 send <<end
 again / header = "If-None-Match: $(header index ETag | sed 's/"/\\"/g')"
 end
-is "$(code again)" 304 'who has it already does not get it again'
+is "$(code again)" 304 'a client that has the file already does not get it again'

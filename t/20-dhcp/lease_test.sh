@@ -1,5 +1,5 @@
 #!/bin/sh
-# A lease: from the range, kept by who has it, different for who has not, and an address that works.
+# A lease: from the range, the same for one client, different for another, and it works.
 
 # shellcheck source=t/20-dhcp/dhcp.sh
 . "${0%/*}/dhcp.sh"
@@ -9,7 +9,7 @@ dhcp_network
 
 one=02:00:00:00:00:01 two=02:00:00:00:00:02
 ask_in_vain $one
-is "$ip" '' 'no server, no lease'
+is "$ip" '' 'without a server there is no lease'
 like "$(cat "$T/events")" '^leasefail' 'and the client knows'
 
 dhcp_server <<'end'
@@ -21,17 +21,17 @@ like "$first" '^198[.]51[.]100[.]10[01]$' 'a lease is in the range'
 is "$(told subnet)" 255.255.255.0 'with the mask'
 is "$(told lease)" 1800 'for as long as configured'
 is "$(told serverid)" 198.51.100.1 'from the server'
-is "$(leased $one)" "$first" 'whose book says so'
+is "$(leased $one)" "$first" 'which has it in its lease file'
 ok 'the address reaches the server' ping_from client 198.51.100.1
 ok 'and can be reached' ping_from server "$first"
 
 ask $one
-is "$ip" "$first" 'who comes back gets the same'
+is "$ip" "$first" 'a client that comes back gets the same'
 ask $two
-like "$ip" '^198[.]51[.]100[.]10[01]$' 'another one is served too'
+like "$ip" '^198[.]51[.]100[.]10[01]$' 'another client is served too'
 isnt "$ip" "$first" 'with an address of its own'
-is "$(leased $two)" "$ip" 'which is in the book'
+is "$(leased $two)" "$ip" 'which is in the lease file'
 
 ask $one -r 198.51.100.200
-is "$ip" "$first" 'who wishes for an address outside does not get it'
-is "$(grep -c . "$T/leases")" 2 'the book has the two'
+is "$ip" "$first" 'a wish for an address outside the range is not granted'
+is "$(grep -c . "$T/leases")" 2 'the lease file has both'

@@ -1,5 +1,5 @@
 #!/bin/sh
-# DHCP options: what a client is told beside its address, whom it is told to, and what it does not ask for.
+# DHCP options: what each client is told besides its address, and what it did not ask for.
 
 # shellcheck source=t/20-dhcp/dhcp.sh
 . "${0%/*}/dhcp.sh"
@@ -30,12 +30,12 @@ is "$(told mtu)" 1400 'the MTU'
 is "$(told staticroutes)" '203.0.113.0/24 198.51.100.253' 'a route'
 is "$(told boot_file)" loader.bin 'the file to boot'
 is "$(told broadcast)" 198.51.100.255 'the broadcast address, which nobody configured'
-is "$(told lprsrv)" '' 'not what is for others'
+is "$(told lprsrv)" '' 'not the option of other clients'
 
 ask 02:00:00:00:01:09 -O lprsrv
-is "$(told lprsrv)" 198.51.100.5 'a MAC of the right make is told that'
+is "$(told lprsrv)" 198.51.100.5 'a MAC that matches is told that option'
 is "$(told mtu)" '' 'and not what it did not ask for'
 
 ask 02:00:00:00:00:01 -V telephone
 is "$(told router)" 198.51.100.252 'a telephone has another router'
-like "$(cat "$T/dnsmasq.log")" 'tags: .*phone' 'because the server saw what it is'
+like "$(cat "$T/dnsmasq.log")" 'tags: .*phone' 'because the server saw its vendor class'

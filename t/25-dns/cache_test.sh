@@ -1,5 +1,5 @@
 #!/bin/sh
-# The cache: one question to the upstream however many ask, for as long as the record lives and not longer.
+# The cache: one upstream question however many clients ask, as long as the record lives.
 
 # shellcheck source=t/25-dns/dns.sh
 . "${0%/*}/dns.sh"
@@ -29,12 +29,12 @@ none.far.test A
 none.far.test A
 short.far.test A
 end
-is "$(said long.far.test A | sort -u)" 'NOERROR 198.51.100.80' 'the answer'
-is "$(said long.far.test A | grep -c .)" 3 'three times'
-is "$(asked far long.far.test)" 1 'for one question to far'
-is "$(asked relay long.far.test)" 3 'of three to the relay'
-is "$(said none.far.test A | sort -u)" NXDOMAIN 'that there is none'
-is "$(asked far none.far.test)" 1 'is remembered too'
+is "$(said long.far.test A | sort -u)" 'NOERROR 198.51.100.80' 'a question is answered'
+is "$(said long.far.test A | grep -c .)" 3 'three times, if asked three times'
+is "$(asked far long.far.test)" 1 'far was asked once'
+is "$(asked relay long.far.test)" 3 'the relay three times'
+is "$(said none.far.test A | sort -u)" NXDOMAIN 'the answer that there is no record'
+is "$(asked far none.far.test)" 1 'is cached too'
 is "$(said short.far.test A)" 'NOERROR 198.51.100.81' 'a record that lives for a second'
 
 ttl=$(ttl long.far.test)
@@ -44,9 +44,9 @@ ask 192.0.2.53 <<'end'
 long.far.test A
 short.far.test A
 end
-at_most "$(ttl long.far.test)" $((ttl - 1)) 'which goes down'
-is "$(asked far short.far.test)" 2 'what has died is asked for again'
-is "$(asked far long.far.test)" 1 'what lives is not'
+at_most "$(ttl long.far.test)" $((ttl - 1)) 'and it goes down'
+is "$(asked far short.far.test)" 2 'an expired record is asked for again'
+is "$(asked far long.far.test)" 1 'a live one is not'
 
 # The server counts as well.
 ask 192.0.2.53 -c CH <<'end'
@@ -60,7 +60,7 @@ stop "$far"
 ask 192.0.2.53 +tries=1 <<'end'
 long.far.test A
 end
-is "$(said long.far.test A)" 'NOERROR 198.51.100.80' 'far is dead, the answer is not'
+is "$(said long.far.test A)" 'NOERROR 198.51.100.80' 'far is dead, but the answer is cached'
 
 kill -HUP "$relay"
 cleared() { grep -q 'cleared cache' "$T/relay.log"; }
@@ -68,7 +68,7 @@ ok 'the cache can be cleared' retry 10 cleared
 ask 192.0.2.53 +tries=1 +time=1 <<'end'
 long.far.test A
 end
-unlike "$(said long.far.test A) or none" NOERROR 'then there is no answer'
+unlike "$(said long.far.test A) or none" NOERROR 'after that there is no answer'
 
 dns_server far 198.51.100.2 <<'end'
 host-record=long.far.test,198.51.100.82,3600
@@ -76,5 +76,5 @@ end
 ask 192.0.2.53 <<'end'
 long.far.test A
 end
-is "$(said long.far.test A)" 'NOERROR 198.51.100.82' 'until far is back, with a new one'
-is "$(asked far long.far.test)" 1 'which was asked for'
+is "$(said long.far.test A)" 'NOERROR 198.51.100.82' 'until far is back, with a new record'
+is "$(asked far long.far.test)" 1 'which far was asked for'

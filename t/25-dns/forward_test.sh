@@ -1,7 +1,7 @@
 #!/bin/sh
-# Forwarding: a question goes to the server for its domain and to no other, and the answer comes back.
+# Forwarding: a question goes only to the server of its domain, and the answer comes back.
 
-# (The records hold addresses that are not for documentation: those count as private, and are held back.)
+# (The records have public addresses: those for documentation count as private, and are held back.)
 
 # shellcheck source=t/25-dns/dns.sh
 . "${0%/*}/dns.sh"
@@ -43,23 +43,23 @@ other.home.test A
 inside.far.test A
 lost.far.test A
 end
-is "$(said www.far.test A)" 'NOERROR 5.0.0.80' 'A from far'
-is "$(said www.far.test AAAA)" 'NOERROR 2a00::80' 'AAAA from far'
-is "$(said none.far.test A)" NXDOMAIN 'and that there is none'
+is "$(said www.far.test A)" 'NOERROR 5.0.0.80' 'an A record from far'
+is "$(said www.far.test AAAA)" 'NOERROR 2a00::80' 'an AAAA record from far'
+is "$(said none.far.test A)" NXDOMAIN 'and the answer that there is none'
 is "$(said db.corp.test A)" 'NOERROR 5.0.0.33' 'a domain with a server of its own'
-is "$(said printer.home.test A)" 'NOERROR 192.0.2.9' 'what the relay has itself'
-is "$(said other.home.test A)" NXDOMAIN 'and what it has not'
+is "$(said printer.home.test A)" 'NOERROR 192.0.2.9' 'a record of the relay itself'
+is "$(said other.home.test A)" NXDOMAIN 'and one that it does not have'
 is "$(said inside.far.test A)" NOERROR 'a private address from outside is held back'
-is "$(said lost.far.test A)" NXDOMAIN 'an address that stands for none becomes none'
+is "$(said lost.far.test A)" NXDOMAIN 'an address that stands for no such name becomes NXDOMAIN'
 
 is "$(asked far www.far.test)" 2 'far was asked'
-is "$(asked far db.corp.test)" 0 'not about the other domain'
-is "$(asked corp db.corp.test)" 1 'whose server was'
-is "$(asked corp www.far.test)" 0 'about nothing else'
-is "$(asked far other.home.test)" 0 'nobody was asked about home'
+is "$(asked far db.corp.test)" 0 'but not about the other domain'
+is "$(asked corp db.corp.test)" 1 'the server of that domain was'
+is "$(asked corp www.far.test)" 0 'and about nothing else'
+is "$(asked far other.home.test)" 0 'far was not asked about home.test'
 like "$(cat "$T/far.log")" 'www.far.test from 198.51.100.1$' 'far sees the relay, not the client'
 
-# Far ends: nothing comes of a question for it, and the others are as they were.
+# Far ends: its questions get no answer, and those of the others still do.
 stop "$far"
 ask 192.0.2.53 +tries=1 +time=1 <<'end'
 www.far.test A
@@ -69,5 +69,5 @@ ask 192.0.2.53 <<'end'
 db.corp.test A
 printer.home.test A
 end
-is "$(said db.corp.test A)" 'NOERROR 5.0.0.33' 'the other domain is not touched'
-is "$(said printer.home.test A)" 'NOERROR 192.0.2.9' 'nor what is here'
+is "$(said db.corp.test A)" 'NOERROR 5.0.0.33' 'the other domain still has one'
+is "$(said printer.home.test A)" 'NOERROR 192.0.2.9' 'nor are the records of the relay'

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Names as programs see them: the guest's own resolver, with a search list, and a DHCP client that can be called by name.
+# Names as programs see them: the guest's resolver, a search list, and names of DHCP clients.
 
 # shellcheck source=t/25-dns/dns.sh
 . "${0%/*}/dns.sh"
@@ -19,7 +19,7 @@ dhcp-authoritative
 no-ping
 end
 
-# `ip netns exec` puts these in the place of /etc's for the namespace.
+# `ip netns exec` mounts these files over those in /etc for the namespace.
 etc=/etc/netns/${net_prefix}client
 at_exit "rm -rf $etc"
 must mkdir -p "$etc"
@@ -37,6 +37,8 @@ is "$(asked server filed.example.test)" 0 'and the server is not asked'
 exits 2 'a name that is not there' in_ns client getent hosts missing.example.test
 ok 'ping takes a name' ping_from client www
 
-# A second machine gets its address by DHCP and says its name, which from then on leads to it.
-must in_ns client udhcpc -f -q -n -i eth0 -s /bin/true -t $((10 * lib_factor)) -T 1 -A 0 -x hostname:newcomer
-like "$(first hosts newcomer)" '^192.0.2.1[01][0-9] +newcomer.example.test' 'who has a lease has a name'
+# A second host gets its address by DHCP and says its name, which then leads to it.
+must in_ns client udhcpc -f -q -n -i eth0 -s /bin/true -t $((10 * lib_factor)) -T 1 -A 0 \
+    -x hostname:newcomer
+like "$(first hosts newcomer)" '^192.0.2.1[01][0-9] +newcomer.example.test' \
+    'a host with a lease has a name'

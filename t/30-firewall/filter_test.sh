@@ -1,5 +1,5 @@
 #!/bin/sh
-# Verdicts on arriving packets: accept, drop, and every kind of reject, each as the sender gets to see it.
+# Verdicts on arriving packets: accept, drop, and every kind of reject, as the sender sees them.
 
 # shellcheck source=t/30-firewall/fw.sh
 . "${0%/*}/fw.sh"
@@ -9,7 +9,7 @@ pair
 serve server tcp 80 web
 serve server udp 53 name
 
-# verdict RULE: the one rule for port 80 of TCP and 53 of UDP, counted.
+# verdict VERDICT: the only rule, for ports 53 and 80 of TCP and UDP, with a counter.
 verdict() {
     rules server <<end
 table inet t {
@@ -29,7 +29,7 @@ verdict drop
 is "$(probe client tcp 192.0.2.2 80 0.5)" silence 'drop: silence for TCP'
 is "$(probe client udp 192.0.2.2 53 1)" silence 'and for UDP'
 at_least "$(packets server hits)" 2 'both were dropped by the rule'
-ok 'what it does not name passes' ping_from client 192.0.2.2
+ok 'a packet that it does not match passes' ping_from client 192.0.2.2
 
 verdict reject
 is "$(probe client tcp 192.0.2.2 80)" refused 'reject: refused at once'
@@ -56,7 +56,7 @@ verdict accept
 is "$(probe client tcp 192.0.2.2 80)" 'web 192.0.2.1' 'accept: it passes again'
 at_least "$(packets server hits)" 3 'through the rule'
 
-# What no rule accepts, the policy drops; the order decides between two rules that match.
+# The policy drops what no rule accepts. Of two rules that match, the first decides.
 rules server <<'end'
 table inet t {
     counter hits { }
@@ -67,7 +67,7 @@ table inet t {
     }
 }
 end
-is "$(probe client tcp 192.0.2.2 80)" 'web 192.0.2.1' 'the first rule that decides does'
+is "$(probe client tcp 192.0.2.2 80)" 'web 192.0.2.1' 'the first rule that matches decides'
 is "$(packets server hits)" 0 'the second is not reached'
 is "$(probe client udp 192.0.2.2 53 1)" silence 'a policy of drop drops the rest'
-ok 'pings too' ping_lost client 192.0.2.2
+ok 'and pings' ping_lost client 192.0.2.2

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# A firewall with real traffic: rules, counters, and the two networks most tests want.
+# A firewall with real traffic: rules, counters, and the two networks that most tests need.
 
 # shellcheck source=t/net.sh
 . "${0%/*}/../net.sh"
@@ -15,7 +15,7 @@ pair() {
     veth_pair client eth0 192.0.2.1/24 server eth0 192.0.2.2/24
 }
 
-# routed: inside 10.0.0.2, fw 10.0.0.1 and 192.0.2.1, outside 192.0.2.2, which knows no way to 10.0.0.0.
+# routed: inside 10.0.0.2; fw 10.0.0.1, 192.0.2.1; outside 192.0.2.2, with no route to inside.
 routed() {
     ns_add inside fw outside
     veth_pair inside eth0 10.0.0.2/24 fw in 10.0.0.1/24
@@ -26,18 +26,18 @@ end
     must in_ns fw sysctl -qw net.ipv4.ip_forward=1
 }
 
-# rules NS: the whole ruleset of the namespace, from stdin; what was in force before is gone.
+# rules NS: replaces the whole ruleset of the namespace by the one from stdin.
 rules() {
     { echo flush ruleset && cat; } >"$T/rules"
     must in_ns "$1" nft -f "$T/rules"
 }
 
-# nft_in NS COMMAND…: one change of what is in force. It has to succeed.
+# nft_in NS COMMAND…: one change of the ruleset. It has to succeed.
 nft_in() {
     net_fw=$1
     shift
     must in_ns "$net_fw" nft "$@"
 }
 
-# packets NS NAME: what the named counter of table `t` has counted.
+# packets NS NAME: how many packets the counter NAME of table `t` has counted.
 packets() { in_ns "$1" nft list counter inet t "$2" | sed -n 's/.*packets \([0-9]*\) .*/\1/p'; }

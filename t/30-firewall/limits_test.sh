@@ -1,5 +1,5 @@
 #!/bin/sh
-# Counters, rate limits and quotas: what is counted is exact, and what is limited passes so often and no more.
+# Counters, rate limits and quotas: counts are exact, and no more than the limit passes.
 
 # shellcheck source=t/30-firewall/fw.sh
 . "${0%/*}/fw.sh"
@@ -10,12 +10,13 @@ ip_in client <<'end'
 addr add 192.0.2.10/24 dev eth0
 end
 
-# answered N SOURCE: of N echoes in quick succession, so many come back.
+# answered N SOURCE: how many of N echoes in quick succession are answered.
 answered() {
-    in_ns client ping -n -q -c "$1" -i 0.02 -W 0.5 -s 56 -I "$2" 192.0.2.2 | sed -n 's/.* \([0-9]*\) received.*/\1/p'
+    in_ns client ping -n -q -c "$1" -i 0.02 -W 0.5 -s 56 -I "$2" 192.0.2.2 |
+        sed -n 's/.* \([0-9]*\) received.*/\1/p'
 }
 
-# An hourly rate does not refill while the test runs, so that the burst alone decides.
+# An hourly rate does not refill while the test runs, so only the burst counts.
 rules server <<'end'
 table inet t {
     counter came { }
@@ -42,14 +43,16 @@ like "$(in_ns server nft list counter inet t came)" 'bytes 588' 'of 84 bytes eac
 nft_in server reset counter inet t came
 is "$(packets server came)" 0 'a counter can be reset'
 
-nft_in server add rule inet t limits icmp type echo-request limit rate over 1/hour burst 5 packets counter name over drop
+nft_in server add rule inet t limits icmp type echo-request \
+    limit rate over 1/hour burst 5 packets counter name over drop
 is "$(answered 12 192.0.2.1)" 5 'a burst of five lets five of twelve through'
 is "$(packets server over)" 7 'and drops seven'
 is "$(packets server came)" 12 'of twelve that came'
 is "$(answered 2 192.0.2.10)" 0 'the limit is for all senders together'
 
 nft_in server 'flush chain inet t limits
-    add rule inet t limits icmp type echo-request add @senders { ip saddr limit rate over 1/hour burst 3 packets } drop'
+    add rule inet t limits icmp type echo-request \
+        add @senders { ip saddr limit rate over 1/hour burst 3 packets } drop'
 is "$(answered 5 192.0.2.1)" 3 'a limit for each sender: three for this one'
 is "$(answered 5 192.0.2.10)" 3 'and three for that one'
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Maps: a verdict by port, a target by port, and a mark by address; looked up, not gone through.
+# Maps: a verdict by port, a target by port, and a mark by address, each found by one look-up.
 
 # shellcheck source=t/30-firewall/fw.sh
 . "${0%/*}/fw.sh"
@@ -58,7 +58,8 @@ is "$(packets server tens)" 0 'each with its own mark'
 must ping_from client 192.0.2.2 -I 192.0.2.10
 is "$(packets server tens)" 1 'another sender, another mark'
 
-nft_in server 'delete element inet t verdicts { 81 : jump silent }; add element inet t verdicts { 81 : accept }'
+nft_in server 'delete element inet t verdicts { 81 : jump silent }
+    add element inet t verdicts { 81 : accept }'
 is "$(probe client tcp 192.0.2.2 81)" 'other 192.0.2.1' 'a verdict can change'
 nft_in server delete element inet t targets '{ 8000 : 80 }'
 is "$(probe client tcp 192.0.2.2 8000 0.5)" silence 'a target can go'

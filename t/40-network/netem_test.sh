@@ -1,5 +1,5 @@
 #!/bin/sh
-# A bad line: delay that is felt, loss that loses, copies, and a rate that is kept.
+# A bad line: delay, loss, duplicates, corruption and a limited rate.
 
 # shellcheck source=t/net.sh
 . "${0%/*}/../net.sh"
@@ -10,11 +10,12 @@ ns_add client server
 veth_pair client eth0 192.0.2.1/24 server eth0 192.0.2.2/24
 
 line() { must ip netns exec "${net_prefix}client" tc qdisc replace dev eth0 root "$@"; }
-# round_trip: the least of three, in whole milliseconds.
+# round_trip: the shortest time of three echoes, in whole milliseconds.
 round_trip() {
-    in_ns client ping -n -q -c 3 -i 0.05 -W "$(scaled 10)" 192.0.2.2 | sed -n 's/^rtt [^=]*= \([0-9]*\).*/\1/p'
+    in_ns client ping -n -q -c 3 -i 0.05 -W "$(scaled 10)" 192.0.2.2 |
+        sed -n 's/^rtt [^=]*= \([0-9]*\).*/\1/p'
 }
-# count WHAT ARGUMENTS…: of ping's summary.
+# count WHAT ARGUMENT…: the number before WHAT in ping's summary.
 count() {
     what=$1
     shift
@@ -35,10 +36,10 @@ some=$(count received -c 100 -i 0.005)
 at_least "$some" 40 'one that loses 30 of 100 lets many through'
 at_most "$some" 95 'and not all'
 line netem duplicate 100%
-at_least "$(count duplicates -c 5 -i 0.05)" 4 'a line that says everything twice'
+at_least "$(count duplicates -c 5 -i 0.05)" 4 'a line that duplicates every packet'
 line netem corrupt 100%
-# One damaged in its sender's hardware address is none the worse for it.
-at_most "$(count received -c 20 -i 0.01)" 10 'what is damaged does not arrive'
+# A packet whose damage is in the sender's hardware address still arrives.
+at_most "$(count received -c 20 -i 0.01)" 10 'most damaged packets do not arrive'
 
 # 50,000 bytes at 400 kbit/s, less the 5,000 of the bucket, take 0.9 s or more.
 line tbf rate 400kbit burst 5000 latency 10s

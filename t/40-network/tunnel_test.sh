@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tunnels: an Ethernet (VXLAN) and an IP link (GRE, IPIP) over a network in between, which sees only the outside.
+# Tunnels over a network that sees only the outside: an Ethernet (VXLAN) and IP links (GRE, IPIP).
 
 # shellcheck source=t/net.sh
 . "${0%/*}/../net.sh"
@@ -13,7 +13,7 @@ must ip -n "${net_prefix}left" route add default via 10.0.0.1
 must ip -n "${net_prefix}right" route add default via 10.0.1.1
 must in_ns middle sysctl -qw net.ipv4.ip_forward=1
 
-# both TYPE LEFT RIGHT ADDRESS OPTION…: a tunnel of this type between the two, .1 and .2 of ADDRESS inside.
+# both NAME ADDRESS TYPE OPTION…: a tunnel between the two, with ADDRESS.1 and ADDRESS.2 inside.
 both() {
     name=$1 inside=$2
     shift 2
@@ -28,16 +28,18 @@ addr add $inside.2/24 dev $name
 link set $name up
 end
 }
-# watched PATTERN: the middle has seen it.
+# watched PATTERN: the middle has seen a packet that matches.
 watched() { grep -Eq "$1" "$T/sniff"; }
 start_in middle sniff tcpdump -i left -n -l
 must retry 20 watched 'listening on'
 
 both vx 192.0.2 vxlan id 42 dstport 4789 dev eth0
 ok 'VXLAN: the inside is reached' ping_from left 192.0.2.2
-ok 'as UDP on the outside, with the number of the network' retry 20 watched '10.0.0.2.* > 10.0.1.2.4789: VXLAN.*vni 42'
-like "$(ip -n "${net_prefix}left" neigh show dev vx)" '192.0.2.2 lladdr' 'it is an Ethernet: the neighbour has a hardware address'
-is "$(in_ns left cat /sys/class/net/vx/mtu)" 1450 'the packets are smaller by what goes around them'
+ok 'as UDP on the outside, with the number of the network' \
+    retry 20 watched '10.0.0.2.* > 10.0.1.2.4789: VXLAN.*vni 42'
+like "$(ip -n "${net_prefix}left" neigh show dev vx)" '192.0.2.2 lladdr' \
+    'it is an Ethernet: the neighbour has a hardware address'
+is "$(in_ns left cat /sys/class/net/vx/mtu)" 1450 'the MTU is smaller by the outer headers'
 must ip -n "${net_prefix}right" link del vx
 ip_in right <<'end'
 link add vx type vxlan id 43 dstport 4789 local 10.0.1.2 remote 10.0.0.2
@@ -50,17 +52,17 @@ both gre1 198.51.100 gre key 7
 ok 'GRE: the inside is reached' ping_from left 198.51.100.2
 ok 'as GRE on the outside' retry 20 watched '10.0.0.2 > 10.0.1.2: GREv0, key=0x7'
 must ip -n "${net_prefix}right" link change gre1 type gre key 8 local 10.0.1.2 remote 10.0.0.2
-ok 'another key does not fit' ping_lost left 198.51.100.2
+ok 'another key does not get through' ping_lost left 198.51.100.2
 
 both ipip1 203.0.113 ipip ttl 64
 ok 'IPIP: the inside is reached' ping_from left 203.0.113.2
 ok 'as IP in IP on the outside' retry 20 watched '10.0.0.2 > 10.0.1.2: IP 203.0.113.1 > 203.0.113.2'
-like "$(in_ns left ping -n -c 1 -W "$(scaled 5)" -t 1 203.0.113.2)" 'ttl=64' 'inside it is one hop, whatever is between'
+like "$(in_ns left ping -n -c 1 -W "$(scaled 5)" -t 1 203.0.113.2)" 'ttl=64' 'inside it is one hop'
 fails 'the middle does not know the inside' in_ns middle ping -n -c 1 -W 1 203.0.113.2
 
 must in_ns middle sysctl -qw net.ipv4.ip_forward=0
-ok 'no way outside, no tunnel' ping_lost left 203.0.113.2
+ok 'without a route outside there is no tunnel' ping_lost left 203.0.113.2
 must in_ns middle sysctl -qw net.ipv4.ip_forward=1
-ok 'back, it works again' ping_from left 203.0.113.2
+ok 'with the route the tunnel works again' ping_from left 203.0.113.2
 must ip -n "${net_prefix}right" link del ipip1
-ok 'one end gone, it does not' ping_lost left 203.0.113.2
+ok 'without one end it does not' ping_lost left 203.0.113.2

@@ -21,13 +21,14 @@ addr add 198.51.100.$n/24 dev eth0.20
 end
 done
 
-# What goes over the cable, as tcpdump sees it while an echo is sent.
+# tcpdump shows what goes over the cable while an echo is sent.
 start_in right sniff tcpdump -i eth0 -n -e -l -c 2 icmp or vlan and icmp
 sniffing() { grep -q 'listening on' "$T/sniff"; }
 must retry 20 sniffing
 ok 'VLAN 10 reaches across' ping_from left 192.0.2.2
-ok 'the cable is watched' retry 20 grep -q 'echo reply' "$T/sniff"
-like "$(cat "$T/sniff")" 'ethertype 802.1Q .* vlan 10, .*192.0.2.1 > 192.0.2.2: ICMP echo request' 'it is tagged 10'
+ok 'tcpdump sees the echo' retry 20 grep -q 'echo reply' "$T/sniff"
+like "$(cat "$T/sniff")" 'ethertype 802.1Q .* vlan 10, .*192.0.2.1 > 192.0.2.2: ICMP echo request' \
+    'it is tagged 10'
 ok 'VLAN 20 reaches across' ping_from left 198.51.100.2
 
 ip_in right <<'end'
@@ -38,10 +39,12 @@ link set eth0.30 up
 addr add 198.51.100.2/24 dev eth0.30
 end
 ok 'another tag is another network' ping_lost left 198.51.100.2
-ok 'while the first is what it was' ping_from left 192.0.2.2
-fails 'a tag that cannot be is refused' ip -n "${net_prefix}right" link add link eth0 name bad type vlan id 4095
+ok 'and the first still works' ping_from left 192.0.2.2
+fails 'an impossible tag is refused' \
+    ip -n "${net_prefix}right" link add link eth0 name bad type vlan id 4095
 
-# A bridge with untagged ports in VLAN 10 and 20, and a tagged one for both: hosts know nothing of tags.
+# A bridge with untagged ports in VLAN 10 and 20, whose hosts know nothing of tags, and a tagged
+# port for both.
 ns_add switch ten ten2 twenty
 ip_in switch <<'end'
 link add br0 type bridge vlan_filtering 1 vlan_default_pvid 0
@@ -61,7 +64,7 @@ must ip -n "${net_prefix}ten" addr add 203.0.113.1/24 dev eth0
 must ip -n "${net_prefix}ten2" addr add 203.0.113.2/24 dev eth0
 must ip -n "${net_prefix}twenty" addr add 203.0.113.3/24 dev eth0
 ok 'two ports of one VLAN meet' ping_from ten 203.0.113.2
-ok 'ports of two do not' ping_lost ten 203.0.113.3
+ok 'ports of two VLANs do not' ping_lost ten 203.0.113.3
 
 veth_pair switch trunk - left trunk -
 must ip -n "${net_prefix}switch" link set trunk master br0
@@ -75,7 +78,7 @@ end
 ok 'a tagged port leads to the VLAN of the tag' ping_from left 203.0.113.3
 ok 'and to no other' ping_lost left 203.0.113.1
 must in_ns switch bridge vlan del dev trunk vid 20
-ok 'taken off the port, it leads nowhere' ping_lost left 203.0.113.3
+ok 'a VLAN removed from the port is not reached' ping_lost left 203.0.113.3
 must in_ns switch bridge vlan add dev ten2 vid 20 pvid untagged
-ok 'a port moved to the other VLAN meets that' ping_from ten2 203.0.113.3
-ok 'and its old one no longer' ping_lost ten 203.0.113.2
+ok 'a port moved to the other VLAN meets its ports' ping_from ten2 203.0.113.3
+ok 'and no longer those of its old VLAN' ping_lost ten 203.0.113.2

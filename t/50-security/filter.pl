@@ -1,7 +1,8 @@
 # Runs a program under a seccomp filter: perl filter.pl kill|deny|strict SYSCALL CMD…
 #
-# kill: the system call ends the process by SIGSYS; deny: it fails with EPERM; strict: the old mode, in which nothing but read,
-# write and exit is left; the call is made at once and CMD never runs. PRIVILEGED=1 leaves no_new_privs alone.
+# kill: SYSCALL ends the process by SIGSYS. deny: it fails with EPERM. strict: the old mode, which
+# allows only read, write and exit; SYSCALL is made at once and CMD never runs. With PRIVILEGED=1
+# no_new_privs is not set.
 use strict;
 use warnings;
 
@@ -26,5 +27,6 @@ my $allow = 0x7fff0000;
 my $program = join '', map { pack 'S C C L', @$_ }
     [0x20, 0, 0, 0], [0x15, 0, 1, $number->{$name}], [0x06, 0, 0, $returned], [0x06, 0, 0, $allow];
 syscall($number->{prctl}, $PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) unless $ENV{PRIVILEGED};
-syscall($number->{prctl}, $PR_SET_SECCOMP, $MODE_FILTER, pack('S x6 P', 4, $program), 0, 0) == 0 or die "filter: $!\n";
+my $filter = pack 'S x6 P', 4, $program;
+syscall($number->{prctl}, $PR_SET_SECCOMP, $MODE_FILTER, $filter, 0, 0) == 0 or die "filter: $!\n";
 exec { $command[0] } @command or die "$command[0]: $!\n";

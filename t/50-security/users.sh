@@ -1,12 +1,13 @@
 # shellcheck shell=sh
-# Another user, and a folder that every user can reach, on a file system that honours set-user-ID.
+# Another user, and a folder $D for every user, on a file system that honours set-user-ID.
 
 # shellcheck source=t/net.sh
 . "${0%/*}/../net.sh"
 
 nobody=65534
 
-# as_nobody CMD…: without a privilege, without a group of others. busybox's setpriv changes no user, its su does.
+# as_nobody CMD…: as the user nobody, with no privilege and no other group. busybox's setpriv cannot
+# change the user; its su can.
 if setpriv --reuid=0 true 2>/dev/null; then
     as_nobody() { setpriv --reuid=$nobody --regid=$nobody --clear-groups "$@"; }
 else
@@ -19,14 +20,14 @@ skip_unless_users() {
     skip_unless 'no way to be another user in this image' as_nobody true
 }
 
-# skip_unless_setpriv [TOOL…]: the same, and util-linux's setpriv, which sets everything else.
+# skip_unless_setpriv [TOOL…]: also needs util-linux's setpriv, which sets everything else.
 skip_unless_setpriv() {
     skip_unless_tool setpriv
     skip_unless 'this setpriv changes no user' setpriv --reuid=0 true
     skip_unless_users "$@"
 }
 
-# as_root_without CAP CMD…: root in all but this one capability.
+# as_root_without CAP CMD…: as root without this capability.
 as_root_without() {
     users_cap=$1
     shift

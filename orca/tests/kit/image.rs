@@ -1,29 +1,39 @@
-//! The binary on the Debian image, and the machines it starts.
+//! The binary run on the image in `build/`, the machines that it starts, and what it leaves behind.
 
 use crate::kit::Project;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Where the image is.
+/// The folder of the image.
 pub fn build() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../build")
 }
 
-/// `toolbox orca <args>` in this project on the image in a folder, without input, not started yet. Its temporary files go to the
-/// project's folder `tmp`, which must be there.
+/// `toolbox orca <args>` in this project, on the image in the folder `image`, without input and not
+/// started yet. Its temporary files go to the project's folder `tmp`.
 pub fn command(image: &Path, project: &Project, args: &[&str]) -> Command {
+    fs::create_dir_all(temporary(project)).unwrap();
     let mut command = project.command(args);
     command
         .env("ORCA_KERNEL", image.join("vmlinux"))
         .env("ORCA_INITRD", image.join("initramfs"))
         .env("ORCA_ROOTFS", image.join("rootfs.ext4"))
-        .env("TMPDIR", project.root().join("tmp"))
+        .env("TMPDIR", temporary(project))
         .stdin(Stdio::null());
     command
 }
 
-/// The QEMU processes that work for this project: the id and the command line of each.
+fn temporary(project: &Project) -> PathBuf {
+    project.root().join("tmp")
+}
+
+/// The temporary files that runs have left in this project.
+pub fn leftovers(project: &Project) -> Vec<PathBuf> {
+    fs::read_dir(temporary(project)).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+/// The QEMU processes that run for this project: the id and the command line of each.
 pub fn machines(project: &Project) -> Vec<(i32, String)> {
     let root = project.root().to_string_lossy().into_owned();
     let read = |entry: fs::DirEntry| {

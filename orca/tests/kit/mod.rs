@@ -1,11 +1,11 @@
-//! A project in a temporary folder, and the real binary run in it.
+//! A project in a temporary folder, and what the real binary printed when it ran there.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// A project that is gone when the test is.
+/// A project in a temporary folder. Dropping it removes the folder.
 pub struct Project {
     root: PathBuf,
 }
@@ -18,7 +18,7 @@ impl Project {
         Self { root }
     }
 
-    /// Its root.
+    /// The folder of the project.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -36,7 +36,7 @@ impl Project {
         self
     }
 
-    /// `toolbox orca <args>` in this project, not started yet; its logs and caches stay in the project.
+    /// `toolbox orca <args>`, not started yet. Its logs and its history stay in the project.
     pub fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_toolbox"));
         command.arg("orca").args(args).current_dir(&self.root);
@@ -60,11 +60,11 @@ impl Drop for Project {
 /// What a command printed, and how it ended.
 #[derive(Debug)]
 pub struct Ran {
-    /// Its exit status; `None` for a signal.
+    /// The exit status; `None` if a signal ended it.
     pub status: Option<i32>,
-    /// Its standard output.
+    /// Standard output.
     pub out: String,
-    /// Its standard error.
+    /// Standard error.
     pub err: String,
 }
 
@@ -106,9 +106,20 @@ impl Ran {
         assert!(!self.out.contains(text), "`{text}` in {}", self.out);
         self
     }
+
+    /// Fails the test unless each of [`VERDICTS`] is reported by its word.
+    #[track_caller]
+    pub fn says_every_verdict(&self) -> &Self {
+        for (name, _, word) in VERDICTS {
+            let path = format!("t/{name}_test.sh");
+            let mut lines = self.out.lines().filter(|line| line.contains(&path));
+            assert!(lines.any(|line| line.starts_with(word)), "no {word} {path} in {}", self.out);
+        }
+        self
+    }
 }
 
-/// One test of every kind of verdict: what each is called, its body, the word that reports it.
+/// A test for every kind of verdict: its name, its body, and the word that reports it.
 pub const VERDICTS: [(&str, &str, &str); 9] = [
     ("good", "echo 1..2; echo ok 1; echo ok 2", "PASS"),
     ("bad", "echo 1..2; echo ok 1; echo 'not ok 2 - it is broken'; echo '#  got: 1'", "FAIL"),

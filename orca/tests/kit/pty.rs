@@ -7,29 +7,29 @@ use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-/// Anything that is waited for is waited for this long.
+/// How long a test waits for a text before it fails.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// See the module. Dropping it kills the command.
+/// A terminal with the command that runs on it. Dropping it kills the command.
 pub struct Terminal {
     child: Child,
     keyboard: File,
     screen: Receiver<Vec<u8>>,
-    /// All that was ever on the screen.
+    /// Everything that the command has printed.
     pub seen: String,
-    /// How much of it has been waited for.
-    read: usize,
+    /// How many bytes of `seen` [`Terminal::expect`] has passed.
+    passed: usize,
 }
 
 impl Terminal {
-    /// Starts `command` on a terminal of 100 by 40.
+    /// Starts `command` on a terminal of 100 columns and 40 rows.
     pub fn start(mut command: Command) -> Self {
         let size = nix::pty::Winsize { ws_row: 40, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = nix::pty::openpty(Some(&size), None).unwrap();
         let side = |fd: &OwnedFd| fd.try_clone().unwrap();
         command.stdin(side(&pty.slave)).stdout(side(&pty.slave)).stderr(pty.slave);
         let child = command.spawn().unwrap();
-        drop(command); // it holds the terminal open
+        drop(command); // it holds the slave side open
         let mut output = File::from(side(&pty.master));
         let (sender, screen) = channel();
         std::thread::spawn(move || {
@@ -40,22 +40,22 @@ impl Terminal {
                 }
             }
         });
-        Self { child, keyboard: pty.master.into(), screen, seen: String::new(), read: 0 }
+        Self { child, keyboard: pty.master.into(), screen, seen: String::new(), passed: 0 }
     }
 
-    /// Waits for `text` behind what has been waited for before.
+    /// Waits for `text` after the text that was waited for before.
     #[track_caller]
     pub fn expect(&mut self, text: &str) -> &mut Self {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Some(at) = self.seen[self.read..].find(text) {
-                self.read += at + text.len();
+            if let Some(at) = self.seen[self.passed..].find(text) {
+                self.passed += at + text.len();
                 return self;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             match self.screen.recv_timeout(left) {
                 Ok(bytes) => self.seen.push_str(&String::from_utf8_lossy(&bytes)),
-                Err(_) => panic!("no `{text}` behind byte {} of {}", self.read, self.seen),
+                Err(_) => panic!("no `{text}` after byte {} of {}", self.passed, self.seen),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What a person sees on a terminal while a run lasts, read off a small emulation of one.
+//! What a person sees on a terminal during a run, read from a small emulation of a terminal.
 
 use crate::kit::{Project, Ran};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -11,22 +11,23 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-/// How long anything may take to be seen.
+/// How long a test waits for something on the screen before it fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// As much of a terminal as orca uses; anything else it is sent fails the test.
+/// The part of a terminal that orca uses. Any other control sequence fails the test.
 struct Screen {
     columns: usize,
     rows: usize,
-    /// Lines that have left the screen at the top, then those on it.
+    /// The lines that have left the screen at the top, then the lines on it.
     lines: Vec<Vec<char>>,
-    /// Of the cursor, counted from the first line of all.
+    /// The cursor, counted from the first of `lines`.
     row: usize,
     column: usize,
-    /// An escape sequence that has begun.
+    /// The escape sequence that has begun.
     escape: String,
-    /// Whether any has come.
+    /// Whether there has been an escape sequence.
     commanded: bool,
+    /// Bytes of a character that is not complete yet.
     bytes: Vec<u8>,
 }
 
@@ -98,7 +99,7 @@ impl Screen {
         }
     }
 
-    /// Every line there ever was and is, without blanks at their ends.
+    /// Every line, including those that have left the screen, without trailing blanks.
     fn text(&self) -> Vec<String> {
         let line = |line: &Vec<char>| line.iter().collect::<String>().trim_end().to_owned();
         let mut lines: Vec<String> = self.lines.iter().map(line).collect();
@@ -109,7 +110,7 @@ impl Screen {
     }
 }
 
-/// A run on a terminal of its own, which controls it.
+/// A run on a terminal of its own, which is its controlling terminal.
 struct Watched {
     child: Child,
     keyboard: File,
@@ -142,7 +143,7 @@ impl Watched {
         Self { child, keyboard, pty, screen }
     }
 
-    /// Takes what has been written; false when nothing came for a moment.
+    /// Shows what the run has written; false if it wrote nothing for 50 ms.
     fn take(&mut self) -> bool {
         let mut fds = [PollFd::new(self.pty.master.as_fd(), PollFlags::POLLIN)];
         if poll(&mut fds, PollTimeout::from(50u8)).unwrap() == 0 {
@@ -154,7 +155,7 @@ impl Watched {
         true
     }
 
-    /// Waits until the lines are as wanted.
+    /// Waits until the lines are `wanted`.
     #[track_caller]
     fn sees(&mut self, what: &str, wanted: impl Fn(&[String]) -> bool) {
         let deadline = Instant::now() + PATIENCE;
@@ -164,7 +165,7 @@ impl Watched {
         }
     }
 
-    /// Gives the window another width; the kernel tells the program.
+    /// Changes the width of the window; the kernel tells the program.
     fn resize(&mut self, columns: usize) {
         let slave = nix::unistd::ttyname(&self.pty.slave).unwrap();
         self.screen.columns = columns;
@@ -173,7 +174,7 @@ impl Watched {
         assert!(stty.unwrap().success());
     }
 
-    /// Waits for the end; the terminal must be as it was.
+    /// Waits for the run to end; fails unless the terminal has its modes back.
     #[track_caller]
     fn ends(&mut self) -> (ExitStatus, Vec<String>) {
         let deadline = Instant::now() + PATIENCE;
@@ -211,7 +212,7 @@ fn project() -> Project {
     project
 }
 
-/// Lines without what differs from run to run: times, and the folder of the logs.
+/// The lines without what differs from run to run: times, and the folder of the logs.
 fn timeless(lines: &[String]) -> Vec<String> {
     let time = |word: &str| {
         let number = word.trim_end_matches([':', ',']).strip_suffix('s');
@@ -226,7 +227,7 @@ fn timeless(lines: &[String]) -> Vec<String> {
 }
 
 #[test]
-fn a_terminal_shows_the_run_and_in_the_end_what_a_pipe_gets() {
+fn a_terminal_shows_progress_and_in_the_end_what_a_pipe_gets() {
     let project = project();
     let mut run = Watched::start(&project, (200, 24), &[]);
     let last = |lines: &[String]| lines.last().cloned().unwrap_or_default();
@@ -255,7 +256,7 @@ fn a_terminal_shows_the_run_and_in_the_end_what_a_pipe_gets() {
     project.file("go", "");
     let (status, shown) = run.ends();
     assert_eq!(status.code(), Some(1), "{shown:#?}");
-    // What the first run has learnt would change the order.
+    // A new history: what the first run recorded would change the order.
     let args = ["test", "--machine", "local", "-j1", "--history", "new"];
     let piped = Ran::from(project.command(&args).output().unwrap());
     piped.exits(1).never_says("\x1b").never_says("\r");
@@ -266,7 +267,7 @@ fn a_terminal_shows_the_run_and_in_the_end_what_a_pipe_gets() {
 }
 
 #[test]
-fn a_key_that_interrupts_does_and_the_terminal_is_as_it_was() {
+fn ctrl_c_interrupts_the_run_and_restores_the_terminal() {
     let project = project();
     let mut run = Watched::start(&project, (20, 6), &[]);
     run.sees("the narrow progress", |lines| {
@@ -290,7 +291,7 @@ fn a_slow_test_is_named_before_its_timeout() {
 }
 
 #[test]
-fn a_terminal_that_cannot_and_a_user_who_will_not_get_plain_lines() {
+fn a_dumb_terminal_gets_plain_lines_and_so_does_color_never() {
     let project = Project::new();
     project.test("a", "echo 1..1; echo ok 1");
     let mut run = Watched::start(&project, (80, 24), &["--color=never", "-q"]);

@@ -1,33 +1,37 @@
-//! What programs read of a run: TAP, JUnit, JSON, GitHub's commands; whole after Ctrl-C, whatever tests print; and shards merged.
-//! What people see on a terminal is in `live`.
+//! Reports for programs: TAP, JUnit, JSON and GitHub's commands. They are complete after Ctrl-C and
+//! valid whatever tests print, and those of shards can be merged. What people see on a terminal is
+//! in `live`.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 #[path = "../kit/mod.rs"]
+#[expect(dead_code, reason = "not every file looks for every verdict")]
 mod kit;
 mod live;
+#[path = "../kit/local.rs"]
+mod local;
+#[path = "../kit/process.rs"]
+#[expect(dead_code, reason = "not every file asks whether a process is alive")]
+mod process;
 mod table;
 #[path = "../../../tap/tests/xml/mod.rs"]
 mod xml;
 
 use kit::{Project, Ran, VERDICTS};
+use local::{local, orca};
+use process::{signal, wait_for};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Command, Stdio};
 
-/// Output that tries to be something else: control characters, `]]>`, markup, invalid UTF-8, commands, directives.
-const HOSTILE: &str = "printf '1..3\\nok 1 - a\\001\\033[2J ]]> & <b> \"q\"\\n'; printf 'not ok 2 - \\377\\376 ::error::x | `y` * # z\\n'; \
-                       printf '# ]]></failure> \\000\\177\\302\\205\\357\\277\\277\\n  ---\\n  a: ]]> \\033]0;t\\007\\n  ...\\n'; \
-                       printf 'ok 3 # SKIP <x/> ]]>\\n'; printf '\\377\\000]]> ::stop-commands::x\\n' >&2";
-
-fn orca(project: &Project, args: &[&str]) -> Ran {
-    Ran::from(project.command(args).output().unwrap())
-}
-
-fn local(project: &Project, args: &[&str]) -> Ran {
-    orca(project, &[&["test", "--machine", "local"], args].concat())
-}
+/// Output that tries to be something else: control characters, `]]>`, markup, invalid UTF-8,
+/// commands of GitHub, directives.
+const HOSTILE: &str = "printf '1..3\\nok 1 - a\\001\\033[2J ]]> & <b> \"q\"\\n'
+printf 'not ok 2 - \\377\\376 ::error::x | `y` * # z\\n'
+printf '# ]]></failure> \\000\\177\\302\\205\\357\\277\\277\\n'
+printf '  ---\\n  a: ]]> \\033]0;t\\007\\n  ...\\n'
+printf 'ok 3 # SKIP <x/> ]]>\\n'; printf '\\377\\000]]> ::stop-commands::x\\n' >&2";
 
 /// A project with every verdict, a timeout and hostile output.
 fn everything() -> Project {
@@ -58,7 +62,8 @@ fn tap_suite(text: &[u8]) -> tap::Suite {
     collector.finish(tap::ExitStatus::SUCCESS)
 }
 
-/// What the installed Perl is shown: before 3.48 it knows version 13 at most; the lines are the same.
+/// The document as the installed Perl can read it: before 3.48 its `prove` knows version 13 at
+/// most. The lines are the same in both versions.
 fn for_perl(document: &str) -> String {
     let version = Ran::from(Command::new("prove").arg("--version").output().unwrap()).out;
     let version = version.split_whitespace().nth(1).unwrap_or_default();
@@ -121,7 +126,7 @@ fn junit_is_valid_whatever_tests_print() {
 }
 
 #[test]
-fn every_report_is_whole_after_an_interrupt() {
+fn every_report_is_complete_after_an_interrupt() {
     let project = Project::new();
     project
         .test("a", "echo 1..1; echo ok 1")
@@ -130,11 +135,8 @@ fn every_report_is_whole_after_an_interrupt() {
     let mut command = project.command(&["test", "--machine", "local", "-j1", "--format", "tap"]);
     command.args(["--json", "r.json", "--junit", "r.xml"]).stdout(Stdio::piped());
     let child = command.spawn().unwrap();
-    while !project.root().join("started").exists() {
-        std::thread::sleep(std::time::Duration::from_millis(5)); // no event tells that a file is there
-    }
-    let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-s", "INT", &pid]).status().unwrap().success());
+    wait_for("the test to start", || project.root().join("started").exists());
+    signal(&child, "INT");
     let ran = Ran::from(child.wait_with_output().unwrap());
     assert_eq!(ran.status, None);
     let suite = tap_suite(ran.out.as_bytes());
@@ -149,7 +151,7 @@ fn every_report_is_whole_after_an_interrupt() {
     merged.exits(3).says("1 passed, 2 not run").says("the run was cancelled: interrupted");
 }
 
-/// What a report says of each test, without what differs between runs.
+/// What a JSON report says of each test, without the fields that differ between runs.
 fn verdicts(text: &str) -> BTreeMap<String, Value> {
     let lines = json(text);
     let finals = lines.into_iter().filter(|line| line["final"] == true);
@@ -163,7 +165,7 @@ fn verdicts(text: &str) -> BTreeMap<String, Value> {
         .collect()
 }
 
-/// The cases of a JUnit report, each with what became of it.
+/// The cases in each suite of a JUnit report, each with its result.
 fn cases(text: &str) -> BTreeMap<String, Vec<String>> {
     let suites = xml::parse(text).children;
     let of = |suite: &xml::Element| {
@@ -272,7 +274,7 @@ fn github_gets_annotations_and_a_summary_and_no_commands_from_tests() {
             _ => {}
         }
     }
-    assert!(on, "commands are on again at the end: {}", ran.out);
+    assert!(on, "commands are still off at the end: {}", ran.out);
     ran.says("::error file=t/late_test.sh,title=TIMEOUT t/late_test.sh::it ran into its timeout\n");
     ran.says("::warning file=t/flaky_test.sh,title=FLAKY t/flaky_test.sh");
     let summary = read(&project, "summary.md");
@@ -282,7 +284,7 @@ fn github_gets_annotations_and_a_summary_and_no_commands_from_tests() {
 }
 
 #[test]
-fn all_points_are_shown_to_who_wants_them() {
+fn verbosity_decides_which_points_are_shown() {
     let project = Project::new();
     project.test(
         "a",

@@ -1,18 +1,15 @@
 //! The JSON report against docs/json-report.md: every event and field that occurs is documented, and
-//! the other way round.
+//! every documented one occurs.
 
-use crate::kit::{Project, Ran, VERDICTS};
+use crate::kit::{Project, VERDICTS};
+use crate::local::orca;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-fn orca(project: &Project, args: &[&str]) -> String {
-    Ran::from(project.command(args).output().unwrap()).out
-}
-
-/// The tables of docs/json-report.md: the names of each event's fields, those that only some
-/// machines or tests have included.
+/// The tables of docs/json-report.md: the names of each event's fields, including those that only some
+/// machines or tests have.
 fn documented() -> BTreeMap<String, BTreeSet<String>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/json-report.md");
     let text = fs::read_to_string(path).unwrap();
@@ -27,7 +24,7 @@ fn documented() -> BTreeMap<String, BTreeSet<String>> {
         .collect()
 }
 
-/// The names of all fields in `value`, however deep.
+/// Adds the names of all fields in `value`, at any depth, to `found`.
 fn fields(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(map) => map.iter().for_each(|(name, inner)| {
@@ -40,14 +37,18 @@ fn fields(value: &Value, found: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn json_is_what_the_table_says() {
-    /// What only machines that are copied have, and machines in trouble.
+fn json_has_exactly_the_documented_events_and_fields() {
+    /// Fields that only copied machines and machines in trouble have.
     const ELSEWHERE: [&str; 7] = ["qemu", "state", "hello", "share", "services", "kind", "detail"];
     let project = Project::new();
     for (name, body, _) in VERDICTS {
         project.test(name, body);
     }
-    project.test("nested", "echo TAP version 14; echo 1..1; echo '    not ok 1 - in'; echo '    1..1'; echo 'not ok 1 # TIMEOUT x'");
+    project.test(
+        "nested",
+        "echo TAP version 14; echo 1..1; echo '    not ok 1 - in'; echo '    1..1'
+         echo 'not ok 1 # TIMEOUT x'",
+    );
     project.test("slow", "echo 1..2; echo ok 1; sleep 0.3; echo ok 2; exec sleep 1000");
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut take = |text: &str| {
@@ -60,10 +61,10 @@ fn json_is_what_the_table_says() {
         }
     };
     let args = ["test", "--machine", "local", "--format", "json", "-j2", "--timeout", "1s"];
-    let out = orca(&project, &[&args[..], &["--fail-fast=7"]].concat());
+    let out = orca(&project, &[&args[..], &["--fail-fast=7"]].concat()).out;
     take(&out);
     project.file("cut.json", out.lines().next().unwrap());
-    take(&orca(&project, &["merge", "--format", "json", "cut.json"]));
+    take(&orca(&project, &["merge", "--format", "json", "cut.json"]).out);
     let documented = documented();
     assert_eq!(
         found.keys().collect::<Vec<_>>(),
