@@ -1,5 +1,5 @@
-//! The guest's architecture and what executes its instructions: names only, which every layer may use. What QEMU makes of
-//! them is in `qemu/`.
+//! The guest's architecture and what executes its instructions: names only, which every layer may
+//! use. What QEMU makes of them is in `qemu/`.
 
 use std::fmt;
 

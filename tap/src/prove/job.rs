@@ -5,6 +5,7 @@ use super::lines::Lines;
 use super::settings::Launch;
 use super::shared::Shared;
 use super::source::{self, Source};
+use super::sys;
 use super::tree::MARK;
 use crate::collect::Collector;
 use crate::junit::{Case, Recorder};
@@ -73,7 +74,7 @@ fn read_all(
     let give_up = shared.launch.timeout.map(|limit| Instant::now() + limit + DRAIN);
     let read = reading.drain(&mut output, give_up);
     drop(output);
-    await_end(&child);
+    sys::await_end(&child);
     shared.mark_ended(index);
     let status = child.wait()?;
     read?;
@@ -116,28 +117,6 @@ fn set_environment(command: &mut Command, launch: &Launch) {
             command.env("PERL5LIB", paths);
         }
     }
-}
-
-/// Waits until the child has ended, but does not reap it: until it is reaped, its process id
-/// belongs to no other process, so killing it stays safe.
-#[cfg(not(target_os = "macos"))]
-fn await_end(child: &Child) {
-    use nix::sys::wait::{Id, WaitPidFlag, waitid};
-    let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
-    while waitid(Id::Pid(pid), flags) == Err(nix::errno::Errno::EINTR) {}
-}
-
-/// The same on macOS, where nix has no `waitid`. A child that has ended already cannot be watched
-/// any more.
-#[cfg(target_os = "macos")]
-fn await_end(child: &Child) {
-    use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
-    let Ok(queue) = Kqueue::new() else { return };
-    let (add, what) = (EvFlags::EV_ADD | EvFlags::EV_ONESHOT, FilterFlag::NOTE_EXIT);
-    let end = KEvent::new(child.id() as usize, EventFilter::EVFILT_PROC, add, what, 0, 0);
-    let mut seen = [end];
-    while queue.kevent(&[end], &mut seen, None) == Err(nix::errno::Errno::EINTR) {}
 }
 
 /// Reads a test's output: counts its points, picks the lines to show, and records cases for a
