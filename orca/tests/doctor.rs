@@ -10,7 +10,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-/// A project with an emulator that is version `version` and can nothing else, a kernel and an agent.
+/// A project with an emulator that is version `version` and can nothing else, a kernel and an
+/// agent.
 fn project(version: &str) -> Project {
     let project = Project::new();
     project.test("good", "echo 1..1; echo ok 1");

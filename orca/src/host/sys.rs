@@ -69,7 +69,8 @@ pub fn hypervisor() -> Accel {
     if cfg!(target_os = "macos") { Accel::Hvf } else { Accel::Kvm }
 }
 
-/// A path under which a child of the same user opens exactly `file`, whatever has become of its name.
+/// A path under which a child of the same user opens exactly `file`, whatever has become of its
+/// name.
 #[cfg(not(target_os = "macos"))]
 pub fn path_of(file: &File) -> PathBuf {
     format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()).into()

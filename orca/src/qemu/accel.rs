@@ -44,8 +44,8 @@ impl Choice {
     }
 }
 
-/// Finds the best accelerator that works for guests of `arch` under the emulator `program`. The answer
-/// is remembered in the folder `cache`; without one, it is tried anew.
+/// Finds the best accelerator that works for guests of `arch` under the emulator `program`. The
+/// answer is remembered in the folder `cache`; without one, it is tried anew.
 pub fn choose(arch: Arch, program: &Path, cache: Option<&Path>) -> Choice {
     let tcg = |why: Option<&str>| Choice { accel: Accel::Tcg, fallback: why.map(str::to_owned) };
     if arch != Arch::HOST {

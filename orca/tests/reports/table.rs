@@ -1,5 +1,5 @@
-//! The JSON report against docs/json-report.md: every event and field that occurs is documented, and
-//! every documented one occurs.
+//! The JSON report against docs/json-report.md: every event and field that occurs is documented,
+//! and every documented one occurs.
 
 use crate::kit::{Project, VERDICTS};
 use crate::local::orca;
@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// The tables of docs/json-report.md: the names of each event's fields, including those that only some
-/// machines or tests have.
+/// The tables of docs/json-report.md: the names of each event's fields, including those that only
+/// some machines or tests have.
 fn documented() -> BTreeMap<String, BTreeSet<String>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/json-report.md");
     let text = fs::read_to_string(path).unwrap();
