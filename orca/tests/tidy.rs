@@ -7,10 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers of this crate, lowest first. A module may name those of its own layer and below.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 12] = [
     &["error", "cancel", "arch", "host", "text", "mutate"],
     &["events"],
-    &["cli", "select"],
+    &["cli"],
+    &["select"],
     &["image"],
     &["qemu", "guest"],
     &["machine"],

@@ -3,8 +3,6 @@
 use super::raw::{Color, Raw};
 use crate::error::{Error, Result};
 use crate::host::logdir;
-use crate::select::discover::TEST_DIR;
-use crate::select::history;
 use std::ffi::OsString;
 use std::fs;
 use std::io::IsTerminal;
@@ -20,6 +18,10 @@ pub const BOOT_TIMEOUT: Duration = Duration::from_secs(60);
 pub const MEMORY_MIB: u32 = 512;
 /// What QEMU needs beside the guest's own memory.
 const OVERHEAD_MIB: u64 = 128;
+/// The folder under a project's root that holds its tests.
+pub const TEST_DIR: &str = "t";
+/// The folder of the histories, below the state folder.
+const HISTORIES: &str = "history";
 /// The file with a project's settings.
 const RC: &str = ".orcarc";
 
@@ -92,9 +94,12 @@ impl Config {
         self.raw.words.iter().map(PathBuf::from).collect()
     }
 
-    /// Where the history of the project's tests is.
+    /// The file with the history of the project's tests.
     pub fn history_path(&self) -> PathBuf {
-        let own = || history::path(&self.state, &logdir::project_name(&self.root));
+        let own = || {
+            let name = logdir::project_name(&self.root);
+            self.state.join(HISTORIES).join(format!("{name}.jsonl"))
+        };
         self.raw.history.clone().unwrap_or_else(own)
     }
 

@@ -3,8 +3,8 @@
 use super::command::Command::{self, Doctor, List, Merge, Run, Shell, Template, Test};
 use super::raw::{Artifacts, Color, Format, Raw};
 use crate::arch::{Accel, Arch};
-use crate::select::shard::Shard;
 use crate::text::filter::Filter;
+use crate::text::shard::Shard;
 use crate::text::value::{self, Parsed};
 use agent::wire::Share;
 use std::ffi::OsStr;

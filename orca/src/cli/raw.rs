@@ -1,8 +1,8 @@
 //! What the user asked for, as typed: nothing is looked up, nothing is acted on, every field may be absent.
 
 use crate::arch::{Accel, Arch};
-use crate::select::shard::Shard;
 use crate::text::filter::Filter;
+use crate::text::shard::Shard;
 use agent::wire::Share;
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -4,6 +4,7 @@ use super::discover::{Test, discover};
 use super::git;
 use super::header::Header;
 use super::history::History;
+use super::shard::pick;
 use crate::cli::config::Config;
 use crate::cli::raw::Raw;
 use crate::error::{Error, Result};
@@ -60,7 +61,7 @@ pub fn choose(config: &Config, history: &History) -> Result<Chosen> {
     }
     if let Some(shard) = raw.shard {
         let timed = |test: &Test| (test.display(), history.expected(&test.display()));
-        let mine = shard.pick(&tests.iter().map(timed).collect::<Vec<_>>());
+        let mine = pick(shard, &tests.iter().map(timed).collect::<Vec<_>>());
         let before = tests.len();
         tests = tests.into_iter().zip(mine).filter_map(|(t, mine)| mine.then_some(t)).collect();
         if tests.is_empty() {

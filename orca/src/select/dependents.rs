@@ -5,7 +5,8 @@
 //! That finds too much rather than too little, knows no shell grammar, and a comment `# uses table.csv` is all that a name put together
 //! at run time needs. Whatever nobody names may matter to anybody: what becomes of that is for the caller to say.
 
-use super::discover::{TEST_DIR, Test};
+use super::discover::{TEST_SUFFIX, Test};
+use crate::cli::config::TEST_DIR;
 use memchr::memmem;
 use std::collections::HashSet;
 use std::fs;
@@ -47,8 +48,7 @@ pub fn touched(root: &Path, tests: &[Test], changed: &[PathBuf]) -> Touched {
 }
 
 fn is_test(path: &Path) -> bool {
-    path.starts_with(TEST_DIR)
-        && path.to_string_lossy().ends_with(crate::select::discover::TEST_SUFFIX)
+    path.starts_with(TEST_DIR) && path.to_string_lossy().ends_with(TEST_SUFFIX)
 }
 
 /// Every test that names the file at `path`, or names one that does.

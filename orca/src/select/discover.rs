@@ -2,6 +2,7 @@
 //!
 //! Symbolic links to files are followed as long as they stay in the project; links to folders are not, so there are no loops.
 
+use crate::cli::config::TEST_DIR;
 use crate::error::{Error, Result};
 use crate::text::{glob, quote, suggest};
 use std::ffi::OsStr;
@@ -9,8 +10,6 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-/// The folder under the project's root that holds the tests.
-pub const TEST_DIR: &str = "t";
 /// How the name of a test ends.
 pub const TEST_SUFFIX: &str = "_test.sh";
 

@@ -4,5 +4,6 @@ pub mod day;
 pub mod filter;
 pub mod glob;
 pub mod quote;
+pub mod shard;
 pub mod suggest;
 pub mod value;

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// Durations kept per test; what is expected of it is their median.
@@ -162,11 +162,6 @@ impl History {
 /// A time as a history has it: finite, not negative, at most a year.
 fn seconds(value: &Value) -> Option<f64> {
     value.as_f64().filter(|seconds| (0.0..3.2e7).contains(seconds))
-}
-
-/// Where the history of the project called `name` is kept.
-pub fn path(state: &Path, name: &str) -> PathBuf {
-    state.join("history").join(format!("{name}.jsonl"))
 }
 
 /// Writes down what happens in a run.
