@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// The layers of this crate, lowest first. A module may name those of its own layer and below.
 const LAYERS: [&[&str]; 12] = [
-    &["error", "cancel", "arch", "host", "text", "mutate"],
+    &["error", "cancel", "arch", "shape", "host", "text", "mutate"],
     &["events"],
     &["cli"],
     &["select"],

@@ -3,6 +3,7 @@
 use super::raw::{Color, Raw};
 use crate::error::{Error, Result};
 use crate::host::logdir;
+use crate::shape::Shape;
 use std::ffi::OsString;
 use std::fs;
 use std::io::IsTerminal;
@@ -30,12 +31,8 @@ const RC: &str = ".orcarc";
 pub struct Config {
     /// The project's root, canonical.
     pub root: PathBuf,
-    /// Memory of each machine in MiB.
-    pub memory_mib: u32,
-    /// Virtual CPUs of each machine.
-    pub cpus: u32,
-    /// Whether machines have a network card.
-    pub net: bool,
+    /// The machine of a test that asks for nothing.
+    pub shape: Shape,
     /// Machines at once, at most; fewer where there are fewer tests.
     pub jobs: usize,
     /// A test's timeout, not scaled.
@@ -61,13 +58,15 @@ impl Config {
     /// A project that does not exist.
     pub fn new(raw: Raw) -> Result<Self> {
         let root = project_root(raw.project_root.as_deref())?;
-        let memory_mib = raw.memory_mib.unwrap_or(MEMORY_MIB);
-        let cpus = raw.cpus.unwrap_or(1);
-        Ok(Self {
-            memory_mib,
-            cpus,
+        let shape = Shape {
+            memory_mib: raw.memory_mib.unwrap_or(MEMORY_MIB),
+            cpus: raw.cpus.unwrap_or(1),
             net: raw.net.unwrap_or(false),
-            jobs: raw.jobs.unwrap_or_else(|| default_jobs(memory_mib, cpus)),
+            ..Shape::default()
+        };
+        Ok(Self {
+            shape,
+            jobs: raw.jobs.unwrap_or_else(|| default_jobs(shape)),
             timeout: raw.timeout.unwrap_or(TIMEOUT),
             boot_timeout: raw.boot_timeout.unwrap_or(BOOT_TIMEOUT),
             silence: raw.silence,
@@ -165,10 +164,10 @@ fn project_root(given: Option<&Path>) -> Result<PathBuf> {
 }
 
 /// As many machines as there are cores for, fewer where memory is short, at least one.
-fn default_jobs(memory_mib: u32, cpus: u32) -> usize {
+fn default_jobs(shape: Shape) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let by_cores = cores / cpus.max(1) as usize;
-    let each = machine_mib(memory_mib);
+    let by_cores = cores / shape.cpus.max(1) as usize;
+    let each = machine_mib(shape.memory_mib);
     let by_memory =
         crate::host::sys::available_mib().map_or(usize::MAX, |mib| (mib / each) as usize);
     by_cores.min(by_memory).max(1)

@@ -593,8 +593,9 @@ another terminal gives you a shell in one, Ctrl-C ends them all. None outlives t
         group: Group::Debugging,
         on: &[Run],
         help: "a machine as this test would get it, and stop there",
-        doc: "Its header's memory and CPUs, its variables, and a shell in which the line that orca prints runs the test by hand. \
-ORCA_KEEP=1 is set there, so what fails is not cleared away.",
+        doc: "The machine has the memory, CPUs and network card that the test's header asks for, and the shell has the \
+test's variables; the line that orca prints runs the test. ORCA_KEEP=1 is set, so that a failing test clears nothing \
+away. No timeout applies. A test that this host cannot run, by its `requires=`, is refused.",
         set: |raw, v| put(&mut raw.test, Ok(v.into())),
     },
     Flag {

@@ -204,9 +204,10 @@ fn memory(config: &Config) -> Finding {
     let Some(available) = crate::host::sys::available_mib() else {
         return Finding::fair("memory", "unknown on this host", "choose --jobs yourself");
     };
-    let each = config::machine_mib(config.memory_mib);
+    let each = config::machine_mib(config.shape.memory_mib);
     let fit = available / each;
-    let text = format!("{available} MiB are free, {fit} machines of {} MiB", config.memory_mib);
+    let text =
+        format!("{available} MiB are free, {fit} machines of {} MiB", config.shape.memory_mib);
     match fit {
         0 => Finding::bad(
             "memory",

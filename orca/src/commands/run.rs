@@ -8,13 +8,14 @@ use crate::error::{Error, Result};
 use crate::events::exit;
 use crate::events::trouble::Trouble;
 use crate::host::{clock, limits, signals};
+use crate::machine::Machine;
 use crate::machine::maker::VmMaker;
 use crate::machine::vm::Vm;
-use crate::machine::{Machine, Shape};
 use crate::report::plain;
 use crate::select::discover::{Test, discover};
 use crate::select::header::Header;
 use crate::setup::{self, Lab, boot_files};
+use crate::shape::Shape;
 use crate::text::quote::shell_word;
 use crossbeam::channel::{Receiver, bounded, select};
 use std::ffi::OsString;
@@ -50,6 +51,7 @@ pub fn run(config: &Config) -> Result<u8> {
     };
     limits::open_files(1, limits::MachineKind::Virtual)?;
     let lab = setup::vms(&config)?;
+    by_hand.as_ref().map_or(Ok(()), |test| test.check(&lab.has))?;
     limits::room_for_disks(lab.run_dir.path(), 1)?;
     if config.raw.print_command {
         plain::out(format!("{}\n", lab.maker.command_line()).as_bytes());
@@ -88,9 +90,7 @@ fn in_machine(
     cancel: &Cancel,
     signals: &Receiver<i32>,
 ) -> Result<End, Trouble> {
-    let Config { memory_mib, cpus, net, .. } = *config;
-    let shape = Shape { memory_mib, cpus, net, kernel: 0, wires: 0 };
-    let mut vm = match boot(&lab.maker, shape, canceller, cancel, signals) {
+    let mut vm = match boot(&lab.maker, config.shape, canceller, cancel, signals) {
         Ok(vm) => vm,
         Err((_, Some(signal))) => return Ok(End::Signal(signal)),
         Err((trouble, None)) => return Err(trouble),
@@ -191,6 +191,7 @@ fn attach(config: &Config, socket: &Path) -> String {
 /// A test that a person runs himself.
 struct ByHand {
     test: Test,
+    header: Header,
     /// What he types.
     line: String,
 }
@@ -213,11 +214,17 @@ impl ByHand {
             let error = Error::new(format!("`{}` has several nodes", test.display()));
             return Err(error.hint("run it with `orca test`; --keep keeps its first node"));
         }
-        config.memory_mib = header.memory_mib.unwrap_or(config.memory_mib);
-        config.cpus = header.cpus.unwrap_or(config.cpus);
+        config.shape = header.shape(config.shape);
         let word = shell_word(test.path.as_os_str().as_bytes());
         let line = if is_program(&file) { format!("./{word}") } else { format!("sh {word}") };
-        Ok(Self { test: test.clone(), line })
+        Ok(Self { test: test.clone(), header, line })
+    }
+
+    /// Refuses a test that `orca test` would skip, on machines that have only what `has` names.
+    fn check(&self, has: &[&str]) -> Result<()> {
+        let Some(why) = self.header.lacks(has) else { return Ok(()) };
+        let error = Error::new(format!("`{}` {why}", self.test.display()));
+        Err(error.hint("`orca test` skips it; `orca run` without --test gives a machine"))
     }
 
     fn environment(&self, factor: f64) -> Env {

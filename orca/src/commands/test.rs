@@ -12,7 +12,7 @@ use crate::events::event::Start;
 use crate::events::exit;
 use crate::host::{clock, limits, logdir, signals, tty};
 use crate::machine::prefetch::Prefetcher;
-use crate::machine::{Maker, Order, Shape};
+use crate::machine::{Maker, Order};
 use crate::pod::{After, Job, Pod, Policy};
 use crate::report::journal::JournalReporter;
 use crate::report::open::{self, Reporters};
@@ -21,6 +21,7 @@ use crate::select::choose::{Chosen, choose};
 use crate::select::history::{History, Journal};
 use crate::select::plan::{Defaults, Plan, Planned};
 use crate::setup::{self, Lab};
+use crate::shape::Shape;
 use crate::text::day::Day;
 use crate::text::quote;
 use crossbeam::channel::unbounded;
@@ -58,9 +59,7 @@ pub fn run(config: &Config) -> Result<u8> {
         timeout: config.timeout,
         factor: lab.factor,
         retries: config.raw.retries.unwrap_or(0),
-        memory_mib: config.memory_mib,
-        cpus: config.cpus,
-        net: config.net,
+        shape: config.shape,
         has: &lab.has,
         today: Day::of(SystemTime::now()),
         hunting: config.raw.until_fail,
@@ -134,10 +133,9 @@ fn conduct(
     let maker: Arc<dyn Maker> = match policy {
         Policy::Reuse => Arc::clone(&lab.maker),
         Policy::Pristine => {
-            let Config { memory_mib, cpus, net, .. } = *config;
-            let usual = Shape { memory_mib, cpus, net, kernel: 0, wires: 0 };
+            let usual = config.shape;
             let fits = |planned: &&Planned| {
-                shape(planned, 0) == usual && planned.skipped.is_none() && planned.nodes.is_empty()
+                planned.shape == usual && planned.skipped.is_none() && planned.nodes.is_empty()
             };
             let demand = in_rounds(config, plan.tests.iter().filter(fits).count());
             Arc::new(Prefetcher::new(Arc::clone(&lab.maker), usual, workers, demand, &cancel))
@@ -262,7 +260,7 @@ fn entries(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Sched
         retries: planned.retries,
         quarantined: planned.quarantined.clone(),
         order: Order {
-            shape: shape(planned, number),
+            shape: Shape { kernel: number, ..planned.shape },
             path: planned.test.path.as_os_str().as_bytes().to_vec(),
             env: env.clone(),
             timeout: planned.timeout,
@@ -285,11 +283,6 @@ fn entries(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<Sched
         skipped: planned.skipped.clone(),
     };
     all.enumerate().map(entry).collect()
-}
-
-fn shape(planned: &Planned, kernel: usize) -> Shape {
-    let Planned { memory_mib, cpus, net, .. } = *planned;
-    Shape { memory_mib, cpus, net, kernel, wires: 0 }
 }
 
 /// Machines that share a socket path would end each other.

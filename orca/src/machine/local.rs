@@ -4,12 +4,13 @@
 //! no VM matters. `--machine local` says so in its help: whatever a test does, it does to this host.
 
 use super::drive::{self, Alarms, Bounds};
-use super::{Machine, Maker, Order, Phase, Ran, Shape, Sink, Tell};
+use super::{Machine, Maker, Order, Phase, Ran, Sink, Tell};
 use crate::cancel::{Cancel, Level};
 use crate::error::plain;
 use crate::events::trouble::{Kind, Trouble};
 use crate::guest::client::{Guest, Writer};
 use crate::host::clock;
+use crate::shape::Shape;
 use agent::wire::{Command as Ask, Frame};
 use crossbeam::channel::Receiver;
 use std::io;

@@ -5,7 +5,7 @@
 use super::group::{self, Berths};
 use super::launch::{Instance, Launched, Launcher, Place, QEMU_LIMIT};
 use super::vm::{OnConsole, Vm};
-use super::{Machine, Maker, Shape, Tell, snapshot};
+use super::{Machine, Maker, Tell, snapshot};
 use crate::cancel::Cancel;
 use crate::events::trouble::{Kind, Trouble};
 use crate::guest::client::Guest;
@@ -14,7 +14,7 @@ use crate::image::custom_kernel::Boot;
 use crate::qemu::argv::{self, Memory, Spec};
 use crate::qemu::overlay::Overlays;
 use crate::qemu::template::{self, Store, Template};
-use crate::select::header::Node;
+use crate::shape::{Node, Shape};
 use agent::wire::Command;
 use serde_json::Value;
 use std::collections::HashMap;

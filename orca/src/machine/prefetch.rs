@@ -4,10 +4,10 @@
 //! as there are tests and then end; a retry at the end of a run, or a test of another shape, has its machine made on the spot. So
 //! there are never more than two machines per worker.
 
-use super::{Machine, Maker, Shape, Tell};
+use super::{Machine, Maker, Tell};
 use crate::cancel::{Cancel, Level};
 use crate::events::trouble::Trouble;
-use crate::select::header::Node;
+use crate::shape::{Node, Shape};
 use crossbeam::channel::{Receiver, Sender, bounded, select};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

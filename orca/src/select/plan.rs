@@ -1,9 +1,10 @@
 //! What will run, in which order, under which limits: the answer to "what would you do?" before anything is done.
 
 use super::discover::Test;
-use super::header::{Header, NODES, Node};
+use super::header::Header;
 use super::history::History;
 use crate::error::Result;
+use crate::shape::{Node, Shape};
 use crate::text::day::Day;
 use std::cmp::Reverse;
 use std::path::Path;
@@ -20,12 +21,8 @@ pub struct Planned {
     pub expected: Option<Duration>,
     /// How often it may be tried again after a failure.
     pub retries: u32,
-    /// Memory of its machine in MiB.
-    pub memory_mib: u32,
-    /// Virtual CPUs of its machine.
-    pub cpus: u32,
-    /// Whether its machine has a network card.
-    pub net: bool,
+    /// Its machine, or each of them where it has several.
+    pub shape: Shape,
     /// Its machines, where it has several.
     pub nodes: Vec<Node>,
     /// Whether no other test may run at the same time.
@@ -45,12 +42,8 @@ pub struct Defaults<'a> {
     pub factor: f64,
     /// How often it may be tried again.
     pub retries: u32,
-    /// Memory of its machine in MiB.
-    pub memory_mib: u32,
-    /// Virtual CPUs of its machine.
-    pub cpus: u32,
-    /// Whether its machine has a network card.
-    pub net: bool,
+    /// Its machine, or each of them where it has several.
+    pub shape: Shape,
     /// What machines have, of what a test can require.
     pub has: &'a [&'static str],
     /// What a quarantine's end is compared with.
@@ -105,35 +98,19 @@ impl Plan {
                 quarantined = Some(format!("{reason}, until {until}"));
             }
         }
-        let lacking = header.requires.iter().find(|need| !defaults.has.contains(need));
-        let lacking = lacking.map(|need| format!("requires {need}, which is not to be had here"));
-        let lacking = lacking.or_else(|| no_nodes(header, defaults.has).map(str::to_owned));
         let retries = header.retries.unwrap_or(defaults.retries);
         self.tests.push(Planned {
             timeout: header.timeout.unwrap_or(defaults.timeout).mul_f64(defaults.factor),
             expected: history.expected(&name),
             retries: if defaults.hunting { 0 } else { retries },
-            memory_mib: header.memory_mib.unwrap_or(defaults.memory_mib),
-            cpus: header.cpus.unwrap_or(defaults.cpus),
-            net: header.net.unwrap_or(defaults.net),
+            shape: header.shape(defaults.shape),
             exclusive: header.exclusive,
             quarantined,
             nodes: header.nodes.clone(),
-            skipped: lacking,
+            skipped: header.lacks(defaults.has),
             test,
         });
     }
-}
-
-/// Why a test with this header cannot have its nodes.
-fn no_nodes(header: &Header, has: &[&str]) -> Option<&'static str> {
-    if header.nodes.is_empty() || has.contains(&NODES) {
-        return None;
-    }
-    Some(match has.contains(&"vm") {
-        true => "has several nodes, and wires between them take QEMU 7.2 or later",
-        false => "has several nodes, and there are no machines here",
-    })
 }
 
 /// What was bad last time first, since that is what the user waits for; then what is unknown and might be long; then the longest
@@ -165,6 +142,7 @@ fn random(state: &mut u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::select::header::NODES;
     use std::io::Write;
 
     fn defaults(today: &str) -> Defaults<'static> {
@@ -172,9 +150,7 @@ mod tests {
             timeout: Duration::from_secs(10),
             factor: 3.0,
             retries: 2,
-            memory_mib: 512,
-            cpus: 1,
-            net: false,
+            shape: Shape { memory_mib: 512, cpus: 1, ..Shape::default() },
             has: &["vm", "x86_64"],
             today: Day::parse(today).unwrap(),
             hunting: false,
@@ -254,8 +230,8 @@ mod tests {
         let plan = plan(&["requires=vm,kvm net=user exclusive", "requires=vm"], "", None, |_| ());
         let [a, b] = &plan.tests[..] else { panic!("{plan:?}") };
         assert_eq!(a.skipped.as_deref(), Some("requires kvm, which is not to be had here"));
-        assert!(a.net && a.exclusive && a.retries == 2);
-        assert_eq!((b.skipped.as_deref(), b.net, b.exclusive), (None, false, false));
+        assert!(a.shape.net && a.exclusive && a.retries == 2);
+        assert_eq!((b.skipped.as_deref(), b.shape.net, b.exclusive), (None, false, false));
         assert_eq!(b.timeout, Duration::from_secs(30));
     }
 

@@ -130,15 +130,15 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
         host_root,
         modules: kernel.modules,
         own_init: raw.init.unwrap_or(false),
-        memory_mib: config.memory_mib,
-        cpus: config.cpus,
+        memory_mib: config.shape.memory_mib,
+        cpus: config.shape.cpus,
         share: config.root.clone(),
         share_writable: share == Share::Rw,
-        net: config.net,
+        net: config.shape.net,
         wires: 0,
         append: if raw.gdb { with_debugger(raw) } else { raw.append.clone().unwrap_or_default() },
     };
-    let description = format!("{arch}, {}, {} MiB", choice.accel.name(), config.memory_mib);
+    let description = format!("{arch}, {}, {} MiB", choice.accel.name(), config.shape.memory_mib);
     let blueprint = Launcher {
         overlays,
         spec,

@@ -5,9 +5,8 @@
 
 mod nodes;
 
-pub use nodes::Node;
-
 use crate::error::{Error, Result};
+use crate::shape::{Node, Shape};
 use crate::text::day::Day;
 use crate::text::suggest::nearest;
 use crate::text::value;
@@ -90,6 +89,29 @@ impl Header {
             return Ok(Self::default());
         }
         Self::parse(&String::from_utf8_lossy(&head), name)
+    }
+
+    /// The machine of the test: `usual`, but for what the header asks.
+    pub fn shape(&self, usual: Shape) -> Shape {
+        Shape {
+            memory_mib: self.memory_mib.unwrap_or(usual.memory_mib),
+            cpus: self.cpus.unwrap_or(usual.cpus),
+            net: self.net.unwrap_or(usual.net),
+            ..usual
+        }
+    }
+
+    /// Why the test cannot run on machines that have only what `has` names; `None` if it can.
+    pub fn lacks(&self, has: &[&str]) -> Option<String> {
+        let lacking = self.requires.iter().find(|need| !has.contains(need));
+        match lacking {
+            Some(need) => Some(format!("requires {need}, which is not to be had here")),
+            None if self.nodes.is_empty() || has.contains(&NODES) => None,
+            None if has.contains(&"vm") => {
+                Some("has several nodes, and wires between them take QEMU 7.2 or later".to_owned())
+            }
+            None => Some("has several nodes, and there are no machines here".to_owned()),
+        }
     }
 
     fn parse(text: &str, name: &str) -> Result<Self> {

@@ -2,6 +2,7 @@
 //! `nodes=client:a,router:a+b,server:b`.
 
 use crate::error::{Error, Result};
+use crate::shape::Node;
 
 /// The most machines of one test.
 const NODES_MAX: usize = 8;
@@ -9,15 +10,6 @@ const NODES_MAX: usize = 8;
 const CARDS_MAX: usize = 4;
 /// The longest name, in bytes.
 const NAME_MAX: usize = 32;
-
-/// One machine of a test.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
-    /// What the test calls it; its hostname, too.
-    pub name: String,
-    /// The number of the wire that each of its cards is on, from 0 within the test.
-    pub wires: Vec<usize>,
-}
 
 /// Reads the value of `nodes=`.
 pub(super) fn parse(text: &str) -> Result<Vec<Node>> {
