@@ -398,3 +398,19 @@ fn what_this_machine_lacks_is_skipped_and_nothing_is_started_for_it() {
     project.test("b", GOOD);
     local(&project, &["--repeat", "2"]).exits(0).says("2 passed, 1 skipped");
 }
+
+#[test]
+fn a_wrong_header_is_told_the_same_way_whatever_reads_it_and_before_anything_is_made() {
+    let project = Project::new();
+    project.test("a", &format!("# orca: timout=1s\n{GOOD}"));
+    let complaint = |args: &[&str]| {
+        let ran = orca(&project, args);
+        ran.exits(2).complains("`t/a_test.sh` line 1: unknown key `timout`\nhint: did you mean");
+        assert!(!project.root().join(".state").exists(), "{args:?}: a folder for no run");
+        ran.err
+    };
+    let said = complaint(&["test", "--machine", "local"]);
+    assert_eq!(complaint(&["test", "--machine", "local", "-k", "a"]), said);
+    assert_eq!(complaint(&["list", "-v"]), said);
+    assert_eq!(complaint(&["list", "-k", "a"]), said);
+}

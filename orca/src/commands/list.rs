@@ -43,23 +43,25 @@ pub fn run(config: &Config) -> Result<u8> {
     };
     let mut text = Vec::new();
     let mut total = (Duration::ZERO, 0);
-    for test in &tests {
+    let count = tests.len();
+    for candidate in tests {
         if !detailed {
+            let test = &candidate.test;
             text.extend_from_slice(test.path.as_os_str().as_bytes());
             text.push(b'\n');
             continue;
         }
-        let header = Header::read(&config.root.join(&test.path), &test.display())?;
+        let (test, header) = candidate.with_header(&config.root)?;
         let expected = history.expected(&test.display());
         total = (total.0 + expected.unwrap_or_default(), total.1 + usize::from(expected.is_none()));
         let line = match format {
-            Format::Json => object(test, &header, &history),
-            _ => describe(test, &header, &history),
+            Format::Json => object(&test, &header, &history),
+            _ => describe(&test, &header, &history),
         };
         text.extend_from_slice(line.as_bytes());
     }
     if detailed && format == Format::Human {
-        text.extend_from_slice(summary(tests.len(), total).as_bytes());
+        text.extend_from_slice(summary(count, total).as_bytes());
     }
     plain::out(&text);
     Ok(exit::GOOD)

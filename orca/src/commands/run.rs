@@ -209,7 +209,7 @@ impl ByHand {
                 .hint("leave out --test, or what stands behind `--`"));
         }
         let file = config.root.join(&test.path);
-        let header = Header::read(&file, &test.display())?;
+        let header = Header::read(&config.root, test)?;
         if !header.nodes.is_empty() {
             let error = Error::new(format!("`{}` has several nodes", test.display()));
             return Err(error.hint("run it with `orca test`; --keep keeps its first node"));

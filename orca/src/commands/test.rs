@@ -44,7 +44,10 @@ pub fn run(config: &Config) -> Result<u8> {
         return Err(error.hint("name one that orca made, or a new file, with --history"));
     }
     let tests = match choose(config, &history)? {
-        Chosen::Tests(tests) => tests,
+        Chosen::Tests(chosen) => {
+            let tests = chosen.into_iter().map(|candidate| candidate.with_header(&config.root));
+            tests.collect::<Result<Vec<_>>>()?
+        }
         Chosen::Nothing(why) => {
             plain::error("orca", &why);
             return Ok(exit::NOTHING);
@@ -65,7 +68,7 @@ pub fn run(config: &Config) -> Result<u8> {
         hunting: config.raw.until_fail,
     };
     let seed = config.raw.shuffle.map(|seed| seed.unwrap_or_else(fresh_seed));
-    let mut plan = Plan::new(&config.root, tests, &defaults, &history, seed)?;
+    let mut plan = Plan::new(tests, &defaults, &history, seed);
     plan.warnings.extend(damage);
     let workers = config.jobs.min(at_once(config, &plan).saturating_mul(lab.kernels.len().max(1)));
     if !local {

@@ -15,9 +15,28 @@ use std::path::Path;
 #[derive(Debug)]
 pub enum Chosen {
     /// At least one test, in the order of their paths.
-    Tests(Vec<Test>),
+    Tests(Vec<Candidate>),
     /// None, and why.
     Nothing(Error),
+}
+
+/// A test that was chosen, with its header if choosing had to read it.
+#[derive(Debug)]
+pub struct Candidate {
+    /// The test.
+    pub test: Test,
+    header: Option<Header>,
+}
+
+impl Candidate {
+    /// The test and its header, which is read unless it has been.
+    ///
+    /// # Errors
+    /// As [`Header::read`] has them.
+    pub fn with_header(self, root: &Path) -> Result<(Test, Header)> {
+        let header = self.header.map_or_else(|| Header::read(root, &self.test), Ok)?;
+        Ok((self.test, header))
+    }
 }
 
 /// Whether [`choose`] looks into the history.
@@ -51,6 +70,8 @@ pub fn choose(config: &Config, history: &History) -> Result<Chosen> {
             return Ok(Chosen::Nothing(error.hint("leave --changed out to run them all")));
         }
     }
+    let candidate = |test| Candidate { test, header: None };
+    let mut tests: Vec<Candidate> = tests.into_iter().map(candidate).collect();
     if !(raw.filter.is_empty() && raw.tag.is_empty() && raw.not.is_empty()) {
         let before = tests.len();
         let mut tags = Vec::new();
@@ -60,7 +81,9 @@ pub fn choose(config: &Config, history: &History) -> Result<Chosen> {
         }
     }
     if let Some(shard) = raw.shard {
-        let timed = |test: &Test| (test.display(), history.expected(&test.display()));
+        let timed = |Candidate { test, .. }: &Candidate| {
+            (test.display(), history.expected(&test.display()))
+        };
         let mine = pick(shard, &tests.iter().map(timed).collect::<Vec<_>>());
         let before = tests.len();
         tests = tests.into_iter().zip(mine).filter_map(|(t, mine)| mine.then_some(t)).collect();
@@ -77,21 +100,21 @@ pub fn choose(config: &Config, history: &History) -> Result<Chosen> {
 fn by_name_and_tag(
     root: &Path,
     raw: &Raw,
-    tests: Vec<Test>,
+    tests: Vec<Candidate>,
     tags: &mut Vec<String>,
-) -> Result<Vec<Test>> {
+) -> Result<Vec<Candidate>> {
     let mut kept = Vec::new();
-    for test in tests {
+    for candidate in tests {
+        let (test, header) = candidate.with_header(root)?;
         let path = test.display();
-        let header = Header::read(&root.join(&test.path), &path)?;
+        tags.extend(header.tags.iter().cloned());
         let tagged = raw.tag.is_empty() || raw.tag.iter().any(|tag| header.tags.contains(tag));
         if tagged
             && raw.filter.iter().all(|expr| expr.matches(&path, &header.tags))
             && !raw.not.iter().any(|expr| expr.matches(&path, &header.tags))
         {
-            kept.push(test);
+            kept.push(Candidate { test, header: Some(header) });
         }
-        tags.extend(header.tags);
     }
     Ok(kept)
 }

@@ -3,11 +3,9 @@
 use super::discover::Test;
 use super::header::Header;
 use super::history::History;
-use crate::error::Result;
 use crate::shape::{Node, Shape};
 use crate::text::day::Day;
 use std::cmp::Reverse;
-use std::path::Path;
 use std::time::Duration;
 
 /// One planned test.
@@ -62,30 +60,25 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans every test, reading its header below `root`: in the order of `history`, or in that of a `seed`.
-    ///
-    /// # Errors
-    /// A header that is wrong, or a test that cannot be read.
+    /// Plans every test, in the order that `history` suggests, or in that of a `seed`.
     pub fn new(
-        root: &Path,
-        tests: Vec<Test>,
+        tests: Vec<(Test, Header)>,
         defaults: &Defaults<'_>,
         history: &History,
         seed: Option<u64>,
-    ) -> Result<Self> {
+    ) -> Self {
         let mut plan = Self::default();
-        for test in tests {
-            let header = Header::read(&root.join(&test.path), &test.display())?;
-            plan.add(test, &header, defaults, history);
+        for (test, header) in tests {
+            plan.add(test, header, defaults, history);
         }
         match seed {
             Some(seed) => shuffle(&mut plan.tests, seed),
             None => arrange(&mut plan.tests, history),
         }
-        Ok(plan)
+        plan
     }
 
-    fn add(&mut self, test: Test, header: &Header, defaults: &Defaults<'_>, history: &History) {
+    fn add(&mut self, test: Test, header: Header, defaults: &Defaults<'_>, history: &History) {
         let name = test.display();
         let mut quarantined = None;
         if let Some(quarantine) = &header.quarantine {
@@ -106,8 +99,8 @@ impl Plan {
             shape: header.shape(defaults.shape),
             exclusive: header.exclusive,
             quarantined,
-            nodes: header.nodes.clone(),
             skipped: header.lacks(defaults.has),
+            nodes: header.nodes,
             test,
         });
     }
@@ -168,7 +161,9 @@ mod tests {
         let mut tests = Vec::new();
         for (name, header) in ('a'..).zip(headers) {
             std::fs::write(root.join(name.to_string()), format!("# orca: {header}\n")).unwrap();
-            tests.push(Test { path: name.to_string().into() });
+            let test = Test { path: name.to_string().into() };
+            let header = Header::read(&root, &test).unwrap();
+            tests.push((test, header));
         }
         let journal = root.join("history");
         std::fs::File::create(&journal).unwrap().write_all(history.as_bytes()).unwrap();
@@ -176,7 +171,7 @@ mod tests {
         assert_eq!(warning, None);
         let mut defaults = defaults("2027-01-31");
         change(&mut defaults);
-        let plan = Plan::new(&root, tests, &defaults, &history, seed).unwrap();
+        let plan = Plan::new(tests, &defaults, &history, seed);
         std::fs::remove_dir_all(&root).unwrap();
         plan
     }

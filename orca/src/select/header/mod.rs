@@ -5,6 +5,7 @@
 
 mod nodes;
 
+use super::discover::Test;
 use crate::error::{Error, Result};
 use crate::shape::{Node, Shape};
 use crate::text::day::Day;
@@ -12,7 +13,7 @@ use crate::text::suggest::nearest;
 use crate::text::value;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -73,22 +74,23 @@ pub struct Quarantine {
 }
 
 impl Header {
-    /// Reads the header of the test at `path`, called `name` in errors.
+    /// Reads the header of a test of the project at `root`.
     ///
     /// # Errors
     /// A file that cannot be read, or a setting that is wrong, with its line.
-    pub fn read(path: &Path, name: &str) -> Result<Self> {
+    pub fn read(root: &Path, test: &Test) -> Result<Self> {
+        let name = test.display();
+        let unreadable = |e: io::Error| {
+            let hint = "make it readable, or name the tests that are";
+            Error::io("read", Path::new(&name), &e).hint(hint)
+        };
         let mut head = Vec::new();
-        File::open(path).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head)).map_err(
-            |e| {
-                let hint = "make it readable, or name the tests that are";
-                Error::io("read", Path::new(name), &e).hint(hint)
-            },
-        )?;
+        let file = File::open(root.join(&test.path)).map_err(unreadable)?;
+        file.take(HEAD_BYTES).read_to_end(&mut head).map_err(unreadable)?;
         if !head.windows(MARK.len()).any(|bytes| bytes == MARK.as_bytes()) {
             return Ok(Self::default());
         }
-        Self::parse(&String::from_utf8_lossy(&head), name)
+        Self::parse(&String::from_utf8_lossy(&head), &name)
     }
 
     /// The machine of the test: `usual`, but for what the header asks.
