@@ -1,7 +1,8 @@
 //! Completions for bash, zsh and fish, built from the tables: commands, options, and the words that an option takes.
 
 use super::command::{COMMANDS, Command, Row};
-use super::flags::{FLAGS, Flag};
+use super::flag::{Flag, Takes};
+use super::flags::FLAGS;
 
 /// The shells there are completions for.
 pub const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
@@ -11,7 +12,7 @@ enum Value {
     /// The option takes none, or one that is left out as often as not.
     None,
     /// One of these words.
-    Words(Vec<String>),
+    Words(Vec<&'static str>),
     /// A file.
     File,
     /// A folder.
@@ -31,14 +32,12 @@ pub fn script(shell: &str) -> Option<String> {
 }
 
 fn value(flag: &Flag) -> Value {
-    let words = flag.choices();
-    match flag.value {
-        _ if !words.is_empty() => Value::Words(words),
-        None => Value::None,
-        Some(_) if flag.is_optional() => Value::None,
-        Some("FILE" | "PATH") => Value::File,
-        Some("DIR") => Value::Folder,
-        Some(_) => Value::Free,
+    match flag.takes {
+        Takes::Nothing(_) | Takes::Optional(..) => Value::None,
+        Takes::Choice(..) => Value::Words(flag.choices()),
+        Takes::Value("FILE" | "PATH", _) => Value::File,
+        Takes::Value("DIR", _) => Value::Folder,
+        Takes::Value(..) | Takes::Variable(_) => Value::Free,
     }
 }
 
@@ -154,7 +153,8 @@ fn zsh() -> String {
         commands.push_str(&format!("        '{}:{}'\n", row.name, zsh_text(row.help)));
         cases.push_str(&format!("        {})\n            _arguments -s \\\n", row.name));
         for flag in of(row) {
-            let (help, equals) = (zsh_text(flag.help), if flag.value.is_some() { "=" } else { "" });
+            let (help, equals) =
+                (zsh_text(&flag.summary()), if flag.value().is_some() { "=" } else { "" });
             let tail = match value(flag) {
                 Value::None => String::new(),
                 Value::Words(words) => format!(":{}:({})", flag.long, words.join(" ")),
@@ -169,7 +169,7 @@ fn zsh() -> String {
                 flag.long
             ));
             if let Some(letter) = flag.short {
-                let plus = if flag.value.is_some() { "+" } else { "" };
+                let plus = if flag.value().is_some() { "+" } else { "" };
                 cases.push_str(&format!("                '*-{letter}{plus}[{help}]{tail}' \\\n"));
             }
         }
@@ -236,7 +236,7 @@ fn fish() -> String {
                 Value::Folder => " -x -a '(__fish_complete_directories)'".to_owned(),
                 Value::Free => " -x".to_owned(),
             };
-            let (long, help) = (flag.long, fish_text(flag.help));
+            let (long, help) = (flag.long, fish_text(&flag.summary()));
             out.push_str(&format!("{here} -l {long}{short}{tail} -d '{help}'\n"));
         }
         out.push_str(&format!("{here} -s h -l help -d 'explain the options'\n"));

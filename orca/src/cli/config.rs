@@ -11,12 +11,6 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A test's timeout with hardware virtualisation.
-pub const TIMEOUT: Duration = Duration::from_secs(120);
-/// A boot's timeout with hardware virtualisation.
-pub const BOOT_TIMEOUT: Duration = Duration::from_secs(60);
-/// A machine's memory.
-pub const MEMORY_MIB: u32 = 512;
 /// What QEMU needs beside the guest's own memory.
 const OVERHEAD_MIB: u64 = 128;
 /// The folder under a project's root that holds its tests.
@@ -59,16 +53,16 @@ impl Config {
     pub fn new(raw: Raw) -> Result<Self> {
         let root = project_root(raw.project_root.as_deref())?;
         let shape = Shape {
-            memory_mib: raw.memory_mib.unwrap_or(MEMORY_MIB),
-            cpus: raw.cpus.unwrap_or(1),
-            net: raw.net.unwrap_or(false),
+            memory_mib: raw.memory_mib.unwrap_or_default(),
+            cpus: raw.cpus.unwrap_or_default(),
+            net: raw.net.unwrap_or_default(),
             ..Shape::default()
         };
         Ok(Self {
             shape,
             jobs: raw.jobs.unwrap_or_else(|| default_jobs(shape)),
-            timeout: raw.timeout.unwrap_or(TIMEOUT),
-            boot_timeout: raw.boot_timeout.unwrap_or(BOOT_TIMEOUT),
+            timeout: raw.timeout.unwrap_or_default(),
+            boot_timeout: raw.boot_timeout.unwrap_or_default(),
             silence: raw.silence,
             color: raw.color.unwrap_or_default(),
             cache: user_dir("XDG_CACHE_HOME", ".cache"),
@@ -125,8 +119,8 @@ impl Config {
 ///
 /// # Errors
 /// A file that is there and cannot be read, or a project that is not there.
-pub fn rc_settings(raw: &Raw) -> Result<Vec<(usize, OsString)>> {
-    let Ok(root) = project_root(raw.project_root.as_deref()) else {
+pub fn rc_settings(root: Option<&Path>) -> Result<Vec<(usize, OsString)>> {
+    let Ok(root) = project_root(root) else {
         return Ok(Vec::new()); // said again, and better, where the project matters
     };
     let path = root.join(RC);

@@ -1,7 +1,8 @@
 //! The manual page, built from the tables, in the `man` macros that both groff and mandoc know.
 
 use super::command::{COMMANDS, Row};
-use super::flags::{FLAGS, Flag, Group};
+use super::flag::{Flag, Group};
+use super::flags::FLAGS;
 
 /// What cannot come from the tables.
 const DESCRIPTION: &str = "\
@@ -79,12 +80,7 @@ fn command(out: &mut String, row: &Row) {
 }
 
 fn option(out: &mut String, flag: &Flag) {
-    let value = match flag.value {
-        None => String::new(),
-        Some(value) if flag.is_optional() => format!("[={}]", value.trim_matches(['[', ']'])),
-        Some(value) => format!(" {value}"),
-    };
-    let long = format!("{}{}", bold(&format!("--{}", flag.long)), text(&value));
+    let long = format!("{}{}", bold(&format!("--{}", flag.long)), text(&flag.form()));
     let name = match flag.short {
         Some(letter) => format!("{}, {long}", bold(&format!("-{letter}"))),
         None => long,

@@ -4,7 +4,7 @@ use crate::arch::{Accel, Arch};
 use crate::text::filter::Filter;
 use crate::text::shard::Shard;
 use agent::wire::Share;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -95,6 +95,16 @@ pub enum Source {
     Variable(String),
     /// The command line.
     Line,
+}
+
+/// An option as one word: `--flag=value`, or `--flag` without a value.
+pub fn word(flag: &str, value: &OsStr) -> OsString {
+    let mut word = OsString::from(format!("--{flag}"));
+    if !value.is_empty() {
+        word.push("=");
+        word.push(value);
+    }
+    word
 }
 
 /// Which tests' artifacts stay.

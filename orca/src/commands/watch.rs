@@ -4,7 +4,7 @@
 //! is out of date, and its tests run again together with what has been touched since.
 
 use crate::cli::config::Config;
-use crate::cli::raw::Source;
+use crate::cli::raw::{Source, word};
 use crate::error::{Error, Result, plain as plain_io};
 use crate::host::watcher::Watcher;
 use crate::host::{rundir, signals, sys};
@@ -168,15 +168,7 @@ impl Watch<'_> {
 /// What was typed, but for the paths.
 fn options(config: &Config) -> Vec<OsString> {
     let typed = config.raw.given.iter().filter(|given| given.source == Source::Line);
-    let spell = |given: &crate::cli::raw::Given| {
-        let mut option = OsString::from(format!("--{}", given.flag));
-        if !given.value.is_empty() {
-            option.push("=");
-            option.push(&given.value);
-        }
-        option
-    };
-    typed.map(spell).collect()
+    typed.map(|given| word(given.flag, &given.value)).collect()
 }
 
 /// The files and folders that runs write to, where they may be in the project.
