@@ -7,7 +7,7 @@ use crate::shape::Shape;
 use std::ffi::OsString;
 use std::fs;
 use std::io::IsTerminal;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -85,6 +85,14 @@ impl Config {
     /// The words of the command line as paths.
     pub fn paths(&self) -> Vec<PathBuf> {
         self.raw.words.iter().map(PathBuf::from).collect()
+    }
+
+    /// The variables of `--env`, as names and values.
+    pub fn variables(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let pair = |(name, value): &(String, OsString)| {
+            (name.as_bytes().to_vec(), value.as_bytes().to_vec())
+        };
+        self.raw.env.iter().map(pair).collect()
     }
 
     /// The file with the history of the project's tests.

@@ -18,7 +18,8 @@ use crate::setup::{self, Lab, boot_files};
 use crate::shape::Shape;
 use crate::text::quote::shell_word;
 use crossbeam::channel::{Receiver, bounded, select};
-use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -238,20 +239,44 @@ impl ByHand {
     }
 }
 
-/// As the agent has it: executable, and with a first line that says what runs it.
+/// Whether the agent would run `file` itself, and not `/bin/sh`: it is executable and begins with
+/// `#!`.
 fn is_program(file: &Path) -> bool {
-    let executable =
-        std::fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & 0o111 != 0);
-    executable && std::fs::read(file).is_ok_and(|text| text.starts_with(b"#!"))
+    let executable = fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & 0o111 != 0);
+    let mut start = [0; 2];
+    let mut read = || File::open(file).and_then(|mut file| file.read_exact(&mut start));
+    executable && read().is_ok() && start == *b"#!"
 }
 
-/// The variables of a person's shell or command: `--env`, and the kind of his terminal.
+/// The variables of a person's shell or command: those of `--env`, and the kind of the terminal.
 pub fn environment(config: &Config) -> Env {
-    let own =
-        |(name, value): &(String, OsString)| (name.as_bytes().to_vec(), value.clone().into_vec());
-    let mut env: Vec<_> = config.raw.env.iter().map(own).collect();
+    let mut env = config.variables();
     if let Some(term) = std::env::var_os("TERM") {
         env.push((b"TERM".to_vec(), term.into_vec()));
     }
     env
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_executable_and_says_what_runs_it() {
+        let dir = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-run-XXXXXX")).unwrap();
+        let path = dir.join("x");
+        let check = |text: &str, mode: u32, expected: bool| {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(is_program(&path), expected, "{text:?} {mode:o}");
+        };
+        check("#!/bin/sh\n", 0o755, true);
+        check("#!", 0o700, true);
+        check("#!/bin/sh\n", 0o644, false);
+        check("echo\n", 0o755, false);
+        check("#", 0o755, false);
+        check("", 0o755, false);
+        assert!(!is_program(&dir.join("none")));
+        fs::remove_dir_all(&dir).unwrap();
+    }
 }
