@@ -52,19 +52,15 @@ impl Config {
     /// A project that does not exist.
     pub fn new(raw: Raw) -> Result<Self> {
         let root = project_root(raw.project_root.as_deref())?;
-        let shape = Shape {
-            memory_mib: raw.memory_mib.unwrap_or_default(),
-            cpus: raw.cpus.unwrap_or_default(),
-            net: raw.net.unwrap_or_default(),
-            ..Shape::default()
-        };
+        let shape =
+            Shape { memory_mib: raw.memory_mib, cpus: raw.cpus, net: raw.net, ..Shape::default() };
         Ok(Self {
             shape,
             jobs: raw.jobs.unwrap_or_else(|| default_jobs(shape)),
-            timeout: raw.timeout.unwrap_or_default(),
-            boot_timeout: raw.boot_timeout.unwrap_or_default(),
+            timeout: raw.timeout,
+            boot_timeout: raw.boot_timeout,
             silence: raw.silence,
-            color: raw.color.unwrap_or_default(),
+            color: raw.color,
             cache: user_dir("XDG_CACHE_HOME", ".cache"),
             state: user_dir("XDG_STATE_HOME", ".local/state"),
             root,

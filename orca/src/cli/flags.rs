@@ -151,7 +151,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "timeout",
         short: None,
-        takes: Value("TIME", |raw, v| put(&mut raw.timeout, value::duration(v))),
+        takes: Value("TIME", |raw, v| set(&mut raw.timeout, value::duration(v))),
         group: Group::Running,
         on: TESTS,
         default: Fixed("120s"),
@@ -188,7 +188,7 @@ pub const FLAGS: &[Flag] = &[
         long: "retries",
         short: None,
         takes: Value("N", |raw, v| {
-            put(&mut raw.retries, value::number(v, 0, 100).map(|n| n as u32))
+            set(&mut raw.retries, value::number(v, 0, 100).map(|n| n as u32))
         }),
         group: Group::Running,
         on: TESTS,
@@ -215,10 +215,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "bail",
         short: None,
-        takes: Choice(
-            "WHAT",
-            &[("run", |raw| raw.bail = Some(true)), ("test", |raw| raw.bail = Some(false))],
-        ),
+        takes: Choice("WHAT", &[("run", |raw| raw.bail = true), ("test", |raw| raw.bail = false)]),
         group: Group::Running,
         on: TESTS,
         default: Fixed("run"),
@@ -354,7 +351,7 @@ pub const FLAGS: &[Flag] = &[
         short: None,
         takes: Choice(
             "WHOSE",
-            &[("agent", |raw| raw.init = Some(false)), ("own", |raw| raw.init = Some(true))],
+            &[("agent", |raw| raw.init = false), ("own", |raw| raw.init = true)],
         ),
         group: Group::Machine,
         on: VMS,
@@ -395,7 +392,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "memory",
         short: Some('m'),
-        takes: Value("SIZE", |raw, v| put(&mut raw.memory_mib, value::memory_mib(v))),
+        takes: Value("SIZE", |raw, v| set(&mut raw.memory_mib, value::memory_mib(v))),
         group: Group::Machine,
         on: HOST,
         default: Fixed("512M"),
@@ -407,7 +404,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "cpus",
         short: None,
-        takes: Value("N", |raw, v| put(&mut raw.cpus, value::number(v, 1, 64).map(|n| n as u32))),
+        takes: Value("N", |raw, v| set(&mut raw.cpus, value::number(v, 1, 64).map(|n| n as u32))),
         group: Group::Machine,
         on: HOST,
         default: Fixed("1"),
@@ -422,10 +419,10 @@ pub const FLAGS: &[Flag] = &[
         takes: Choice(
             "HOW",
             &[
-                ("overlay", |raw| raw.share = Some(Share::Overlay)),
-                ("ro", |raw| raw.share = Some(Share::Ro)),
-                ("rw", |raw| raw.share = Some(Share::Rw)),
-                ("none", |raw| raw.share = Some(Share::None)),
+                ("overlay", |raw| raw.share = Share::Overlay),
+                ("ro", |raw| raw.share = Share::Ro),
+                ("rw", |raw| raw.share = Share::Rw),
+                ("none", |raw| raw.share = Share::None),
             ],
         ),
         group: Group::Machine,
@@ -439,10 +436,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "net",
         short: None,
-        takes: Choice(
-            "HOW",
-            &[("none", |raw| raw.net = Some(false)), ("user", |raw| raw.net = Some(true))],
-        ),
+        takes: Choice("HOW", &[("none", |raw| raw.net = false), ("user", |raw| raw.net = true)]),
         group: Group::Machine,
         on: VMS,
         default: Fixed("none"),
@@ -527,7 +521,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "boot-timeout",
         short: None,
-        takes: Value("TIME", |raw, v| put(&mut raw.boot_timeout, value::duration(v))),
+        takes: Value("TIME", |raw, v| set(&mut raw.boot_timeout, value::duration(v))),
         group: Group::Machine,
         on: VMS,
         default: Fixed("60s"),
@@ -540,7 +534,7 @@ pub const FLAGS: &[Flag] = &[
         short: None,
         takes: Choice(
             "KIND",
-            &[("vm", |raw| raw.local = Some(false)), ("local", |raw| raw.local = Some(true))],
+            &[("vm", |raw| raw.local = false), ("local", |raw| raw.local = true)],
         ),
         group: Group::Machine,
         on: TESTS,
@@ -671,9 +665,9 @@ pub const FLAGS: &[Flag] = &[
         takes: Choice(
             "WHEN",
             &[
-                ("auto", |raw| raw.color = Some(Color::Auto)),
-                ("always", |raw| raw.color = Some(Color::Always)),
-                ("never", |raw| raw.color = Some(Color::Never)),
+                ("auto", |raw| raw.color = Color::Auto),
+                ("always", |raw| raw.color = Color::Always),
+                ("never", |raw| raw.color = Color::Never),
             ],
         ),
         group: Group::Output,
@@ -689,9 +683,9 @@ pub const FLAGS: &[Flag] = &[
         takes: Choice(
             "FORM",
             &[
-                ("human", |raw| raw.format = Some(Format::Human)),
-                ("tap", |raw| raw.format = Some(Format::Tap)),
-                ("json", |raw| raw.format = Some(Format::Json)),
+                ("human", |raw| raw.format = Format::Human),
+                ("tap", |raw| raw.format = Format::Tap),
+                ("json", |raw| raw.format = Format::Json),
             ],
         ),
         group: Group::Output,
@@ -748,8 +742,8 @@ pub const FLAGS: &[Flag] = &[
         takes: Choice(
             "WHOSE",
             &[
-                ("failed", |raw| raw.artifacts = Some(Artifacts::Failed)),
-                ("all", |raw| raw.artifacts = Some(Artifacts::All)),
+                ("failed", |raw| raw.artifacts = Artifacts::Failed),
+                ("all", |raw| raw.artifacts = Artifacts::All),
             ],
         ),
         group: Group::Output,
@@ -763,9 +757,13 @@ pub const FLAGS: &[Flag] = &[
     },
 ];
 
-fn put<T>(slot: &mut Option<T>, value: Parsed<T>) -> Parsed<()> {
-    *slot = Some(value?);
+fn set<T>(slot: &mut T, value: Parsed<T>) -> Parsed<()> {
+    *slot = value?;
     Ok(())
+}
+
+fn put<T>(slot: &mut Option<T>, value: Parsed<T>) -> Parsed<()> {
+    set(slot, value.map(Some))
 }
 
 fn tags(raw: &mut Raw, value: &OsStr) -> Parsed<()> {
@@ -866,7 +864,7 @@ mod tests {
             }
         }
         let raw = defaults();
-        assert_eq!((raw.memory_mib, raw.share), (Some(512), Some(Share::Overlay)));
+        assert_eq!((raw.memory_mib, raw.bail, raw.share), (512, true, Share::Overlay));
     }
 
     #[test]
@@ -878,7 +876,7 @@ mod tests {
         };
         let words = |long: &str| find(Test, long).unwrap().choices();
         for word in words("share") {
-            assert_eq!(chosen("share", word).share.map(Share::name), Some(word));
+            assert_eq!(chosen("share", word).share.name(), word);
         }
         for word in words("arch") {
             assert_eq!(chosen("arch", word).arch.map(Arch::name), Some(word));

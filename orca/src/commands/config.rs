@@ -31,7 +31,7 @@ pub fn run(config: &Config) -> Result<u8> {
         ("cache", config.cache.display().to_string()),
         ("state", config.state.display().to_string()),
     ];
-    let text = if config.raw.format == Some(Format::Json) {
+    let text = if config.raw.format == Format::Json {
         let values: serde_json::Map<String, Value> =
             settings.iter().map(|s| (s.name.to_owned(), object(s))).collect();
         let folders: serde_json::Map<String, Value> =

@@ -21,7 +21,7 @@ use std::time::{Duration, SystemTime};
 /// # Errors
 /// As choosing and headers have them.
 pub fn run(config: &Config) -> Result<u8> {
-    let format = config.raw.format.unwrap_or_default();
+    let format = config.raw.format;
     if format != Format::Human && format != Format::Json {
         return Err(Error::new("`orca list` prints human or json").hint("leave --format out"));
     }

@@ -49,7 +49,7 @@ pub fn run(config: &Config) -> Result<u8> {
             return Ok(exit::NOTHING);
         }
     };
-    let local = config.raw.local == Some(true);
+    let local = config.raw.local;
     let kind = if local { limits::MachineKind::Local } else { limits::MachineKind::Virtual };
     limits::open_files(config.jobs.min(tests.len()), kind)?;
     clock::keep();
@@ -57,7 +57,7 @@ pub fn run(config: &Config) -> Result<u8> {
     let defaults = Defaults {
         timeout: config.timeout,
         factor: lab.factor,
-        retries: config.raw.retries.unwrap_or(0),
+        retries: config.raw.retries,
         shape: config.shape,
         has: &lab.has,
         today: Day::of(SystemTime::now()),
@@ -183,7 +183,7 @@ impl Run<'_> {
         let (failed, held) = unbounded();
         let after = After {
             failed: wish.map(|_| failed),
-            artifacts: config.raw.artifacts == Some(Artifacts::All),
+            artifacts: config.raw.artifacts == Artifacts::All,
         };
         let env = environment(config);
         let keeper = wish.map(|wish| Keeper::new(wish, held, lab.run_dir.path(), env));
@@ -194,7 +194,7 @@ impl Run<'_> {
         let limits = Limits {
             fail_fast: config.raw.fail_fast,
             until_fail: config.raw.until_fail,
-            bail: config.raw.bail.unwrap_or(true),
+            bail: config.raw.bail,
         };
         let state = State::new(self.jobs(), self.rounds(), limits, workers);
         let conductor = Conductor {
@@ -323,7 +323,7 @@ fn wish(config: &Config) -> Result<Option<Wish>> {
             let error = Error::new("--shell-on-fail needs a terminal");
             Err(error.hint("--keep keeps the machines for `orca shell` from elsewhere"))
         }
-        (true, None) if config.raw.format.unwrap_or_default() != Format::Human => {
+        (true, None) if config.raw.format != Format::Human => {
             let error = Error::new("--shell-on-fail needs --format human");
             Err(error.hint("--json FILE writes that report beside it"))
         }

@@ -81,7 +81,7 @@ impl Watch<'_> {
     /// Whether a change of this file is somebody's work, and not a run's.
     fn counts(&self, path: &Path) -> bool {
         let raw = &self.config.raw;
-        let tests_write = raw.local == Some(true) || raw.share == Some(Share::Rw);
+        let tests_write = raw.local || raw.share == Share::Rw;
         if tests_write && self.child.is_some() {
             return false;
         }

@@ -80,7 +80,7 @@ pub fn only_one(config: &Config) -> Result<()> {
 fn root(config: &Config) -> Result<Root> {
     let path = match &config.raw.rootfs {
         Some(path) if path == Path::new("none") => return Ok(Root::None),
-        Some(path) if path == Path::new("host") && config.raw.init == Some(true) => {
+        Some(path) if path == Path::new("host") && config.raw.init => {
             return Err(Error::new("--init own would start this host's services in the guest")
                 .hint("leave --init out, or name another root"));
         }
@@ -156,7 +156,7 @@ fn kernel(config: &Config, arch: Arch, root: &Root, path: &Path) -> Result<Boot>
 
 /// What the machines of a run use of a kernel.
 fn needs(config: &Config, root: &Root) -> Needs {
-    let share = config.raw.share.unwrap_or_default();
+    let share = config.raw.share;
     Needs {
         disk: matches!(root, Root::Disk(..)),
         files: share != Share::None || *root == Root::Host,

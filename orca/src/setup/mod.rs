@@ -62,7 +62,7 @@ pub struct Lab<M> {
 /// # Errors
 /// Whatever is wrong with the host or the image.
 pub fn lab(config: &Config) -> Result<Lab<Arc<dyn Maker>>> {
-    if config.raw.local == Some(true) {
+    if config.raw.local {
         return local(config);
     }
     let Lab { maker, run_dir, log_dir, factor, has, description, kernels, warnings } = vms(config)?;
@@ -111,7 +111,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
     let factor = raw.timeout_factor.unwrap_or_else(|| accel::timeout_factor(choice.accel));
     let run_dir = RunDir::create()?;
     let log_dir = logdir::create(raw.log_dir.as_deref(), &config.state, &config.root)?;
-    let share = raw.share.unwrap_or_default();
+    let share = raw.share;
     let host_root = root == Root::Host;
     let (rootfs, overlays) = match root {
         Root::Disk(path, format) => {
@@ -129,7 +129,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
         rootfs,
         host_root,
         modules: kernel.modules,
-        own_init: raw.init.unwrap_or(false),
+        own_init: raw.init,
         memory_mib: config.shape.memory_mib,
         cpus: config.shape.cpus,
         share: config.root.clone(),
