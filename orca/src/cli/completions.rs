@@ -1,27 +1,28 @@
-//! Completions for bash, zsh and fish, built from the tables: commands, options, and the words that an option takes.
+//! Completions for bash, zsh and fish, built from the tables: commands, options, and the words that
+//! an option takes.
 
 use super::command::{COMMANDS, Command, Row};
 use super::flag::{Flag, Takes};
 use super::flags::FLAGS;
 
-/// The shells there are completions for.
+/// The shells that have completions.
 pub const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
 
-/// What completes a value.
+/// How a value is completed.
 enum Value {
-    /// The option takes none, or one that is left out as often as not.
+    /// Not at all: the option takes none, or one that may be left out.
     None,
-    /// One of these words.
+    /// With one of these words.
     Words(Vec<&'static str>),
-    /// A file.
+    /// With a file.
     File,
-    /// A folder.
+    /// With a folder.
     Folder,
-    /// Something that only its user knows.
+    /// Not at all: only the user knows it.
     Free,
 }
 
-/// The script for `shell`; `None` for one that is not in [`SHELLS`].
+/// The script for `shell`; `None` if it is not in [`SHELLS`].
 pub fn script(shell: &str) -> Option<String> {
     match shell {
         "bash" => Some(bash()),
@@ -41,12 +42,12 @@ fn value(flag: &Flag) -> Value {
     }
 }
 
-fn of(row: &Row) -> impl Iterator<Item = &'static Flag> {
+fn flags(row: &Row) -> impl Iterator<Item = &'static Flag> {
     let command = row.command;
     FLAGS.iter().filter(move |flag| flag.is_on(command))
 }
 
-/// The words that stand behind a command instead of files.
+/// The words that a command takes; `None` if it takes files.
 fn words(command: Command) -> Option<&'static str> {
     match command {
         Command::Completions => Some("bash zsh fish"),
@@ -64,7 +65,7 @@ fn names() -> String {
 fn bash() -> String {
     let mut cases = String::new();
     for row in &COMMANDS {
-        let long = of(row).map(|flag| format!("--{}", flag.long));
+        let long = flags(row).map(|flag| format!("--{}", flag.long));
         let options: Vec<String> = long.chain(["--help".to_owned()]).collect();
         let what = match words(row.command) {
             Some(words) => format!("words='{words}'"),
@@ -130,7 +131,7 @@ complete -o filenames -F _orca orca glacic-orca
     )
 }
 
-/// Text inside single quotes of zsh's `_arguments`, where brackets and colons mean something.
+/// Text between single quotes for zsh's `_arguments`, to which brackets and colons are special.
 fn zsh_text(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
@@ -152,7 +153,7 @@ fn zsh() -> String {
     for row in &COMMANDS {
         commands.push_str(&format!("        '{}:{}'\n", row.name, zsh_text(row.help)));
         cases.push_str(&format!("        {})\n            _arguments -s \\\n", row.name));
-        for flag in of(row) {
+        for flag in flags(row) {
             let (help, equals) =
                 (zsh_text(&flag.summary()), if flag.value().is_some() { "=" } else { "" });
             let tail = match value(flag) {
@@ -205,7 +206,7 @@ if [ \"$funcstack[1]\" = _orca ]; then _orca \"$@\"; else compdef _orca orca gla
     )
 }
 
-/// Text inside single quotes of fish.
+/// Text between single quotes for fish.
 fn fish_text(text: &str) -> String {
     text.replace('\\', "\\\\").replace('\'', "\\'")
 }
@@ -227,7 +228,7 @@ fn fish() -> String {
             Some(words) => out.push_str(&format!("{here} -a '{words}'\n")),
             None => out.push_str(&format!("{here} -F\n")),
         }
-        for flag in of(row) {
+        for flag in flags(row) {
             let short = flag.short.map(|letter| format!(" -s {letter}")).unwrap_or_default();
             let tail = match value(flag) {
                 Value::None => String::new(),

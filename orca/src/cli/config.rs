@@ -1,4 +1,5 @@
-//! From what was typed to what will be used: the project, the limits, the folders. Looks at the host, changes nothing.
+//! From the options to what will be used: the project, the limits, the folders. This looks at the
+//! host and changes nothing.
 
 use super::raw::{Color, Raw};
 use crate::error::{Error, Result};
@@ -11,7 +12,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What QEMU needs beside the guest's own memory.
+/// The memory that QEMU needs besides the guest's own.
 const OVERHEAD_MIB: u64 = 128;
 /// The folder under a project's root that holds its tests.
 pub const TEST_DIR: &str = "t";
@@ -20,33 +21,33 @@ const HISTORIES: &str = "history";
 /// The file with a project's settings.
 const RC: &str = ".orcarc";
 
-/// Everything that is settled before a machine is thought of.
+/// The settings of a command, with everything that they leave open filled in.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The project's root, canonical.
     pub root: PathBuf,
     /// The machine of a test that asks for nothing.
     pub shape: Shape,
-    /// Machines at once, at most; fewer where there are fewer tests.
+    /// How many machines run at once, at most; fewer if there are fewer tests.
     pub jobs: usize,
-    /// A test's timeout, not scaled.
+    /// The timeout of a test, not scaled.
     pub timeout: Duration,
-    /// A boot's timeout, not scaled.
+    /// The timeout of a boot, not scaled.
     pub boot_timeout: Duration,
-    /// A test's silence, not scaled.
+    /// How long a test may be silent, not scaled; `None`: until its timeout.
     pub silence: Option<Duration>,
-    /// Whether to colour.
+    /// When to use colours.
     pub color: Color,
-    /// Where answers are remembered between runs.
+    /// The folder of what can be made again: templates, images, remembered answers.
     pub cache: PathBuf,
-    /// Where runs keep their logs.
+    /// The folder of logs and histories.
     pub state: PathBuf,
-    /// The rest, as typed.
+    /// The options.
     pub raw: Raw,
 }
 
 impl Config {
-    /// Settles what was typed.
+    /// Fills in what the options leave open.
     ///
     /// # Errors
     /// A project that does not exist.
@@ -68,7 +69,7 @@ impl Config {
         })
     }
 
-    /// Whether to colour what goes to standard output.
+    /// Whether standard output gets colours.
     pub fn colors(&self) -> bool {
         let unwanted = || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         match self.color {
@@ -78,7 +79,7 @@ impl Config {
         }
     }
 
-    /// The words of the command line as paths.
+    /// The words of the command line, as paths.
     pub fn paths(&self) -> Vec<PathBuf> {
         self.raw.words.iter().map(PathBuf::from).collect()
     }
@@ -100,8 +101,10 @@ impl Config {
         self.raw.history.clone().unwrap_or_else(own)
     }
 
-    /// Where an image file with one of these names, best first, is looked for: the project's `build`, then the folder of this
-    /// program; for guests of another architecture than the host's, below either in the folder named after it.
+    /// An image file with one of these names, the best first. It is looked for in the project's
+    /// `build`, then in the folder of this program. For guests of a foreign architecture it is in a
+    /// folder below, which is named after the architecture. If there is no such file, this is the
+    /// last name in `build`.
     pub fn image_file(&self, names: &[&str]) -> PathBuf {
         let below = match self.raw.arch {
             Some(arch) if !arch.is_host() => arch.to_string(),
@@ -118,19 +121,20 @@ impl Config {
     }
 }
 
-/// The settings in the project's `.orcarc`, each with its line, from 1: one argument a line; blank lines and lines that begin with
-/// `#` do not count.
+/// The settings in the `.orcarc` of the project at `root`, or of the one around the current folder,
+/// each with its line, from 1: one argument per line. Blank lines and lines that begin with `#` do
+/// not count.
 ///
 /// # Errors
-/// A file that is there and cannot be read, or a project that is not there.
+/// A file that cannot be read. A missing file has no settings, and neither has a missing project.
 pub fn rc_settings(root: Option<&Path>) -> Result<Vec<(usize, OsString)>> {
     let Ok(root) = project_root(root) else {
-        return Ok(Vec::new()); // said again, and better, where the project matters
+        return Ok(Vec::new()); // commands that need the project say so themselves
     };
     let path = root.join(RC);
     if fs::metadata(&path).is_ok_and(|meta| !meta.is_file()) {
         let error = Error::new(format!("`{}` is not a regular file", path.display()));
-        return Err(error.hint("settings stand in it, one argument a line"));
+        return Err(error.hint("write settings into it, one argument per line"));
     }
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
@@ -161,7 +165,7 @@ fn project_root(given: Option<&Path>) -> Result<PathBuf> {
     Ok(above.unwrap_or(&here).to_owned())
 }
 
-/// As many machines as there are cores for, fewer where memory is short, at least one.
+/// As many machines as the cores allow, fewer if memory is short, at least one.
 fn default_jobs(shape: Shape) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let by_cores = cores / shape.cpus.max(1) as usize;
@@ -171,13 +175,13 @@ fn default_jobs(shape: Shape) -> usize {
     by_cores.min(by_memory).max(1)
 }
 
-/// What a machine with this much memory needs of the host at most, in MiB.
+/// The memory that a machine takes from the host, at most, in MiB.
 pub fn machine_mib(memory_mib: u32) -> u64 {
     u64::from(memory_mib) + OVERHEAD_MIB
 }
 
-/// `$VARIABLE/orca`, or `~/<fallback>/orca`, the home being the password file's where `$HOME` is not set; without any, a folder
-/// among the temporary ones.
+/// `$VARIABLE/orca`, or `~/<fallback>/orca`. The home is `$HOME`, or that of the password file;
+/// without either, a folder among the temporary ones.
 fn user_dir(variable: &str, fallback: &str) -> PathBuf {
     let absolute =
         |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());

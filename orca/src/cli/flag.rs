@@ -1,5 +1,5 @@
-//! What a flag is: its names, the value it takes, its default and its texts. The flags themselves are
-//! in the table of `cli/flags.rs`.
+//! What a flag is: its names, the value it takes, its default and its texts. The flags themselves
+//! are in the table of `cli/flags.rs`.
 
 use super::command::Command;
 use super::raw::Raw;

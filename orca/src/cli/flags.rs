@@ -1,5 +1,5 @@
-//! The table of flags, one row each. Parsing, help, completions, the manual page, `orca config`, the
-//! environment and `.orcarc` all read it.
+//! The table of flags, one row each. The parser, help, completions, the manual page and
+//! `orca config` read it.
 
 use super::command::Command::{self, Doctor, List, Merge, Run, Shell, Template, Test};
 use super::flag::Computed;
@@ -88,9 +88,9 @@ pub const FLAGS: &[Flag] = &[
         default: Unset,
         again: false,
         help: "only tests that failed or did not run last time",
-        doc: "For each test the last run that planned it counts: whether the test failed in it, had \
-              no verdict, or was left out because the run was interrupted, cut short or killed. \
-              A flaky test has passed. A test in quarantine has not failed.",
+        doc: "For each test the last run that planned it counts: whether the test failed in it, \
+              had no verdict, or was left out because the run was interrupted, cut short or \
+              killed. A flaky test has passed. A test in quarantine has not failed.",
     },
     Flag {
         long: "changed",
@@ -145,8 +145,8 @@ pub const FLAGS: &[Flag] = &[
         default: DefaultValue::Computed(Computed::Jobs),
         again: false,
         help: "run N machines at once",
-        doc: "By default as many as there are cores, fewer where memory is short or there are fewer \
-              tests.",
+        doc: "By default as many as there are cores, fewer where memory is short or there are \
+              fewer tests.",
     },
     Flag {
         long: "timeout",
@@ -263,8 +263,8 @@ pub const FLAGS: &[Flag] = &[
         default: Unset,
         again: false,
         help: "repeat the tests until one fails",
-        doc: "At most as often as --repeat says. Neither retries nor quarantine hide a failure from \
-              it. Ctrl-C ends it.",
+        doc: "At most as often as --repeat says. Neither retries nor quarantine hide a failure \
+              from it. Ctrl-C ends it.",
     },
     Flag {
         long: "fail-on-warn",
@@ -327,10 +327,10 @@ pub const FLAGS: &[Flag] = &[
         default: DefaultValue::Computed(Computed::Kernel),
         again: true,
         help: "the kernel (build/vmlinux or build/vmlinuz)",
-        doc: "A bzImage, a vmlinux, an arm64 Image, or the folder that a kernel was built in. For a \
-              kernel without an initramfs beside it one is made, and kept in the cache folder. An \
-              x86_64 kernel is unpacked where it can be entered without a BIOS, which halves the \
-              boot where there is no KVM. `orca test` takes several: every test runs on every \
+        doc: "A bzImage, a vmlinux, an arm64 Image, or the folder that a kernel was built in. For \
+              a kernel without an initramfs beside it one is made, and kept in the cache folder. \
+              An x86_64 kernel is unpacked where it can be entered without a BIOS, which halves \
+              the boot where there is no KVM. `orca test` takes several: every test runs on every \
               kernel.",
     },
     Flag {
@@ -382,12 +382,12 @@ pub const FLAGS: &[Flag] = &[
         default: DefaultValue::Computed(Computed::Rootfs),
         again: true,
         help: "the root: an image, a folder or a tar archive",
-        doc: "An ext4 or qcow2 image, by default build/rootfs.ext4; a folder, or a tar archive such \
-              as `docker export` writes, from which an image is made and kept in the cache folder \
-              until it changes. None of them is ever written to: every machine writes to a qcow2 \
-              overlay of its own. `host`: this host's own root and every program on it, as far as \
-              you may read it, with a tmpfs over it that takes the writes. `none` leaves the \
-              machine in its initramfs.",
+        doc: "An ext4 or qcow2 image, by default build/rootfs.ext4; a folder, or a tar archive \
+              such as `docker export` writes, from which an image is made and kept in the cache \
+              folder until it changes. None of them is ever written to: every machine writes to a \
+              qcow2 overlay of its own. `host`: this host's own root and every program on it, as \
+              far as you may read it, with a tmpfs over it that takes the writes. `none` leaves \
+              the machine in its initramfs.",
     },
     Flag {
         long: "memory",
@@ -399,7 +399,8 @@ pub const FLAGS: &[Flag] = &[
         again: true,
         help: "memory of each machine",
         doc: "With a unit (512M, 2G) or in MiB. A test can ask for more in its header. Copies of a \
-              template share what they do not change, so many machines need much less than the sum.",
+              template share what they do not change, so many machines need much less than the \
+              sum.",
     },
     Flag {
         long: "cpus",
@@ -410,8 +411,8 @@ pub const FLAGS: &[Flag] = &[
         default: Fixed("1"),
         again: true,
         help: "virtual CPUs of each machine",
-        doc: "A test can ask for more in its header. With more than one, fewer machines run at once \
-              by default.",
+        doc: "A test can ask for more in its header. With more than one, fewer machines run at \
+              once by default.",
     },
     Flag {
         long: "share",
@@ -493,7 +494,8 @@ pub const FLAGS: &[Flag] = &[
         default: Unset,
         again: true,
         help: "more words for the kernel command line",
-        doc: "They stand behind those that orca gives. Each set of words has a template of its own.",
+        doc: "They stand behind those that orca gives. Each set of words has a template of its \
+              own.",
     },
     Flag {
         long: "qemu",
@@ -541,8 +543,9 @@ pub const FLAGS: &[Flag] = &[
         default: Fixed("vm"),
         again: true,
         help: "a virtual one, or this host, unprotected",
-        doc: "local runs the agent as a child process: no kernel of its own, no isolation; whatever \
-              a test does it does to this host. It is for trying out a test that needs no VM.",
+        doc: "local runs the agent as a child process: no kernel of its own, no isolation; \
+              whatever a test does it does to this host. It is for trying out a test that needs no \
+              VM.",
     },
     Flag {
         long: "console",
@@ -693,10 +696,10 @@ pub const FLAGS: &[Flag] = &[
         default: Fixed("human"),
         again: false,
         help: "the report on standard output",
-        doc: "human: lines for people; on a terminal also what each machine is doing, and `t` shows \
-              the status. tap: one TAP 14 document with a subtest per test file; not for `orca \
-              list`. json: one object per event and line, as things happen; ARCHITECTURE.md has the \
-              table.",
+        doc: "human: lines for people; on a terminal also what each machine is doing, and `t` \
+              shows the status. tap: one TAP 14 document with a subtest per test file; not for \
+              `orca list`. json: one object per event and line, as things happen; ARCHITECTURE.md \
+              has the table.",
     },
     Flag {
         long: "json",
@@ -707,8 +710,8 @@ pub const FLAGS: &[Flag] = &[
         default: Unset,
         again: false,
         help: "write the json report to FILE as well",
-        doc: "The same lines as --format json, written as things happen; an interrupted run ends it \
-              too, and `orca merge` joins several. The folder of the run always has one, in \
+        doc: "The same lines as --format json, written as things happen; an interrupted run ends \
+              it too, and `orca merge` joins several. The folder of the run always has one, in \
               results.json.",
     },
     Flag {
@@ -751,9 +754,9 @@ pub const FLAGS: &[Flag] = &[
         default: Fixed("failed"),
         again: false,
         help: "whose artifacts the run's folder keeps",
-        doc: "What a test leaves in $ORCA_ARTIFACTS arrives beside its logs: at most 1000 files and \
-              64 MiB a test. failed: those of tests that passed are dropped. Folders of old runs go \
-              once there are more than 20 of a project, or 4 GiB.",
+        doc: "What a test leaves in $ORCA_ARTIFACTS arrives beside its logs: at most 1000 files \
+              and 64 MiB a test. failed: those of tests that passed are dropped. Folders of old \
+              runs go once there are more than 20 of a project, or 4 GiB.",
     },
 ];
 
@@ -814,7 +817,8 @@ pub fn defaults() -> Raw {
     let mut raw = Raw::default();
     for flag in FLAGS {
         if let DefaultValue::Fixed(value) = flag.default {
-            let _ = flag.store(&mut raw, value.as_ref()); // each takes its own default: a test says so
+            // It cannot fail: a test shows that every flag takes its own default.
+            let _ = flag.store(&mut raw, value.as_ref());
         }
     }
     raw

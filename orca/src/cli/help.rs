@@ -4,9 +4,9 @@ use super::command::{COMMANDS, Command, Row};
 use super::flag::{Flag, Group};
 use super::flags::FLAGS;
 
-/// Where paragraphs are broken, in columns.
+/// The width of paragraphs, in columns.
 const WIDTH: usize = 80;
-/// Where the text beside a name begins, in columns.
+/// The column at which the text beside a name begins.
 const GUTTER: usize = 28;
 
 /// `orca --help`: fits a screen.
@@ -73,7 +73,7 @@ fn describe(out: &mut String, flag: &Flag, long: bool) {
     wrap(out, &paragraph(flag), 10);
 }
 
-/// All that is said about a flag.
+/// The whole text about a flag.
 pub(super) fn paragraph(flag: &Flag) -> String {
     format!("{} {}", sentence(&flag.summary()), flag.doc)
 }

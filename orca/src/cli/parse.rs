@@ -1,8 +1,9 @@
-//! Arguments in, [`Raw`] out. Each source is read once into a list of settings; the lists are then
-//! applied in order: the defaults, `.orcarc`, `ORCA_*`, the command line. The last of a flag counts.
+//! Arguments in, [`Raw`] out. Each source is read once into a list of settings. The lists are then
+//! applied in order: the defaults, `.orcarc`, `ORCA_*`, the command line. A later value of a flag
+//! replaces an earlier one.
 //!
-//! Parsing validates and never acts. Help that the command line asks for is found while that is read,
-//! before any value is looked at and any other source is read: it works whatever else is broken.
+//! Parsing validates and never acts. `--help` is found before any value is checked and before any
+//! other source is read, so it works whatever else is broken.
 
 use super::command::{COMMANDS, Command};
 use super::flag::{Flag, Takes};
@@ -16,22 +17,22 @@ use lexopt::{Arg, Parser};
 use std::ffi::OsString;
 use std::path::Path;
 
-/// What the command line amounts to.
+/// What the command line asks for.
 #[derive(Debug)]
 pub enum Parsed {
-    /// Do it.
+    /// A command, and its settings.
     Do(Command, Box<Raw>),
-    /// Print help: of the command, or of `orca` itself; long or short.
+    /// Help for the command, or for `orca` itself; `true` for the long one.
     Help(Option<Command>, bool),
-    /// Print the version.
+    /// The version.
     Version,
-    /// A command with a grammar of its own gets its arguments as they are.
+    /// The arguments of `orca image`, which has a grammar of its own.
     Pass(Vec<OsString>),
 }
 
-/// Parses everything behind `orca`. `variables` is the environment. `rc` yields the settings in the
-/// `.orcarc` of the project at the given root, or of the one around the current folder; it is only
-/// asked when a command is to be done.
+/// Parses everything behind `orca`. `variables` is the environment. `rc` returns the settings in
+/// the `.orcarc` of the project at the given root, or of the one around the current folder. It is
+/// not called for help.
 ///
 /// # Errors
 /// A usage error: one line, with a suggestion where there is one.
@@ -90,13 +91,13 @@ fn unknown_command(name: &str) -> Error {
     }
 }
 
-/// What a list of arguments is.
+/// What a list of arguments asks for.
 enum Read {
-    /// Settings and words.
+    /// A command with these settings and words.
     Line(Line),
-    /// It asks for help: long or short.
+    /// Help; `true` for the long one.
     Help(bool),
-    /// It asks for the version.
+    /// The version.
     Version,
 }
 
@@ -104,16 +105,16 @@ enum Read {
 #[derive(Default)]
 struct Line {
     settings: Vec<Setting>,
-    /// What is no option.
+    /// The arguments that are no options.
     words: Vec<OsString>,
-    /// What stands behind `--`, for commands that run another.
+    /// The arguments behind `--`, of commands that run another command.
     rest: Option<Vec<OsString>>,
 }
 
-/// Takes arguments apart, and looks at no value.
+/// Takes arguments apart, without checking a value.
 fn read(command: Command, mut args: Vec<OsString>, source: &Source) -> Result<Read> {
     let mut line = Line::default();
-    // lexopt swallows a `--` silently; what stands behind it is kept apart here.
+    // lexopt drops a `--` silently, so the arguments behind it are split off here.
     let cut = args.iter().position(|arg| arg == "--").filter(|_| command.takes_command());
     if let Some(cut) = cut {
         line.rest = Some(args.split_off(cut + 1));
@@ -168,8 +169,8 @@ fn unknown_flag(command: Command, name: &str) -> Error {
     }
 }
 
-/// `ORCA_JOBS=4` is `--jobs 4`; a switch is on for `1`, `true` and `yes`. Variables without a flag
-/// are somebody else's.
+/// The settings of the environment: `ORCA_JOBS=4` is `--jobs 4`; a switch is on for `1`, `true` and
+/// `yes`. A variable without a flag belongs to somebody else.
 fn from_environment(command: Command, variables: &[(OsString, OsString)]) -> Vec<Setting> {
     let setting = |flag: &'static Flag| {
         let name = flag.variable();
@@ -185,7 +186,7 @@ fn from_environment(command: Command, variables: &[(OsString, OsString)]) -> Vec
     FLAGS.iter().filter(|flag| flag.is_on(command)).filter_map(setting).collect()
 }
 
-/// The settings of `.orcarc`; those of other commands are skipped, unknown ones are errors.
+/// The settings of `.orcarc`. Those of other commands are skipped, unknown ones are errors.
 fn from_rc(command: Command, lines: Vec<(usize, OsString)>) -> Result<Vec<Setting>> {
     let mut settings = Vec::new();
     for (number, word) in lines {

@@ -4,10 +4,10 @@ use super::raw;
 use super::setting::Setting;
 use std::ffi::OsString;
 
-/// The options of the command line that change what happens to a test, by their full names. Of a
-/// variable only the name is there: reports show these words, and the value may be a secret. Whoever
-/// runs them again has it set.
+/// The options of the command line that change what happens to a test, by their full names. A
+/// variable has no value here: reports show these words, and the value may be a secret. Whoever
+/// runs the command has it set.
 pub fn words(line: &[Setting]) -> Vec<OsString> {
-    let again = line.iter().filter(|setting| setting.flag.again);
-    again.map(|Setting { flag, value, .. }| raw::word(flag.long, &flag.shown(value))).collect()
+    let repeated = line.iter().filter(|setting| setting.flag.again);
+    repeated.map(|Setting { flag, value, .. }| raw::word(flag.long, &flag.shown(value))).collect()
 }
