@@ -1,4 +1,4 @@
-//! `orca config`: what every option of a run is set to, and by what.
+//! `orca config`: the value of every option of `orca test`, and where it comes from.
 
 use crate::arch::Arch;
 use crate::cli::command::Command;
@@ -12,7 +12,7 @@ use crate::qemu::arch;
 use crate::report::plain;
 use serde_json::{Value, json};
 
-/// One setting, resolved.
+/// The value of one option.
 struct Setting {
     name: &'static str,
     value: Option<String>,
@@ -22,7 +22,7 @@ struct Setting {
 /// Prints the settings.
 ///
 /// # Errors
-/// None of its own; a setting that is wrong has been one already.
+/// None: wrong settings have been refused before.
 pub fn run(config: &Config) -> Result<u8> {
     let settings: Vec<Setting> =
         FLAGS.iter().filter(|flag| flag.is_on(Command::Test)).map(|f| resolve(f, config)).collect();

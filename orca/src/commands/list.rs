@@ -1,6 +1,6 @@
 //! `orca list`: the plan, without the run.
 //!
-//! Plain, it is the paths alone, as bytes, and reads no file that it need not read.
+//! By default it prints the paths alone, as bytes, and reads no file without need.
 
 use crate::cli::config::Config;
 use crate::cli::raw::Format;
@@ -16,10 +16,11 @@ use serde_json::json;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, SystemTime};
 
-/// Prints every test that would run, one a line: its path, or with `-v` or `--format json` what is known of it.
+/// Prints every test that would run, one per line: its path, or with `-v` or `--format json` what
+/// is known of it.
 ///
 /// # Errors
-/// As choosing and headers have them.
+/// Those of choosing and headers.
 pub fn run(config: &Config) -> Result<u8> {
     let format = config.raw.format;
     if format != Format::Human && format != Format::Json {
@@ -138,7 +139,7 @@ fn describe(test: &Test, header: &Header, history: &History) -> String {
     line + "\n"
 }
 
-/// A name may be anything; a terminal gets no control characters.
+/// A character as a terminal may get it: a name may have control characters, which are escaped.
 fn shown(c: char) -> Vec<char> {
     if c.is_control() { c.escape_default().collect() } else { vec![c] }
 }

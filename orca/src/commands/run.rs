@@ -1,4 +1,4 @@
-//! `orca run`: one machine for a person: a shell, one command, or the serial console.
+//! `orca run`: one machine for a person, with a shell, one command, or the serial console.
 
 use crate::cancel::{self, Cancel, Canceller, Level};
 use crate::cli::config::Config;
@@ -25,12 +25,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-/// Where a test that is run by hand leaves its artifacts, in the machine.
+/// The folder in the machine where a test that is run by hand leaves its artifacts.
 const ARTIFACTS: &str = "/tmp/artifacts";
-/// How long the machine may take to make that.
+/// How long the machine may take to make that folder.
 const PREPARE_LIMIT: Duration = Duration::from_secs(20);
 
-/// Boots a machine, does what was asked in it, and returns the exit status of that.
+/// Boots a machine, gives a shell or runs a command in it, and returns the exit status of that.
 ///
 /// # Errors
 /// Whatever keeps a machine from being made.
@@ -127,14 +127,14 @@ fn boot(
     std::thread::scope(|scope| {
         scope.spawn(move || {
             let tell = |text: String| plain::err(format!("orca: {text}\n").as_bytes());
-            // The receiver waits for exactly this.
+            // The receiver below waits for this.
             let _ = done.send(maker.boot(shape, cancel, &tell));
         });
         loop {
             select! {
                 recv(booted) -> result => match result {
                     Ok(result) => return result.map_err(|trouble| (trouble, interrupted)),
-                    Err(_) => std::process::abort(), // the thread has no way to end without a result
+                    Err(_) => std::process::abort(), // the thread cannot end without a result
                 },
                 recv(signals) -> signal => {
                     interrupted = interrupted.or(signal.ok());
@@ -145,7 +145,7 @@ fn boot(
     })
 }
 
-/// A shell behind a switchboard, so that `orca shell` can give more of them.
+/// A shell through a multiplexer, so that `orca shell` can give more of them.
 fn shell(
     config: &Config,
     lab: &Lab<VmMaker>,
@@ -162,9 +162,9 @@ fn shell(
     }
     let Some((inbox, writer)) = vm.ends() else { return Err("it has no agent".to_owned()) };
     let name = vm.name().to_owned();
-    let board = keeper::open_door(lab.run_dir.path(), &name, &about, inbox, writer)
+    let door = keeper::open_door(lab.run_dir.path(), &name, &about, inbox, writer)
         .map_err(|e| crate::error::plain(&e))?;
-    let mut guest = interactive::call(board.path())?;
+    let mut guest = interactive::call(door.path())?;
     if by_hand.is_some() {
         let made = guest.exec(&format!("mkdir -p {ARTIFACTS}"), clock::now() + PREPARE_LIMIT);
         made.map_err(|e| crate::error::plain(&e))?;
@@ -172,7 +172,7 @@ fn shell(
     interactive::shell(&mut guest, env, signals)
 }
 
-/// What a person types to attach.
+/// The message that says how to attach a debugger.
 fn attach(config: &Config, socket: &Path) -> String {
     let elf = config
         .raw
@@ -189,16 +189,16 @@ fn attach(config: &Config, socket: &Path) -> String {
     )
 }
 
-/// A test that a person runs himself.
+/// A test that a person runs by hand.
 struct ByHand {
     test: Test,
     header: Header,
-    /// What he types.
+    /// The command line that runs it.
     line: String,
 }
 
 impl ByHand {
-    /// Finds the test at `path` and gives `config` the machine that its header asks for.
+    /// Finds the test at `path`, and puts the machine that its header asks for into `config`.
     fn prepare(path: &Path, config: &mut Config) -> Result<Self> {
         let found = discover(&config.root, &[path.to_owned()])?;
         let [test] = &found[..] else {
@@ -221,7 +221,7 @@ impl ByHand {
         Ok(Self { test: test.clone(), header, line })
     }
 
-    /// Refuses a test that `orca test` would skip, on machines that have only what `has` names.
+    /// Refuses a test that `orca test` would skip on machines that have no more than `has`.
     fn check(&self, has: &[&str]) -> Result<()> {
         let Some(why) = self.header.lacks(has) else { return Ok(()) };
         let error = Error::new(format!("`{}` {why}", self.test.display()));

@@ -312,7 +312,7 @@ impl Run<'_> {
     }
 }
 
-/// What is to become of the machines of failed tests.
+/// What happens to the machines of failed tests.
 fn wish(config: &Config) -> Result<Option<Wish>> {
     match (config.raw.shell_on_fail, config.raw.keep) {
         (true, Some(_)) => {
@@ -332,7 +332,7 @@ fn wish(config: &Config) -> Result<Option<Wish>> {
     }
 }
 
-/// Machines that share a socket path would end each other.
+/// Refuses a socket path that several machines would share, since they would end each other.
 fn check_socket(config: &Config, workers: usize) -> Result<()> {
     let Some(socket) = &config.raw.socket else { return Ok(()) };
     if workers > 1 && !socket.contains("{id}") {

@@ -1,4 +1,4 @@
-//! From all tests to those that were asked for: by path, name, tag, last result, change and share of the work.
+//! From all tests to the wanted ones: by path, name, tag, last result, change and shard.
 
 use super::discover::{Test, discover};
 use super::git;
@@ -11,16 +11,16 @@ use crate::error::{Error, Result};
 use crate::text::suggest::nearest;
 use std::path::Path;
 
-/// What is left.
+/// The result of choosing.
 #[derive(Debug)]
 pub enum Chosen {
     /// At least one test, in the order of their paths.
     Tests(Vec<Candidate>),
-    /// None, and why.
+    /// No test, and why.
     Nothing(Error),
 }
 
-/// A test that was chosen, with its header if choosing had to read it.
+/// A chosen test, with its header if choosing has read it.
 #[derive(Debug)]
 pub struct Candidate {
     /// The test.
@@ -29,25 +29,25 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// The test and its header, which is read unless it has been.
+    /// The test and its header, which is read unless choosing has done so.
     ///
     /// # Errors
-    /// As [`Header::read`] has them.
+    /// Those of [`Header::read`].
     pub fn with_header(self, root: &Path) -> Result<(Test, Header)> {
         let header = self.header.map_or_else(|| Header::read(root, &self.test), Ok)?;
         Ok((self.test, header))
     }
 }
 
-/// Whether [`choose`] looks into the history.
+/// Whether [`choose`] needs the history.
 pub fn wants_history(raw: &Raw) -> bool {
     raw.failed || raw.shard.is_some()
 }
 
-/// Chooses. Everything has to agree: each further flag leaves fewer.
+/// Chooses tests. Every flag has to agree, so each further one leaves fewer.
 ///
 /// # Errors
-/// As discovery, headers and git have them.
+/// Those of discovery, headers and git.
 pub fn choose(config: &Config, history: &History) -> Result<Chosen> {
     let raw = &config.raw;
     let mut tests = discover(&config.root, &config.paths())?;
@@ -96,7 +96,8 @@ pub fn choose(config: &Config, history: &History) -> Result<Chosen> {
     Ok(Chosen::Tests(tests))
 }
 
-/// Reads the head of every test, so this comes after what is cheaper. `tags` collects those that there are.
+/// The tests whose path and tags fit. This reads every header, so it comes after the cheaper flags.
+/// `tags` collects all tags, for a hint.
 fn by_name_and_tag(
     root: &Path,
     raw: &Raw,

@@ -1,4 +1,4 @@
-//! What will run, in which order, under which limits: the answer to "what would you do?" before anything is done.
+//! What will run, in which order and under which limits, decided before anything runs.
 
 use super::discover::Test;
 use super::header::Header;
@@ -11,7 +11,7 @@ use std::time::Duration;
 /// One planned test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
-    /// Where it is.
+    /// The test.
     pub test: Test,
     /// How long it may run, scaled for the accelerator.
     pub timeout: Duration,
@@ -19,9 +19,9 @@ pub struct Planned {
     pub expected: Option<Duration>,
     /// How often it may be tried again after a failure.
     pub retries: u32,
-    /// Its machine, or each of them where it has several.
+    /// Its machine, or each of its machines if it has several.
     pub shape: Shape,
-    /// Its machines, where it has several.
+    /// Its machines, if it has several.
     pub nodes: Vec<Node>,
     /// Whether no other test may run at the same time.
     pub exclusive: bool,
@@ -31,7 +31,7 @@ pub struct Planned {
     pub skipped: Option<String>,
 }
 
-/// What a test gets that does not ask for anything, and what there is to be had.
+/// The settings of a test without a header, and what machines have.
 #[derive(Clone, Debug)]
 pub struct Defaults<'a> {
     /// How long it may run, not scaled.
@@ -42,18 +42,18 @@ pub struct Defaults<'a> {
     pub retries: u32,
     /// Its machine, or each of them where it has several.
     pub shape: Shape,
-    /// What machines have, of what a test can require.
+    /// What machines have, out of what a test can require.
     pub has: &'a [&'static str],
-    /// What a quarantine's end is compared with.
+    /// The day on which quarantines are judged.
     pub today: Day,
-    /// Whether a failure is what is looked for: nothing is tried again, no quarantine counts.
+    /// Whether the run looks for a failure: then nothing is tried again and no quarantine counts.
     pub hunting: bool,
 }
 
 /// The run's tests, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// A `TestId` is an index into this.
+    /// The tests, in the order of the run.
     pub tests: Vec<Planned>,
     /// What the user should know before the run.
     pub warnings: Vec<String>,
@@ -106,8 +106,9 @@ impl Plan {
     }
 }
 
-/// What was bad last time first, since that is what the user waits for; then what is unknown and might be long; then the longest
-/// first, so that the last machines to work end together. Otherwise by path.
+/// Orders the tests. What was bad last time comes first, since the user waits for it. Unknown tests
+/// follow, since they might be long, and then the longest, so that the last machines to work end
+/// together. Otherwise the path decides.
 fn arrange(tests: &mut [Planned], history: &History) {
     tests.sort_by_cached_key(|planned| {
         let outstanding = history.is_outstanding(&planned.test.display());
@@ -115,7 +116,8 @@ fn arrange(tests: &mut [Planned], history: &History) {
     });
 }
 
-/// Fisher and Yates, from the order of the paths, so that a seed always means the same order of the same tests.
+/// The shuffle of Fisher and Yates. It starts from the order of the paths, so that a seed always
+/// gives the same order of the same tests.
 fn shuffle(tests: &mut [Planned], seed: u64) {
     let mut state = seed;
     for last in (1..tests.len()).rev() {
@@ -123,7 +125,7 @@ fn shuffle(tests: &mut [Planned], seed: u64) {
     }
 }
 
-/// SplitMix64: small, and the same everywhere.
+/// SplitMix64: small, and the same on every host.
 fn random(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut z = *state;
@@ -150,7 +152,8 @@ mod tests {
         }
     }
 
-    /// A plan of tests with these headers, called a, b, c … in their order, after a history of these lines.
+    /// A plan of tests with these headers, called a, b, c … in their order, after a history of
+    /// these lines.
     fn plan(
         headers: &[&str],
         history: &str,

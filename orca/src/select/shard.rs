@@ -1,13 +1,14 @@
-//! One of several machines takes its part of the tests, without asking the others.
+//! Cuts the tests into parts for several hosts, which need not ask each other.
 //!
-//! The parts are made from the names and the expected times alone: longest first, each to the part that has least so far. So every
-//! machine that has the same tests and the same history comes to the same parts, in whatever order it found the tests.
+//! The parts are made from the names and the expected times alone: the longest test first, each to
+//! the part that has least so far. So hosts with the same tests and the same history come to the
+//! same parts, in whatever order they found the tests.
 
 use crate::text::shard::Shard;
 use std::cmp::Reverse;
 use std::time::Duration;
 
-/// What a test is taken to last where nothing is known of any.
+/// The assumed time of a test if no test has a known time.
 const UNKNOWN: Duration = Duration::from_secs(1);
 
 /// For each of `tests`, in their order, whether it is in this part. Each comes with the time it is
@@ -31,7 +32,7 @@ pub fn pick(shard: Shard, tests: &[(String, Option<Duration>)]) -> Vec<bool> {
     mine
 }
 
-/// Of the times that are known.
+/// The median of the known times.
 fn median(tests: &[(String, Option<Duration>)]) -> Duration {
     let mut known: Vec<Duration> = tests.iter().filter_map(|(_, time)| *time).collect();
     known.sort_unstable();

@@ -1,7 +1,8 @@
 //! Settings in a test's first comments: `# orca: timeout=120s memory=1G tags=slow,net exclusive`.
 //!
-//! Only comment lines at the top of the file count, so nothing in a test's body is taken for a setting. Unknown keys are errors: a
-//! misspelt timeout that is silently ignored is worse than none. A value with spaces stands in double quotes.
+//! Only comment lines at the top of the file count, so nothing in a test's body is taken for a
+//! setting. Unknown keys are errors: a misspelt timeout that is silently ignored is worse than
+//! none. A value with spaces is in double quotes.
 
 mod nodes;
 
@@ -17,7 +18,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
-/// How much of a file is looked at, in bytes.
+/// How much of a file is read, in bytes.
 const HEAD_BYTES: u64 = 4096;
 const MARK: &str = "orca:";
 const KEYS: [&str; 11] = [
@@ -33,13 +34,15 @@ const KEYS: [&str; 11] = [
     "flaky",
     "until",
 ];
-/// What `requires=` knows: `kvm` is hardware virtualisation of any kind, `vm` a machine of its own, the others are the guest's kind.
+/// The words of `requires=`: `kvm` is hardware virtualisation of any kind, `vm` is a machine of its
+/// own, the others are architectures of the guest.
 pub const NEEDS: [&str; 4] = ["kvm", "vm", "x86_64", "aarch64"];
 
-/// What machines have that can run a test on several nodes: no word of `requires=`, the nodes say it.
+/// What machines have if they can be the nodes of a test. It is no word of `requires=`: `nodes=`
+/// requires it.
 pub const NODES: &str = "nodes";
 
-/// What a test asks for; what it does not say is the run's default.
+/// What a test asks for. For the rest it has the defaults of the run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Header {
     /// How long it may run, not scaled.
@@ -50,26 +53,26 @@ pub struct Header {
     pub cpus: Option<u32>,
     /// How often it may be tried again.
     pub retries: Option<u32>,
-    /// Words to choose it by, as written.
+    /// The words that choose it, as written.
     pub tags: Vec<String>,
     /// Whether no other test may run at the same time.
     pub exclusive: bool,
     /// Whether its machine has a network card.
     pub net: Option<bool>,
-    /// Its machines, where it wants several; it runs on the first.
+    /// Its machines, if it has several; it runs on the first.
     pub nodes: Vec<Node>,
-    /// What it cannot do without, out of [`NEEDS`].
+    /// What it needs, out of [`NEEDS`].
     pub requires: Vec<&'static str>,
-    /// Why, and until when, its bad results do not count.
+    /// For how long its bad results do not count, and why.
     pub quarantine: Option<Quarantine>,
 }
 
-/// A test's bad results do not count for a while.
+/// A time in which the bad results of a test do not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quarantine {
     /// Why.
     pub reason: String,
-    /// The last day of it, in UTC.
+    /// Its last day, in UTC.
     pub until: Day,
 }
 
@@ -93,7 +96,7 @@ impl Header {
         Self::parse(&String::from_utf8_lossy(&head), &name)
     }
 
-    /// The machine of the test: `usual`, but for what the header asks.
+    /// The machine of the test: `usual`, except for what the header asks.
     pub fn shape(&self, usual: Shape) -> Shape {
         Shape {
             memory_mib: self.memory_mib.unwrap_or(usual.memory_mib),
@@ -103,7 +106,7 @@ impl Header {
         }
     }
 
-    /// Why the test cannot run on machines that have only what `has` names; `None` if it can.
+    /// Why the test cannot run on machines that have no more than `has`; `None` if it can.
     pub fn lacks(&self, has: &[&str]) -> Option<String> {
         let lacking = self.requires.iter().find(|need| !has.contains(need));
         match lacking {
@@ -161,7 +164,8 @@ fn split(line: &str) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// A header that is being read: the two halves of a quarantine may come in any order, each with its line.
+/// A header that is being read. The two halves of a quarantine may come in any order, each with its
+/// line.
 #[derive(Default)]
 struct Draft {
     header: Header,
@@ -273,7 +277,8 @@ mod tests {
         check(
             "# orca: memory=lots",
             Err(
-                "`x` line 1: `memory` takes an amount of memory such as 512M or 2G, at least 64M, not `lots`",
+                "`x` line 1: `memory` takes an amount of memory such as 512M or 2G, at least 64M, \
+                 not `lots`",
             ),
         );
         check("#!/bin/sh\n# orca: timout=1s", Err("`x` line 2: unknown key `timout`"));

@@ -1,5 +1,5 @@
-//! `nodes=server,client`: the machines of a test that wants several, and the wires between them: one for all, or as named in
-//! `nodes=client:a,router:a+b,server:b`.
+//! `nodes=server,client`: the machines of a test that has several, and the wires between them.
+//! There is one wire for all, or those that `nodes=client:a,router:a+b,server:b` names.
 
 use crate::error::{Error, Result};
 use crate::shape::Node;
@@ -37,7 +37,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>> {
     wired(&items)
 }
 
-/// The nodes with the wires that each is said to be on.
+/// The nodes with the named wires of each.
 fn wired(items: &[(&str, Option<&str>)]) -> Result<Vec<Node>> {
     let (mut nodes, mut known) = (Vec::new(), Vec::<(&str, usize)>::new());
     for &(name, on) in items {
@@ -70,7 +70,7 @@ fn wired(items: &[(&str, Option<&str>)]) -> Result<Vec<Node>> {
     }
 }
 
-/// Names are hostnames: letters of the small kind, digits, hyphens inside.
+/// Checks that a name can be a hostname: lower-case letters, digits, hyphens inside.
 fn check_name(what: &str, name: &str) -> Result<()> {
     let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let good = !name.is_empty()
