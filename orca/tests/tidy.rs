@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +27,9 @@ const LAYERS: [&[&str]; 12] = [
 /// What a module may name although the layers would forbid it, or may not although they would allow it.
 const QEMU_KNOWS: [&str; 6] = ["error", "arch", "image", "host", "text", "qemu"];
 const REPORT_KNOWS: [&str; 7] = ["error", "cli", "events", "host", "text", "report", "select"];
+
+/// Folders whose files name each other in one direction only.
+const STRAIGHT: [&str; 3] = ["cli", "select", "commands"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -64,10 +69,10 @@ fn layer(module: &str) -> usize {
     })
 }
 
-/// The modules that `text` names as `crate::module`, in braces or alone.
-fn named(text: &str) -> Vec<String> {
+/// The modules that `text` names behind `prefix`, such as `crate::`, in braces or alone.
+fn named(text: &str, prefix: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for after in text.split("crate::").skip(1) {
+    for after in text.split(prefix).skip(1) {
         let list = after.strip_prefix('{').and_then(|rest| rest.split('}').next());
         let words: Vec<&str> = match list {
             Some(list) => list.split(',').collect(),
@@ -89,13 +94,51 @@ fn lower_layers_never_name_higher_ones() {
         if own == "main" || path.ends_with("pod/tests.rs") {
             continue;
         }
-        for other in named(&code(&path)) {
+        for other in named(&code(&path), "crate::") {
             if other == own {
                 continue;
             }
             let fine = layer(&other) <= layer(&own);
             assert!(fine, "{}: `{own}` may not know `{other}`", path.display());
         }
+    }
+}
+
+/// For each file or folder in `dir` those beside it that it names.
+fn neighbours(dir: &Path) -> BTreeMap<String, BTreeSet<String>> {
+    let inside = format!("crate::{}::", dir.file_name().unwrap().to_string_lossy());
+    let mut found = BTreeMap::<String, BTreeSet<String>>::new();
+    for path in sources(dir) {
+        let parts: Vec<String> = path.strip_prefix(dir).unwrap().iter().map(text_of).collect();
+        let own = parts[0].trim_end_matches(".rs").to_owned();
+        let mut names = named(&code(&path), &inside);
+        if parts.len() == 1 || parts[1] == "mod.rs" {
+            names.extend(named(&code(&path), "super::"));
+        }
+        names.retain(|name| *name != own);
+        found.entry(own).or_default().extend(names);
+    }
+    let files: Vec<String> = found.keys().cloned().collect();
+    found.values_mut().for_each(|names| names.retain(|name| files.contains(name)));
+    found
+}
+
+fn text_of(part: &OsStr) -> String {
+    part.to_string_lossy().into_owned()
+}
+
+#[test]
+fn files_beside_each_other_never_name_each_other_in_a_circle() {
+    for folder in STRAIGHT {
+        let mut left = neighbours(&root().join("orca/src").join(folder));
+        assert!(left.values().any(|names| !names.is_empty()), "{folder}: nothing was found");
+        // A file that names nothing that is left is in no circle.
+        while let Some(done) = left.iter().find(|(_, names)| names.is_empty()) {
+            let done = done.0.clone();
+            left.remove(&done);
+            left.values_mut().for_each(|names| names.retain(|name| *name != done));
+        }
+        assert!(left.is_empty(), "{folder}: a circle is in {left:?}");
     }
 }
 
@@ -107,7 +150,7 @@ fn report_and_qemu_never_meet() {
             "report" => &REPORT_KNOWS,
             _ => continue,
         };
-        for other in named(&code(&path)) {
+        for other in named(&code(&path), "crate::") {
             assert!(allowed.contains(&other.as_str()), "{}: knows `{other}`", path.display());
         }
     }

@@ -48,12 +48,12 @@ fn flags(row: &Row) -> impl Iterator<Item = &'static Flag> {
 }
 
 /// The words that a command takes; `None` if it takes files.
-fn words(command: Command) -> Option<&'static str> {
+fn words(command: Command) -> Option<String> {
     match command {
-        Command::Completions => Some("bash zsh fish"),
-        Command::Template => Some("list build remove"),
-        Command::Image => Some("initramfs vmlinux"),
-        Command::Doctor | Command::Config | Command::Clean | Command::Man => Some(""),
+        Command::Completions => Some(SHELLS.join(" ")),
+        Command::Template => Some("list build remove".to_owned()),
+        Command::Image => Some("initramfs vmlinux".to_owned()),
+        Command::Doctor | Command::Config | Command::Clean | Command::Man => Some(String::new()),
         _ => None,
     }
 }
@@ -175,7 +175,7 @@ fn zsh() -> String {
             }
         }
         let rest = match words(row.command) {
-            Some("") => "'(-)--help[explain the options]'".to_owned(),
+            Some(words) if words.is_empty() => "'(-)--help[explain the options]'".to_owned(),
             Some(words) => format!("'(-)--help[explain the options]' '*:word:({words})'"),
             None => "'(-)--help[explain the options]' '*:file:_files'".to_owned(),
         };
@@ -224,7 +224,7 @@ fn fish() -> String {
         ));
         let here = format!("complete -c orca -n '__fish_seen_subcommand_from {}'", row.name);
         match words(row.command) {
-            Some("") => {}
+            Some(words) if words.is_empty() => {}
             Some(words) => out.push_str(&format!("{here} -a '{words}'\n")),
             None => out.push_str(&format!("{here} -F\n")),
         }

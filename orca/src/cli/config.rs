@@ -10,7 +10,6 @@ use std::fs;
 use std::io::IsTerminal;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// The memory that QEMU needs besides the guest's own.
 const OVERHEAD_MIB: u64 = 128;
@@ -30,14 +29,6 @@ pub struct Config {
     pub shape: Shape,
     /// How many machines run at once, at most; fewer if there are fewer tests.
     pub jobs: usize,
-    /// The timeout of a test, not scaled.
-    pub timeout: Duration,
-    /// The timeout of a boot, not scaled.
-    pub boot_timeout: Duration,
-    /// How long a test may be silent, not scaled; `None`: until its timeout.
-    pub silence: Option<Duration>,
-    /// When to use colours.
-    pub color: Color,
     /// The folder of what can be made again: templates, images, remembered answers.
     pub cache: PathBuf,
     /// The folder of logs and histories.
@@ -53,15 +44,9 @@ impl Config {
     /// A project that does not exist.
     pub fn new(raw: Raw) -> Result<Self> {
         let root = project_root(raw.project_root.as_deref())?;
-        let shape =
-            Shape { memory_mib: raw.memory_mib, cpus: raw.cpus, net: raw.net, ..Shape::default() };
         Ok(Self {
-            shape,
-            jobs: raw.jobs.unwrap_or_else(|| default_jobs(shape)),
-            timeout: raw.timeout,
-            boot_timeout: raw.boot_timeout,
-            silence: raw.silence,
-            color: raw.color,
+            shape: raw.shape,
+            jobs: raw.jobs.unwrap_or_else(|| default_jobs(raw.shape)),
             cache: user_dir("XDG_CACHE_HOME", ".cache"),
             state: user_dir("XDG_STATE_HOME", ".local/state"),
             root,
@@ -72,7 +57,7 @@ impl Config {
     /// Whether standard output gets colours.
     pub fn colors(&self) -> bool {
         let unwanted = || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        match self.color {
+        match self.raw.color {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => crate::host::tty::output().is_terminal() && !unwanted(),

@@ -392,7 +392,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "memory",
         short: Some('m'),
-        takes: Value("SIZE", |raw, v| set(&mut raw.memory_mib, value::memory_mib(v))),
+        takes: Value("SIZE", |raw, v| set(&mut raw.shape.memory_mib, value::memory_mib(v))),
         group: Group::Machine,
         on: HOST,
         default: Fixed("512M"),
@@ -405,7 +405,9 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "cpus",
         short: None,
-        takes: Value("N", |raw, v| set(&mut raw.cpus, value::number(v, 1, 64).map(|n| n as u32))),
+        takes: Value("N", |raw, v| {
+            set(&mut raw.shape.cpus, value::number(v, 1, 64).map(|n| n as u32))
+        }),
         group: Group::Machine,
         on: HOST,
         default: Fixed("1"),
@@ -437,7 +439,10 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "net",
         short: None,
-        takes: Choice("HOW", &[("none", |raw| raw.net = false), ("user", |raw| raw.net = true)]),
+        takes: Choice(
+            "HOW",
+            &[("none", |raw| raw.shape.net = false), ("user", |raw| raw.shape.net = true)],
+        ),
         group: Group::Machine,
         on: VMS,
         default: Fixed("none"),
@@ -868,7 +873,7 @@ mod tests {
             }
         }
         let raw = defaults();
-        assert_eq!((raw.memory_mib, raw.bail, raw.share), (512, true, Share::Overlay));
+        assert_eq!((raw.shape.memory_mib, raw.bail, raw.share), (512, true, Share::Overlay));
     }
 
     #[test]

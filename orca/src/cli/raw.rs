@@ -1,6 +1,7 @@
 //! What the user asked for: nothing is looked up and nothing is acted on.
 
 use crate::arch::{Accel, Arch};
+use crate::shape::Shape;
 use crate::text::filter::Filter;
 use crate::text::shard::Shard;
 use agent::wire::Share;
@@ -28,7 +29,6 @@ pub struct Raw {
     pub cold: bool,
     pub color: Color,
     pub console: bool,
-    pub cpus: u32,
     pub debug: bool,
     pub env: Vec<(String, OsString)>,
     pub fail_fast: Option<usize>,
@@ -49,10 +49,7 @@ pub struct Raw {
     /// Whether tests run on this host itself.
     pub local: bool,
     pub log_dir: Option<PathBuf>,
-    pub memory_mib: u32,
     pub modules: Option<PathBuf>,
-    /// Whether machines have a network card.
-    pub net: bool,
     pub not: Vec<Filter>,
     pub print_command: bool,
     pub project_root: Option<PathBuf>,
@@ -63,6 +60,8 @@ pub struct Raw {
     pub reuse: bool,
     pub rootfs: Option<PathBuf>,
     pub shard: Option<Shard>,
+    /// `--memory`, `--cpus` and `--net`.
+    pub shape: Shape,
     pub share: Share,
     pub shell_on_fail: bool,
     /// The seed; `Some(None)` if orca makes one up.

@@ -55,7 +55,7 @@ pub fn run(config: &Config) -> Result<u8> {
     clock::keep();
     let lab = setup::lab(config)?;
     let defaults = Defaults {
-        timeout: config.timeout,
+        timeout: config.raw.timeout,
         factor: lab.factor,
         retries: config.raw.retries,
         shape: config.shape,
@@ -290,7 +290,7 @@ impl Run<'_> {
                 path: planned.test.path.as_os_str().as_bytes().to_vec(),
                 env: env.clone(),
                 timeout: planned.timeout,
-                silence: config.silence.map(|silence| silence.mul_f64(lab.factor)),
+                silence: config.raw.silence.map(|silence| silence.mul_f64(lab.factor)),
                 fail_on_warn: config.raw.fail_on_warn,
                 nodes: planned.nodes.clone(),
             };

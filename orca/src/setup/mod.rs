@@ -146,7 +146,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
         share,
         run_dir: run_dir.path().to_owned(),
         log_dir: log_dir.clone(),
-        boot_limit: if raw.gdb { DEBUGGED } else { config.boot_timeout.mul_f64(factor) },
+        boot_limit: if raw.gdb { DEBUGGED } else { raw.boot_timeout.mul_f64(factor) },
         bounds: bounds(factor),
         socket: raw.socket.clone(),
         tee: match (raw.console, raw.debug) {

@@ -286,6 +286,15 @@ mod tests {
     }
 
     #[test]
+    fn every_key_of_the_list_is_known() {
+        for key in KEYS {
+            let error = Draft::default().set(&format!("{key}=?"), 1).err();
+            let text = error.map(|error| error.to_string()).unwrap_or_default();
+            assert!(!text.starts_with("unknown key"), "{text}");
+        }
+    }
+
+    #[test]
     fn words_switches_and_quarantine() {
         let text = "# orca: tags=slow,net exclusive net=user\n# orca: requires=kvm tags=dns\n\
                     # orca: until=2027-01-31 flaky=\"two races\"\n";

@@ -214,7 +214,7 @@ impl Journal {
     }
 }
 
-/// Whether a result counts against its test; `None` if there is no result. In quarantine none does.
+/// Whether a result counts against its test, which none does in quarantine; `None` without a result.
 fn is_bad(attempt: &Attempt) -> Option<bool> {
     match attempt.outcome {
         Outcome::NotRun => None,
