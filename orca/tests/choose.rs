@@ -111,6 +111,16 @@ fn the_list_says_what_is_known() {
 }
 
 #[test]
+fn the_list_names_the_nodes_of_a_test() {
+    let project = Project::new();
+    project.test("a", &format!("# orca: nodes=server,client\n{GOOD}"));
+    orca(&project, &["list", "-v"]).exits(0).says("  nodes=server,client");
+    let ran = orca(&project, &["list", "--format", "json"]);
+    let line: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(line["nodes"], serde_json::json!(["server", "client"]));
+}
+
+#[test]
 fn failed_is_what_was_not_good_in_a_mixed_run() {
     let project = Project::new();
     local(&project, &["--failed"]).exits(4);

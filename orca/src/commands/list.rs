@@ -88,10 +88,16 @@ fn object(test: &Test, header: &Header, history: &History) -> String {
         "retries": header.retries,
         "exclusive": header.exclusive,
         "net": header.net.map(|card| if card { "user" } else { "none" }),
+        "nodes": nodes(header),
         "requires": header.requires,
         "quarantine": quarantine,
     });
     format!("{object}\n")
+}
+
+/// The names of its nodes.
+fn nodes(header: &Header) -> Vec<&str> {
+    header.nodes.iter().map(|node| node.name.as_str()).collect()
 }
 
 /// `   1.9s  t/25-dns/cache_test.sh  tags=slow exclusive`.
@@ -124,6 +130,9 @@ fn describe(test: &Test, header: &Header, history: &History) -> String {
     }
     if let Some(card) = header.net {
         say(format!("net={}", if card { "user" } else { "none" }));
+    }
+    if !header.nodes.is_empty() {
+        say(format!("nodes={}", nodes(header).join(",")));
     }
     if header.exclusive {
         say("exclusive".to_owned());
