@@ -36,9 +36,9 @@ fn value(flag: &Flag) -> Value {
     match flag.takes {
         Takes::Nothing(_) | Takes::Optional(..) => Value::None,
         Takes::Choice(..) => Value::Words(flag.choices()),
-        Takes::Value("FILE" | "PATH", _) => Value::File,
+        Takes::Value("FILE" | "PATH", _) | Takes::List("FILE", ..) => Value::File,
         Takes::Value("DIR", _) => Value::Folder,
-        Takes::Value(..) | Takes::Variable(_) => Value::Free,
+        Takes::Value(..) | Takes::List(..) | Takes::Variable(_) => Value::Free,
     }
 }
 

@@ -54,10 +54,21 @@ pub enum Takes {
     Value(&'static str, Store),
     /// A value that may be left out (`--flag[=N]`), which stores an empty one.
     Optional(&'static str, Store),
+    /// A value, of which several may be given.
+    List(&'static str, Later, Store),
     /// One of these words.
     Choice(&'static str, &'static [Word]),
     /// `NAME` or `NAME=VALUE`. It may be given several times, and its value may be a secret.
     Variable(Store),
+}
+
+/// What the values of a later source do to those of an earlier one, such as `.orcarc`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Later {
+    /// They are added to them.
+    Add,
+    /// They replace them.
+    Replace,
 }
 
 /// The value of a flag that nobody has given.
@@ -122,7 +133,10 @@ impl Flag {
     pub fn value(&self) -> Option<&'static str> {
         match self.takes {
             Takes::Nothing(_) => None,
-            Takes::Value(name, _) | Takes::Optional(name, _) | Takes::Choice(name, _) => Some(name),
+            Takes::Value(name, _)
+            | Takes::Optional(name, _)
+            | Takes::List(name, ..)
+            | Takes::Choice(name, _) => Some(name),
             Takes::Variable(_) => Some("NAME[=VALUE]"),
         }
     }
@@ -180,7 +194,10 @@ impl Flag {
     pub fn store(&self, raw: &mut Raw, value: &OsStr) -> Parsed<()> {
         match self.takes {
             Takes::Nothing(set) => set(raw),
-            Takes::Value(_, store) | Takes::Optional(_, store) | Takes::Variable(store) => {
+            Takes::Value(_, store)
+            | Takes::Optional(_, store)
+            | Takes::List(_, _, store)
+            | Takes::Variable(store) => {
                 return store(raw, value);
             }
             Takes::Choice(_, words) => value::choice(value, words)?(raw),

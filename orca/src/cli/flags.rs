@@ -1,11 +1,11 @@
 //! The table of flags, one row each. The parser, help, completions, the manual page and
 //! `orca config` read it.
 
-use super::command::Command::{self, Doctor, List, Merge, Run, Shell, Template, Test};
+use super::command::Command::{self, Doctor, Merge, Run, Shell, Template, Test};
 use super::flag::Computed;
 use super::flag::DefaultValue::{self, Fixed, PerRun, Unset};
-use super::flag::Takes::{Choice, Nothing, Optional, Value, Variable};
-use super::flag::{Flag, Group};
+use super::flag::Takes::{Choice, List, Nothing, Optional, Value, Variable};
+use super::flag::{Flag, Group, Later};
 use super::raw::{Artifacts, Color, Format, Raw};
 use crate::arch::{Accel, Arch};
 use crate::text::filter::Filter;
@@ -23,10 +23,10 @@ const KEEP: u64 = 4;
 const VMS: &[Command] = &[Test, Run, Template];
 const HOST: &[Command] = &[Test, Run, Template, Doctor];
 const TESTS: &[Command] = &[Test];
-const CHOOSERS: &[Command] = &[Test, List];
+const CHOOSERS: &[Command] = &[Test, Command::List];
 const REPORTS: &[Command] = &[Test, Merge];
-const SHOWERS: &[Command] = &[Test, List, Merge];
-const ALL: &[Command] = &[Test, Run, List, Template, Doctor];
+const SHOWERS: &[Command] = &[Test, Command::List, Merge];
+const ALL: &[Command] = &[Test, Run, Command::List, Template, Doctor];
 
 /// Every flag, in the order of `--help` within its group.
 pub const FLAGS: &[Flag] = &[
@@ -45,7 +45,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "filter",
         short: Some('k'),
-        takes: Value("EXPR", |raw, v| expression(&mut raw.filter, v)),
+        takes: List("EXPR", Later::Add, |raw, v| expression(&mut raw.filter, v)),
         group: Group::Choosing,
         on: CHOOSERS,
         default: Unset,
@@ -58,7 +58,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "tag",
         short: None,
-        takes: Value("TAG[,TAG…]", tags),
+        takes: List("TAG[,TAG…]", Later::Add, tags),
         group: Group::Choosing,
         on: CHOOSERS,
         default: Unset,
@@ -70,7 +70,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "not",
         short: None,
-        takes: Value("EXPR", |raw, v| expression(&mut raw.not, v)),
+        takes: List("EXPR", Later::Add, |raw, v| expression(&mut raw.not, v)),
         group: Group::Choosing,
         on: CHOOSERS,
         default: Unset,
@@ -318,7 +318,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "kernel",
         short: None,
-        takes: Value("FILE", |raw, v| {
+        takes: List("FILE", Later::Replace, |raw, v| {
             raw.kernels.push(v.into());
             Ok(())
         }),

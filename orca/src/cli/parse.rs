@@ -146,7 +146,7 @@ fn take_value(flag: &Flag, parser: &mut Parser) -> Result<OsString> {
     match flag.takes {
         Takes::Nothing(_) => Ok(OsString::new()),
         Takes::Optional(..) => Ok(parser.optional_value().unwrap_or_default()),
-        Takes::Value(..) | Takes::Choice(..) | Takes::Variable(_) => {
+        Takes::Value(..) | Takes::List(..) | Takes::Choice(..) | Takes::Variable(_) => {
             let form = || format!("--{} needs a value: --{}{}", flag.long, flag.long, flag.form());
             parser.value().map_err(|_| Error::new(form()))
         }

@@ -52,7 +52,9 @@ pub fn run(config: &Config) -> Result<u8> {
     };
     limits::open_files(1, limits::MachineKind::Virtual)?;
     let lab = setup::vms(&config)?;
-    by_hand.as_ref().map_or(Ok(()), |test| test.check(&lab.has))?;
+    if let Some(test) = &by_hand {
+        test.check(&lab.has)?;
+    }
     limits::room_for_disks(lab.run_dir.path(), 1)?;
     if config.raw.print_command {
         plain::out(format!("{}\n", lab.maker.command_line()).as_bytes());

@@ -214,7 +214,7 @@ impl Journal {
     }
 }
 
-/// Whether a result counts against its test, which none does in quarantine; `None` without a result.
+/// Whether a result counts against its test; in quarantine none does. `None` if there is none.
 fn is_bad(attempt: &Attempt) -> Option<bool> {
     match attempt.outcome {
         Outcome::NotRun => None,
