@@ -1,4 +1,4 @@
-//! What a machine has, as data: choosing, planning and making machines all say it with these two.
+//! What a machine has, as data that headers, plans and the makers of machines share.
 
 /// What a machine has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -402,7 +402,7 @@ fn what_this_machine_lacks_is_skipped_and_nothing_is_started_for_it() {
     project.test("a", &format!("# orca: requires=vm\n{BAD}"));
     let ran = events(&project, &[]);
     assert_eq!(each(&ran, "test_finished", "outcome"), ["skip"]);
-    assert_eq!(each(&ran, "test_finished", "why"), ["requires vm, which is not to be had here"]);
+    assert_eq!(each(&ran, "test_finished", "why"), ["requires vm, which is not available here"]);
     assert!(each(&ran, "machine_starting", "event").is_empty());
     local(&project, &[]).exits(0).says("SKIP").says("1 skipped");
     project.test("b", GOOD);

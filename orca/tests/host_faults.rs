@@ -158,7 +158,7 @@ fn a_test_by_hand_gets_the_machine_of_its_header_or_is_told_why_there_is_none() 
     run("requires=vm", &[]).exits(0);
     run("requires=kvm", &[])
         .exits(2)
-        .complains("`t/asks_test.sh` requires kvm, which is not to be had here\n")
+        .complains("`t/asks_test.sh` requires kvm, which is not available here\n")
         .complains("hint: `orca test` skips it");
 }
 

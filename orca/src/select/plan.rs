@@ -227,7 +227,7 @@ mod tests {
     fn headers_and_what_there_is() {
         let plan = plan(&["requires=vm,kvm net=user exclusive", "requires=vm"], "", None, |_| ());
         let [a, b] = &plan.tests[..] else { panic!("{plan:?}") };
-        assert_eq!(a.skipped.as_deref(), Some("requires kvm, which is not to be had here"));
+        assert_eq!(a.skipped.as_deref(), Some("requires kvm, which is not available here"));
         assert!(a.shape.net && a.exclusive && a.retries == 2);
         assert_eq!((b.skipped.as_deref(), b.shape.net, b.exclusive), (None, false, false));
         assert_eq!(b.timeout, Duration::from_secs(30));
@@ -240,7 +240,7 @@ mod tests {
             (plan.tests[0].nodes.len(), plan.tests[0].skipped.clone().unwrap_or_default())
         };
         assert_eq!(skipped(&["vm", NODES]), (2, String::new()));
-        assert!(skipped(&["vm"]).1.ends_with("take QEMU 7.2 or later"));
-        assert!(skipped(&["x86_64"]).1.ends_with("there are no machines here"));
+        assert!(skipped(&["vm"]).1.ends_with("need QEMU 7.2 or later"));
+        assert!(skipped(&["x86_64"]).1.ends_with("there are no virtual machines here"));
     }
 }

@@ -110,12 +110,12 @@ impl Header {
     pub fn lacks(&self, has: &[&str]) -> Option<String> {
         let lacking = self.requires.iter().find(|need| !has.contains(need));
         match lacking {
-            Some(need) => Some(format!("requires {need}, which is not to be had here")),
+            Some(need) => Some(format!("requires {need}, which is not available here")),
             None if self.nodes.is_empty() || has.contains(&NODES) => None,
             None if has.contains(&"vm") => {
-                Some("has several nodes, and wires between them take QEMU 7.2 or later".to_owned())
+                Some("has several nodes, and wires between them need QEMU 7.2 or later".to_owned())
             }
-            None => Some("has several nodes, and there are no machines here".to_owned()),
+            None => Some("has several nodes, and there are no virtual machines here".to_owned()),
         }
     }
 

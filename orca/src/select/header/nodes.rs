@@ -85,7 +85,7 @@ fn check_name(what: &str, name: &str) -> Result<()> {
     let near: String = name.chars().take(NAME_MAX).map(plain).collect();
     let near = near.trim_matches('-');
     let error = Error::new(format!(
-        "{what} is called by up to {NAME_MAX} of a-z, 0-9 and `-` inside, not `{name}`"
+        "{what} has a name of up to {NAME_MAX} of a-z, 0-9 and `-` inside, not `{name}`"
     ));
     Err(if near.is_empty() { error } else { error.hint(format!("did you mean `{near}`?")) })
 }
@@ -125,7 +125,7 @@ mod tests {
         check("a:x,b", "`b` is on no wire", Some(which));
         check("a:x,b:x+y", "`y` has one end only", Some("put another node on it, such as name:y"));
         check("a:x+x,b:x", "`a` is on wire `x` twice", None);
-        check("a:,b:", "a wire is called", None);
+        check("a:,b:", "a wire has a name", None);
         check("a:1+2+3+4+5,b:1", "`a` is on more than 4 wires", None);
     }
 }
