@@ -6,7 +6,7 @@
 //! other source is read, so it works whatever else is broken.
 
 use super::command::{COMMANDS, Command};
-use super::flag::{Flag, Takes};
+use super::flag::{Flag, Later, Takes};
 use super::flags::{self, FLAGS};
 use super::raw::{Raw, Source};
 use super::rerun;
@@ -68,11 +68,22 @@ pub fn parse(
     raw.again = rerun::words(&line.settings);
     raw.words = line.words;
     raw.rest = line.rest;
-    for source in [file, environment, line.settings] {
-        raw.kernels.next_source();
-        source.into_iter().try_for_each(|setting| setting.apply(&mut raw))?;
-    }
+    let mut sources = [file, environment, line.settings];
+    drop_replaced(&mut sources);
+    sources.into_iter().flatten().try_for_each(|setting| setting.apply(&mut raw))?;
     Ok(Parsed::Do(command, Box::new(raw)))
+}
+
+/// Drops values of lists that a later source replaces.
+fn drop_replaced(sources: &mut [Vec<Setting>]) {
+    for later in 1..sources.len() {
+        let (earlier, rest) = sources.split_at_mut(later);
+        let replaced = |flag: &Flag| {
+            matches!(flag.takes, Takes::List(_, Later::Replace, _))
+                && rest[0].iter().any(|setting| setting.flag.long == flag.long)
+        };
+        earlier.iter_mut().for_each(|source| source.retain(|setting| !replaced(setting.flag)));
+    }
 }
 
 fn help_for(topic: Option<&OsString>) -> Result<Parsed> {
@@ -248,10 +259,11 @@ mod tests {
         assert_eq!(raw(&["test", "-j4"], &[("ORCA_JOBS", "3")], &["--jobs=2"]).jobs, Some(4));
         assert!(raw(&["test"], &[("ORCA_DEBUG", "1")], &[]).debug);
         let rc = ["--kernel=a", "--kernel=b"];
-        assert_eq!(raw(&["test"], &[], &rc).kernels.items().len(), 2);
+        assert_eq!(raw(&["test"], &[], &rc).kernels.len(), 2);
         let typed = ["test", "--kernel", "c", "--kernel", "d"];
         let kernels = raw(&typed, &[("ORCA_KERNEL", "e")], &rc).kernels;
-        assert_eq!(kernels.items(), [std::path::Path::new("c"), std::path::Path::new("d")]);
+        assert_eq!(kernels, [Path::new("c"), Path::new("d")]);
+        assert_eq!(raw(&["test", "--tag=b"], &[], &["--tag=a"]).tag, ["a", "b"]);
         assert!(!raw(&["test"], &[("ORCA_DEBUG", "0")], &[]).debug);
     }
 

@@ -45,7 +45,7 @@ pub struct Raw {
     pub json: Option<PathBuf>,
     pub junit: Option<PathBuf>,
     pub keep: Option<usize>,
-    pub kernels: List<PathBuf>,
+    pub kernels: Vec<PathBuf>,
     /// Whether tests run on this host itself.
     pub local: bool,
     pub log_dir: Option<PathBuf>,
@@ -78,7 +78,8 @@ pub struct Raw {
     pub words: Vec<OsString>,
     /// What stood behind `--`.
     pub rest: Option<Vec<OsString>>,
-    /// Every setting, in the order in which they were applied: the last of a flag counts.
+    /// The settings in the order in which they were applied: the last of a flag counts, or all of
+    /// them where several may be given.
     pub given: Vec<Given>,
 }
 
@@ -122,34 +123,6 @@ pub enum Artifacts {
     Failed,
     /// Those of every test.
     All,
-}
-
-/// The values of a flag that may be given several times. The values of one source replace those of
-/// the sources before it.
-#[derive(Clone, Debug, Default)]
-pub struct List<T> {
-    items: Vec<T>,
-    outranked: bool,
-}
-
-impl<T> List<T> {
-    /// The values, in the order in which they were given.
-    pub fn items(&self) -> &[T] {
-        &self.items
-    }
-
-    /// Adds one.
-    pub fn push(&mut self, item: T) {
-        if std::mem::take(&mut self.outranked) {
-            self.items.clear();
-        }
-        self.items.push(item);
-    }
-
-    /// Begins the values of a source that outranks the ones before.
-    pub fn next_source(&mut self) {
-        self.outranked = true;
-    }
 }
 
 /// When to use colour.

@@ -186,7 +186,7 @@ fn image(config: &Config, arch: Arch) -> Vec<Finding> {
         Ok(()) => Finding::good(what, path.display().to_string()),
         Err(error) => Finding::bad(what, &error),
     };
-    let kernel = file(&raw.kernels.items().first().cloned(), arch::row(arch).kernels);
+    let kernel = file(&raw.kernels.first().cloned(), arch::row(arch).kernels);
     let initrd = file(&raw.initrd, &["initramfs"]);
     let rootfs = file(&raw.rootfs, &["rootfs.ext4"]);
     vec![

@@ -3,7 +3,7 @@
 use crate::arch::Arch;
 use crate::cli::command::Command;
 use crate::cli::config::Config;
-use crate::cli::flag::{Computed, DefaultValue, Flag, Later, Takes};
+use crate::cli::flag::{Computed, DefaultValue, Flag, Takes};
 use crate::cli::flags::FLAGS;
 use crate::cli::raw::{Format, Given, Source};
 use crate::error::Result;
@@ -11,7 +11,6 @@ use crate::events::exit;
 use crate::qemu::arch;
 use crate::report::plain;
 use serde_json::{Value, json};
-use std::mem;
 
 /// The value of one option.
 struct Setting {
@@ -67,13 +66,11 @@ fn resolve(flag: &'static Flag, config: &Config) -> Setting {
     let Some(last) = given.last() else {
         return Setting { name: flag.long, value: default(flag, config), from: "default".into() };
     };
-    let same = |given: &&Given| mem::discriminant(&given.source) == mem::discriminant(&last.source);
     let counts = match flag.takes {
-        Takes::List(_, Later::Add, _) | Takes::Variable(_) => given.clone(),
-        Takes::List(_, Later::Replace, _) => given.iter().copied().filter(same).collect(),
-        _ => vec![*last],
+        Takes::List(..) | Takes::Variable(_) => &given[..],
+        _ => std::slice::from_ref(last),
     };
-    let shown: Vec<String> = counts.into_iter().map(|given| shown(flag, given)).collect();
+    let shown: Vec<String> = counts.iter().map(|given| shown(flag, given)).collect();
     Setting { name: flag.long, value: Some(shown.join(" ")), from: source(&last.source) }
 }
 

@@ -176,13 +176,8 @@ fn shell(
 
 /// The message that says how to attach a debugger.
 fn attach(config: &Config, socket: &Path) -> String {
-    let elf = config
-        .raw
-        .kernels
-        .items()
-        .first()
-        .cloned()
-        .unwrap_or_else(|| config.image_file(&["vmlinux"]));
+    let elf =
+        config.raw.kernels.first().cloned().unwrap_or_else(|| config.image_file(&["vmlinux"]));
     let (elf, socket) =
         (shell_word(elf.as_os_str().as_bytes()), shell_word(socket.as_os_str().as_bytes()));
     format!(

@@ -33,7 +33,7 @@ pub enum Root {
 /// # Errors
 /// A kernel or a root that cannot be read or used.
 pub fn find(config: &Config, arch: Arch) -> Result<(Vec<Boot>, Root)> {
-    let mut paths = config.raw.kernels.items().to_vec();
+    let mut paths = config.raw.kernels.clone();
     if paths.is_empty() {
         paths.push(default_kernel(config, arch));
     }
@@ -71,7 +71,7 @@ fn name(kernels: &mut [Boot], paths: &[PathBuf]) -> Result<()> {
 /// # Errors
 /// More than one.
 pub fn only_one(config: &Config) -> Result<()> {
-    if config.raw.kernels.items().len() <= 1 {
+    if config.raw.kernels.len() <= 1 {
         return Ok(());
     }
     Err(Error::new("several kernels are for `orca test` only").hint("name one --kernel"))

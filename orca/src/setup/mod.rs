@@ -158,7 +158,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
     };
     let store = (!raw.cold && !raw.gdb).then(|| Store::new(&config.cache));
     let several = kernels.len() > 1;
-    let named = raw.kernels.items().iter().zip(kernels).filter(|_| several);
+    let named = raw.kernels.iter().zip(kernels).filter(|_| several);
     let kernels = named.map(|(path, boot)| Kernel { release: boot.release, path: path.clone() });
     let kernels = kernels.collect();
     let warnings = choice
