@@ -18,6 +18,7 @@ mod qemu;
 mod report;
 mod select;
 mod setup;
+mod shape;
 mod text;
 
 use cli::command::Command;

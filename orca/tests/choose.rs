@@ -105,6 +105,16 @@ fn the_list_shows_what_is_known_of_each_test() {
 }
 
 #[test]
+fn the_list_names_the_nodes_of_a_test() {
+    let project = Project::new();
+    project.test("a", &format!("# orca: nodes=server,client\n{GOOD}"));
+    orca(&project, &["list", "-v"]).exits(0).says("  nodes=server,client");
+    let ran = orca(&project, &["list", "--format", "json"]);
+    let line: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(line["nodes"], serde_json::json!(["server", "client"]));
+}
+
+#[test]
 fn failed_chooses_the_tests_without_a_good_verdict() {
     let project = Project::new();
     local(&project, &["--failed"]).exits(4);
@@ -392,9 +402,25 @@ fn a_test_whose_requirement_is_missing_is_skipped_without_a_machine() {
     project.test("a", &format!("# orca: requires=vm\n{BAD}"));
     let ran = events(&project, &[]);
     assert_eq!(each(&ran, "test_finished", "outcome"), ["skip"]);
-    assert_eq!(each(&ran, "test_finished", "why"), ["requires vm, which is not to be had here"]);
+    assert_eq!(each(&ran, "test_finished", "why"), ["requires vm, which is not available here"]);
     assert!(each(&ran, "machine_starting", "event").is_empty());
     local(&project, &[]).exits(0).says("SKIP").says("1 skipped");
     project.test("b", GOOD);
     local(&project, &["--repeat", "2"]).exits(0).says("2 passed, 1 skipped");
+}
+
+#[test]
+fn a_wrong_header_is_told_the_same_way_whatever_reads_it_and_before_anything_is_made() {
+    let project = Project::new();
+    project.test("a", &format!("# orca: timout=1s\n{GOOD}"));
+    let complaint = |args: &[&str]| {
+        let ran = orca(&project, args);
+        ran.exits(2).complains("`t/a_test.sh` line 1: unknown key `timout`\nhint: did you mean");
+        assert!(!project.root().join(".state").exists(), "{args:?}: a folder for no run");
+        ran.err
+    };
+    let said = complaint(&["test", "--machine", "local"]);
+    assert_eq!(complaint(&["test", "--machine", "local", "-k", "a"]), said);
+    assert_eq!(complaint(&["list", "-v"]), said);
+    assert_eq!(complaint(&["list", "-k", "a"]), said);
 }

@@ -261,6 +261,10 @@ fn settings_are_shown_with_their_origin() {
     assert_eq!(row("timeout"), ["5m", ".orcarc", "line", "3"]);
     assert_eq!(row("memory"), ["512M", "default"]);
     assert_eq!(row("env")[0], "TOKEN");
+    let twice =
+        ["config", "--tag=a", "--tag=b", "--kernel=x", "--kernel=y", "--env=A=1", "--env=B=2"];
+    let twice = orca(&project, &twice);
+    twice.exits(0).says(" 'a b' ").says(" 'x y' ").says(" 'A B' ");
     let json = orca(&project, &["config", "--format", "json"]);
     let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
     assert_eq!(json["settings"]["timeout"]["from"], ".orcarc line 3");

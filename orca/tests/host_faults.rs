@@ -133,6 +133,31 @@ fn a_hypervisor_that_runs_nothing_is_probed_once() {
 }
 
 #[test]
+fn a_test_by_hand_gets_the_machine_of_its_header_or_is_told_why_there_is_none() {
+    let project = good();
+    let image = with_qemu(&project, "echo QEMU emulator version 7.2.0", "exit 1");
+    let image: Vec<&str> = image.iter().map(String::as_str).collect();
+    let run = |header: &str, options: &[&str]| {
+        project.test("asks", &format!("# orca: {header}\n{GOOD}"));
+        let words = ["run", "--print-command", "--accel=tcg", "--test", "t/asks_test.sh"];
+        let mut command = project.command(&[&words[..], &image[..], options].concat());
+        Ran::from(command.env("XDG_CACHE_HOME", project.root().join("cache")).output().unwrap())
+    };
+    run("memory=1G cpus=2", &[])
+        .exits(0)
+        .says("-m 1024M")
+        .says("-smp 2")
+        .never_says("-netdev user");
+    run("net=user", &[]).exits(0).says("-netdev user").says("-m 512M");
+    run("net=none", &["--net=user"]).exits(0).never_says("-netdev user");
+    run("requires=vm", &[]).exits(0);
+    run("requires=kvm", &[])
+        .exits(2)
+        .complains("`t/asks_test.sh` requires kvm, which is not available here\n")
+        .complains("hint: `orca test` skips it");
+}
+
+#[test]
 fn a_low_limit_of_open_files_is_raised_or_gets_one_message() {
     let project = good();
     for limit in [20, 64] {

@@ -13,15 +13,15 @@ pub enum Command {
     Merge,
     /// Show, build or remove templates.
     Template,
-    /// Remove what is kept between runs.
+    /// Remove everything that is kept between runs.
     Clean,
     /// Build parts of a guest image.
     Image,
-    /// A shell in a machine of an orca that runs.
+    /// A shell in a machine of a running orca.
     Shell,
     /// Run tests again as files change.
     Watch,
-    /// Look whether this host has what orca needs.
+    /// Check that this host has what orca needs.
     Doctor,
     /// Show the settings and where each comes from.
     Config,
@@ -31,16 +31,16 @@ pub enum Command {
     Man,
 }
 
-/// What is said about a command.
+/// A command, its name and its texts.
 #[derive(Debug)]
 pub struct Row {
     /// The command.
     pub command: Command,
-    /// As it is typed.
+    /// Its name.
     pub name: &'static str,
-    /// Behind `orca NAME`.
+    /// Its arguments, as the usage line shows them behind `orca NAME`.
     pub usage: &'static str,
-    /// One line.
+    /// The line of `orca --help`.
     pub help: &'static str,
     /// The paragraphs of its `--help`.
     pub doc: &'static str,
@@ -55,14 +55,16 @@ pub const COMMANDS: [Row; 13] = [
         name: "test",
         usage: "[options] [PATH…]",
         help: "run the tests of a project, in VMs, in parallel",
-        doc: "Finds every t/**/*_test.sh of the project (or those below the given files and folders), runs each as a shell \
-script in a virtual machine, reads the TAP it prints, and says what passed. The project is mounted in the machine at \
-/mnt/glacic; what a test writes there never reaches the host.\n\nExit status: 0 all passed, 1 a test failed, 2 usage, \
-configuration or host error, 3 a test has no verdict because its machine was in trouble, 4 nothing to run.",
+        doc: "Finds every t/**/*_test.sh of the project (or those below the given files and \
+              folders), runs each as a shell script in a virtual machine, reads the TAP it prints, \
+              and says what passed. The project is mounted in the machine at /mnt/glacic; what a \
+              test writes there never reaches the host.\n\nExit status: 0 all passed, 1 a test \
+              failed, 2 usage, configuration or host error, 3 a test has no verdict because its \
+              machine was in trouble, 4 nothing to run.",
         examples: &[
             ("orca test", "everything"),
             ("orca test -j2 t/30-firewall", "one folder, two machines"),
-            ("orca test --failed", "what is not good yet"),
+            ("orca test --failed", "what has not passed yet"),
             ("orca test -k 'dns and not slow'", "by name or tag"),
             ("orca test --shell-on-fail t/x_test.sh", "look around where it failed"),
             ("orca test --project-root ../other", "another project's tests"),
@@ -73,9 +75,11 @@ configuration or host error, 3 a test has no verdict because its machine was in 
         name: "run",
         usage: "[options] [-- CMD [ARG…]]",
         help: "a shell, or one command, in a fresh VM",
-        doc: "Boots one virtual machine with the project mounted at /mnt/glacic. Without a command it gives you a shell in it; \
-with one it runs that, passes its input and output through, and exits with its status. The machine is gone afterwards. \
-On the serial console (--console) Ctrl-] ends the machine. While it runs, `orca shell` gives more shells in it.",
+        doc: "Boots one virtual machine with the project mounted at /mnt/glacic. Without a command \
+              it gives you a shell in it; with one it runs that, passes its input and output \
+              through, and exits with its status. The machine is gone afterwards. On the serial \
+              console (--console) Ctrl-] ends the machine. While it runs, `orca shell` gives more \
+              shells in it.",
         examples: &[
             ("orca run", "look around"),
             ("orca run -- uname -a", "one command"),
@@ -88,10 +92,11 @@ On the serial console (--console) Ctrl-] ends the machine. While it runs, `orca 
         name: "shell",
         usage: "[VM] [-- CMD [ARG…]]",
         help: "a shell in a machine that is kept, or that `orca run` has",
-        doc: "Connects to a machine of another orca of yours on this host: one that `orca test --keep` keeps or `--shell-on-fail` \
-has open, or the one of `orca run`. Where there is one it needs no name; where there are several it lists them. A machine that \
-two runs have under the same name is called RUN/VM, as the list has it. With a command it runs that and exits with its status. \
-The machine is untouched by your leaving.",
+        doc: "Connects to a machine of another orca of yours on this host: one that `orca test \
+              --keep` keeps or `--shell-on-fail` has open, or the one of `orca run`. A single \
+              machine needs no name; if there are several, orca lists them. Where two runs have a \
+              machine of the same name, the list calls it RUN/VM. With a command it runs that and \
+              exits with its status. Leaving changes nothing in the machine.",
         examples: &[
             ("orca shell", "in the only one, or the list"),
             ("orca shell vm3 -- nft list ruleset", "one command"),
@@ -102,10 +107,12 @@ The machine is untouched by your leaving.",
         name: "watch",
         usage: "[options] [PATH…]",
         help: "run tests again whenever a file of the project changes",
-        doc: "Takes what `orca test` takes, and waits for files to change: a test file runs itself, a file that tests name (a helper, \
-data) runs those, and any other file of the project runs all of the given tests. What git ignores and what begins with a dot does not \
-count. A run that is on when something changes is cut and begins again, with what has been touched since. With --share rw and \
---machine local, where tests write to the project themselves, changes during a run do not count. Ctrl-C ends.",
+        doc: "Takes what `orca test` takes, and waits for files to change: a test file runs \
+              itself, a file that tests name (a helper, data) runs those, and any other file of \
+              the project runs all of the given tests. Files that git ignores or that begin with a \
+              dot do not count. A change during a run cuts the run, which begins again together \
+              with what has been touched since. With --share rw or --machine local, where tests \
+              write to the project themselves, changes during a run do not count. Ctrl-C ends.",
         examples: &[("orca watch t/30-firewall", "while writing a firewall test")],
     },
     Row {
@@ -113,8 +120,9 @@ count. A run that is on when something changes is cut and begins again, with wha
         name: "list",
         usage: "[options] [PATH…]",
         help: "show which tests would run",
-        doc: "Prints the path of every test that `orca test` with the same arguments would run, one a line, sorted, and runs nothing. \
-With -v also how long each is expected to take and what its header asks for; with --format json that is an object a line.",
+        doc: "Prints the path of every test that `orca test` with the same arguments would run, \
+              one per line, sorted, and runs nothing. -v adds how long each is expected to take \
+              and what its header asks for; --format json prints all that as an object per line.",
         examples: &[
             ("orca list t/30-firewall", "the tests of one folder"),
             ("orca list -v --shard 1/3", "the first third, with times"),
@@ -125,9 +133,10 @@ With -v also how long each is expected to take and what its header asks for; wit
         name: "merge",
         usage: "[options] FILE…",
         help: "join the JSON reports of several runs into one",
-        doc: "Reads reports that `orca test --json FILE` wrote, usually those of shards, and reports them as if one run had made \
-them; the exit status is the one that run would have had. A test that a report has no result of, because its run was cut off, \
-counts as not run. Where a test stands in several reports a verdict outranks none, and the worse verdict counts.",
+        doc: "Reads reports that `orca test --json FILE` wrote, usually those of shards, and \
+              reports them as if one run had made them; the exit status is the one of such a run. \
+              A test without a result, because its run was cut off, counts as not run. If a test \
+              is in several reports, any verdict outranks none, and the worst verdict counts.",
         examples: &[
             ("orca merge shard-*.json", "one report of all shards"),
             ("orca merge --junit all.xml --quiet shard-*.json", "for continuous integration"),
@@ -138,9 +147,10 @@ counts as not run. Where a test stands in several reports a verdict outranks non
         name: "template",
         usage: "[options] [list | build | remove NAME…]",
         help: "show, build or remove frozen machines",
-        doc: "A template is a machine that was booted once and frozen; every test gets a copy of one. They are made when they are \
-needed and kept in the user's cache folder, the least recently used removed beyond 4 GiB. `build` makes the one that the given \
-options ask for, so that the next run finds it.",
+        doc: "A template is a machine that was booted once and frozen; every test gets a copy of \
+              one. Templates are made when they are needed and kept in the user's cache folder; \
+              beyond 4 GiB the least recently used are removed. `build` makes the one for the \
+              given options, so that the next run finds it.",
         examples: &[("orca template build", "be ready for the next run")],
     },
     Row {
@@ -148,8 +158,8 @@ options ask for, so that the next run finds it.",
         name: "clean",
         usage: "",
         help: "remove all templates, logs and histories",
-        doc: "Removes everything that orca keeps between runs: templates, the logs of runs, how tests ended and how long they took, and \
-which accelerator works.",
+        doc: "Removes everything that orca keeps between runs: templates, the logs of runs, how \
+              tests ended and how long they took, and which accelerator works.",
         examples: &[],
     },
     Row {
@@ -157,8 +167,9 @@ which accelerator works.",
         name: "doctor",
         usage: "[options]",
         help: "check this host: QEMU, accelerator, image, folders, limits",
-        doc: "Looks at everything that a run needs and changes nothing that lasts: a line each, and what to do about those that are not \
-in order. It tries the accelerator instead of believing that /dev/kvm means one.\n\nExit status: 0 when tests can run, 2 when not.",
+        doc: "Looks at everything that a run needs and changes nothing that lasts: a line for each \
+              thing, and what to do about a fault. It tries the accelerator, since /dev/kvm alone \
+              does not mean that it works.\n\nExit status: 0 if tests can run, 2 if not.",
         examples: &[("orca doctor", "first thing on a new host")],
     },
     Row {
@@ -166,8 +177,9 @@ in order. It tries the accelerator instead of believing that /dev/kvm means one.
         name: "config",
         usage: "[options]",
         help: "show the settings, and where each comes from",
-        doc: "Prints what every option of `orca test` is set to: by the command line, by an ORCA_* variable, by which line of the \
-project's .orcarc, or by default. `orca config --format json` prints it for programs.",
+        doc: "Prints the value of every option of `orca test`, and where it comes from: the \
+              command line, an ORCA_* variable, a line of the project's .orcarc, or the default. \
+              `orca config --format json` prints it for programs.",
         examples: &[("orca config -j4", "what -j4 would change")],
     },
     Row {
@@ -175,8 +187,9 @@ project's .orcarc, or by default. `orca config --format json` prints it for prog
         name: "completions",
         usage: "bash|zsh|fish",
         help: "print completions for a shell",
-        doc: "Prints a script for the shell that is named. For bash: `orca completions bash >~/.local/share/bash-completion/completions/orca`; \
-for zsh a file `_orca` in a folder of $fpath; for fish `~/.config/fish/completions/orca.fish`.",
+        doc: "Prints a script for the named shell. For bash: `orca completions bash \
+              >~/.local/share/bash-completion/completions/orca`; for zsh a file `_orca` in a \
+              folder of $fpath; for fish `~/.config/fish/completions/orca.fish`.",
         examples: &[("eval \"$(orca completions bash)\"", "in this shell, now")],
     },
     Row {
@@ -192,8 +205,9 @@ for zsh a file `_orca` in a folder of $fpath; for fish `~/.config/fish/completio
         name: "image",
         usage: "initramfs|vmlinux …",
         help: "build parts of a guest image",
-        doc: "`orca image initramfs` packs the agent and the kernel modules that a boot needs; `orca image vmlinux` unpacks a \
-bzImage so that QEMU can enter it without a BIOS. `orca image initramfs --help` says more.",
+        doc: "`orca image initramfs` packs the agent and the kernel modules that a boot needs; \
+              `orca image vmlinux` unpacks a bzImage so that QEMU can enter it without a BIOS. \
+              `orca image initramfs --help` says more.",
         examples: &[],
     },
 ];
@@ -201,11 +215,11 @@ bzImage so that QEMU can enter it without a BIOS. `orca image initramfs --help` 
 impl Command {
     /// Its row of the table.
     pub fn row(self) -> &'static Row {
-        // The table has every command: a test says so.
+        // A test shows that every command is in the table.
         COMMANDS.iter().find(|row| row.command == self).unwrap_or(&COMMANDS[0])
     }
 
-    /// The command whose options it takes.
+    /// The command whose options this one takes.
     pub fn grammar(self) -> Self {
         match self {
             Self::Watch | Self::Config => Self::Test,

@@ -1,26 +1,28 @@
-//! Completions for bash, zsh and fish, built from the tables: commands, options, and the words that an option takes.
+//! Completions for bash, zsh and fish, built from the tables: commands, options, and the words that
+//! an option takes.
 
 use super::command::{COMMANDS, Command, Row};
-use super::flags::{FLAGS, Flag};
+use super::flag::{Flag, Takes};
+use super::flags::FLAGS;
 
-/// The shells there are completions for.
+/// The shells that have completions.
 pub const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
 
-/// What completes a value.
+/// How a value is completed.
 enum Value {
-    /// The option takes none, or one that is left out as often as not.
+    /// Not at all: the option takes none, or one that may be left out.
     None,
-    /// One of these words.
-    Words(Vec<String>),
-    /// A file.
+    /// With one of these words.
+    Words(Vec<&'static str>),
+    /// With a file.
     File,
-    /// A folder.
+    /// With a folder.
     Folder,
-    /// Something that only its user knows.
+    /// Not at all: only the user knows it.
     Free,
 }
 
-/// The script for `shell`; `None` for one that is not in [`SHELLS`].
+/// The script for `shell`; `None` if it is not in [`SHELLS`].
 pub fn script(shell: &str) -> Option<String> {
     match shell {
         "bash" => Some(bash()),
@@ -31,29 +33,27 @@ pub fn script(shell: &str) -> Option<String> {
 }
 
 fn value(flag: &Flag) -> Value {
-    let words = flag.choices();
-    match flag.value {
-        _ if !words.is_empty() => Value::Words(words),
-        None => Value::None,
-        Some(_) if flag.is_optional() => Value::None,
-        Some("FILE" | "PATH") => Value::File,
-        Some("DIR") => Value::Folder,
-        Some(_) => Value::Free,
+    match flag.takes {
+        Takes::Nothing(_) | Takes::Optional(..) => Value::None,
+        Takes::Choice(..) => Value::Words(flag.choices()),
+        Takes::Value("FILE" | "PATH", _) | Takes::List("FILE", ..) => Value::File,
+        Takes::Value("DIR", _) => Value::Folder,
+        Takes::Value(..) | Takes::List(..) | Takes::Variable(_) => Value::Free,
     }
 }
 
-fn of(row: &Row) -> impl Iterator<Item = &'static Flag> {
+fn flags(row: &Row) -> impl Iterator<Item = &'static Flag> {
     let command = row.command;
     FLAGS.iter().filter(move |flag| flag.is_on(command))
 }
 
-/// The words that stand behind a command instead of files.
-fn words(command: Command) -> Option<&'static str> {
+/// The words that a command takes; `None` if it takes files.
+fn words(command: Command) -> Option<String> {
     match command {
-        Command::Completions => Some("bash zsh fish"),
-        Command::Template => Some("list build remove"),
-        Command::Image => Some("initramfs vmlinux"),
-        Command::Doctor | Command::Config | Command::Clean | Command::Man => Some(""),
+        Command::Completions => Some(SHELLS.join(" ")),
+        Command::Template => Some("list build remove".to_owned()),
+        Command::Image => Some("initramfs vmlinux".to_owned()),
+        Command::Doctor | Command::Config | Command::Clean | Command::Man => Some(String::new()),
         _ => None,
     }
 }
@@ -65,7 +65,7 @@ fn names() -> String {
 fn bash() -> String {
     let mut cases = String::new();
     for row in &COMMANDS {
-        let long = of(row).map(|flag| format!("--{}", flag.long));
+        let long = flags(row).map(|flag| format!("--{}", flag.long));
         let options: Vec<String> = long.chain(["--help".to_owned()]).collect();
         let what = match words(row.command) {
             Some(words) => format!("words='{words}'"),
@@ -131,7 +131,7 @@ complete -o filenames -F _orca orca glacic-orca
     )
 }
 
-/// Text inside single quotes of zsh's `_arguments`, where brackets and colons mean something.
+/// Text between single quotes for zsh's `_arguments`, to which brackets and colons are special.
 fn zsh_text(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
@@ -153,8 +153,9 @@ fn zsh() -> String {
     for row in &COMMANDS {
         commands.push_str(&format!("        '{}:{}'\n", row.name, zsh_text(row.help)));
         cases.push_str(&format!("        {})\n            _arguments -s \\\n", row.name));
-        for flag in of(row) {
-            let (help, equals) = (zsh_text(flag.help), if flag.value.is_some() { "=" } else { "" });
+        for flag in flags(row) {
+            let (help, equals) =
+                (zsh_text(&flag.summary()), if flag.value().is_some() { "=" } else { "" });
             let tail = match value(flag) {
                 Value::None => String::new(),
                 Value::Words(words) => format!(":{}:({})", flag.long, words.join(" ")),
@@ -169,12 +170,12 @@ fn zsh() -> String {
                 flag.long
             ));
             if let Some(letter) = flag.short {
-                let plus = if flag.value.is_some() { "+" } else { "" };
+                let plus = if flag.value().is_some() { "+" } else { "" };
                 cases.push_str(&format!("                '*-{letter}{plus}[{help}]{tail}' \\\n"));
             }
         }
         let rest = match words(row.command) {
-            Some("") => "'(-)--help[explain the options]'".to_owned(),
+            Some(words) if words.is_empty() => "'(-)--help[explain the options]'".to_owned(),
             Some(words) => format!("'(-)--help[explain the options]' '*:word:({words})'"),
             None => "'(-)--help[explain the options]' '*:file:_files'".to_owned(),
         };
@@ -205,7 +206,7 @@ if [ \"$funcstack[1]\" = _orca ]; then _orca \"$@\"; else compdef _orca orca gla
     )
 }
 
-/// Text inside single quotes of fish.
+/// Text between single quotes for fish.
 fn fish_text(text: &str) -> String {
     text.replace('\\', "\\\\").replace('\'', "\\'")
 }
@@ -223,11 +224,11 @@ fn fish() -> String {
         ));
         let here = format!("complete -c orca -n '__fish_seen_subcommand_from {}'", row.name);
         match words(row.command) {
-            Some("") => {}
+            Some(words) if words.is_empty() => {}
             Some(words) => out.push_str(&format!("{here} -a '{words}'\n")),
             None => out.push_str(&format!("{here} -F\n")),
         }
-        for flag in of(row) {
+        for flag in flags(row) {
             let short = flag.short.map(|letter| format!(" -s {letter}")).unwrap_or_default();
             let tail = match value(flag) {
                 Value::None => String::new(),
@@ -236,7 +237,7 @@ fn fish() -> String {
                 Value::Folder => " -x -a '(__fish_complete_directories)'".to_owned(),
                 Value::Free => " -x".to_owned(),
             };
-            let (long, help) = (flag.long, fish_text(flag.help));
+            let (long, help) = (flag.long, fish_text(&flag.summary()));
             out.push_str(&format!("{here} -l {long}{short}{tail} -d '{help}'\n"));
         }
         out.push_str(&format!("{here} -s h -l help -d 'explain the options'\n"));

@@ -1,75 +1,52 @@
-//! From what was typed to what will be used: the project, the limits, the folders. Looks at the host, changes nothing.
+//! From the options to what will be used: the project, the limits, the folders. This looks at the
+//! host and changes nothing.
 
 use super::raw::{Color, Raw};
 use crate::error::{Error, Result};
 use crate::host::{logdir, sys};
-use crate::select::discover::TEST_DIR;
-use crate::select::history;
+use crate::shape::Shape;
 use std::ffi::OsString;
 use std::fs;
 use std::io::IsTerminal;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-/// A test's timeout with hardware virtualisation.
-pub const TIMEOUT: Duration = Duration::from_secs(120);
-/// A boot's timeout with hardware virtualisation.
-pub const BOOT_TIMEOUT: Duration = Duration::from_secs(60);
-/// A machine's memory.
-pub const MEMORY_MIB: u32 = 512;
-/// What QEMU needs beside the guest's own memory.
+/// The memory that QEMU needs besides the guest's own.
 const OVERHEAD_MIB: u64 = 128;
+/// The folder under a project's root that holds its tests.
+pub const TEST_DIR: &str = "t";
+/// The folder of the histories, below the state folder.
+pub const HISTORIES: &str = "history";
 /// The file with a project's settings.
 const RC: &str = ".orcarc";
 
-/// Everything that is settled before a machine is thought of.
+/// The settings of a command, with everything that they leave open filled in.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The project's root, canonical.
     pub root: PathBuf,
-    /// Memory of each machine in MiB.
-    pub memory_mib: u32,
-    /// Virtual CPUs of each machine.
-    pub cpus: u32,
-    /// Whether machines have a network card.
-    pub net: bool,
-    /// Machines at once, at most; fewer where there are fewer tests.
+    /// The machine of a test that asks for nothing.
+    pub shape: Shape,
+    /// How many machines run at once, at most; fewer if there are fewer tests.
     pub jobs: usize,
-    /// A test's timeout, not scaled.
-    pub timeout: Duration,
-    /// A boot's timeout, not scaled.
-    pub boot_timeout: Duration,
-    /// A test's silence, not scaled.
-    pub silence: Option<Duration>,
-    /// Whether to colour.
-    pub color: Color,
-    /// Where answers are remembered between runs.
+    /// The folder of what can be made again: templates, images, remembered answers.
     pub cache: PathBuf,
-    /// Where runs keep their logs.
+    /// The folder of logs and histories.
     pub state: PathBuf,
-    /// The rest, as typed.
+    /// The options.
     pub raw: Raw,
 }
 
 impl Config {
-    /// Settles what was typed.
+    /// Fills in what the options leave open.
     ///
     /// # Errors
     /// A project that does not exist.
     pub fn new(raw: Raw) -> Result<Self> {
         let root = project_root(raw.project_root.as_deref())?;
-        let memory_mib = raw.memory_mib.unwrap_or(MEMORY_MIB);
-        let cpus = raw.cpus.unwrap_or(1);
         Ok(Self {
-            memory_mib,
-            cpus,
-            net: raw.net.unwrap_or(false),
-            jobs: raw.jobs.unwrap_or_else(|| default_jobs(memory_mib, cpus)),
-            timeout: raw.timeout.unwrap_or(TIMEOUT),
-            boot_timeout: raw.boot_timeout.unwrap_or(BOOT_TIMEOUT),
-            silence: raw.silence,
-            color: raw.color.unwrap_or_default(),
+            shape: raw.shape,
+            jobs: raw.jobs.unwrap_or_else(|| default_jobs(raw.shape)),
             cache: user_dir("XDG_CACHE_HOME", ".cache"),
             state: user_dir("XDG_STATE_HOME", ".local/state"),
             root,
@@ -77,29 +54,42 @@ impl Config {
         })
     }
 
-    /// Whether to colour what goes to standard output.
+    /// Whether standard output gets colours.
     pub fn colors(&self) -> bool {
         let unwanted = || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        match self.color {
+        match self.raw.color {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => crate::host::tty::output().is_terminal() && !unwanted(),
         }
     }
 
-    /// The words of the command line as paths.
+    /// The words of the command line, as paths.
     pub fn paths(&self) -> Vec<PathBuf> {
         self.raw.words.iter().map(PathBuf::from).collect()
     }
 
-    /// Where the history of the project's tests is.
+    /// The variables of `--env`, as names and values.
+    pub fn variables(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let pair = |(name, value): &(String, OsString)| {
+            (name.as_bytes().to_vec(), value.as_bytes().to_vec())
+        };
+        self.raw.env.iter().map(pair).collect()
+    }
+
+    /// The file with the history of the project's tests.
     pub fn history_path(&self) -> PathBuf {
-        let own = || history::path(&self.state, &logdir::project_name(&self.root));
+        let own = || {
+            let name = logdir::project_name(&self.root);
+            self.state.join(HISTORIES).join(format!("{name}.jsonl"))
+        };
         self.raw.history.clone().unwrap_or_else(own)
     }
 
-    /// Where an image file with one of these names, best first, is looked for: the project's `build`, then the folder of this
-    /// program; for guests of another architecture than the host's, below either in the folder named after it.
+    /// An image file with one of these names, the best first. It is looked for in the project's
+    /// `build`, then in the folder of this program. For guests of a foreign architecture it is in a
+    /// folder below, which is named after the architecture. If there is no such file, this is the
+    /// last name in `build`.
     pub fn image_file(&self, names: &[&str]) -> PathBuf {
         let below = match self.raw.arch {
             Some(arch) if !arch.is_host() => arch.to_string(),
@@ -116,19 +106,20 @@ impl Config {
     }
 }
 
-/// The settings in the project's `.orcarc`, each with its line, from 1: one argument a line; blank lines and lines that begin with
-/// `#` do not count.
+/// The settings in the `.orcarc` of the project at `root`, or of the one around the current folder,
+/// each with its line, from 1: one argument per line. Blank lines and lines that begin with `#` do
+/// not count.
 ///
 /// # Errors
-/// A file that is there and cannot be read, or a project that is not there.
-pub fn rc_settings(raw: &Raw) -> Result<Vec<(usize, OsString)>> {
-    let Ok(root) = project_root(raw.project_root.as_deref()) else {
-        return Ok(Vec::new()); // said again, and better, where the project matters
+/// A file that cannot be read. A missing file has no settings, and neither has a missing project.
+pub fn rc_settings(root: Option<&Path>) -> Result<Vec<(usize, OsString)>> {
+    let Ok(root) = project_root(root) else {
+        return Ok(Vec::new()); // commands that need the project say so themselves
     };
     let path = root.join(RC);
     if fs::metadata(&path).is_ok_and(|meta| !meta.is_file()) {
         let error = Error::new(format!("`{}` is not a regular file", path.display()));
-        return Err(error.hint("settings stand in it, one argument a line"));
+        return Err(error.hint("write settings into it, one argument per line"));
     }
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
@@ -159,22 +150,22 @@ fn project_root(given: Option<&Path>) -> Result<PathBuf> {
     Ok(above.unwrap_or(&here).to_owned())
 }
 
-/// As many machines as there are cores for, fewer where memory is short, at least one.
-fn default_jobs(memory_mib: u32, cpus: u32) -> usize {
+/// As many machines as the cores allow, fewer if memory is short, at least one.
+fn default_jobs(shape: Shape) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let by_cores = cores / cpus.max(1) as usize;
-    let by_memory = machines_in_memory(memory_mib).map_or(usize::MAX, |fit| fit as usize);
+    let by_cores = cores / shape.cpus.max(1) as usize;
+    let by_memory = machines_in_memory(shape.memory_mib).map_or(usize::MAX, |fit| fit as usize);
     by_cores.min(by_memory).max(1)
 }
 
-/// How many machines with this much memory fit into what the host has free; `None` where it does not
-/// tell.
+/// How many machines with this much memory fit into what the host has free; `None` if the host does
+/// not tell.
 pub fn machines_in_memory(memory_mib: u32) -> Option<u64> {
     Some(sys::available_mib()? / (u64::from(memory_mib) + OVERHEAD_MIB))
 }
 
-/// `$VARIABLE/orca`, or `~/<fallback>/orca`, the home being the password file's where `$HOME` is not set; without any, a folder
-/// among the temporary ones.
+/// `$VARIABLE/orca`, or `~/<fallback>/orca`. The home is `$HOME`, or that of the password file;
+/// without either, a folder among the temporary ones.
 fn user_dir(variable: &str, fallback: &str) -> PathBuf {
     let absolute =
         |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());

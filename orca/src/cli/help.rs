@@ -1,11 +1,12 @@
 //! Help texts, built from the tables.
 
 use super::command::{COMMANDS, Command, Row};
-use super::flags::{FLAGS, Flag, Group};
+use super::flag::{Flag, Group};
+use super::flags::FLAGS;
 
-/// Where paragraphs are broken, in columns.
+/// The width of paragraphs, in columns.
 const WIDTH: usize = 80;
-/// Where the text beside a name begins, in columns.
+/// The column at which the text beside a name begins.
 const GUTTER: usize = 28;
 
 /// `orca --help`: fits a screen.
@@ -63,23 +64,18 @@ fn examples(out: &mut String, row: &Row) {
 
 fn describe(out: &mut String, flag: &Flag, long: bool) {
     let short = flag.short.map_or_else(|| "    ".to_owned(), |letter| format!("-{letter}, "));
-    let value = match flag.value {
-        None => String::new(),
-        Some(value) if flag.is_optional() => format!("[={}]", value.trim_matches(['[', ']'])),
-        Some(value) => format!(" {value}"),
-    };
-    let name = format!("  {short}--{}{value}", flag.long);
+    let name = format!("  {short}--{}{}", flag.long, flag.form());
     if !long {
-        return beside(out, &name, flag.help);
+        return beside(out, &name, &flag.summary());
     }
     out.push_str(&name);
     out.push('\n');
     wrap(out, &paragraph(flag), 10);
 }
 
-/// All that is said about a flag.
+/// The whole text about a flag.
 pub(super) fn paragraph(flag: &Flag) -> String {
-    format!("{} {}", sentence(flag.help), flag.doc)
+    format!("{} {}", sentence(&flag.summary()), flag.doc)
 }
 
 fn sentence(fragment: &str) -> String {

@@ -1,16 +1,18 @@
 //! The manual page, built from the tables, in the `man` macros that both groff and mandoc know.
 
 use super::command::{COMMANDS, Row};
-use super::flags::{FLAGS, Flag, Group};
+use super::flag::{Flag, Group};
+use super::flags::FLAGS;
 
-/// What cannot come from the tables.
+/// The section DESCRIPTION, which no table has.
 const DESCRIPTION: &str = "\
-orca finds the tests of a project, which are shell scripts called t/**/*_test.sh that print TAP, and runs each as root in a virtual \
-machine that nobody has touched: a copy of one that was booted once and frozen. It runs several at a time, reads what they print, \
-and says what passed. A test that panics the kernel, hangs, floods or kills everything costs that one test, never the run.";
+orca finds the tests of a project, which are shell scripts called t/**/*_test.sh that print TAP, \
+and runs each as root in a virtual machine that nobody has touched: a copy of one that was booted \
+once and frozen. It runs several at a time, reads what they print, and says what passed. A test \
+that panics the kernel, hangs, floods or kills everything costs that one test, never the run.";
 
 const STATUSES: [(&str, &str); 6] = [
-    ("0", "All passed, or what was asked for is done."),
+    ("0", "All passed, or the command did what it was asked for."),
     ("1", "A test failed. orca run and orca shell: as the command in the machine."),
     ("2", "Usage, configuration or host error; nothing was run, or not to its end."),
     ("3", "A test has no verdict because its machine was in trouble."),
@@ -21,11 +23,13 @@ const STATUSES: [(&str, &str); 6] = [
 const FILES: [(&str, &str); 5] = [
     (
         "t/NAME_test.sh",
-        "A test. Its first comments may ask for a machine and limits of its own: # orca: timeout=300s memory=1G.",
+        "A test. Its first comments may ask for a machine and limits of its own: \
+         # orca: timeout=300s memory=1G.",
     ),
     (
         ".orcarc",
-        "A project's settings: one --option=value a line. ORCA_* variables and the command line outrank it.",
+        "A project's settings: one --option=value per line. ORCA_* variables and the command line \
+         outrank it.",
     ),
     ("build/vmlinux, build/vmlinuz, build/initramfs, build/rootfs.ext4", "The guest's image."),
     (
@@ -39,7 +43,8 @@ const FILES: [(&str, &str); 5] = [
 pub fn page(version: &str) -> String {
     let mut out = format!(
         ".TH ORCA 1 \"\" \"orca {version}\" \"User Commands\"\n\
-         .SH NAME\norca \\- run tests that need a kernel of their own, each in a VM nobody has touched\n\
+         .SH NAME\n\
+         orca \\- run tests that need a kernel of their own, each in a VM nobody has touched\n\
          .SH SYNOPSIS\n"
     );
     for row in &COMMANDS {
@@ -50,7 +55,7 @@ pub fn page(version: &str) -> String {
     out.push_str(".SH COMMANDS\n");
     COMMANDS.iter().for_each(|row| command(&mut out, row));
     out.push_str(".SH OPTIONS\n");
-    paragraph(&mut out, "Which commands take an option stands behind it.");
+    paragraph(&mut out, "The commands that take an option stand behind it in parentheses.");
     for group in Group::ALL {
         out.push_str(&format!(".SS {}\n", group.title()));
         FLAGS.iter().filter(|flag| flag.group == group).for_each(|flag| option(&mut out, flag));
@@ -59,8 +64,9 @@ pub fn page(version: &str) -> String {
     item(&mut out, "\\fB\\-h\\fR, \\fB\\-\\-help\\fR", "Explain a command, in short or in full.");
     item(&mut out, "\\fB\\-V\\fR, \\fB\\-\\-version\\fR", "Print the version.");
     out.push_str(".SH ENVIRONMENT\n");
-    let variables = "Every option can be set by a variable, --fail-fast by ORCA_FAIL_FAST; one that takes no value is on for 1, true \
-and yes. NO_COLOR turns colours off. TMPDIR is where sockets and disks live while a run does.";
+    let variables = "Every option can be set by a variable, --fail-fast by ORCA_FAIL_FAST; an \
+                     option without a value is on for 1, true and yes. NO_COLOR turns colours off. \
+                     TMPDIR is where sockets and disks are during a run.";
     paragraph(&mut out, variables);
     out.push_str(".SH FILES\n");
     FILES.iter().for_each(|(name, what)| item(&mut out, &bold(name), what));
@@ -79,12 +85,7 @@ fn command(out: &mut String, row: &Row) {
 }
 
 fn option(out: &mut String, flag: &Flag) {
-    let value = match flag.value {
-        None => String::new(),
-        Some(value) if flag.is_optional() => format!("[={}]", value.trim_matches(['[', ']'])),
-        Some(value) => format!(" {value}"),
-    };
-    let long = format!("{}{}", bold(&format!("--{}", flag.long)), text(&value));
+    let long = format!("{}{}", bold(&format!("--{}", flag.long)), text(&flag.form()));
     let name = match flag.short {
         Some(letter) => format!("{}, {long}", bold(&format!("-{letter}"))),
         None => long,
@@ -107,7 +108,8 @@ fn bold(word: &str) -> String {
     format!("\\fB{}\\fR", text(word))
 }
 
-/// Text as troff takes it literally: no escapes, no requests at a line's beginning, dashes that can be copied.
+/// Text that troff takes literally: no escapes, no request at the beginning of a line, and dashes
+/// that can be copied.
 fn text(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {

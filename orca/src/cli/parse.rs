@@ -1,38 +1,45 @@
-//! Arguments in, [`Raw`] out. Three sources, each overriding the one before: `.orcarc`, `ORCA_*`, the command line.
+//! Arguments in, [`Raw`] out. Each source is read once into a list of settings. The lists are then
+//! applied in order: the defaults, `.orcarc`, `ORCA_*`, the command line. A later value of a flag
+//! replaces an earlier one.
 //!
-//! Parsing validates and never acts, so `--help` works whatever else is broken.
+//! Parsing validates and never acts. `--help` is found before any value is checked and before any
+//! other source is read, so it works whatever else is broken.
 
 use super::command::{COMMANDS, Command};
-use super::flags::{self, FLAGS, Flag, Group};
-use super::raw::{Given, Raw, Source};
+use super::flag::{Flag, Later, Takes};
+use super::flags::{self, FLAGS};
+use super::raw::{Raw, Source};
+use super::rerun;
+use super::setting::Setting;
 use crate::error::{Error, Result};
 use crate::text::suggest::nearest;
 use lexopt::{Arg, Parser};
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::OsString;
+use std::path::Path;
 
-/// What the command line amounts to.
+/// What the command line asks for.
 #[derive(Debug)]
 pub enum Parsed {
-    /// Do it.
+    /// A command, and its settings.
     Do(Command, Box<Raw>),
-    /// Print help: of the command, or of `orca` itself; long or short.
+    /// Help for the command, or for `orca` itself; `true` for the long one.
     Help(Option<Command>, bool),
-    /// Print the version.
+    /// The version.
     Version,
-    /// A command with a grammar of its own gets its arguments as they are.
+    /// The arguments of `orca image`, which has a grammar of its own.
     Pass(Vec<OsString>),
 }
 
-/// Parses everything behind `orca`. `variables` is the environment; `rc` yields the arguments in the `.orcarc` of the project that
-/// the other sources name, and is only asked when a command is to be done.
+/// Parses everything behind `orca`. `variables` is the environment. `rc` returns the settings in
+/// the `.orcarc` of the project at the given root, or of the one around the current folder. It is
+/// not called for help.
 ///
 /// # Errors
 /// A usage error: one line, with a suggestion where there is one.
 pub fn parse(
     args: impl IntoIterator<Item = OsString>,
     variables: &[(OsString, OsString)],
-    rc: impl FnOnce(&Raw) -> Result<Vec<(usize, OsString)>>,
+    rc: impl FnOnce(Option<&Path>) -> Result<Vec<(usize, OsString)>>,
 ) -> Result<Parsed> {
     let mut args = args.into_iter();
     let Some(first) = args.next() else { return Ok(Parsed::Help(None, false)) };
@@ -48,69 +55,35 @@ pub fn parse(
     if command == Command::Image {
         return Ok(Parsed::Pass(rest));
     }
-    // Help first: it must not depend on what the environment says.
-    if let Some(help) = apply(command, &rest, Source::Line, &mut Raw::default())? {
-        return Ok(help);
-    }
-    let again = what_matters_to_one_test(command, &rest);
-    let mut typed = Raw { again: again.clone(), ..Raw::default() };
-    apply_environment(command, variables, &mut typed)?;
-    typed.kernels.next_source();
-    apply(command, &rest, Source::Line, &mut typed)?;
-    let settings = rc(&typed)?;
-    if settings.is_empty() {
-        return Ok(Parsed::Do(command, Box::new(typed)));
-    }
-    // Once more from the beginning, so that what was typed overrides what is written down.
-    let mut raw = Raw::default();
-    apply_rc(command, settings, &mut raw)?;
-    raw.kernels.next_source();
-    apply_environment(command, variables, &mut raw)?;
-    raw.kernels.next_source();
-    apply(command, &rest, Source::Line, &mut raw)?;
-    raw.again = again;
+    let line = match read(command, rest, &Source::Line)? {
+        Read::Line(line) => line,
+        Read::Help(long) => return Ok(Parsed::Help(Some(command), long)),
+        Read::Version => return Ok(Parsed::Version),
+    };
+    let environment = from_environment(command, variables);
+    let is_root = |setting: &&Setting| setting.flag.long == flags::PROJECT_ROOT;
+    let root = line.settings.iter().rev().chain(&environment).find(is_root);
+    let file = from_rc(command, rc(root.map(|setting| Path::new(&setting.value)))?)?;
+    let mut raw = flags::defaults();
+    raw.again = rerun::words(&line.settings);
+    raw.words = line.words;
+    raw.rest = line.rest;
+    let mut sources = [file, environment, line.settings];
+    drop_replaced(&mut sources);
+    sources.into_iter().flatten().try_for_each(|setting| setting.apply(&mut raw))?;
     Ok(Parsed::Do(command, Box::new(raw)))
 }
 
-/// `NAME` of `NAME=VALUE`. The words stand in reports, where a variable's value may be a secret; whoever runs them again has it set.
-fn name_of(variable: &OsStr) -> OsString {
-    let name = variable.as_bytes().split(|&b| b == b'=').next();
-    OsStr::from_bytes(name.unwrap_or_default()).to_owned()
-}
-
-/// The options among `args` that change what happens to a test, as words that name them in full. Which tests run, how many at once and
-/// what is reported is left out: this is for the command that runs one of them again.
-fn what_matters_to_one_test(command: Command, args: &[OsString]) -> Vec<OsString> {
-    const ALSO: [&str; 8] = [
-        "project-root",
-        "timeout",
-        "silence",
-        "timeout-factor",
-        "fail-on-warn",
-        "reuse",
-        "cold",
-        "env",
-    ];
-    let mut parser = Parser::from_args(args);
-    let mut words = Vec::new();
-    while let Ok(Some(arg)) = parser.next() {
-        let flag = match arg {
-            Arg::Long(name) => flags::find(command, name),
-            Arg::Short(letter) => flags::find_short(command, letter),
-            Arg::Value(_) => None,
+/// Drops values of lists that a later source replaces.
+fn drop_replaced(sources: &mut [Vec<Setting>]) {
+    for later in 1..sources.len() {
+        let (earlier, rest) = sources.split_at_mut(later);
+        let replaced = |flag: &Flag| {
+            matches!(flag.takes, Takes::List(_, Later::Replace, _))
+                && rest[0].iter().any(|setting| setting.flag.long == flag.long)
         };
-        let Some(flag) = flag else { continue };
-        let Ok(value) = take_value(flag, &mut parser) else { break };
-        if flag.group == Group::Machine || ALSO.contains(&flag.long) {
-            let mut word = OsString::from(format!("--{}", flag.long));
-            if !value.is_empty() {
-                word.push("=");
-                word.push(if flag.long == "env" { name_of(&value) } else { value });
-            }
-            words.push(word);
-        }
+        earlier.iter_mut().for_each(|source| source.retain(|setting| !replaced(setting.flag)));
     }
-    words
 }
 
 fn help_for(topic: Option<&OsString>) -> Result<Parsed> {
@@ -129,66 +102,66 @@ fn unknown_command(name: &str) -> Error {
     }
 }
 
-/// Applies arguments to `raw`; help or version asked for on the way end it.
-fn apply(
-    command: Command,
-    args: &[OsString],
-    source: Source,
-    raw: &mut Raw,
-) -> Result<Option<Parsed>> {
-    // lexopt swallows a `--` silently; what stands behind it is kept apart here.
-    let cut = if command.takes_command() { args.iter().position(|arg| arg == "--") } else { None };
-    let (args, rest) = args.split_at(cut.unwrap_or(args.len()));
-    if cut.is_some() {
-        raw.rest = Some(rest[1..].to_vec());
+/// What a list of arguments asks for.
+enum Read {
+    /// A command with these settings and words.
+    Line(Line),
+    /// Help; `true` for the long one.
+    Help(bool),
+    /// The version.
+    Version,
+}
+
+/// Arguments, taken apart.
+#[derive(Default)]
+struct Line {
+    settings: Vec<Setting>,
+    /// The arguments that are no options.
+    words: Vec<OsString>,
+    /// The arguments behind `--`, of commands that run another command.
+    rest: Option<Vec<OsString>>,
+}
+
+/// Takes arguments apart, without checking a value.
+fn read(command: Command, mut args: Vec<OsString>, source: &Source) -> Result<Read> {
+    let mut line = Line::default();
+    // lexopt drops a `--` silently, so the arguments behind it are split off here.
+    let cut = args.iter().position(|arg| arg == "--").filter(|_| command.takes_command());
+    if let Some(cut) = cut {
+        line.rest = Some(args.split_off(cut + 1));
+        args.truncate(cut);
     }
     let mut parser = Parser::from_args(args);
     while let Some(arg) = parser.next().map_err(|e| Error::new(lower(&e.to_string())))? {
         let flag = match arg {
-            Arg::Long("help") => return Ok(Some(Parsed::Help(Some(command), true))),
-            Arg::Short('h') => return Ok(Some(Parsed::Help(Some(command), false))),
-            Arg::Long("version") | Arg::Short('V') => return Ok(Some(Parsed::Version)),
+            Arg::Long("help") => return Ok(Read::Help(true)),
+            Arg::Short('h') => return Ok(Read::Help(false)),
+            Arg::Long("version") | Arg::Short('V') => return Ok(Read::Version),
             Arg::Long(name) => {
                 flags::find(command, name).ok_or_else(|| unknown_flag(command, name))?
             }
             Arg::Short(letter) => flags::find_short(command, letter)
                 .ok_or_else(|| unknown_flag(command, &letter.to_string()))?,
             Arg::Value(word) => {
-                raw.words.push(word);
+                line.words.push(word);
                 continue;
             }
         };
         let value = take_value(flag, &mut parser)?;
-        set(flag, &value, source.clone(), raw)?;
+        line.settings.push(Setting { flag, value, source: source.clone() });
     }
-    Ok(None)
+    Ok(Read::Line(line))
 }
 
 fn take_value(flag: &Flag, parser: &mut Parser) -> Result<OsString> {
-    if flag.value.is_none() {
-        return Ok(OsString::new());
+    match flag.takes {
+        Takes::Nothing(_) => Ok(OsString::new()),
+        Takes::Optional(..) => Ok(parser.optional_value().unwrap_or_default()),
+        Takes::Value(..) | Takes::List(..) | Takes::Choice(..) | Takes::Variable(_) => {
+            let form = || format!("--{} needs a value: --{}{}", flag.long, flag.long, flag.form());
+            parser.value().map_err(|_| Error::new(form()))
+        }
     }
-    if flag.is_optional() {
-        return Ok(parser.optional_value().unwrap_or_default());
-    }
-    parser.value().map_err(|_| {
-        let value = flag.value.unwrap_or_default();
-        Error::new(format!("--{} needs a value: --{} {value}", flag.long, flag.long))
-    })
-}
-
-fn set(flag: &'static Flag, value: &OsStr, source: Source, raw: &mut Raw) -> Result<()> {
-    (flag.set)(raw, value).map_err(|form| {
-        let name = match &source {
-            Source::Line => format!("--{}", flag.long),
-            Source::Variable(name) => name.clone(),
-            Source::Rc(line) => format!("`.orcarc` line {line}: --{}", flag.long),
-        };
-        let shown = value.to_string_lossy();
-        Error::new(format!("{name} takes {form}, not `{}`", shown.escape_debug()))
-    })?;
-    raw.given.push(Given { flag: flag.long, value: value.to_owned(), source });
-    Ok(())
 }
 
 fn unknown_flag(command: Command, name: &str) -> Error {
@@ -207,29 +180,28 @@ fn unknown_flag(command: Command, name: &str) -> Error {
     }
 }
 
-/// `ORCA_JOBS=4` is `--jobs 4`; a switch is on for `1`, `true` and `yes`. Variables that belong to no flag are somebody else's.
-fn apply_environment(
-    command: Command,
-    variables: &[(OsString, OsString)],
-    raw: &mut Raw,
-) -> Result<()> {
-    for flag in FLAGS.iter().filter(|flag| flag.is_on(command)) {
+/// The settings of the environment: `ORCA_JOBS=4` is `--jobs 4`; a switch is on for `1`, `true` and
+/// `yes`. A variable without a flag belongs to somebody else.
+fn from_environment(command: Command, variables: &[(OsString, OsString)]) -> Vec<Setting> {
+    let setting = |flag: &'static Flag| {
         let name = flag.variable();
-        let found = variables.iter().find(|(variable, _)| *variable == *name);
-        let Some((_, value)) = found.filter(|(_, value)| !value.is_empty()) else { continue };
-        let on = flag.value.is_some() || ["1", "true", "yes"].iter().any(|yes| value == yes);
-        if on {
-            let value = if flag.value.is_some() { value.as_os_str() } else { OsStr::new("") };
-            set(flag, value, Source::Variable(name), raw)?;
-        }
-    }
-    Ok(())
+        let (_, value) = variables.iter().find(|(variable, _)| *variable == *name)?;
+        let is_switch = matches!(flag.takes, Takes::Nothing(_));
+        let is_on = match is_switch {
+            true => ["1", "true", "yes"].iter().any(|yes| value == yes),
+            false => !value.is_empty(),
+        };
+        let value = if is_switch { OsString::new() } else { value.clone() };
+        is_on.then_some(Setting { flag, value, source: Source::Variable(name) })
+    };
+    FLAGS.iter().filter(|flag| flag.is_on(command)).filter_map(setting).collect()
 }
 
-/// Applies the settings of `.orcarc`; those of other commands are skipped, unknown ones are errors.
-fn apply_rc(command: Command, settings: Vec<(usize, OsString)>, raw: &mut Raw) -> Result<()> {
-    for (line, setting) in settings {
-        let text = setting.to_string_lossy().into_owned();
+/// The settings of `.orcarc`. Those of other commands are skipped, unknown ones are errors.
+fn from_rc(command: Command, lines: Vec<(usize, OsString)>) -> Result<Vec<Setting>> {
+    let mut settings = Vec::new();
+    for (number, word) in lines {
+        let text = word.to_string_lossy().into_owned();
         let name = text.strip_prefix("--").map(|rest| rest.split('=').next().unwrap_or(rest));
         let known = name.is_some_and(|name| FLAGS.iter().any(|flag| flag.long == name));
         if !known {
@@ -238,14 +210,16 @@ fn apply_rc(command: Command, settings: Vec<(usize, OsString)>, raw: &mut Raw) -
                 || "write one `--option=value` a line".to_owned(),
                 |near| format!("did you mean `--{near}`?"),
             );
-            let error = Error::new(format!("`.orcarc` line {line}: unknown setting `{text}`"));
+            let error = Error::new(format!("`.orcarc` line {number}: unknown setting `{text}`"));
             return Err(error.hint(hint));
         }
-        if name.is_some_and(|name| flags::find(command, name).is_some()) {
-            apply(command, &[setting], Source::Rc(line), raw)?;
+        if name.is_some_and(|name| flags::find(command, name).is_some())
+            && let Read::Line(line) = read(command, vec![word], &Source::Rc(number))?
+        {
+            settings.extend(line.settings);
         }
     }
-    Ok(())
+    Ok(settings)
 }
 
 fn lower(text: &str) -> String {
@@ -256,6 +230,7 @@ fn lower(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use agent::wire::Share;
 
     fn run(args: &[&str], variables: &[(&str, &str)], rc: &[&str]) -> Result<Parsed> {
         let variables: Vec<(OsString, OsString)> =
@@ -284,11 +259,40 @@ mod tests {
         assert_eq!(raw(&["test", "-j4"], &[("ORCA_JOBS", "3")], &["--jobs=2"]).jobs, Some(4));
         assert!(raw(&["test"], &[("ORCA_DEBUG", "1")], &[]).debug);
         let rc = ["--kernel=a", "--kernel=b"];
-        assert_eq!(raw(&["test"], &[], &rc).kernels.items().len(), 2);
+        assert_eq!(raw(&["test"], &[], &rc).kernels.len(), 2);
         let typed = ["test", "--kernel", "c", "--kernel", "d"];
         let kernels = raw(&typed, &[("ORCA_KERNEL", "e")], &rc).kernels;
-        assert_eq!(kernels.items(), [std::path::Path::new("c"), std::path::Path::new("d")]);
+        assert_eq!(kernels, [Path::new("c"), Path::new("d")]);
+        assert_eq!(raw(&["test", "--tag=b"], &[], &["--tag=a"]).tag, ["a", "b"]);
         assert!(!raw(&["test"], &[("ORCA_DEBUG", "0")], &[]).debug);
+    }
+
+    #[test]
+    fn the_project_that_was_typed_last_is_whose_file_is_read() {
+        let root = |args: &[&str], variables: &[(&str, &str)]| {
+            let mut asked = None;
+            let rc = |root: Option<&Path>| {
+                asked = root.map(Path::to_owned);
+                Ok(Vec::new())
+            };
+            let variables: Vec<(OsString, OsString)> =
+                variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
+            parse(args.iter().map(OsString::from), &variables, rc).unwrap();
+            asked.map(|root| root.to_str().unwrap().to_owned())
+        };
+        let variable = [("ORCA_PROJECT_ROOT", "c")];
+        assert_eq!(root(&["test"], &[]), None);
+        assert_eq!(root(&["test"], &variable).as_deref(), Some("c"));
+        let typed = ["test", "-Ca", "--project-root=b"];
+        assert_eq!(root(&typed, &variable).as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn what_nobody_sets_has_the_default_of_the_table() {
+        let raw = raw(&["test", "--share=ro"], &[], &[]);
+        assert_eq!((raw.shape.cpus, raw.retries, raw.share), (1, 0, Share::Ro));
+        assert_eq!(raw.timeout, std::time::Duration::from_secs(120));
+        assert_eq!((raw.jobs, raw.repeat, raw.given.len()), (None, None, 1));
     }
 
     #[test]
@@ -349,7 +353,7 @@ mod tests {
 
     #[test]
     fn help_comes_before_everything_that_could_fail() {
-        let broken = |_: &Raw| Err(Error::new("broken"));
+        let broken = |_: Option<&Path>| Err(Error::new("broken"));
         let args = ["test", "--help"].map(OsString::from);
         assert!(matches!(parse(args, &[], broken), Ok(Parsed::Help(Some(Command::Test), true))));
         let variables = [("ORCA_JOBS".into(), "many".into())];
@@ -358,6 +362,8 @@ mod tests {
             parse(args, &variables, broken),
             Ok(Parsed::Help(Some(Command::Test), false))
         ));
+        let late = run(&["test", "-j0", "--accel=none", "--help"], &[], &[]);
+        assert!(matches!(late, Ok(Parsed::Help(Some(Command::Test), true))));
         assert!(matches!(run(&[], &[], &[]), Ok(Parsed::Help(None, false))));
         assert!(matches!(
             run(&["help", "run"], &[], &[]),

@@ -1,69 +1,76 @@
-//! What the user asked for, as typed: nothing is looked up, nothing is acted on, every field may be absent.
+//! What the user asked for: nothing is looked up and nothing is acted on.
 
 use crate::arch::{Accel, Arch};
-use crate::select::shard::Shard;
+use crate::shape::Shape;
 use crate::text::filter::Filter;
+use crate::text::shard::Shard;
 use agent::wire::Share;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The values of all flags, and the words between them. Each field is the flag of its name in `cli/flags.rs`, documented there.
+/// The values of all flags, and the words between them. Each field is the flag of its name in
+/// `cli/flags.rs`, documented there. A field is an `Option` where the table has no fixed default.
+///
+/// `Raw::default()` is blank; `flags::defaults` has the defaults.
 #[derive(Clone, Debug, Default)]
 pub struct Raw {
-    /// The words that begin the command that runs one test again; behind them comes its path.
+    /// The options of the command that runs one test again.
     pub again: Vec<OsString>,
+    /// `None` for `auto`.
     pub accel: Option<Accel>,
     pub append: Option<String>,
     pub arch: Option<Arch>,
-    pub artifacts: Option<Artifacts>,
-    pub bail: Option<bool>,
-    pub boot_timeout: Option<Duration>,
+    pub artifacts: Artifacts,
+    /// Whether a `Bail out!` ends the run, not the test alone.
+    pub bail: bool,
+    pub boot_timeout: Duration,
     pub changed: Option<String>,
     pub cold: bool,
-    pub color: Option<Color>,
+    pub color: Color,
     pub console: bool,
-    pub cpus: Option<u32>,
     pub debug: bool,
     pub env: Vec<(String, OsString)>,
     pub fail_fast: Option<usize>,
     pub fail_on_warn: bool,
     pub failed: bool,
     pub filter: Vec<Filter>,
-    pub format: Option<Format>,
+    pub format: Format,
     pub gdb: bool,
     pub history: Option<PathBuf>,
-    pub init: Option<bool>,
+    /// Whether the root's own init is process 1.
+    pub init: bool,
     pub initrd: Option<PathBuf>,
     pub jobs: Option<usize>,
     pub json: Option<PathBuf>,
     pub junit: Option<PathBuf>,
     pub keep: Option<usize>,
-    pub kernels: List<PathBuf>,
-    pub local: Option<bool>,
+    pub kernels: Vec<PathBuf>,
+    /// Whether tests run on this host itself.
+    pub local: bool,
     pub log_dir: Option<PathBuf>,
-    pub memory_mib: Option<u32>,
     pub modules: Option<PathBuf>,
-    pub net: Option<bool>,
     pub not: Vec<Filter>,
     pub print_command: bool,
     pub project_root: Option<PathBuf>,
     pub qemu: Option<PathBuf>,
     pub quiet: bool,
     pub repeat: Option<u32>,
-    pub retries: Option<u32>,
+    pub retries: u32,
     pub reuse: bool,
     pub rootfs: Option<PathBuf>,
     pub shard: Option<Shard>,
-    pub share: Option<Share>,
+    /// `--memory`, `--cpus` and `--net`.
+    pub shape: Shape,
+    pub share: Share,
     pub shell_on_fail: bool,
-    /// The seed; `Some(None)` where one is to be made up.
+    /// The seed; `Some(None)` if orca makes one up.
     pub shuffle: Option<Option<u64>>,
     pub silence: Option<Duration>,
     pub socket: Option<String>,
     pub tag: Vec<String>,
     pub test: Option<PathBuf>,
-    pub timeout: Option<Duration>,
+    pub timeout: Duration,
     pub timeout_factor: Option<f64>,
     pub until_fail: bool,
     pub verbose: u8,
@@ -71,7 +78,8 @@ pub struct Raw {
     pub words: Vec<OsString>,
     /// What stood behind `--`.
     pub rest: Option<Vec<OsString>>,
-    /// What was said, in order: the last of a flag counts.
+    /// The settings in the order in which they were applied: the last of a flag counts, or all of
+    /// them where several may be given.
     pub given: Vec<Given>,
 }
 
@@ -82,7 +90,7 @@ pub struct Given {
     pub flag: &'static str,
     /// Its value; empty for a switch, or where it was left out.
     pub value: OsString,
-    /// By what.
+    /// Where it was given.
     pub source: Source,
 }
 
@@ -97,41 +105,24 @@ pub enum Source {
     Line,
 }
 
-/// Which tests' artifacts stay.
+/// An option as one word: `--flag=value`, or `--flag` without a value.
+pub fn word(flag: &str, value: &OsStr) -> OsString {
+    let mut word = OsString::from(format!("--{flag}"));
+    if !value.is_empty() {
+        word.push("=");
+        word.push(value);
+    }
+    word
+}
+
+/// Whose artifacts stay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Artifacts {
     /// Those of tests that did not pass.
     #[default]
     Failed,
-    /// Everybody's.
+    /// Those of every test.
     All,
-}
-
-/// The values of a flag that may be given several times. Those of one source take the place of those of the sources before it.
-#[derive(Clone, Debug, Default)]
-pub struct List<T> {
-    items: Vec<T>,
-    outranked: bool,
-}
-
-impl<T> List<T> {
-    /// The values, in the order in which they were given.
-    pub fn items(&self) -> &[T] {
-        &self.items
-    }
-
-    /// Adds one.
-    pub fn push(&mut self, item: T) {
-        if std::mem::take(&mut self.outranked) {
-            self.items.clear();
-        }
-        self.items.push(item);
-    }
-
-    /// Tells that what comes now is of a source that outranks those before.
-    pub fn next_source(&mut self) {
-        self.outranked = true;
-    }
 }
 
 /// When to use colour.

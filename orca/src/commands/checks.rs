@@ -143,7 +143,7 @@ fn emulator_version(emulator: &Emulator) -> Finding {
 
 /// Whether this QEMU can show folders of the host to its guests, if the machines want any.
 fn share(config: &Config, emulator: &Emulator, root: Option<&RootSource>) -> Option<Finding> {
-    let shares = config.raw.share.unwrap_or_default() != Share::None;
+    let shares = config.raw.share != Share::None;
     if !shares && root != Some(&RootSource::Host) {
         return None;
     }
@@ -193,7 +193,7 @@ fn kernels(config: &Config) -> Vec<Finding> {
 }
 
 fn memory(config: &Config) -> Finding {
-    let each = config.memory_mib;
+    let each = config.shape.memory_mib;
     match config::machines_in_memory(each) {
         None => Finding::fair("memory", "unknown on this host", "choose --jobs yourself"),
         Some(0) => Finding::fair(

@@ -1,6 +1,6 @@
 //! `orca clean`: removes what orca keeps between runs.
 
-use crate::cli::config::Config;
+use crate::cli::config::{Config, HISTORIES};
 use crate::error::{Error, Result, plain as plain_io};
 use crate::events::exit;
 use crate::image::cache::ArtifactCache;
@@ -29,7 +29,7 @@ pub fn run(config: &Config) -> Result<u8> {
         })?;
         plain::out(format!("removed the logs in {}\n", runs.display()).as_bytes());
     }
-    let histories = config.state.join("history");
+    let histories = config.state.join(HISTORIES);
     if histories.exists() {
         std::fs::remove_dir_all(&histories).map_err(|e| Error::io("remove", &histories, &e))?;
         plain::out(format!("removed the histories in {}\n", histories.display()).as_bytes());

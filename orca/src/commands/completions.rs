@@ -1,4 +1,4 @@
-//! `orca completions`: the completions for a shell, made from the table of options.
+//! `orca completions`: the completions for a shell, made from the tables.
 
 use crate::cli::completions::{SHELLS, script};
 use crate::error::{Error, Result};
@@ -7,10 +7,10 @@ use crate::report::plain;
 use crate::text::suggest::nearest;
 use std::ffi::OsString;
 
-/// Prints the completions for the shell that is named.
+/// Prints the completions for the named shell.
 ///
 /// # Errors
-/// No shell, or one that there are none for.
+/// No name, or that of a shell without completions.
 pub fn run(words: &[OsString]) -> Result<u8> {
     let names: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
     let [name] = &names[..] else {

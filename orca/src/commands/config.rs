@@ -1,8 +1,10 @@
-//! `orca config`: what every option of a run is set to, and by what.
+//! `orca config`: the value of every option of `orca test`, and where it comes from.
 
+use crate::arch::Arch;
 use crate::cli::command::Command;
 use crate::cli::config::Config;
-use crate::cli::flags::{FLAGS, Flag};
+use crate::cli::flag::{Computed, DefaultValue, Flag, Takes};
+use crate::cli::flags::FLAGS;
 use crate::cli::raw::{Format, Given, Source};
 use crate::error::Result;
 use crate::events::exit;
@@ -10,7 +12,7 @@ use crate::qemu::arch;
 use crate::report::plain;
 use serde_json::{Value, json};
 
-/// One setting, resolved.
+/// The value of one option.
 struct Setting {
     name: &'static str,
     value: Option<String>,
@@ -20,7 +22,7 @@ struct Setting {
 /// Prints the settings.
 ///
 /// # Errors
-/// None of its own; a setting that is wrong has been one already.
+/// None: wrong settings have been refused before.
 pub fn run(config: &Config) -> Result<u8> {
     let settings: Vec<Setting> =
         FLAGS.iter().filter(|flag| flag.is_on(Command::Test)).map(|f| resolve(f, config)).collect();
@@ -29,7 +31,7 @@ pub fn run(config: &Config) -> Result<u8> {
         ("cache", config.cache.display().to_string()),
         ("state", config.state.display().to_string()),
     ];
-    let text = if config.raw.format == Some(Format::Json) {
+    let text = if config.raw.format == Format::Json {
         let values: serde_json::Map<String, Value> =
             settings.iter().map(|s| (s.name.to_owned(), object(s))).collect();
         let folders: serde_json::Map<String, Value> =
@@ -56,30 +58,27 @@ fn object(setting: &Setting) -> Value {
     json!({ "value": setting.value, "from": setting.from })
 }
 
-/// The last that was said of `flag` counts, except for those that add up.
+/// The value of `flag` that was given last, or all that count where several may be given, or its
+/// default.
 fn resolve(flag: &'static Flag, config: &Config) -> Setting {
-    let given: Vec<&Given> =
-        config.raw.given.iter().filter(|given| given.flag == flag.long).collect();
+    let mine = |given: &&Given| given.flag == flag.long;
+    let given: Vec<&Given> = config.raw.given.iter().filter(mine).collect();
     let Some(last) = given.last() else {
-        return Setting {
-            name: flag.long,
-            value: default(flag.long, config),
-            from: "default".into(),
-        };
+        return Setting { name: flag.long, value: default(flag, config), from: "default".into() };
     };
-    let all = if flag.long == "env" { &given[..] } else { std::slice::from_ref(last) };
-    let shown: Vec<String> = all.iter().map(|given| value(flag, given)).collect();
+    let counts = match flag.takes {
+        Takes::List(..) | Takes::Variable(_) => &given[..],
+        _ => std::slice::from_ref(last),
+    };
+    let shown: Vec<String> = counts.iter().map(|given| shown(flag, given)).collect();
     Setting { name: flag.long, value: Some(shown.join(" ")), from: source(&last.source) }
 }
 
-/// A variable may hold a secret: its name is enough.
-fn value(flag: &Flag, given: &Given) -> String {
-    let text = given.value.to_string_lossy().into_owned();
-    match flag.value {
-        None => "on".to_owned(),
-        Some(_) if flag.long == "env" => text.split('=').next().unwrap_or_default().to_owned(),
-        Some(_) if text.is_empty() => "on".to_owned(),
-        Some(_) => text,
+/// A value that was given; `on` for a switch, and where it was left out.
+fn shown(flag: &Flag, given: &Given) -> String {
+    match given.value.is_empty() {
+        true => "on".to_owned(),
+        false => flag.shown(&given.value).to_string_lossy().into_owned(),
     }
 }
 
@@ -91,30 +90,26 @@ fn source(source: &Source) -> String {
     }
 }
 
-/// What an option is that nobody has set; `None` where that is nothing.
-fn default(name: &str, config: &Config) -> Option<String> {
-    let seconds = |time: std::time::Duration| format!("{}s", time.as_secs_f64());
+/// The default of `flag`; `None` where there is none, or where only a run finds it out.
+fn default(flag: &Flag, config: &Config) -> Option<String> {
+    match flag.default {
+        DefaultValue::Unset | DefaultValue::PerRun => None,
+        DefaultValue::Fixed(value) => Some(value.to_owned()),
+        DefaultValue::Computed(which) => Some(computed(which, config)),
+    }
+}
+
+fn computed(which: Computed, config: &Config) -> String {
     let file = |names: &[&str]| config.image_file(names).display().to_string();
-    let arch = config.raw.arch.unwrap_or(crate::arch::Arch::HOST);
-    Some(match name {
-        "project-root" => config.root.display().to_string(),
-        "jobs" => config.jobs.to_string(),
-        "timeout" => seconds(config.timeout),
-        "boot-timeout" => seconds(config.boot_timeout),
-        "memory" => format!("{}M", config.memory_mib),
-        "cpus" => config.cpus.to_string(),
-        "retries" => "0".to_owned(),
-        "kernel" => file(arch::target(arch).kernels),
-        "initrd" => file(&["initramfs"]),
-        "rootfs" => file(&["rootfs.ext4"]),
-        "qemu" => arch::target(arch).program.to_owned(),
-        "arch" => arch.to_string(),
-        "accel" | "color" => "auto".to_owned(),
-        "share" => "overlay".to_owned(),
-        "net" => "none".to_owned(),
-        "machine" => "vm".to_owned(),
-        "format" => "human".to_owned(),
-        "artifacts" => "failed".to_owned(),
-        _ => return None,
-    })
+    let guest = config.raw.arch.unwrap_or(Arch::HOST);
+    match which {
+        Computed::ProjectRoot => config.root.display().to_string(),
+        Computed::History => config.history_path().display().to_string(),
+        Computed::Jobs => config.jobs.to_string(),
+        Computed::Kernel => file(arch::target(guest).kernels),
+        Computed::Initrd => file(&["initramfs"]),
+        Computed::Rootfs => file(&["rootfs.ext4"]),
+        Computed::Arch => guest.to_string(),
+        Computed::Qemu => arch::target(guest).program.to_owned(),
+    }
 }

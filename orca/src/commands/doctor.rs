@@ -7,7 +7,7 @@ use crate::cli::raw::Raw;
 use crate::error::{Error, Result};
 use crate::events::exit;
 use crate::guest::client::Guest;
-use crate::machine::{Machine, Shape};
+use crate::machine::Machine;
 use crate::report::paint::safe;
 use crate::report::plain;
 use crate::{cancel, setup};
@@ -64,10 +64,8 @@ fn boot(raw: &Raw, version: &str) -> Result<Finding> {
     let (_canceller, cancel) = cancel::channel();
     let said = Mutex::new(Vec::new());
     let tell = |text| said.lock().map(|mut said| said.push(text)).unwrap_or_default();
-    let Config { memory_mib, cpus, net, .. } = config;
-    let shape = Shape { memory_mib, cpus, net, kernel: 0, wires: 0 };
     let began = Instant::now();
-    let mut vm = lab.maker.boot(shape, &cancel, &tell).map_err(|trouble| {
+    let mut vm = lab.maker.boot(config.shape, &cancel, &tell).map_err(|trouble| {
         Error::new(format!("{trouble}")).hint(format!("see the logs in {}", lab.log_dir.display()))
     })?;
     let took = began.elapsed().as_secs_f64();

@@ -1,6 +1,6 @@
 //! `orca list`: the plan, without the run.
 //!
-//! Plain, it is the paths alone, as bytes, and reads no file that it need not read.
+//! By default it prints the paths alone, as bytes, and reads no file without need.
 
 use crate::cli::config::Config;
 use crate::cli::raw::Format;
@@ -16,12 +16,13 @@ use serde_json::json;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, SystemTime};
 
-/// Prints every test that would run, one a line: its path, or with `-v` or `--format json` what is known of it.
+/// Prints every test that would run, one per line: its path, or with `-v` or `--format json` what
+/// is known of it.
 ///
 /// # Errors
-/// As choosing and headers have them.
+/// Those of choosing and headers.
 pub fn run(config: &Config) -> Result<u8> {
-    let format = config.raw.format.unwrap_or_default();
+    let format = config.raw.format;
     if format != Format::Human && format != Format::Json {
         return Err(Error::new("`orca list` prints human or json").hint("leave --format out"));
     }
@@ -43,23 +44,25 @@ pub fn run(config: &Config) -> Result<u8> {
     };
     let mut text = Vec::new();
     let mut total = (Duration::ZERO, 0);
-    for test in &tests {
+    let count = tests.len();
+    for candidate in tests {
         if !detailed {
+            let test = &candidate.test;
             text.extend_from_slice(test.path.as_os_str().as_bytes());
             text.push(b'\n');
             continue;
         }
-        let header = Header::read(&config.root.join(&test.path), &test.display())?;
+        let (test, header) = candidate.with_header(&config.root)?;
         let expected = history.expected(&test.display());
         total = (total.0 + expected.unwrap_or_default(), total.1 + usize::from(expected.is_none()));
         let line = match format {
-            Format::Json => object(test, &header, &history),
-            _ => describe(test, &header, &history),
+            Format::Json => object(&test, &header, &history),
+            _ => describe(&test, &header, &history),
         };
         text.extend_from_slice(line.as_bytes());
     }
     if detailed && format == Format::Human {
-        text.extend_from_slice(summary(tests.len(), total).as_bytes());
+        text.extend_from_slice(summary(count, total).as_bytes());
     }
     plain::out(&text);
     Ok(exit::GOOD)
@@ -85,10 +88,16 @@ fn object(test: &Test, header: &Header, history: &History) -> String {
         "retries": header.retries,
         "exclusive": header.exclusive,
         "net": header.net.map(|card| if card { "user" } else { "none" }),
+        "nodes": nodes(header),
         "requires": header.requires,
         "quarantine": quarantine,
     });
     format!("{object}\n")
+}
+
+/// The names of its nodes.
+fn nodes(header: &Header) -> Vec<&str> {
+    header.nodes.iter().map(|node| node.name.as_str()).collect()
 }
 
 /// `   1.9s  t/25-dns/cache_test.sh  tags=slow exclusive`.
@@ -122,6 +131,9 @@ fn describe(test: &Test, header: &Header, history: &History) -> String {
     if let Some(card) = header.net {
         say(format!("net={}", if card { "user" } else { "none" }));
     }
+    if !header.nodes.is_empty() {
+        say(format!("nodes={}", nodes(header).join(",")));
+    }
     if header.exclusive {
         say("exclusive".to_owned());
     }
@@ -136,7 +148,7 @@ fn describe(test: &Test, header: &Header, history: &History) -> String {
     line + "\n"
 }
 
-/// A name may be anything; a terminal gets no control characters.
+/// A character as a terminal may get it: a name may have control characters, which are escaped.
 fn shown(c: char) -> Vec<char> {
     if c.is_control() { c.escape_default().collect() } else { vec![c] }
 }

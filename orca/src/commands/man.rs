@@ -1,4 +1,4 @@
-//! `orca man`: the manual page, made from the table of options.
+//! `orca man`: the manual page, made from the tables.
 
 use crate::cli::man;
 use crate::events::exit;

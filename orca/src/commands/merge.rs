@@ -1,4 +1,4 @@
-//! `orca merge`: the reports of several runs as one, through the same reporters.
+//! `orca merge`: joins the reports of several runs and prints them with the same reporters.
 
 use crate::cli::config::Config;
 use crate::error::{Error, Result};
@@ -11,10 +11,10 @@ use crate::report::replay;
 use std::fs;
 use std::path::PathBuf;
 
-/// Joins the reports that `config` names and returns the exit status that one run would have had.
+/// Joins the reports that `config` names and returns the exit status of a single such run.
 ///
 /// # Errors
-/// A file that cannot be read, is no report, or is to be written as well.
+/// A file that cannot be read, is no report, or would be written as well.
 pub fn run(config: &Config) -> Result<u8> {
     let paths = config.paths();
     if paths.is_empty() {
@@ -43,7 +43,7 @@ pub fn run(config: &Config) -> Result<u8> {
     Ok(open::settle(&faults, exit::status(&tally)))
 }
 
-/// A report that is written over while it is read would be lost.
+/// Refuses to write to a report that is read: it would be lost.
 fn check_outputs(config: &Config, inputs: &[PathBuf]) -> Result<()> {
     let same = |a: &PathBuf, b: &PathBuf| match (fs::canonicalize(a), fs::canonicalize(b)) {
         (Ok(a), Ok(b)) => a == b,

@@ -1,4 +1,4 @@
-//! The subcommands of `orca`, a file each.
+//! The subcommands of `orca`, one file each.
 
 pub mod checks;
 pub mod clean;

@@ -1,4 +1,4 @@
-//! `orca run`: one machine for a person: a shell, one command, or the serial console.
+//! `orca run`: one machine for a person, with a shell, one command, or the serial console.
 
 use crate::cancel::{self, Cancel, Canceller, Level};
 use crate::cli::config::Config;
@@ -8,26 +8,29 @@ use crate::events::exit;
 use crate::events::trouble::Trouble;
 use crate::guest::mux::Mux;
 use crate::host::{clock, limits, signals};
+use crate::machine::Machine;
 use crate::machine::maker::VmMaker;
 use crate::machine::vm::Vm;
-use crate::machine::{Machine, Shape};
 use crate::report::plain;
 use crate::select::discover::{Test, discover};
 use crate::select::header::Header;
 use crate::setup::{self, Lab, boot_files};
+use crate::shape::Shape;
 use crate::text::quote::shell_word;
 use crossbeam::channel::{Receiver, bounded, select};
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-/// Where a test that is run by hand leaves its artifacts, in the machine.
+/// The folder in the machine where a test that is run by hand leaves its artifacts.
 const ARTIFACTS: &str = "/tmp/artifacts";
-/// How long the machine may take to make that.
+/// How long the machine may take to make that folder.
 const PREPARE_LIMIT: Duration = Duration::from_secs(20);
 
-/// Boots a machine, does what was asked in it, and returns the exit status of that.
+/// Boots a machine, gives a shell or runs a command in it, and returns the exit status of that.
 ///
 /// # Errors
 /// Whatever keeps a machine from being made.
@@ -49,6 +52,9 @@ pub fn run(config: &Config) -> Result<u8> {
     };
     limits::open_files(1, limits::MachineKind::Virtual)?;
     let lab = setup::vms(&config)?;
+    if let Some(test) = &by_hand {
+        test.check(&lab.has)?;
+    }
     limits::room_for_disks(lab.run_dir.path(), 1)?;
     if config.raw.print_command {
         plain::out(format!("{}\n", lab.maker.command_line()).as_bytes());
@@ -87,9 +93,7 @@ fn in_machine(
     cancel: &Cancel,
     signals: &Receiver<i32>,
 ) -> Result<End, Trouble> {
-    let Config { memory_mib, cpus, net, .. } = *config;
-    let shape = Shape { memory_mib, cpus, net, kernel: 0, wires: 0 };
-    let mut vm = match boot(&lab.maker, shape, canceller, cancel, signals) {
+    let mut vm = match boot(&lab.maker, config.shape, canceller, cancel, signals) {
         Ok(vm) => vm,
         Err((_, Some(signal))) => return Ok(End::Signal(signal)),
         Err((trouble, None)) => return Err(trouble),
@@ -125,14 +129,14 @@ fn boot(
     std::thread::scope(|scope| {
         scope.spawn(move || {
             let tell = |text: String| plain::err(format!("orca: {text}\n").as_bytes());
-            // The receiver waits for exactly this.
+            // The receiver below waits for this.
             let _ = done.send(maker.boot(shape, cancel, &tell));
         });
         loop {
             select! {
                 recv(booted) -> result => match result {
                     Ok(result) => return result.map_err(|trouble| (trouble, interrupted)),
-                    Err(_) => std::process::abort(), // the thread has no way to end without a result
+                    Err(_) => std::process::abort(), // the thread cannot end without a result
                 },
                 recv(signals) -> signal => {
                     interrupted = interrupted.or(signal.ok());
@@ -143,7 +147,7 @@ fn boot(
     })
 }
 
-/// A shell behind a mux, so that `orca shell` can give more of them.
+/// A shell through a multiplexer, so that `orca shell` can give more of them.
 fn shell(
     config: &Config,
     lab: &Lab<VmMaker>,
@@ -170,15 +174,10 @@ fn shell(
     interactive::shell(&mut guest, env, signals)
 }
 
-/// What a person types to attach.
+/// The message that says how to attach a debugger.
 fn attach(config: &Config, socket: &Path) -> String {
-    let elf = config
-        .raw
-        .kernels
-        .items()
-        .first()
-        .cloned()
-        .unwrap_or_else(|| config.image_file(&["vmlinux"]));
+    let elf =
+        config.raw.kernels.first().cloned().unwrap_or_else(|| config.image_file(&["vmlinux"]));
     let (elf, socket) =
         (shell_word(elf.as_os_str().as_bytes()), shell_word(socket.as_os_str().as_bytes()));
     format!(
@@ -187,15 +186,16 @@ fn attach(config: &Config, socket: &Path) -> String {
     )
 }
 
-/// A test that a person runs himself.
+/// A test that a person runs by hand.
 struct ByHand {
     test: Test,
-    /// What he types.
+    header: Header,
+    /// The command line that runs it.
     line: String,
 }
 
 impl ByHand {
-    /// Finds the test at `path` and gives `config` the machine that its header asks for.
+    /// Finds the test at `path`, and puts the machine that its header asks for into `config`.
     fn prepare(path: &Path, config: &mut Config) -> Result<Self> {
         let found = discover(&config.root, &[path.to_owned()])?;
         let [test] = &found[..] else {
@@ -207,16 +207,22 @@ impl ByHand {
                 .hint("leave out --test, or what stands behind `--`"));
         }
         let file = config.root.join(&test.path);
-        let header = Header::read(&file, &test.display())?;
+        let header = Header::read(&config.root, test)?;
         if !header.nodes.is_empty() {
             let error = Error::new(format!("`{}` has several nodes", test.display()));
             return Err(error.hint("run it with `orca test`; --keep keeps its first node"));
         }
-        config.memory_mib = header.memory_mib.unwrap_or(config.memory_mib);
-        config.cpus = header.cpus.unwrap_or(config.cpus);
+        config.shape = header.shape(config.shape);
         let word = shell_word(test.path.as_os_str().as_bytes());
         let line = if is_program(&file) { format!("./{word}") } else { format!("sh {word}") };
-        Ok(Self { test: test.clone(), line })
+        Ok(Self { test: test.clone(), header, line })
+    }
+
+    /// Refuses a test that `orca test` would skip on machines that have no more than `has`.
+    fn check(&self, has: &[&str]) -> Result<()> {
+        let Some(why) = self.header.lacks(has) else { return Ok(()) };
+        let error = Error::new(format!("`{}` {why}", self.test.display()));
+        Err(error.hint("`orca test` skips it; `orca run` without --test gives a machine"))
     }
 
     fn environment(&self, factor: f64) -> Env {
@@ -230,9 +236,35 @@ impl ByHand {
     }
 }
 
-/// As the agent has it: executable, and with a first line that says what runs it.
+/// Whether the agent would run `file` itself, and not `/bin/sh`: it is executable and begins with
+/// `#!`.
 fn is_program(file: &Path) -> bool {
-    let executable =
-        std::fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & 0o111 != 0);
-    executable && std::fs::read(file).is_ok_and(|text| text.starts_with(b"#!"))
+    let executable = fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & 0o111 != 0);
+    let mut start = [0; 2];
+    let mut read = || File::open(file).and_then(|mut file| file.read_exact(&mut start));
+    executable && read().is_ok() && start == *b"#!"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_executable_and_says_what_runs_it() {
+        let dir = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-run-XXXXXX")).unwrap();
+        let path = dir.join("x");
+        let check = |text: &str, mode: u32, expected: bool| {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(is_program(&path), expected, "{text:?} {mode:o}");
+        };
+        check("#!/bin/sh\n", 0o755, true);
+        check("#!", 0o700, true);
+        check("#!/bin/sh\n", 0o644, false);
+        check("echo\n", 0o755, false);
+        check("#", 0o755, false);
+        check("", 0o755, false);
+        assert!(!is_program(&dir.join("none")));
+        fs::remove_dir_all(&dir).unwrap();
+    }
 }

@@ -1,4 +1,5 @@
-//! `orca shell`: a machine that another orca of this user holds, called through its switchboard.
+//! `orca shell`: a shell or a command in a machine of another orca of this user, through the socket
+//! that the orca serves for it.
 
 use crate::cli::config::Config;
 use crate::conductor::interactive::{self, End};
@@ -6,18 +7,19 @@ use crate::error::{Error, Result};
 use crate::host::{rundir, signals};
 use std::path::PathBuf;
 
-/// A machine that can be called.
+/// The socket of a machine, and its names.
 struct Door {
     socket: PathBuf,
-    /// The run's folder, without what all have in common.
+    /// The name of the run's folder, without the prefix that all have.
     run: String,
     /// The machine's name.
     name: String,
-    /// What it is there for.
+    /// What the machine is for.
     about: String,
 }
 
-/// Connects to the machine that is named, or to the only one; returns the status of the shell or command.
+/// Connects to the named machine, or to the only one, and returns the status of the shell or
+/// command.
 ///
 /// # Errors
 /// No such machine, or more than one; a machine that goes away.

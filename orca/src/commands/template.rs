@@ -5,7 +5,6 @@ use crate::cli::config::Config;
 use crate::error::{Error, Result};
 use crate::events::exit;
 use crate::host::signals;
-use crate::machine::Shape;
 use crate::qemu::template::{SPACE_MAX, Store};
 use crate::report::plain;
 use crate::setup::{self, boot_files};
@@ -68,14 +67,13 @@ fn build(config: &Config) -> Result<u8> {
     let lab = setup::vms(config)?;
     let signals = signals::listen()?;
     let (mut canceller, cancel) = cancel::channel();
-    let Config { memory_mib, cpus, net, .. } = *config;
-    let shape = Shape { memory_mib, cpus, net, kernel: 0, wires: 0 };
     let (maker, cancel) = (&lab.maker, &cancel);
     let (done, made) = crossbeam::channel::bounded(1);
     let mut interrupted = None;
     let result = std::thread::scope(|scope| {
         scope.spawn(move || {
-            let _ = done.send(maker.prepare(shape, cancel)); // the receiver waits for exactly this
+            // The receiver waits for exactly this.
+            let _ = done.send(maker.prepare(config.shape, cancel));
         });
         loop {
             select! {

@@ -1,6 +1,6 @@
 //! `orca test`: discover, plan, run, report.
 
-use crate::cancel;
+use crate::cancel::{self, Cancel};
 use crate::cli::command::Command;
 use crate::cli::config::Config;
 use crate::cli::raw::{Artifacts, Format};
@@ -12,7 +12,7 @@ use crate::events::event::Start;
 use crate::events::exit;
 use crate::host::{clock, limits, logdir, signals, tty};
 use crate::machine::prefetch::Prefetcher;
-use crate::machine::{Maker, Order, Shape};
+use crate::machine::{Maker, Order};
 use crate::pod::{After, Job, Pod, Policy};
 use crate::report::journal::JournalReporter;
 use crate::report::open::{self, Reporters};
@@ -21,11 +21,12 @@ use crate::select::choose::{Chosen, choose};
 use crate::select::history::{History, Journal};
 use crate::select::plan::{Defaults, Plan, Planned};
 use crate::setup::{self, Lab};
+use crate::shape::Shape;
 use crate::text::day::Day;
 use crate::text::quote;
 use crossbeam::channel::unbounded;
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -36,51 +37,59 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Whatever keeps a run from beginning.
 pub fn run(config: &Config) -> Result<u8> {
     let wish = wish(config)?;
+    let (history, damage) = load_history(config)?;
+    let tests = match choose(config, &history)? {
+        Chosen::Tests(chosen) => {
+            let tests = chosen.into_iter().map(|candidate| candidate.with_header(&config.root));
+            tests.collect::<Result<Vec<_>>>()?
+        }
+        Chosen::Nothing(why) => {
+            plain::error("orca", &why);
+            return Ok(exit::NOTHING);
+        }
+    };
+    let local = config.raw.local;
+    let kind = if local { limits::MachineKind::Local } else { limits::MachineKind::Virtual };
+    limits::open_files(config.jobs.min(tests.len()), kind)?;
+    clock::start();
+    let lab = setup::lab(config)?;
+    let defaults = Defaults {
+        timeout: config.raw.timeout,
+        factor: lab.factor,
+        retries: config.raw.retries,
+        shape: config.shape,
+        has: &lab.has,
+        today: Day::of(SystemTime::now()),
+        hunting: config.raw.until_fail,
+    };
+    let seed = config.raw.shuffle.map(|seed| seed.unwrap_or_else(fresh_seed));
+    let mut plan = Plan::new(tests, &defaults, &history, seed);
+    plan.warnings.extend(damage);
+    let run = Run { config, history, plan, lab, seed, wish };
+    let workers = run.workers();
+    if !local {
+        limits::room_for_disks(run.lab.run_dir.path(), workers)?;
+    }
+    check_socket(config, workers)?;
+    let Reporters { all, faults } = open::open(config, Some(&run.lab.log_dir))?;
+    let ended = run.conduct(all)?;
+    drop(run);
+    let status = open::settle(&faults, exit::status(&ended.tally));
+    match ended.signal {
+        Some(signal) => signals::die_of(signal),
+        None => Ok(status),
+    }
+}
+
+/// The history, and a warning where some of it is damaged.
+fn load_history(config: &Config) -> Result<(History, Option<String>)> {
     let path = config.history_path();
     let (history, damage) = History::load(&path);
     if config.raw.history.is_some() && history.is_foreign() {
         let error = Error::new(format!("`{}` is not a history of tests", path.display()));
         return Err(error.hint("name one that orca made, or a new file, with --history"));
     }
-    let tests = match choose(config, &history)? {
-        Chosen::Tests(tests) => tests,
-        Chosen::Nothing(why) => {
-            plain::error("orca", &why);
-            return Ok(exit::NOTHING);
-        }
-    };
-    let local = config.raw.local == Some(true);
-    let kind = if local { limits::MachineKind::Local } else { limits::MachineKind::Virtual };
-    limits::open_files(config.jobs.min(tests.len()), kind)?;
-    clock::start();
-    let lab = setup::lab(config)?;
-    let defaults = Defaults {
-        timeout: config.timeout,
-        factor: lab.factor,
-        retries: config.raw.retries.unwrap_or(0),
-        memory_mib: config.memory_mib,
-        cpus: config.cpus,
-        net: config.net,
-        has: &lab.has,
-        today: Day::of(SystemTime::now()),
-        hunting: config.raw.until_fail,
-    };
-    let seed = config.raw.shuffle.map(|seed| seed.unwrap_or_else(fresh_seed));
-    let mut plan = Plan::new(&config.root, tests, &defaults, &history, seed)?;
-    plan.warnings.extend(damage);
-    let workers = config.jobs.min(at_once(config, &plan).saturating_mul(lab.kernels.len().max(1)));
-    if !local {
-        limits::room_for_disks(lab.run_dir.path(), workers)?;
-    }
-    check_socket(config, workers)?;
-    let Reporters { all, faults } = open::open(config, Some(&lab.log_dir))?;
-    let ended = conduct(config, &plan, &lab, &history, (workers, seed, wish), all)?;
-    drop(lab);
-    let status = open::settle(&faults, exit::status(&ended.tally));
-    match ended.signal {
-        Some(signal) => signals::die_of(signal),
-        None => Ok(status),
-    }
+    Ok((history, damage))
 }
 
 /// Short enough to be typed.
@@ -89,111 +98,220 @@ fn fresh_seed() -> u64 {
     u64::from(now.subsec_micros())
 }
 
-/// How often every test is run; `None` without an end.
-fn rounds(config: &Config) -> Option<u32> {
-    match config.raw.repeat {
-        None if config.raw.until_fail => None,
-        repeat => Some(repeat.unwrap_or(1)),
+/// A run that is planned and has not begun.
+struct Run<'a> {
+    config: &'a Config,
+    history: History,
+    plan: Plan,
+    lab: Lab<Arc<dyn Maker>>,
+    /// The seed of a shuffled order.
+    seed: Option<u64>,
+    wish: Option<OnFailure>,
+}
+
+/// A test on one of the run's kernels.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    planned: &'a Planned,
+    /// The number of the kernel, from 0.
+    number: usize,
+    /// The kernel, where there are several.
+    kernel: Option<&'a Kernel>,
+}
+
+impl Target<'_> {
+    /// What reports call it.
+    fn path(self) -> String {
+        let path = self.planned.test.display();
+        self.kernel.map_or(path.clone(), |kernel| kernel.name(&path))
     }
 }
 
-/// So many of those, in all rounds together.
-fn in_rounds(config: &Config, tests: usize) -> usize {
-    match rounds(config) {
-        Some(rounds) => tests.saturating_mul(rounds as usize),
-        None if tests > 0 => usize::MAX,
-        None => 0,
-    }
-}
-
-/// How many tests there are to run at the same time.
-fn at_once(config: &Config, plan: &Plan) -> usize {
-    let runs = || plan.tests.iter().filter(|planned| planned.skipped.is_none());
-    let shared = runs().filter(|planned| !planned.exclusive).count();
-    in_rounds(config, shared).max(runs().count().min(1))
-}
-
-fn conduct(
-    config: &Config,
-    plan: &Plan,
-    lab: &Lab<Arc<dyn Maker>>,
-    history: &History,
-    (workers, seed, wish): (usize, Option<u64>, Option<OnFailure>),
-    mut reporters: Vec<Box<dyn Reporter>>,
-) -> Result<Ended> {
-    let journal = journal(config, history).map_err(|error| format!("no history is kept: {error}"));
-    let mut warnings = [lab.warnings.as_slice(), &plan.warnings].concat();
-    warnings.extend(journal.as_ref().err().cloned());
-    if let Ok(journal) = journal {
-        reporters.insert(0, Box::new(JournalReporter(journal)));
-    }
-    let (signals, attention) = (signals::listen()?, signals::attention()?);
-    let (canceller, cancel) = cancel::channel();
-    let (jobs, queue) = unbounded();
-    let policy = if config.raw.reuse { Policy::Reuse } else { Policy::Pristine };
-    let maker: Arc<dyn Maker> = match policy {
-        Policy::Reuse => Arc::clone(&lab.maker),
-        Policy::Pristine => {
-            let Config { memory_mib, cpus, net, .. } = *config;
-            let usual = Shape { memory_mib, cpus, net, kernel: 0, wires: 0 };
-            let fits = |planned: &&Planned| {
-                shape(planned, 0) == usual && planned.skipped.is_none() && planned.nodes.is_empty()
-            };
-            let demand = in_rounds(config, plan.tests.iter().filter(fits).count());
-            Arc::new(Prefetcher::new(Arc::clone(&lab.maker), usual, workers, demand, &cancel))
+impl Run<'_> {
+    /// How often every test is run; `None`: without an end.
+    fn rounds(&self) -> Option<u32> {
+        match self.config.raw.repeat {
+            None if self.config.raw.until_fail => None,
+            repeat => Some(repeat.unwrap_or(1)),
         }
-    };
-    let (failed, held) = unbounded();
-    let after = After {
-        failed: wish.map(|_| failed),
-        artifacts: config.raw.artifacts == Some(Artifacts::All),
-    };
-    let env = interactive::environment(config);
-    let keeper = wish.map(|wish| Keeper::new(wish, held, lab.run_dir.path(), env));
-    let pod = Pod::start(workers, &maker, policy, &after, &queue, &cancel)
-        .map_err(|e| Error::new(format!("cannot start the workers: {}", plain(&e))))?;
-    drop((queue, maker));
-    let limits = Limits {
-        fail_fast: config.raw.fail_fast,
-        until_fail: config.raw.until_fail,
-        bail: config.raw.bail.unwrap_or(true),
-    };
-    let entries = entries(config, plan, lab);
-    let kernels = lab.kernels.len().max(1);
-    let expected: Vec<_> = plan.tests.iter().map(|planned| planned.expected).collect();
-    let start = Start {
-        tests: entries.iter().map(|entry| entry.job.path.clone()).collect(),
-        expected: expected.repeat(kernels),
-        seed,
-        workers,
-        machine: lab.description.clone(),
-        log_dir: lab.log_dir.clone(),
-        rounds: rounds(config),
-        again: again(config, plan, lab),
-        merged: 0,
-    };
-    let state = RunState::new(entries, rounds(config), limits, workers);
-    let conductor = Conductor {
-        jobs,
-        pod,
-        canceller,
-        cancel,
-        signals: &signals,
-        attention: &attention,
-        warnings,
-        reporters: &mut reporters,
-        keeper,
-    };
-    Ok(conductor::run(conductor, state, start))
+    }
+
+    /// How often so many tests are run, in all rounds together.
+    fn in_rounds(&self, tests: usize) -> usize {
+        match self.rounds() {
+            Some(rounds) => tests.saturating_mul(rounds as usize),
+            None if tests > 0 => usize::MAX,
+            None => 0,
+        }
+    }
+
+    /// How many machines work at once: no more than there are tests that can run at the same time.
+    fn workers(&self) -> usize {
+        let runs = || self.plan.tests.iter().filter(|planned| planned.skipped.is_none());
+        let shared = runs().filter(|planned| !planned.exclusive).count();
+        let at_once = self.in_rounds(shared).max(runs().count().min(1));
+        self.config.jobs.min(at_once.saturating_mul(self.lab.kernels.len().max(1)))
+    }
+
+    /// Every test on every kernel, in the order of the run; a `TestId` is an index into this. One
+    /// kernel comes after the other, since most machines of a kernel are copies of one template.
+    fn targets(&self) -> Vec<Target<'_>> {
+        let several: Vec<Option<&Kernel>> = self.lab.kernels.iter().map(Some).collect();
+        let kernels = if several.is_empty() { vec![None] } else { several };
+        let on = |(number, kernel)| {
+            let target = move |planned| Target { planned, number, kernel };
+            self.plan.tests.iter().map(target)
+        };
+        kernels.into_iter().enumerate().flat_map(on).collect()
+    }
+
+    /// Runs the tests and tells `reporters` about it.
+    fn conduct(&self, mut reporters: Vec<Box<dyn Reporter>>) -> Result<Ended> {
+        let Self { config, plan, lab, wish, .. } = self;
+        let journal = self.journal().map_err(|error| format!("no history is kept: {error}"));
+        let mut warnings = [lab.warnings.as_slice(), &plan.warnings].concat();
+        warnings.extend(journal.as_ref().err().cloned());
+        if let Ok(journal) = journal {
+            reporters.insert(0, Box::new(JournalReporter(journal)));
+        }
+        let (signals, attention) = (signals::listen()?, signals::attention()?);
+        let (canceller, cancel) = cancel::channel();
+        let (jobs, queue) = unbounded();
+        let policy = if config.raw.reuse { Policy::Reuse } else { Policy::Pristine };
+        let maker = self.maker(policy, &cancel);
+        let (failed, held) = unbounded();
+        let after = After {
+            failed: wish.map(|_| failed),
+            artifacts: config.raw.artifacts == Artifacts::All,
+        };
+        let env = interactive::environment(config);
+        let keeper = wish.map(|wish| Keeper::new(wish, held, lab.run_dir.path(), env));
+        let workers = self.workers();
+        let pod = Pod::start(workers, &maker, policy, &after, &queue, &cancel)
+            .map_err(|e| Error::new(format!("cannot start the workers: {}", plain(&e))))?;
+        drop((queue, maker));
+        let limits = Limits {
+            fail_fast: config.raw.fail_fast,
+            until_fail: config.raw.until_fail,
+            bail: config.raw.bail,
+        };
+        let state = RunState::new(self.jobs(), self.rounds(), limits, workers);
+        let conductor = Conductor {
+            jobs,
+            pod,
+            canceller,
+            cancel,
+            signals: &signals,
+            attention: &attention,
+            warnings,
+            reporters: &mut reporters,
+            keeper,
+        };
+        Ok(conductor::run(conductor, state, self.start()))
+    }
+
+    /// Where the run's results go for those to come. A shard leaves the times alone: the shards
+    /// after it are cut by them.
+    fn journal(&self) -> Result<Journal> {
+        let run = format!("{}-{}", logdir::timestamp(SystemTime::now()), std::process::id());
+        let times = self.config.raw.shard.is_none();
+        Journal::open(&self.config.history_path(), &self.history, &run, times)
+    }
+
+    /// What makes the machines: ahead of the workers, where every test gets a machine of its own.
+    fn maker(&self, policy: Policy, cancel: &Cancel) -> Arc<dyn Maker> {
+        let maker = Arc::clone(&self.lab.maker);
+        if policy == Policy::Reuse {
+            return maker;
+        }
+        let usual = self.config.shape;
+        let fits = |planned: &&Planned| {
+            planned.shape == usual && planned.skipped.is_none() && planned.nodes.is_empty()
+        };
+        let demand = self.in_rounds(self.plan.tests.iter().filter(fits).count());
+        Arc::new(Prefetcher::new(maker, usual, self.workers(), demand, cancel))
+    }
+
+    /// What reporters are told before the first test.
+    fn start(&self) -> Start {
+        let targets = self.targets();
+        Start {
+            tests: targets.iter().map(|target| target.path()).collect(),
+            expected: targets.iter().map(|target| target.planned.expected).collect(),
+            seed: self.seed,
+            workers: self.workers(),
+            machine: self.lab.description.clone(),
+            log_dir: self.lab.log_dir.clone(),
+            rounds: self.rounds(),
+            again: self.again(&targets),
+            merged: 0,
+        }
+    }
+
+    /// For each target the command that runs just that again, with the same options where they
+    /// matter to it.
+    fn again(&self, targets: &[Target<'_>]) -> Vec<String> {
+        let name = Command::Test.row().name;
+        let program = std::env::args_os().take_while(|word| word != name);
+        let several = !self.lab.kernels.is_empty(); // and each target names its own
+        let repeats = |word: &&OsString| !(several && word.as_bytes().starts_with(b"--kernel="));
+        let options = self.config.raw.again.iter().filter(repeats).cloned();
+        let words = program.chain([name.into()]).chain(options);
+        let words: Vec<String> = words.map(|word| quote::shown_word(word.as_bytes())).collect();
+        let line = |target: &Target<'_>| {
+            let mut words = words.clone();
+            if let Some(kernel) = target.kernel {
+                words.push("--kernel".to_owned());
+                words.push(quote::shown_word(kernel.path.as_os_str().as_bytes()));
+            }
+            let path = quote::line(&target.planned.test.display());
+            words.push(quote::shell_word(path.as_bytes()));
+            words.join(" ")
+        };
+        targets.iter().map(line).collect()
+    }
+
+    /// Every target as the conductor takes it.
+    fn jobs(&self) -> Vec<ScheduledJob> {
+        let Self { config, lab, .. } = self;
+        let mut env = config.variables();
+        let factor = lab.factor.to_string();
+        env.push((b"ORCA_TIMEOUT_FACTOR".to_vec(), factor.into_bytes()));
+        if config.raw.shell_on_fail || config.raw.keep.is_some() {
+            // The agent and lib.sh clear nothing away then.
+            env.push((b"ORCA_KEEP".to_vec(), b"1".to_vec()));
+        }
+        let job = |(test, target): (usize, Target<'_>)| {
+            let planned = target.planned;
+            let logs = target.kernel.map_or(lab.log_dir.clone(), |k| lab.log_dir.join(&k.release));
+            let order = Order {
+                shape: Shape { kernel: target.number, ..planned.shape },
+                path: planned.test.path.as_os_str().as_bytes().to_vec(),
+                env: env.clone(),
+                timeout: planned.timeout,
+                silence: config.raw.silence.map(|silence| silence.mul_f64(lab.factor)),
+                fail_on_warn: config.raw.fail_on_warn,
+                nodes: planned.nodes.clone(),
+            };
+            let job = Job {
+                test,
+                path: target.path(),
+                kernel: target.kernel.cloned(),
+                round: 1,
+                attempt: 1,
+                retries: planned.retries,
+                quarantined: planned.quarantined.clone(),
+                order,
+                dir: logs.join(&planned.test.path),
+            };
+            let skipped = planned.skipped.clone();
+            ScheduledJob { job, exclusive: planned.exclusive, skipped }
+        };
+        self.targets().into_iter().enumerate().map(job).collect()
+    }
 }
 
-/// Where the run's results go for those to come. A shard leaves the times alone: the shards after it are cut by them.
-fn journal(config: &Config, history: &History) -> Result<Journal> {
-    let run = format!("{}-{}", logdir::timestamp(SystemTime::now()), std::process::id());
-    Journal::open(&config.history_path(), history, &run, config.raw.shard.is_none())
-}
-
-/// What is to become of the machines of failed tests.
+/// What happens to the machines of failed tests.
 fn wish(config: &Config) -> Result<Option<OnFailure>> {
     match (config.raw.shell_on_fail, config.raw.keep) {
         (true, Some(_)) => {
@@ -204,7 +322,7 @@ fn wish(config: &Config) -> Result<Option<OnFailure>> {
             let error = Error::new("--shell-on-fail needs a terminal");
             Err(error.hint("--keep keeps the machines for `orca shell` from elsewhere"))
         }
-        (true, None) if config.raw.format.unwrap_or_default() != Format::Human => {
+        (true, None) if config.raw.format != Format::Human => {
             let error = Error::new("--shell-on-fail needs --format human");
             Err(error.hint("--json FILE writes that report beside it"))
         }
@@ -213,86 +331,7 @@ fn wish(config: &Config) -> Result<Option<OnFailure>> {
     }
 }
 
-/// For each test on each kernel the command that runs just that again, with the same options where they matter to it.
-fn again(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<String> {
-    let name = Command::Test.row().name;
-    let program = std::env::args_os().take_while(|word| word != name);
-    let several = !lab.kernels.is_empty();
-    // Of several kernels it was one.
-    let is_kernel = |word: &OsString| word.as_bytes().starts_with(b"--kernel=");
-    let options = config.raw.again.iter().filter(|word| !(several && is_kernel(word))).cloned();
-    let words = program.chain([name.into()]).chain(options);
-    let words: Vec<String> = words.map(|word| quote::shown_word(word.as_bytes())).collect();
-    let line = |kernel: Option<&Kernel>, planned: &Planned| {
-        let mut words = words.clone();
-        if let Some(kernel) = kernel {
-            words.push("--kernel".to_owned());
-            words.push(quote::shown_word(kernel.path.as_os_str().as_bytes()));
-        }
-        words.push(quote::shell_word(quote::line(&planned.test.display()).as_bytes()));
-        words.join(" ")
-    };
-    let lines = |kernel| plan.tests.iter().map(move |planned| line(kernel, planned));
-    kernels(lab).into_iter().flat_map(lines).collect()
-}
-
-/// The kernels that every test runs on; one `None` where there are not several.
-fn kernels(lab: &Lab<Arc<dyn Maker>>) -> Vec<Option<&Kernel>> {
-    let several: Vec<Option<&Kernel>> = lab.kernels.iter().map(Some).collect();
-    if several.is_empty() { vec![None] } else { several }
-}
-
-fn entries(config: &Config, plan: &Plan, lab: &Lab<Arc<dyn Maker>>) -> Vec<ScheduledJob> {
-    let own = |name: &str, value: OsString| (name.as_bytes().to_vec(), value.into_vec());
-    let mut env: Vec<(Vec<u8>, Vec<u8>)> =
-        config.raw.env.iter().map(|(name, value)| own(name, value.clone())).collect();
-    env.push(own("ORCA_TIMEOUT_FACTOR", lab.factor.to_string().into()));
-    if config.raw.shell_on_fail || config.raw.keep.is_some() {
-        env.push(own("ORCA_KEEP", "1".into())); // the agent and lib.sh clear nothing away then
-    }
-    let job = |planned: &Planned, number: usize, kernel: Option<&Kernel>| Job {
-        test: 0,
-        path: match kernel {
-            Some(kernel) => kernel.name(&planned.test.display()),
-            None => planned.test.display(),
-        },
-        kernel: kernel.cloned(),
-        round: 1,
-        attempt: 1,
-        retries: planned.retries,
-        quarantined: planned.quarantined.clone(),
-        order: Order {
-            shape: shape(planned, number),
-            path: planned.test.path.as_os_str().as_bytes().to_vec(),
-            env: env.clone(),
-            timeout: planned.timeout,
-            silence: config.silence.map(|silence| silence.mul_f64(lab.factor)),
-            fail_on_warn: config.raw.fail_on_warn,
-            nodes: planned.nodes.clone(),
-        },
-        dir: match kernel {
-            Some(kernel) => lab.log_dir.join(&kernel.release).join(&planned.test.path),
-            None => lab.log_dir.join(&planned.test.path),
-        },
-    };
-    // One kernel after the other: most machines of a kernel come from one template.
-    let all = kernels(lab).into_iter().enumerate().flat_map(|(number, kernel)| {
-        plan.tests.iter().map(move |planned| (planned, number, kernel))
-    });
-    let entry = |(test, (planned, number, kernel))| ScheduledJob {
-        job: Job { test, ..job(planned, number, kernel) },
-        exclusive: planned.exclusive,
-        skipped: planned.skipped.clone(),
-    };
-    all.enumerate().map(entry).collect()
-}
-
-fn shape(planned: &Planned, kernel: usize) -> Shape {
-    let Planned { memory_mib, cpus, net, .. } = *planned;
-    Shape { memory_mib, cpus, net, kernel, wires: 0 }
-}
-
-/// Machines that share a socket path would end each other.
+/// Refuses a socket path that several machines would share, since they would end each other.
 fn check_socket(config: &Config, workers: usize) -> Result<()> {
     let Some(socket) = &config.raw.socket else { return Ok(()) };
     if workers > 1 && !socket.contains("{id}") {

@@ -1,10 +1,11 @@
-//! `orca watch`: `orca test` again and again, on what a changed file touches.
+//! `orca watch`: runs `orca test` again and again, on the tests that a changed file touches.
 //!
-//! Each run is a child of its own, so that it is exactly what `orca test` is. A change while one runs cuts it: what it would have said
-//! is out of date, and its tests run again together with what has been touched since.
+//! Each run is a child process, so that it is exactly an `orca test`. A change during a run cuts
+//! it, since its results would be out of date; its tests run again together with those touched
+//! since.
 
 use crate::cli::config::Config;
-use crate::cli::raw::Source;
+use crate::cli::raw::{Source, word};
 use crate::error::{Error, Result, plain as plain_io};
 use crate::host::watcher::Watcher;
 use crate::host::{rundir, signals, sys};
@@ -24,9 +25,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// How long files must have been quiet: editors and checkouts touch several, one after the other.
+/// How long no file may have changed: editors and checkouts touch several, one after the other.
 const QUIET: Duration = Duration::from_millis(150);
-/// The most tests that are named one by one on a run's command line.
+/// The most tests that a run's command line names one by one.
 const NAMED_MAX: usize = 1000;
 
 /// Runs tests until a signal ends it.
@@ -63,25 +64,25 @@ pub fn run(config: &Config) -> Result<u8> {
 
 struct Watch<'a> {
     config: &'a Config,
-    /// Files that runs write.
+    /// The files and folders that runs write to.
     own: Vec<PathBuf>,
-    /// What the current run runs; when it has ended, nothing.
+    /// The tests of the current run; none when it has ended.
     due: Vec<Test>,
     child: Option<Child>,
 }
 
-/// A run.
+/// A run of `orca test`.
 struct Child {
     pid: Pid,
-    /// Closed when it has been waited for.
+    /// Disconnected when the process has been waited for.
     ended: Receiver<std::convert::Infallible>,
 }
 
 impl Watch<'_> {
-    /// Whether a change of this file is somebody's work, and not a run's.
+    /// Whether a change of this file may be a person's work, and not a run's.
     fn counts(&self, path: &Path) -> bool {
         let raw = &self.config.raw;
-        let tests_write = raw.local == Some(true) || raw.share == Some(Share::Rw);
+        let tests_write = raw.local || raw.share == Share::Rw;
         if tests_write && self.child.is_some() {
             return false;
         }
@@ -89,12 +90,12 @@ impl Watch<'_> {
         !rundir::is_inside_one(&full) && !self.own.iter().any(|own| full.starts_with(own))
     }
 
-    /// Begins a run of what `changed` touches, and of what the run that this cuts was about.
+    /// Begins a run of the tests that `changed` touches, and of those of the run that this cuts.
     fn changed(&mut self, changed: Vec<PathBuf>) -> Result<()> {
         let changed = not_ignored(&self.config.root, changed);
-        // A word that names nothing any more, in the middle of a rename, is no reason to end.
+        // In the middle of a rename a word may name nothing: that is no reason to end.
         let Ok(tests) = discover(&self.config.root, &self.config.paths()) else { return Ok(()) };
-        // What nobody names, such as the sources of what is tested, may matter to anybody.
+        // A file that no test names, such as the source of the tested program, may matter to all.
         let Touched { tests: named, others } = touched(&self.config.root, &tests, &changed);
         let found = if others { tests.clone() } else { named };
         if found.is_empty() {
@@ -105,7 +106,7 @@ impl Watch<'_> {
             more => format!("{} files", more.len()),
         };
         if let Some(child) = self.child.take() {
-            // One that has ended meanwhile is as good.
+            // It may have ended meanwhile, which is as good.
             let _ = kill(child.pid, Signal::SIGINT);
             let _ = child.ended.recv();
         }
@@ -121,13 +122,14 @@ impl Watch<'_> {
         let fail = |e: std::io::Error| Error::new(format!("cannot run tests: {}", plain_io(&e)));
         let mut command = Command::new(std::env::current_exe().map_err(fail)?);
         command.arg0("orca").arg("test").args(options(self.config)).args(self.names()?);
-        sys::die_with_parent(&mut command); // this is the main thread, which lives as long as the process
+        // This is the main thread, which lives as long as the process.
+        sys::die_with_parent(&mut command);
         let mut child = command.spawn().map_err(fail)?;
         let pid = Pid::from_raw(child.id().cast_signed());
         let (running, ended) = bounded(0);
         let wait = move || {
             let _running: crossbeam::channel::Sender<std::convert::Infallible> = running;
-            let _ = child.wait(); // its status is in what it has printed
+            let _ = child.wait(); // what it has printed shows its status
         };
         std::thread::Builder::new().name("run".into()).spawn(wait).map_err(fail)?;
         self.child = Some(Child { pid, ended });
@@ -148,7 +150,8 @@ impl Watch<'_> {
         plain::err(b"orca: waiting for changes; Ctrl-C ends\n");
     }
 
-    /// Waits for the run to end. A Ctrl-C has reached it as well; any other signal, and a second one, is passed on as one.
+    /// Waits for the run to end. A Ctrl-C has reached it as well; any other signal, and a second
+    /// one, is passed on as a Ctrl-C.
     fn end(&mut self, first: i32, signals: &Receiver<i32>) {
         let Some(child) = self.child.take() else { return };
         if first != SIGINT {
@@ -165,21 +168,13 @@ impl Watch<'_> {
     }
 }
 
-/// What was typed, but for the paths.
+/// The options of the command line, without the paths.
 fn options(config: &Config) -> Vec<OsString> {
     let typed = config.raw.given.iter().filter(|given| given.source == Source::Line);
-    let spell = |given: &crate::cli::raw::Given| {
-        let mut option = OsString::from(format!("--{}", given.flag));
-        if !given.value.is_empty() {
-            option.push("=");
-            option.push(&given.value);
-        }
-        option
-    };
-    typed.map(spell).collect()
+    typed.map(|given| word(given.flag, &given.value)).collect()
 }
 
-/// The files and folders that runs write to, where they may be in the project.
+/// The files and folders that runs write to; they may be in the project.
 fn own_files(config: &Config) -> Vec<PathBuf> {
     let raw = &config.raw;
     let named = [&raw.json, &raw.junit, &raw.log_dir].into_iter().flatten();
@@ -188,7 +183,7 @@ fn own_files(config: &Config) -> Vec<PathBuf> {
     full.chain(dirs).map(|path| resolve(&path)).collect()
 }
 
-/// With links resolved, as far as it exists: the project's root is so.
+/// The path with links resolved, as far as it exists, since the project's root is resolved too.
 fn resolve(path: &Path) -> PathBuf {
     match (path.parent(), path.file_name()) {
         (Some(dir), Some(name)) => {
@@ -198,7 +193,7 @@ fn resolve(path: &Path) -> PathBuf {
     }
 }
 
-/// Without what git ignores; everything where there is no git, or no repository.
+/// The changed files without those that git ignores; all of them without git or a repository.
 fn not_ignored(root: &Path, changed: Vec<PathBuf>) -> Vec<PathBuf> {
     ignored(root, &changed).map_or(changed.clone(), |ignored| {
         changed.into_iter().filter(|path| !ignored.contains(path)).collect()
@@ -217,7 +212,7 @@ fn ignored(root: &Path, changed: &[PathBuf]) -> Option<Vec<PathBuf>> {
     let list: Vec<&[u8]> = changed.iter().map(|path| path.as_os_str().as_bytes()).collect();
     let list = [list.join(&0), vec![0]].concat();
     let mut input = git.stdin.take()?;
-    // Apart, so that neither end waits for the other.
+    // On a thread of its own, so that neither end waits for the other.
     let writer = std::thread::spawn(move || input.write_all(&list));
     let out = git.wait_with_output().ok()?;
     let _ = writer.join();

@@ -14,7 +14,7 @@ use crate::error::plain;
 use crate::events::trouble::{ConsoleTail, Kind, Trouble};
 use crate::guest::client::Writer;
 use crate::qemu::ethernet_hub::EthernetHub;
-use crate::select::header::Node;
+use crate::shape::Node;
 use agent::wire::{self, Frame};
 use crossbeam::channel::{Receiver, Sender, bounded, select};
 use std::path::{Path, PathBuf};

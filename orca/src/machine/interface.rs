@@ -6,25 +6,10 @@
 use crate::cancel::Cancel;
 use crate::events::trouble::{ConsoleTail, Kind, Trouble};
 use crate::guest::client::Writer;
-use crate::select::header::Node;
+use crate::shape::{Node, Shape};
 use agent::wire::{Ended, Frame};
 use crossbeam::channel::Receiver;
 use std::time::Duration;
-
-/// The size and the devices of a machine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Shape {
-    /// Memory in MiB.
-    pub memory_mib: u32,
-    /// Virtual CPUs.
-    pub cpus: u32,
-    /// Whether it has a network card.
-    pub net: bool,
-    /// Which of the run's kernels, from 0.
-    pub kernel: usize,
-    /// How many network cards it has on wires to other machines of its test.
-    pub wires: u32,
-}
 
 /// One test to run, as a machine sees it.
 #[derive(Clone, Debug, Default)]

@@ -5,12 +5,13 @@
 //! means: a test can do anything to this host.
 
 use super::drive::{self, ExternalEvents, GuestTimeouts};
-use super::interface::{Machine, Maker, Order, Phase, Ran, Shape, Sink, Warn};
+use super::interface::{Machine, Maker, Order, Phase, Ran, Sink, Warn};
 use crate::cancel::{Cancel, Level};
 use crate::error::plain;
 use crate::events::trouble::{ConsoleTail, Kind, Trouble};
 use crate::guest::client::{Guest, Writer};
 use crate::host::clock;
+use crate::shape::Shape;
 use agent::wire::{Command as Ask, Frame};
 use crossbeam::channel::Receiver;
 use std::io;

@@ -5,7 +5,7 @@
 //! that shape, while the others wait.
 
 use super::group::{self, GroupPermits};
-use super::interface::{Machine, Maker, Shape, Warn};
+use super::interface::{Machine, Maker, Warn};
 use super::launch::{Instance, InstanceConfig, Launcher, Placement, QEMU_LIMIT, boot_failure};
 use super::snapshot;
 use super::vm::{ConsoleVm, Vm};
@@ -17,7 +17,7 @@ use crate::image::custom_kernel::KernelFiles;
 use crate::qemu::argv::{self, Memory, Spec};
 use crate::qemu::overlay::Overlays;
 use crate::qemu::template::{self, Store, Template};
-use crate::select::header::Node;
+use crate::shape::{Node, Shape};
 use agent::wire::Command;
 use serde_json::Value;
 use std::collections::HashMap;

@@ -12,4 +12,4 @@ mod relay;
 pub mod snapshot;
 pub mod vm;
 
-pub use interface::{Cut, Machine, Maker, Order, Ran, Shape, Sink};
+pub use interface::{Cut, Machine, Maker, Order, Ran, Sink};

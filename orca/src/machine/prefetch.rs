@@ -5,10 +5,10 @@
 //! end of a run, or a test of another shape, has its machine made on the spot. So there are never
 //! more than two machines per worker.
 
-use super::interface::{Machine, Maker, Shape, Warn};
+use super::interface::{Machine, Maker, Warn};
 use crate::cancel::{Cancel, Level};
 use crate::events::trouble::Trouble;
-use crate::select::header::Node;
+use crate::shape::{Node, Shape};
 use crossbeam::channel::{Receiver, Sender, bounded, select};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

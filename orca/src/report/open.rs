@@ -34,7 +34,7 @@ pub fn open(config: &Config, log_dir: Option<&Path>) -> Result<Reporters> {
     let mut found: Vec<Box<dyn Reporter>> = Vec::new();
     let mut faults = Vec::new();
     let on_github = std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
-    let format = config.raw.format.unwrap_or_default();
+    let format = config.raw.format;
     if on_github {
         found.push(github(format)?);
     }

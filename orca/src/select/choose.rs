@@ -1,33 +1,53 @@
-//! From all tests to those that were asked for: by path, name, tag, last result, change and share of the work.
+//! From all tests to the wanted ones: by path, name, tag, last result, change and shard.
 
 use super::discover::{Test, discover};
 use super::git;
 use super::header::Header;
 use super::history::History;
+use super::shard::pick;
 use crate::cli::config::Config;
 use crate::cli::raw::Raw;
 use crate::error::{Error, Result};
 use crate::text::suggest::nearest;
 use std::path::Path;
 
-/// What is left.
+/// The result of choosing.
 #[derive(Debug)]
 pub enum Chosen {
     /// At least one test, in the order of their paths.
-    Tests(Vec<Test>),
-    /// None, and why.
+    Tests(Vec<Candidate>),
+    /// No test, and why.
     Nothing(Error),
 }
 
-/// Whether [`choose`] looks into the history.
+/// A chosen test, with its header if choosing has read it.
+#[derive(Debug)]
+pub struct Candidate {
+    /// The test.
+    pub test: Test,
+    header: Option<Header>,
+}
+
+impl Candidate {
+    /// The test and its header, which is read unless choosing has done so.
+    ///
+    /// # Errors
+    /// Those of [`Header::read`].
+    pub fn with_header(self, root: &Path) -> Result<(Test, Header)> {
+        let header = self.header.map_or_else(|| Header::read(root, &self.test), Ok)?;
+        Ok((self.test, header))
+    }
+}
+
+/// Whether [`choose`] needs the history.
 pub fn wants_history(raw: &Raw) -> bool {
     raw.failed || raw.shard.is_some()
 }
 
-/// Chooses. Everything has to agree: each further flag leaves fewer.
+/// Chooses tests. Every flag has to agree, so each further one leaves fewer.
 ///
 /// # Errors
-/// As discovery, headers and git have them.
+/// Those of discovery, headers and git.
 pub fn choose(config: &Config, history: &History) -> Result<Chosen> {
     let raw = &config.raw;
     let mut tests = discover(&config.root, &config.paths())?;
@@ -50,6 +70,8 @@ pub fn choose(config: &Config, history: &History) -> Result<Chosen> {
             return Ok(Chosen::Nothing(error.hint("leave --changed out to run them all")));
         }
     }
+    let candidate = |test| Candidate { test, header: None };
+    let mut tests: Vec<Candidate> = tests.into_iter().map(candidate).collect();
     if !(raw.filter.is_empty() && raw.tag.is_empty() && raw.not.is_empty()) {
         let before = tests.len();
         let mut tags = Vec::new();
@@ -59,8 +81,10 @@ pub fn choose(config: &Config, history: &History) -> Result<Chosen> {
         }
     }
     if let Some(shard) = raw.shard {
-        let timed = |test: &Test| (test.display(), history.expected(&test.display()));
-        let mine = shard.pick(&tests.iter().map(timed).collect::<Vec<_>>());
+        let timed = |Candidate { test, .. }: &Candidate| {
+            (test.display(), history.expected(&test.display()))
+        };
+        let mine = pick(shard, &tests.iter().map(timed).collect::<Vec<_>>());
         let before = tests.len();
         tests = tests.into_iter().zip(mine).filter_map(|(t, mine)| mine.then_some(t)).collect();
         if tests.is_empty() {
@@ -72,25 +96,26 @@ pub fn choose(config: &Config, history: &History) -> Result<Chosen> {
     Ok(Chosen::Tests(tests))
 }
 
-/// Reads the head of every test, so this comes after what is cheaper. `tags` collects those that there are.
+/// The tests whose path and tags fit. This reads every header, so it comes after the cheaper flags.
+/// `tags` collects all tags, for a hint.
 fn by_name_and_tag(
     root: &Path,
     raw: &Raw,
-    tests: Vec<Test>,
+    tests: Vec<Candidate>,
     tags: &mut Vec<String>,
-) -> Result<Vec<Test>> {
+) -> Result<Vec<Candidate>> {
     let mut kept = Vec::new();
-    for test in tests {
+    for candidate in tests {
+        let (test, header) = candidate.with_header(root)?;
         let path = test.display();
-        let header = Header::read(&root.join(&test.path), &path)?;
+        tags.extend(header.tags.iter().cloned());
         let tagged = raw.tag.is_empty() || raw.tag.iter().any(|tag| header.tags.contains(tag));
         if tagged
             && raw.filter.iter().all(|expr| expr.matches(&path, &header.tags))
             && !raw.not.iter().any(|expr| expr.matches(&path, &header.tags))
         {
-            kept.push(test);
+            kept.push(Candidate { test, header: Some(header) });
         }
-        tags.extend(header.tags);
     }
     Ok(kept)
 }

@@ -1,11 +1,14 @@
 //! Which tests a changed file touches.
 //!
-//! A test is touched by itself, and by every file below `t/` that it names: a helper that it sources, a program that it starts, data
-//! that it reads. "Names" is meant literally: the file's name stands in the text of the test, or in that of a file that the test names.
-//! That finds too much rather than too little, knows no shell grammar, and a comment `# uses table.csv` is all that a name put together
-//! at run time needs. Whatever nobody names may matter to anybody: what becomes of that is for the caller to say.
+//! A test is touched by itself, and by every file below `t/` that it names: a helper that it
+//! sources, a program that it starts, data that it reads. "Names" is meant literally: the file's
+//! name is in the text of the test, or in that of a file that the test names. This finds too much
+//! rather than too little and needs no shell grammar; a name that is put together at run time needs
+//! only a comment such as `# uses table.csv`. A file that no test names may matter to every test:
+//! the caller decides.
 
-use super::discover::{TEST_DIR, Test};
+use super::discover::{TEST_SUFFIX, Test};
+use crate::cli::config::TEST_DIR;
 use memchr::memmem;
 use std::collections::HashSet;
 use std::fs;
@@ -17,13 +20,13 @@ const SEARCHED: usize = 1 << 20;
 /// What a change touches.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Touched {
-    /// The tests that changed, or that name what did, in their order.
+    /// The tests that changed, or that name a changed file, in their order.
     pub tests: Vec<Test>,
     /// Whether something changed that no test names.
     pub others: bool,
 }
 
-/// Those of `tests` that a change of `changed` touches. Paths are relative to `root`.
+/// The tests out of `tests` that the `changed` files touch. Paths are relative to `root`.
 pub fn touched(root: &Path, tests: &[Test], changed: &[PathBuf]) -> Touched {
     let known: HashSet<&Path> = tests.iter().map(|test| test.path.as_path()).collect();
     let mut hit: HashSet<PathBuf> = HashSet::new();
@@ -33,7 +36,7 @@ pub fn touched(root: &Path, tests: &[Test], changed: &[PathBuf]) -> Touched {
         if known.contains(path.as_path()) {
             hit.insert(path.clone());
         } else if !is_test(path) {
-            // A test that is gone, or was not asked for, touches nobody.
+            // A test that is gone, or was not asked for, touches no other.
             let found = match path.starts_with(TEST_DIR) {
                 true => users(files.get_or_insert_with(|| texts(root)), path),
                 false => HashSet::new(),
@@ -47,8 +50,7 @@ pub fn touched(root: &Path, tests: &[Test], changed: &[PathBuf]) -> Touched {
 }
 
 fn is_test(path: &Path) -> bool {
-    path.starts_with(TEST_DIR)
-        && path.to_string_lossy().ends_with(crate::select::discover::TEST_SUFFIX)
+    path.starts_with(TEST_DIR) && path.to_string_lossy().ends_with(TEST_SUFFIX)
 }
 
 /// Every test that names the file at `path`, or names one that does.
@@ -72,7 +74,7 @@ fn users(files: &[(PathBuf, Vec<u8>)], path: &Path) -> HashSet<PathBuf> {
     found
 }
 
-/// Whether `name` stands in `text` as a whole: `lib.sh` is not in `zlib.sh`, nor in `lib.sh.old`.
+/// Whether `text` has `name` as a whole word: `lib.sh` is not in `zlib.sh`, nor in `lib.sh.old`.
 fn names(text: &[u8], name: &[u8]) -> bool {
     let inside = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
     !name.is_empty()
@@ -89,7 +91,7 @@ fn names(text: &[u8], name: &[u8]) -> bool {
         })
 }
 
-/// Every file below `t/`, with the beginning of its text. What cannot be read names nothing.
+/// Every file below `t/`, with the beginning of its text. A file that cannot be read names nothing.
 fn texts(root: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     let mut left = vec![PathBuf::from(TEST_DIR)];

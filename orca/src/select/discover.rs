@@ -1,7 +1,9 @@
 //! Finds the tests: files called `*_test.sh` below the project's `t/`.
 //!
-//! Symbolic links to files are followed as long as they stay in the project; links to folders are not, so there are no loops.
+//! Symbolic links to files are followed as long as they stay in the project. Links to folders are
+//! not followed, so there are no loops.
 
+use crate::cli::config::TEST_DIR;
 use crate::error::{Error, Result};
 use crate::text::{glob, quote, suggest};
 use std::ffi::OsStr;
@@ -9,8 +11,6 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-/// The folder under the project's root that holds the tests.
-pub const TEST_DIR: &str = "t";
 /// How the name of a test ends.
 pub const TEST_SUFFIX: &str = "_test.sh";
 
@@ -22,15 +22,16 @@ pub struct Test {
 }
 
 impl Test {
-    /// The path as text for people; bytes that are not UTF-8 become `\xNN`, which [`discover`] takes back.
+    /// The path as text for people. Bytes that are not UTF-8 become `\xNN`, which [`discover`]
+    /// understands.
     pub fn display(&self) -> String {
         quote::text(self.path.as_os_str().as_bytes())
     }
 }
 
-/// The tests that `wanted` names, sorted and each once; all of them where `wanted` is empty. A path may be a file or a folder, and
-/// is looked for from the current folder first and then from the project's root; one that does not exist may be a pattern for
-/// files and folders, such as `t/*/dns_*`.
+/// The tests that `wanted` names, sorted and each once; all tests if `wanted` is empty. A path is a
+/// file or a folder, and is looked for from the current folder first and then from the project's
+/// root. A path that does not exist may be a pattern for files and folders, such as `t/*/dns_*`.
 ///
 /// # Errors
 /// A path that does not exist, is outside the project or is no test; a folder that cannot be read.
@@ -97,7 +98,7 @@ fn walk(root: &Path, dir: &Path, found: &mut Vec<Test>) -> Result<()> {
     Ok(())
 }
 
-/// The tests that a pattern stands for, seen from the current folder or from the root.
+/// The tests that match a pattern, seen from the current folder or from the root.
 fn expand(root: &Path, pattern: &Path) -> Result<Vec<Test>> {
     let here = std::env::current_dir().unwrap_or_default().join(pattern);
     let both = [clean(&here), clean(&root.join(pattern))];
@@ -119,13 +120,14 @@ fn is_test_name(name: &OsStr) -> bool {
     name.as_bytes().ends_with(TEST_SUFFIX.as_bytes())
 }
 
-/// A regular file in the project, maybe behind a link.
+/// Whether it is a regular file in the project, maybe behind a link.
 fn is_test_file(root: &Path, path: &Path) -> bool {
     let inside = |full: PathBuf| full.starts_with(root) && full.is_file();
     fs::canonicalize(root.join(path)).is_ok_and(inside)
 }
 
-/// Turns what the user typed into a path relative to the root. A path that is not there may be one that was copied from a report.
+/// Turns a typed path into one relative to the root. A path that does not exist may have been
+/// copied from a report, with `\xNN` in it.
 fn locate(root: &Path, path: &Path) -> Result<PathBuf> {
     let raw = quote::bytes(path.as_os_str().as_bytes());
     let raw = Path::new(OsStr::from_bytes(&raw));
@@ -160,14 +162,14 @@ fn locate_as_typed(root: &Path, path: &Path) -> Result<PathBuf> {
     })
 }
 
-/// What is there of the two places that a path may mean.
+/// The existing ones of the two places that a path may mean.
 fn candidates(root: &Path, path: &Path) -> Vec<PathBuf> {
     let here = std::env::current_dir().unwrap_or_default().join(path);
     let both = [clean(&here), clean(&root.join(path))];
     both.into_iter().filter(|path| path.exists()).collect()
 }
 
-/// Resolves `.` and `..` by name, so that a link is not followed before it is looked at.
+/// Resolves `.` and `..` by name, so that a link is checked before it is followed.
 fn clean(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {

@@ -1,4 +1,5 @@
-//! What git says has changed, for `--changed`: in the working tree, or since a revision.
+//! The files that have changed by git's account, for `--changed`: in the working tree, or since a
+//! revision.
 
 use super::dependents;
 use super::discover::Test;
@@ -8,8 +9,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Those of `tests` that are touched by what differs from `rev`, or from the last commit where it is empty. What no test names, such as the
-/// sources of what is tested, touches none: who asks for the tests that changed means the tests.
+/// The tests that are touched by a file that differs from `rev`, or from the last commit if it is
+/// empty. A file that no test names, such as the source of the tested program, touches none:
+/// `--changed` asks for changed tests.
 ///
 /// # Errors
 /// No git, no repository, no such revision.
@@ -17,7 +19,8 @@ pub fn touched(root: &Path, rev: &str, tests: &[Test]) -> Result<Vec<Test>> {
     Ok(dependents::touched(root, tests, &changed_files(root, rev)?).tests)
 }
 
-/// Paths below `root`, relative to it. Files that are new and not ignored have changed, files that are gone as well.
+/// The changed files below `root`, relative to it. New files count unless they are ignored; removed
+/// files count too.
 fn changed_files(root: &Path, rev: &str) -> Result<Vec<PathBuf>> {
     let base = base(root, rev)?;
     let untracked = ["ls-files", "-z", "--others", "--exclude-standard"];
@@ -33,7 +36,8 @@ fn changed_files(root: &Path, rev: &str) -> Result<Vec<PathBuf>> {
     Ok(paths.map(|path| PathBuf::from(OsString::from_vec(path.to_vec()))).collect())
 }
 
-/// The commit to compare with: where this branch left `rev`; `None` before the first commit.
+/// The commit to compare with: the one at which this branch left `rev`; `None` before the first
+/// commit.
 fn base(root: &Path, rev: &str) -> Result<Option<String>> {
     let commit = |rev: &str| {
         let name = format!("{rev}^{{commit}}");

@@ -1,4 +1,5 @@
-//! Which tests run, in which order, and what is known of each: discovery, headers, expressions, history, shards.
+//! Which tests run and in which order, and what is known of each: discovery, headers, history,
+//! shards, the plan.
 
 pub mod choose;
 pub mod dependents;

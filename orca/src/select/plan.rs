@@ -1,18 +1,17 @@
-//! What will run, in which order, under which limits: the answer to "what would you do?" before anything is done.
+//! What will run, in which order and under which limits, decided before anything runs.
 
 use super::discover::Test;
-use super::header::{Header, NODES, Node};
+use super::header::Header;
 use super::history::History;
-use crate::error::Result;
+use crate::shape::{Node, Shape};
 use crate::text::day::Day;
 use std::cmp::Reverse;
-use std::path::Path;
 use std::time::Duration;
 
 /// One planned test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
-    /// Where it is.
+    /// The test.
     pub test: Test,
     /// How long it may run, scaled for the accelerator.
     pub timeout: Duration,
@@ -20,13 +19,9 @@ pub struct Planned {
     pub expected: Option<Duration>,
     /// How often it may be tried again after a failure.
     pub retries: u32,
-    /// Memory of its machine in MiB.
-    pub memory_mib: u32,
-    /// Virtual CPUs of its machine.
-    pub cpus: u32,
-    /// Whether its machine has a network card.
-    pub net: bool,
-    /// Its machines, where it has several.
+    /// Its machine, or each of its machines if it has several.
+    pub shape: Shape,
+    /// Its machines, if it has several.
     pub nodes: Vec<Node>,
     /// Whether no other test may run at the same time.
     pub exclusive: bool,
@@ -36,7 +31,7 @@ pub struct Planned {
     pub skipped: Option<String>,
 }
 
-/// What a test gets that does not ask for anything, and what there is to be had.
+/// The settings of a test without a header, and what machines have.
 #[derive(Clone, Debug)]
 pub struct Defaults<'a> {
     /// How long it may run, not scaled.
@@ -45,54 +40,45 @@ pub struct Defaults<'a> {
     pub factor: f64,
     /// How often it may be tried again.
     pub retries: u32,
-    /// Memory of its machine in MiB.
-    pub memory_mib: u32,
-    /// Virtual CPUs of its machine.
-    pub cpus: u32,
-    /// Whether its machine has a network card.
-    pub net: bool,
-    /// What machines have, of what a test can require.
+    /// Its machine, or each of them where it has several.
+    pub shape: Shape,
+    /// What machines have, out of what a test can require.
     pub has: &'a [&'static str],
-    /// What a quarantine's end is compared with.
+    /// The day on which quarantines are judged.
     pub today: Day,
-    /// Whether a failure is what is looked for: nothing is tried again, no quarantine counts.
+    /// Whether the run looks for a failure: then nothing is tried again and no quarantine counts.
     pub hunting: bool,
 }
 
 /// The run's tests, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// A `TestId` is an index into this.
+    /// The tests, in the order of the run.
     pub tests: Vec<Planned>,
     /// What the user should know before the run.
     pub warnings: Vec<String>,
 }
 
 impl Plan {
-    /// Plans every test, reading its header below `root`: in the order of `history`, or in that of a `seed`.
-    ///
-    /// # Errors
-    /// A header that is wrong, or a test that cannot be read.
+    /// Plans every test, in the order that `history` suggests, or in that of a `seed`.
     pub fn new(
-        root: &Path,
-        tests: Vec<Test>,
+        tests: Vec<(Test, Header)>,
         defaults: &Defaults<'_>,
         history: &History,
         seed: Option<u64>,
-    ) -> Result<Self> {
+    ) -> Self {
         let mut plan = Self::default();
-        for test in tests {
-            let header = Header::read(&root.join(&test.path), &test.display())?;
-            plan.add(test, &header, defaults, history);
+        for (test, header) in tests {
+            plan.add(test, header, defaults, history);
         }
         match seed {
             Some(seed) => shuffle(&mut plan.tests, seed),
             None => arrange(&mut plan.tests, history),
         }
-        Ok(plan)
+        plan
     }
 
-    fn add(&mut self, test: Test, header: &Header, defaults: &Defaults<'_>, history: &History) {
+    fn add(&mut self, test: Test, header: Header, defaults: &Defaults<'_>, history: &History) {
         let name = test.display();
         let mut quarantined = None;
         if let Some(quarantine) = &header.quarantine {
@@ -105,39 +91,24 @@ impl Plan {
                 quarantined = Some(format!("{reason}, until {until}"));
             }
         }
-        let lacking = header.requires.iter().find(|need| !defaults.has.contains(need));
-        let lacking = lacking.map(|need| format!("requires {need}, which is not to be had here"));
-        let lacking = lacking.or_else(|| no_nodes(header, defaults.has).map(str::to_owned));
         let retries = header.retries.unwrap_or(defaults.retries);
         self.tests.push(Planned {
             timeout: header.timeout.unwrap_or(defaults.timeout).mul_f64(defaults.factor),
             expected: history.expected(&name),
             retries: if defaults.hunting { 0 } else { retries },
-            memory_mib: header.memory_mib.unwrap_or(defaults.memory_mib),
-            cpus: header.cpus.unwrap_or(defaults.cpus),
-            net: header.net.unwrap_or(defaults.net),
+            shape: header.shape(defaults.shape),
             exclusive: header.exclusive,
             quarantined,
-            nodes: header.nodes.clone(),
-            skipped: lacking,
+            skipped: header.lacks(defaults.has),
+            nodes: header.nodes,
             test,
         });
     }
 }
 
-/// Why a test with this header cannot have its nodes.
-fn no_nodes(header: &Header, has: &[&str]) -> Option<&'static str> {
-    if header.nodes.is_empty() || has.contains(&NODES) {
-        return None;
-    }
-    Some(match has.contains(&"vm") {
-        true => "has several nodes, and wires between them take QEMU 7.2 or later",
-        false => "has several nodes, and there are no machines here",
-    })
-}
-
-/// What was bad last time first, since that is what the user waits for; then what is unknown and might be long; then the longest
-/// first, so that the last machines to work end together. Otherwise by path.
+/// Orders the tests. What was bad last time comes first, since the user waits for it. Unknown tests
+/// follow, since they might be long, and then the longest, so that the last machines to work end
+/// together. Otherwise the path decides.
 fn arrange(tests: &mut [Planned], history: &History) {
     tests.sort_by_cached_key(|planned| {
         let outstanding = history.is_outstanding(&planned.test.display());
@@ -145,7 +116,8 @@ fn arrange(tests: &mut [Planned], history: &History) {
     });
 }
 
-/// Fisher and Yates, from the order of the paths, so that a seed always means the same order of the same tests.
+/// The shuffle of Fisher and Yates. It starts from the order of the paths, so that a seed always
+/// gives the same order of the same tests.
 fn shuffle(tests: &mut [Planned], seed: u64) {
     let mut state = seed;
     for last in (1..tests.len()).rev() {
@@ -153,7 +125,7 @@ fn shuffle(tests: &mut [Planned], seed: u64) {
     }
 }
 
-/// SplitMix64: small, and the same everywhere.
+/// SplitMix64: small, and the same on every host.
 fn random(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut z = *state;
@@ -165,6 +137,7 @@ fn random(state: &mut u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::select::header::NODES;
     use std::io::Write;
 
     fn defaults(today: &str) -> Defaults<'static> {
@@ -172,16 +145,15 @@ mod tests {
             timeout: Duration::from_secs(10),
             factor: 3.0,
             retries: 2,
-            memory_mib: 512,
-            cpus: 1,
-            net: false,
+            shape: Shape { memory_mib: 512, cpus: 1, ..Shape::default() },
             has: &["vm", "x86_64"],
             today: Day::parse(today).unwrap(),
             hunting: false,
         }
     }
 
-    /// A plan of tests with these headers, called a, b, c … in their order, after a history of these lines.
+    /// A plan of tests with these headers, called a, b, c … in their order, after a history of
+    /// these lines.
     fn plan(
         headers: &[&str],
         history: &str,
@@ -192,7 +164,9 @@ mod tests {
         let mut tests = Vec::new();
         for (name, header) in ('a'..).zip(headers) {
             std::fs::write(root.join(name.to_string()), format!("# orca: {header}\n")).unwrap();
-            tests.push(Test { path: name.to_string().into() });
+            let test = Test { path: name.to_string().into() };
+            let header = Header::read(&root, &test).unwrap();
+            tests.push((test, header));
         }
         let journal = root.join("history");
         std::fs::File::create(&journal).unwrap().write_all(history.as_bytes()).unwrap();
@@ -200,7 +174,7 @@ mod tests {
         assert_eq!(warning, None);
         let mut defaults = defaults("2027-01-31");
         change(&mut defaults);
-        let plan = Plan::new(&root, tests, &defaults, &history, seed).unwrap();
+        let plan = Plan::new(tests, &defaults, &history, seed);
         std::fs::remove_dir_all(&root).unwrap();
         plan
     }
@@ -253,9 +227,9 @@ mod tests {
     fn headers_and_what_there_is() {
         let plan = plan(&["requires=vm,kvm net=user exclusive", "requires=vm"], "", None, |_| ());
         let [a, b] = &plan.tests[..] else { panic!("{plan:?}") };
-        assert_eq!(a.skipped.as_deref(), Some("requires kvm, which is not to be had here"));
-        assert!(a.net && a.exclusive && a.retries == 2);
-        assert_eq!((b.skipped.as_deref(), b.net, b.exclusive), (None, false, false));
+        assert_eq!(a.skipped.as_deref(), Some("requires kvm, which is not available here"));
+        assert!(a.shape.net && a.exclusive && a.retries == 2);
+        assert_eq!((b.skipped.as_deref(), b.shape.net, b.exclusive), (None, false, false));
         assert_eq!(b.timeout, Duration::from_secs(30));
     }
 
@@ -266,7 +240,7 @@ mod tests {
             (plan.tests[0].nodes.len(), plan.tests[0].skipped.clone().unwrap_or_default())
         };
         assert_eq!(skipped(&["vm", NODES]), (2, String::new()));
-        assert!(skipped(&["vm"]).1.ends_with("take QEMU 7.2 or later"));
-        assert!(skipped(&["x86_64"]).1.ends_with("there are no machines here"));
+        assert!(skipped(&["vm"]).1.ends_with("need QEMU 7.2 or later"));
+        assert!(skipped(&["x86_64"]).1.ends_with("there are no virtual machines here"));
     }
 }

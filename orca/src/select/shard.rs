@@ -1,59 +1,38 @@
-//! One of several machines takes its part of the tests, without asking the others.
+//! Cuts the tests into parts for several hosts, which need not ask each other.
 //!
-//! The parts are made from the names and the expected times alone: longest first, each to the part that has least so far. So every
-//! machine that has the same tests and the same history comes to the same parts, in whatever order it found the tests.
+//! The parts are made from the names and the expected times alone: the longest test first, each to
+//! the part that has least so far. So hosts with the same tests and the same history come to the
+//! same parts, in whatever order they found the tests.
 
-use crate::text::value::Parsed;
+use crate::text::shard::Shard;
 use std::cmp::Reverse;
 use std::time::Duration;
 
-/// The most parts.
-const PARTS_MAX: usize = 1000;
-/// What a test is taken to last where nothing is known of any.
+/// The assumed time of a test if no test has a known time.
 const UNKNOWN: Duration = Duration::from_secs(1);
 
-/// Which part, of how many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shard {
-    /// From 1.
-    pub number: usize,
-    /// At least `number`.
-    pub of: usize,
+/// For each of `tests`, in their order, whether it is in this part. Each comes with the time it is
+/// expected to take.
+pub fn pick(shard: Shard, tests: &[(String, Option<Duration>)]) -> Vec<bool> {
+    let usual = median(tests);
+    let mut order: Vec<(Reverse<Duration>, &str, usize)> = tests
+        .iter()
+        .enumerate()
+        .map(|(at, (name, time))| (Reverse(time.unwrap_or(usual)), name.as_str(), at))
+        .collect();
+    order.sort_unstable();
+    let mut loads = vec![(Duration::ZERO, 0_usize); shard.of];
+    let mut mine = vec![false; tests.len()];
+    for (Reverse(time), _, at) in order {
+        let part = (0..shard.of).min_by_key(|&part| (loads[part], part)).unwrap_or_default();
+        loads[part].0 += time;
+        loads[part].1 += 1;
+        mine[at] = part + 1 == shard.number;
+    }
+    mine
 }
 
-impl Shard {
-    /// `2/3`.
-    pub fn parse(text: &str) -> Parsed<Self> {
-        let parse = || {
-            let (number, of) = text.split_once('/')?;
-            let (number, of) = (number.parse().ok()?, of.parse().ok()?);
-            ((1..=of).contains(&number) && of <= PARTS_MAX).then_some(Self { number, of })
-        };
-        parse().ok_or_else(|| format!("I/N such as 1/3, with I from 1 to N, N up to {PARTS_MAX}"))
-    }
-
-    /// Which of `tests`, each with the time it is expected to take, are in this part; in their order.
-    pub fn pick(self, tests: &[(String, Option<Duration>)]) -> Vec<bool> {
-        let usual = median(tests);
-        let mut order: Vec<(Reverse<Duration>, &str, usize)> = tests
-            .iter()
-            .enumerate()
-            .map(|(at, (name, time))| (Reverse(time.unwrap_or(usual)), name.as_str(), at))
-            .collect();
-        order.sort_unstable();
-        let mut loads = vec![(Duration::ZERO, 0_usize); self.of];
-        let mut mine = vec![false; tests.len()];
-        for (Reverse(time), _, at) in order {
-            let part = (0..self.of).min_by_key(|&part| (loads[part], part)).unwrap_or_default();
-            loads[part].0 += time;
-            loads[part].1 += 1;
-            mine[at] = part + 1 == self.number;
-        }
-        mine
-    }
-}
-
-/// Of the times that are known.
+/// The median of the known times.
 fn median(tests: &[(String, Option<Duration>)]) -> Duration {
     let mut known: Vec<Duration> = tests.iter().filter_map(|(_, time)| *time).collect();
     known.sort_unstable();
@@ -73,7 +52,7 @@ mod tests {
 
     fn parts(tests: &[(String, Option<Duration>)], of: usize) -> Vec<Vec<String>> {
         let part = |number| {
-            let mine = Shard { number, of }.pick(tests);
+            let mine = pick(Shard { number, of }, tests);
             let kept = tests.iter().zip(mine).filter(|(_, mine)| *mine);
             let mut names: Vec<String> = kept.map(|((name, _), _)| name.clone()).collect();
             names.sort();
@@ -115,13 +94,5 @@ mod tests {
         let sizes: Vec<usize> = parts(&tests(&[0; 8]), 3).iter().map(Vec::len).collect();
         assert_eq!(sizes, [3, 3, 2]);
         assert_eq!(parts(&tests(&[0]), 2)[1].len(), 0);
-    }
-
-    #[test]
-    fn forms() {
-        assert_eq!(Shard::parse("2/3"), Ok(Shard { number: 2, of: 3 }));
-        for bad in ["", "1", "0/3", "4/3", "1/0", "a/b", "1/2/3", "1/9999", "-1/2"] {
-            assert!(Shard::parse(bad).is_err(), "{bad}");
-        }
     }
 }

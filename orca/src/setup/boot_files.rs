@@ -116,7 +116,7 @@ pub fn resolve(config: &Config, arch: Arch) -> Result<BootFiles> {
 /// The kernels that the configuration names: files, or folders that one was built in. Without any
 /// it is that of the image, or for the host's own root, where there is no image, the host's own.
 pub fn kernel_paths(config: &Config, arch: Arch) -> Vec<PathBuf> {
-    let named = config.raw.kernels.items();
+    let named = &config.raw.kernels;
     if !named.is_empty() {
         return named.to_vec();
     }
@@ -166,7 +166,7 @@ pub fn find_initrd(config: &Config, arch: Arch, path: &Path) -> Result<InitrdSou
 pub fn find_root(config: &Config) -> Result<RootSource> {
     let path = match &config.raw.rootfs {
         Some(path) if path == Path::new("none") => return Ok(RootSource::None),
-        Some(path) if path == Path::new("host") && config.raw.init == Some(true) => {
+        Some(path) if path == Path::new("host") && config.raw.init => {
             return Err(Error::new("--init own would start this host's services in the guest")
                 .hint("leave --init out, or name another root"));
         }
@@ -253,7 +253,7 @@ fn tell_apart(kernels: &mut [KernelFiles], named: &[PathBuf]) -> Result<()> {
 /// # Errors
 /// More than one.
 pub fn only_one(config: &Config) -> Result<()> {
-    if config.raw.kernels.items().len() <= 1 {
+    if config.raw.kernels.len() <= 1 {
         return Ok(());
     }
     Err(Error::new("several kernels are for `orca test` only").hint("name one --kernel"))
@@ -261,7 +261,7 @@ pub fn only_one(config: &Config) -> Result<()> {
 
 /// What the machines of a run use of a kernel.
 fn needs(config: &Config, root: &Root) -> Needs {
-    let share = config.raw.share.unwrap_or_default();
+    let share = config.raw.share;
     Needs {
         disk: matches!(root, Root::Disk(..)),
         files: share != Share::None || *root == Root::Host,

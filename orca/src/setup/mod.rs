@@ -67,7 +67,7 @@ pub struct Lab<M> {
 /// # Errors
 /// What is wrong with the host or the image.
 pub fn lab(config: &Config) -> Result<Lab<Arc<dyn Maker>>> {
-    if config.raw.local == Some(true) {
+    if config.raw.local {
         return local(config);
     }
     let Lab { maker, run_dir, log_dir, factor, has, description, kernels, warnings } = vms(config)?;
@@ -150,12 +150,12 @@ fn spec(config: &Config, emulator: &Emulator, accel: Accel, files: &BootFiles) -
         rootfs,
         host_root: files.root == Root::Host,
         modules: first.modules,
-        own_init: raw.init.unwrap_or(false),
-        memory_mib: config.memory_mib,
-        cpus: config.cpus,
+        own_init: raw.init,
+        memory_mib: config.shape.memory_mib,
+        cpus: config.shape.cpus,
         share: config.root.clone(),
-        share_writable: raw.share.unwrap_or_default() == Share::Rw,
-        net: config.net,
+        share_writable: raw.share == Share::Rw,
+        net: config.shape.net,
         wires: 0,
         append: if raw.gdb { with_debugger(raw) } else { raw.append.clone().unwrap_or_default() },
     }
@@ -184,10 +184,10 @@ fn launcher(
         overlays,
         spec,
         kernels: files.kernels.clone(),
-        share: raw.share.unwrap_or_default(),
+        share: raw.share,
         run_dir: run_dir.to_owned(),
         log_dir: log_dir.to_owned(),
-        boot_limit: if raw.gdb { DEBUGGED } else { config.boot_timeout.mul_f64(factor) },
+        boot_limit: if raw.gdb { DEBUGGED } else { config.raw.boot_timeout.mul_f64(factor) },
         timeouts: timeouts(factor),
         socket: raw.socket.clone(),
         tee: match (raw.console, raw.debug) {
@@ -211,7 +211,7 @@ fn has(emulator: &Emulator, accel: Accel) -> Vec<&'static str> {
 }
 
 fn describe(config: &Config, emulator: &Emulator, accel: Accel) -> String {
-    format!("{}, {}, {} MiB", emulator.arch, accel.name(), config.memory_mib)
+    format!("{}, {}, {} MiB", emulator.arch, accel.name(), config.shape.memory_mib)
 }
 
 /// The kernels that every test runs on, where there are several.
@@ -219,7 +219,7 @@ fn matrix(config: &Config, files: &BootFiles) -> Vec<Kernel> {
     if files.kernels.len() == 1 {
         return Vec::new();
     }
-    let named = config.raw.kernels.items().iter().zip(&files.kernels);
+    let named = config.raw.kernels.iter().zip(&files.kernels);
     let kernel = |(path, kernel): (&PathBuf, &KernelFiles)| Kernel {
         release: kernel.release.clone().unwrap_or_default(),
         path: path.clone(),

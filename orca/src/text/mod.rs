@@ -5,5 +5,6 @@ pub mod filter;
 pub mod glob;
 pub mod hash;
 pub mod quote;
+pub mod shard;
 pub mod suggest;
 pub mod value;

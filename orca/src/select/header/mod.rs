@@ -1,23 +1,24 @@
 //! Settings in a test's first comments: `# orca: timeout=120s memory=1G tags=slow,net exclusive`.
 //!
-//! Only comment lines at the top of the file count, so nothing in a test's body is taken for a setting. Unknown keys are errors: a
-//! misspelt timeout that is silently ignored is worse than none. A value with spaces stands in double quotes.
+//! Only comment lines at the top of the file count, so nothing in a test's body is taken for a
+//! setting. Unknown keys are errors: a misspelt timeout that is silently ignored is worse than
+//! none. A value with spaces is in double quotes.
 
 mod nodes;
 
-pub use nodes::Node;
-
+use super::discover::Test;
 use crate::error::{Error, Result};
+use crate::shape::{Node, Shape};
 use crate::text::day::Day;
 use crate::text::suggest::nearest;
 use crate::text::value;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
-/// How much of a file is looked at, in bytes.
+/// How much of a file is read, in bytes.
 const HEAD_BYTES: u64 = 4096;
 const MARK: &str = "orca:";
 const KEYS: [&str; 11] = [
@@ -33,13 +34,15 @@ const KEYS: [&str; 11] = [
     "flaky",
     "until",
 ];
-/// What `requires=` knows: `kvm` is hardware virtualisation of any kind, `vm` a machine of its own, the others are the guest's kind.
+/// The words of `requires=`: `kvm` is hardware virtualisation of any kind, `vm` is a machine of its
+/// own, the others are architectures of the guest.
 pub const NEEDS: [&str; 4] = ["kvm", "vm", "x86_64", "aarch64"];
 
-/// What machines have that can run a test on several nodes: no word of `requires=`, the nodes say it.
+/// What machines have if they can be the nodes of a test. It is no word of `requires=`: `nodes=`
+/// requires it.
 pub const NODES: &str = "nodes";
 
-/// What a test asks for; what it does not say is the run's default.
+/// What a test asks for. For the rest it has the defaults of the run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Header {
     /// How long it may run, not scaled.
@@ -50,46 +53,70 @@ pub struct Header {
     pub cpus: Option<u32>,
     /// How often it may be tried again.
     pub retries: Option<u32>,
-    /// Words to choose it by, as written.
+    /// The words that choose it, as written.
     pub tags: Vec<String>,
     /// Whether no other test may run at the same time.
     pub exclusive: bool,
     /// Whether its machine has a network card.
     pub net: Option<bool>,
-    /// Its machines, where it wants several; it runs on the first.
+    /// Its machines, if it has several; it runs on the first.
     pub nodes: Vec<Node>,
-    /// What it cannot do without, out of [`NEEDS`].
+    /// What it needs, out of [`NEEDS`].
     pub requires: Vec<&'static str>,
-    /// Why, and until when, its bad results do not count.
+    /// For how long its bad results do not count, and why.
     pub quarantine: Option<Quarantine>,
 }
 
-/// A test's bad results do not count for a while.
+/// A time in which the bad results of a test do not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quarantine {
     /// Why.
     pub reason: String,
-    /// The last day of it, in UTC.
+    /// Its last day, in UTC.
     pub until: Day,
 }
 
 impl Header {
-    /// Reads the header of the test at `path`, called `name` in errors.
+    /// Reads the header of a test of the project at `root`.
     ///
     /// # Errors
     /// A file that cannot be read, or a setting that is wrong, with its line.
-    pub fn read(path: &Path, name: &str) -> Result<Self> {
+    pub fn read(root: &Path, test: &Test) -> Result<Self> {
+        let name = test.display();
+        let unreadable = |e: io::Error| {
+            let hint = "make it readable, or name the tests that are";
+            Error::io("read", Path::new(&name), &e).hint(hint)
+        };
         let mut head = Vec::new();
-        File::open(path).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head)).map_err(
-            |e| {
-                let hint = "make it readable, or name the tests that are";
-                Error::io("read", Path::new(name), &e).hint(hint)
-            },
-        )?;
+        let file = File::open(root.join(&test.path)).map_err(unreadable)?;
+        file.take(HEAD_BYTES).read_to_end(&mut head).map_err(unreadable)?;
         if !head.windows(MARK.len()).any(|bytes| bytes == MARK.as_bytes()) {
             return Ok(Self::default());
         }
-        Self::parse(&String::from_utf8_lossy(&head), name)
+        Self::parse(&String::from_utf8_lossy(&head), &name)
+    }
+
+    /// The machine of the test: `usual`, except for what the header asks.
+    pub fn shape(&self, usual: Shape) -> Shape {
+        Shape {
+            memory_mib: self.memory_mib.unwrap_or(usual.memory_mib),
+            cpus: self.cpus.unwrap_or(usual.cpus),
+            net: self.net.unwrap_or(usual.net),
+            ..usual
+        }
+    }
+
+    /// Why the test cannot run on machines that have no more than `has`; `None` if it can.
+    pub fn lacks(&self, has: &[&str]) -> Option<String> {
+        let lacking = self.requires.iter().find(|need| !has.contains(need));
+        match lacking {
+            Some(need) => Some(format!("requires {need}, which is not available here")),
+            None if self.nodes.is_empty() || has.contains(&NODES) => None,
+            None if has.contains(&"vm") => {
+                Some("has several nodes, and wires between them need QEMU 7.2 or later".to_owned())
+            }
+            None => Some("has several nodes, and there are no virtual machines here".to_owned()),
+        }
     }
 
     fn parse(text: &str, name: &str) -> Result<Self> {
@@ -137,7 +164,8 @@ fn split(line: &str) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// A header that is being read: the two halves of a quarantine may come in any order, each with its line.
+/// A header that is being read. The two halves of a quarantine may come in any order, each with its
+/// line.
 #[derive(Default)]
 struct Draft {
     header: Header,
@@ -249,11 +277,21 @@ mod tests {
         check(
             "# orca: memory=lots",
             Err(
-                "`x` line 1: `memory` takes an amount of memory such as 512M or 2G, at least 64M, not `lots`",
+                "`x` line 1: `memory` takes an amount of memory such as 512M or 2G, at least 64M, \
+                 not `lots`",
             ),
         );
         check("#!/bin/sh\n# orca: timout=1s", Err("`x` line 2: unknown key `timout`"));
         check("# orca: cpus", Err("`x` line 1: `cpus` takes a number from 1 to 64, not ``"));
+    }
+
+    #[test]
+    fn every_key_of_the_list_is_known() {
+        for key in KEYS {
+            let error = Draft::default().set(&format!("{key}=?"), 1).err();
+            let text = error.map(|error| error.to_string()).unwrap_or_default();
+            assert!(!text.starts_with("unknown key"), "{text}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! `nodes=server,client`: the machines of a test that wants several, and the wires between them: one for all, or as named in
-//! `nodes=client:a,router:a+b,server:b`.
+//! `nodes=server,client`: the machines of a test that has several, and the wires between them.
+//! There is one wire for all, or those that `nodes=client:a,router:a+b,server:b` names.
 
 use crate::error::{Error, Result};
+use crate::shape::Node;
 
 /// The most machines of one test.
 const NODES_MAX: usize = 8;
@@ -9,15 +10,6 @@ const NODES_MAX: usize = 8;
 const CARDS_MAX: usize = 4;
 /// The longest name, in bytes.
 const NAME_MAX: usize = 32;
-
-/// One machine of a test.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
-    /// What the test calls it; its hostname, too.
-    pub name: String,
-    /// The number of the wire that each of its cards is on, from 0 within the test.
-    pub wires: Vec<usize>,
-}
 
 /// Reads the value of `nodes=`.
 pub(super) fn parse(text: &str) -> Result<Vec<Node>> {
@@ -45,7 +37,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>> {
     wired(&items)
 }
 
-/// The nodes with the wires that each is said to be on.
+/// The nodes with the named wires of each.
 fn wired(items: &[(&str, Option<&str>)]) -> Result<Vec<Node>> {
     let (mut nodes, mut known) = (Vec::new(), Vec::<(&str, usize)>::new());
     for &(name, on) in items {
@@ -78,7 +70,7 @@ fn wired(items: &[(&str, Option<&str>)]) -> Result<Vec<Node>> {
     }
 }
 
-/// Names are hostnames: letters of the small kind, digits, hyphens inside.
+/// Checks that a name can be a hostname: lower-case letters, digits, hyphens inside.
 fn check_name(what: &str, name: &str) -> Result<()> {
     let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let good = !name.is_empty()
@@ -93,7 +85,7 @@ fn check_name(what: &str, name: &str) -> Result<()> {
     let near: String = name.chars().take(NAME_MAX).map(plain).collect();
     let near = near.trim_matches('-');
     let error = Error::new(format!(
-        "{what} is called by up to {NAME_MAX} of a-z, 0-9 and `-` inside, not `{name}`"
+        "{what} has a name of up to {NAME_MAX} of a-z, 0-9 and `-` inside, not `{name}`"
     ));
     Err(if near.is_empty() { error } else { error.hint(format!("did you mean `{near}`?")) })
 }
@@ -133,7 +125,7 @@ mod tests {
         check("a:x,b", "`b` is on no wire", Some(which));
         check("a:x,b:x+y", "`y` has one end only", Some("put another node on it, such as name:y"));
         check("a:x+x,b:x", "`a` is on wire `x` twice", None);
-        check("a:,b:", "a wire is called", None);
+        check("a:,b:", "a wire has a name", None);
         check("a:1+2+3+4+5,b:1", "`a` is on more than 4 wires", None);
     }
 }

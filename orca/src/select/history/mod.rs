@@ -1,8 +1,9 @@
 //! What is known of tests from earlier runs: how they ended and how long they took.
 //!
-//! A file of JSON lines that only grows while a run lives: the plan at its start, then each result as it comes, every one a single
-//! append. So an end of any kind, `kill -9` included, loses at most what was running, and what was planned and has no result is
-//! known. The next run writes it anew, a line per test, where nobody else is writing. A damaged line costs itself.
+//! It is a file of JSON lines that only grows during a run: the plan at the start, then each result
+//! as it comes, each with a single append. So an end of any kind, `kill -9` included, loses at most
+//! the running tests, and planned tests without a result are known. The next run rewrites the file
+//! with a line per test, unless another run is writing to it. Only a damaged line itself is lost.
 
 use crate::error::{Error, Result};
 use crate::events::attempt::{Attempt, Outcome};
@@ -14,18 +15,18 @@ use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-/// Durations kept per test; what is expected of it is their median.
+/// Durations kept per test; their median is its expected time.
 const TIMES_KEPT: usize = 5;
-/// The most of a history that is read, in bytes: some 100,000 tests.
+/// The most that is read of a history, in bytes: some 100,000 tests.
 const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Tests kept, those of the latest runs.
 const TESTS_MAX: usize = 50_000;
 /// How many lines a file may have beyond one per test before it is written anew.
 const SLACK_LINES: usize = 1000;
-/// How often the file is opened again because somebody has replaced it meanwhile.
+/// How often the file is opened again if somebody has replaced it meanwhile.
 const REOPENS: u32 = 10;
 
 /// What is known of one test.
@@ -33,13 +34,13 @@ const REOPENS: u32 = 10;
 struct Record {
     /// The last run that planned it.
     run: String,
-    /// Whether it has had a result that counts in that run.
+    /// Whether it has had a final result in that run.
     seen: bool,
-    /// Whether any of them was bad.
+    /// Whether any such result was bad.
     bad: bool,
-    /// How long it took lately, the newest last, in seconds.
+    /// How long it took in the latest runs, the newest last, in seconds.
     times: Vec<f64>,
-    /// When it was heard of last, in lines.
+    /// The last line of the file about it.
     line: usize,
 }
 
@@ -53,8 +54,8 @@ pub struct History {
 }
 
 impl History {
-    /// Reads the history in `path`. A file that is not there is an empty one; what cannot be read is left out and said in the
-    /// warning beside it.
+    /// Reads the history in `path`. A missing file is an empty history. What cannot be read is left
+    /// out; the warning says so.
     pub fn load(path: &Path) -> (Self, Option<String>) {
         let mut history = Self::default();
         let mut bytes = Vec::new();
@@ -80,12 +81,13 @@ impl History {
         self.tests.is_empty()
     }
 
-    /// Whether what was read is something else altogether.
+    /// Whether the file is no history at all.
     pub fn is_foreign(&self) -> bool {
         self.damaged > 0 && self.tests.is_empty()
     }
 
-    /// How long `test` is expected to take: the median of its last few runs, good ones if there are any.
+    /// How long `test` is expected to take: the median of its last few runs, of good ones if there
+    /// are any.
     pub fn expected(&self, test: &str) -> Option<Duration> {
         let mut times = self.tests.get(test)?.times.clone();
         times.sort_by(f64::total_cmp);
@@ -105,7 +107,7 @@ impl History {
         }
     }
 
-    /// Takes one line; `None` if it is none of ours.
+    /// Takes one line; `None` if it is not a history's.
     fn take(&mut self, value: &Value) -> Option<()> {
         let line = self.lines;
         let run = value.get("run")?.as_str()?;
@@ -132,7 +134,7 @@ impl History {
             record.seen = true;
             let bad = value.get("bad")?.as_bool()?;
             record.bad |= bad;
-            // A failure often ends early: it tells only where nothing else does.
+            // A failure often ends early, so its time counts only if there is no other.
             let tells = !bad || record.times.is_empty();
             record.times.extend(value.get("seconds").and_then(seconds).filter(|_| tells));
         }
@@ -141,7 +143,7 @@ impl History {
         Some(())
     }
 
-    /// A line per test, those last heard of last.
+    /// A line per test, the latest last.
     fn compact(&self) -> Vec<u8> {
         let mut tests: Vec<(&String, &Record)> = self.tests.iter().collect();
         tests.sort_by_key(|(test, record)| (record.line, *test));
@@ -160,28 +162,23 @@ impl History {
     }
 }
 
-/// A time as a history has it: finite, not negative, at most a year.
+/// A time that a history may have: finite, not negative, at most a year.
 fn seconds(value: &Value) -> Option<f64> {
     value.as_f64().filter(|seconds| (0.0..3.2e7).contains(seconds))
 }
 
-/// Where the history of the project called `name` is kept.
-pub fn path(state: &Path, name: &str) -> PathBuf {
-    state.join("history").join(format!("{name}.jsonl"))
-}
-
-/// Writes down what happens in a run.
+/// Writes the results of a run to the history.
 #[derive(Debug)]
 pub struct Journal {
     file: Flock<File>,
     run: String,
-    /// Whether durations are written down.
+    /// Whether durations are written.
     times: bool,
 }
 
 impl Journal {
-    /// Opens `path` for the run called `run`, which no other run of the project is called; `history` is what was read from there.
-    /// Without `times` the durations are left as they are.
+    /// Opens `path` for a run with the unique name `run`; `history` is what was read from there.
+    /// Without `times` the durations stay as they are.
     ///
     /// # Errors
     /// A file or folder that cannot be written to.
@@ -199,7 +196,7 @@ impl Journal {
         Ok(Self { file, run: run.to_owned(), times })
     }
 
-    /// Writes down what an event says. What cannot be written is lost: it must never stop a run.
+    /// Writes what an event says. A failed write is ignored: it must never stop a run.
     pub fn take(&mut self, event: &Event) {
         let run = &self.run;
         let line = match event {
@@ -218,7 +215,7 @@ impl Journal {
     }
 }
 
-/// Whether a result stands against its test; `None` for none at all. What is in quarantine does not.
+/// Whether a result counts against its test; in quarantine none does. `None` if there is none.
 fn is_bad(attempt: &Attempt) -> Option<bool> {
     match attempt.outcome {
         Outcome::NotRun => None,
@@ -226,7 +223,7 @@ fn is_bad(attempt: &Attempt) -> Option<bool> {
     }
 }
 
-/// Opened for appending, and locked against a replacement for as long as it is written to.
+/// Opens the file for appending, and locks it against replacement for as long as it is open.
 fn open_shared(path: &Path) -> io::Result<Flock<File>> {
     for _ in 0..REOPENS {
         let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
@@ -245,7 +242,8 @@ fn is_named(file: &File, path: &Path) -> io::Result<bool> {
     Ok(fs::metadata(path).is_ok_and(|named| id(named) == ours))
 }
 
-/// Replaces the file in one step, unless somebody is writing to it. One with damage is kept beside the new one.
+/// Replaces the file in one step, unless somebody is writing to it. A damaged file is kept beside
+/// the new one.
 fn compact(path: &Path) -> io::Result<()> {
     let old = OpenOptions::new().read(true).append(true).open(path)?;
     let Ok(old) = Flock::lock(old, FlockArg::LockExclusiveNonblock) else { return Ok(()) };
@@ -259,7 +257,7 @@ fn compact(path: &Path) -> io::Result<()> {
     atomic::replace(path, &history.compact())
 }
 
-/// A line that was cut off by a crash must not swallow the next one.
+/// Ends a line that a crash has cut off, so that it does not swallow the next one.
 fn end_last_line(file: &mut File) -> io::Result<()> {
     let mut last = [b'\n'];
     if file.seek(SeekFrom::End(-1)).is_ok() {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::events::event::Start;
+use std::path::PathBuf;
 
 /// A history file in a folder of its own.
 struct Store(PathBuf);
@@ -12,7 +13,7 @@ impl Store {
     }
 
     fn path(&self) -> PathBuf {
-        path(&self.0, "project")
+        self.0.join("history/project.jsonl")
     }
 
     fn load(&self) -> History {
