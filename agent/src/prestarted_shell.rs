@@ -8,7 +8,9 @@
 //! executes another shell for the test, just as this shell executes a test that names its
 //! interpreter.
 //!
-//! A test whose interpreter is missing is started without this shell, for the better message.
+//! A test whose interpreter is missing is started without this shell, for the better message. It is
+//! not used in a machine that was not copied, after the first test of a reused one, and in text
+//! mode.
 //!
 //! A test can tell this shell from `sh TEST` by the shell's own `/proc/PID/cmdline` and `environ`,
 //! by one more of its own descriptors above 9, by `c` in `$-` of a busybox, and by dash's

@@ -55,7 +55,8 @@ pub(crate) fn waits(line: &CommandLine) -> bool {
     line.value("orca.root") == Some("host") && line.value("orca.share") == Some("later")
 }
 
-/// Switches to the host's own root, which is never written to.
+/// Switches to the host's own root, which is never written to. QEMU reads what its user may read.
+/// /proc, /sys, /dev, /run and /tmp are the guest's own, so the host's /tmp is not seen.
 ///
 /// # Errors
 /// As [`enter`].

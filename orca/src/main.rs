@@ -108,30 +108,28 @@ fn orca(args: Vec<OsString>) -> Result<u8> {
     }
 }
 
+/// Does what the command line asks for. A subcommand that is forgotten here does not compile.
 fn obey(parsed: Parsed, complaint: Option<&Error>) -> Result<u8> {
     let (command, raw) = match parsed {
         Parsed::Do(command, raw) => (command, *raw),
         Parsed::Version => return Ok(print(&format!("orca {VERSION}\n"))),
         Parsed::Help(None, _) => return Ok(print(&cli::help::overview())),
         Parsed::Help(Some(command), long) => return Ok(print(&cli::help::command(command, long))),
-        Parsed::Pass(args) => return commands::image::run(args).map(|()| exit::GOOD),
-    };
-    let config = match command {
-        Command::Completions => return commands::completions::run(&raw.words),
-        Command::Man => return Ok(commands::man::run(VERSION)),
-        Command::Doctor => return Ok(commands::doctor::run(&raw, complaint, VERSION)),
-        _ => Config::new(raw)?,
     };
     match command {
-        Command::Run => commands::run::run(&config),
-        Command::List => commands::list::run(&config),
-        Command::Merge => commands::merge::run(&config),
-        Command::Template => commands::template::run(&config),
-        Command::Clean => commands::clean::run(&config),
-        Command::Shell => commands::shell::run(&config),
-        Command::Watch => commands::watch::run(&config),
-        Command::Config => commands::config::run(&config),
-        _ => commands::test::run(&config), // the others have been done
+        Command::Completions => commands::completions::run(&raw.words),
+        Command::Man => Ok(commands::man::run(VERSION)),
+        Command::Doctor => Ok(commands::doctor::run(&raw, complaint, VERSION)),
+        Command::Image => commands::image::run(raw.rest.unwrap_or_default()).map(|()| exit::GOOD),
+        Command::Test => commands::test::run(&Config::new(raw)?),
+        Command::Run => commands::run::run(&Config::new(raw)?),
+        Command::List => commands::list::run(&Config::new(raw)?),
+        Command::Merge => commands::merge::run(&Config::new(raw)?),
+        Command::Template => commands::template::run(&Config::new(raw)?),
+        Command::Clean => commands::clean::run(&Config::new(raw)?),
+        Command::Shell => commands::shell::run(&Config::new(raw)?),
+        Command::Watch => commands::watch::run(&Config::new(raw)?),
+        Command::Config => commands::config::run(&Config::new(raw)?),
     }
 }
 

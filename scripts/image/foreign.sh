@@ -6,7 +6,8 @@
 #
 # Packages are unpacked, and none of their scripts runs. This does what the scripts would have done,
 # as far as tests can notice: the accounts, the links of Debian's alternatives, and the files that
-# are copied from /usr/share.
+# are copied from /usr/share. The guest's dpkg database is empty. On a host of the guest's own
+# architecture packages are installed as usual.
 set -eu
 tree=$1
 

@@ -26,8 +26,6 @@ pub enum Parsed {
     Help(Option<Command>, bool),
     /// The version.
     Version,
-    /// The arguments of `orca image`, which has a grammar of its own.
-    Pass(Vec<OsString>),
 }
 
 /// Parses everything behind `orca`. `variables` is the environment. `rc` returns the settings in
@@ -53,7 +51,8 @@ pub fn parse(
         None => return Err(unknown_command(&first.to_string_lossy())),
     };
     if command == Command::Image {
-        return Ok(Parsed::Pass(rest));
+        // It has a grammar of its own, and gets its arguments as they are.
+        return Ok(Parsed::Do(command, Box::new(Raw { rest: Some(rest), ..Raw::default() })));
     }
     let line = match read(command, rest, &Source::Line)? {
         Read::Line(line) => line,

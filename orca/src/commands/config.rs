@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::events::exit;
 use crate::qemu::arch;
 use crate::report::plain;
+use crate::setup::boot_files;
 use serde_json::{Value, json};
 
 /// The value of one option.
@@ -107,8 +108,8 @@ fn computed(which: Computed, config: &Config) -> String {
         Computed::History => config.history_path().display().to_string(),
         Computed::Jobs => config.jobs.to_string(),
         Computed::Kernel => file(arch::target(guest).kernels),
-        Computed::Initrd => file(&["initramfs"]),
-        Computed::Rootfs => file(&["rootfs.ext4"]),
+        Computed::Initrd => file(&[boot_files::IMAGE_INITRD]),
+        Computed::Rootfs => file(&[boot_files::IMAGE_ROOT]),
         Computed::Arch => guest.to_string(),
         Computed::Qemu => arch::target(guest).program.to_owned(),
     }

@@ -1,4 +1,4 @@
-//! `orca doctor`: what [`doctor`] finds, as a line each, and a machine that is booted if all else
+//! `orca doctor`: what [`super::checks`] finds, as a line each, and a machine that is booted if all else
 //! is well.
 
 use super::checks::{self, Finding, Health};

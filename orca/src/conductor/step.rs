@@ -198,6 +198,7 @@ impl RunState {
         if let Some(at) = self.assigned.iter().position(|assigned| *assigned == finished) {
             self.assigned.swap_remove(at);
         }
+        // A test in quarantine fails nothing, so it ends nothing either.
         let bail = attempt.suite.bail.as_ref().filter(|_| self.limits.bail && counts(&attempt));
         let bail = bail.map(|reason| {
             let colon = if reason.is_empty() { "" } else { ": " };

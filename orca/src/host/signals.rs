@@ -36,8 +36,9 @@ pub fn listen() -> Result<Receiver<i32>> {
     Ok(signals)
 }
 
-/// Starts to handle the signals that concern only reporters. Whoever receives
-/// [`Attention::Suspend`] or [`Attention::Quit`] must call [`obey`] afterwards. Call it once.
+/// Starts to handle the signals that concern only reporters: no decision of a run depends on them.
+/// Whoever receives [`Attention::Suspend`] or [`Attention::Quit`] must call [`obey`] afterwards.
+/// Call it once.
 ///
 /// # Errors
 /// The handlers cannot be installed.

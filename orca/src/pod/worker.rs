@@ -131,7 +131,8 @@ impl Worker {
 
     /// Hands over the machine of a test that did not pass, if the run keeps such machines. The
     /// receiver closes when the worker may go on. Returns the machine if the run does not keep it,
-    /// or if nobody takes it.
+    /// or if nobody takes it. A worker waits here, so there is never more than one such machine per
+    /// worker besides those that `--keep=N` bounds.
     fn hand_over(
         &self,
         attempt: &Attempt,
