@@ -511,7 +511,8 @@ pub const FLAGS: &[Flag] = &[
         default: DefaultValue::Computed(Computed::Qemu),
         again: true,
         help: "the emulator (qemu-system-ARCH from PATH)",
-        doc: "A name is looked for in PATH. Version 7.0 or newer; tests with several nodes want 7.2.",
+        doc: "A name is looked for in PATH. Version 7.0 or newer; tests with several nodes want \
+              7.2.",
     },
     Flag {
         long: "socket",
