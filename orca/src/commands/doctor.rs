@@ -1,5 +1,5 @@
-//! `orca doctor`: what [`super::checks`] finds, as a line each, and a machine that is booted if all else
-//! is well.
+//! `orca doctor`: what [`super::checks`] finds, as a line each, and a machine that is booted if all
+//! else is well.
 
 use super::checks::{self, Finding, Health};
 use crate::cli::config::Config;
