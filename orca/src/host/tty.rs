@@ -44,8 +44,8 @@ pub fn in_foreground(fd: &impl AsFd) -> bool {
 }
 
 /// Single keys from standard input, without echo and without waiting for a line. Keys that make
-/// signals still do. They are read on the conductor's tick, without a thread. Dropping this restores
-/// the terminal; so does a panic.
+/// signals still do. They are read on the conductor's tick, without a thread. Dropping this
+/// restores the terminal; so does a panic.
 #[derive(Debug, Default)]
 pub struct Keys {
     before: Option<Termios>,
