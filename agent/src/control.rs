@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 /// not read.
 const INPUT_CHUNKS: usize = 16;
 
-/// The session's side of a running request. Dropping it kills the request's tree.
+/// The session's side of a running request. Dropping it kills the request's processes.
 pub(crate) struct Control {
     wake: PipeWriter,
     input: SyncSender<Input>,
@@ -65,7 +65,7 @@ pub(crate) fn control() -> io::Result<(Control, Orders)> {
 }
 
 impl Control {
-    /// Sends TERM to the whole tree, and KILL after a grace.
+    /// Sends TERM to all its processes, and KILL after a grace.
     pub(crate) fn cancel(&self) {
         // A request that is over cannot be cancelled.
         _ = (&self.wake).write_all(b"C");

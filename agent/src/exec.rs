@@ -57,7 +57,7 @@ fn exec(
             reply.line(wire::EXEC_START)?;
             let outcome = pump(running, orders, reply);
             outcome.name_left(reply)?;
-            Ok(Finished::new(outcome.ended.exec_line(), outcome.tree, None))
+            Ok(Finished::new(outcome.ended.exec_line(), outcome.processes, None))
         }
     }
 }
@@ -92,11 +92,11 @@ fn test(
     let name = wire::marker_name(path);
     if let Err(gone) = reply.line(&wire::test_start_line(&name)) {
         // The test has begun, and nobody else knows of it.
-        started.iter().for_each(|running| running.tree.kill());
+        started.iter().for_each(|running| running.processes.kill());
         return Err(gone);
     }
     let keep = is_to_stay(env);
-    let (ended, tree, kept) = match started {
+    let (ended, processes, kept) = match started {
         Err(e) => {
             let mut why = Vec::new();
             let exit = launch::say_why(&mut why, &shown, &e).into();
@@ -106,14 +106,14 @@ fn test(
         Ok(running) => {
             let outcome = pump(Running { kernel, keep, ..running }, orders, reply);
             outcome.name_left(reply)?;
-            (outcome.ended, outcome.tree, outcome.kept)
+            (outcome.ended, outcome.processes, outcome.kept)
         }
     };
     if framed {
         scratch.send_artifacts(reply)?;
     }
     let line = ended.test_line(&name);
-    let Some(kept) = kept else { return Ok(Finished::new(line, tree, Some(scratch))) };
+    let Some(kept) = kept else { return Ok(Finished::new(line, processes, Some(scratch))) };
     agent.keep(Remains::new(kept, path.to_vec(), scratch));
     Ok(Finished::new(line, None, None))
 }

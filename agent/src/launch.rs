@@ -1,6 +1,6 @@
-//! Starts processes: their environment, their pipes, and the tree that holds all they fork.
+//! Starts processes: their environment, their pipes, and the process tree of all that they fork.
 //!
-//! Nothing here knows what a request is. Whoever starts a process pumps it (`pump.rs`) or keeps it.
+//! Nothing here knows what a request is. `pump.rs` carries a started process to its end.
 
 use crate::process_tree::{self, Outside, ProcessTree};
 use crate::pump::Running;
@@ -33,8 +33,8 @@ pub(crate) type Env = [(Vec<u8>, Vec<u8>)];
 pub(crate) struct Launcher {
     /// Whether the agent is the init of this machine.
     pub(crate) is_pid_1: bool,
-    /// Whether a test's tree also claims new processes outside the agent's cgroups. Only where the
-    /// agent is init: elsewhere, a service may have started them.
+    /// Whether a test's process tree also claims new processes outside the agent's cgroups. Only
+    /// where the agent is init: elsewhere, a service may have started them.
     claims_strays: bool,
     /// The value to set a child's `oom_score_adj` back to.
     oom_score: Option<&'static [u8]>,
@@ -87,7 +87,7 @@ impl Launcher {
     }
 
     /// Starts `command` as [`Launcher::start`] does, for a test: a process that the test moves out
-    /// of its cgroup still belongs to its tree.
+    /// of its cgroup still belongs to its process tree.
     pub(crate) fn start_claiming(
         &self,
         command: &mut Command,
@@ -96,12 +96,12 @@ impl Launcher {
     ) -> io::Result<Running> {
         let outside = self.cgroups.as_deref().filter(|_| self.claims_strays).and_then(Outside::now);
         let mut running = self.start(command, apart, input)?;
-        running.tree.claim(outside);
+        running.processes.claim(outside);
         Ok(running)
     }
 
-    /// Starts `command` in a tree of its own, with pipes: one for each output if they stay `apart`,
-    /// otherwise one for both. Without `input`, its standard input is empty.
+    /// Starts `command` in a process tree of its own, with pipes: one for each output if they stay
+    /// `apart`, otherwise one for both. Without `input`, its standard input is empty.
     pub(crate) fn start(
         &self,
         command: &mut Command,
@@ -118,10 +118,10 @@ impl Launcher {
             command.stderr(output.try_clone()?);
         }
         command.stdout(output).stdin(if input { Stdio::piped() } else { Stdio::null() });
-        let (mut spawned, tree) = self.spawn(command, false)?;
+        let (mut spawned, processes) = self.spawn(command, false)?;
         let input = spawned.child.stdin.take().map(OwnedFd::from);
         Ok(Running {
-            tree,
+            processes,
             end: spawned.end,
             outputs,
             input,
@@ -131,21 +131,21 @@ impl Launcher {
         })
     }
 
-    /// Spawns `command` in a session and a tree of its own; with `terminal`, its standard input
-    /// becomes its controlling terminal.
+    /// Spawns `command` in a session and a process tree of its own; with `terminal`, its standard
+    /// input becomes its controlling terminal.
     pub(crate) fn spawn(
         &self,
         command: &mut Command,
         terminal: bool,
     ) -> io::Result<(Spawned, ProcessTree)> {
-        let mut tree = ProcessTree::new(self.cgroups.as_deref());
-        if let Some((name, value)) = tree.mark() {
+        let mut processes = ProcessTree::new(self.cgroups.as_deref());
+        if let Some((name, value)) = processes.mark() {
             command.env(name, value);
         }
         sys::set_up_child(
             command,
             ChildSetup {
-                cgroup: tree.procs(),
+                cgroup: processes.procs(),
                 terminal,
                 oom_score: self.oom_score,
                 // The "parent" is the thread that spawns it. That thread waits for other requests
@@ -157,8 +157,8 @@ impl Launcher {
         // `command` holds the child's ends of the pipes. The pipes have no end as long as it does.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let spawned = spawned?;
-        tree.started(spawned.child.id());
-        Ok((spawned, tree))
+        processes.started(spawned.child.id());
+        Ok((spawned, processes))
     }
 }
 

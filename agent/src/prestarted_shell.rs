@@ -1,5 +1,6 @@
 //! A shell that waits for the next test. It is started before its machine is frozen. So every copy
-//! has it, in a tree of its own, with its pipes and folders, and only has to tell it what to run.
+//! has it, in a process tree of its own, with its pipes and folders, and only has to tell it what
+//! to run.
 //!
 //! A copy under emulation has no translated code, and to fork, execute and link a shell is twice as
 //! much code as a small test. So this shell reads a test that a shell runs, as if the test were its
@@ -67,7 +68,7 @@ impl PrestartedShell {
         let running = launcher.start_claiming(&mut command, true, true)?;
         // Only in a cgroup: a walk finds processes by a variable that nobody else has, and this
         // shell's would be its test's, too.
-        let operand = match (&running.tree, &running.tree.pids()[..]) {
+        let operand = match (&running.processes, &running.processes.pids()[..]) {
             (ProcessTree::Cgroup { .. }, &[pid]) => Operand::of(pid),
             _ => Err(io::Error::other("no cgroup with a shell in it")),
         };

@@ -21,12 +21,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
-/// How long a cancelled tree may take between TERM and KILL.
+/// How long cancelled processes may take between TERM and KILL.
 const CANCEL_GRACE: Duration = Duration::from_secs(2);
 /// How long killed processes may take to be gone. After that, one that hangs in the kernel is given
 /// up.
 const KILL_WAIT: Duration = Duration::from_secs(5);
-/// How often to look at a cancelled tree whose main process has ended.
+/// How often to look at cancelled processes whose main process has ended.
 const GRACE_TICK: Duration = Duration::from_millis(10);
 /// How many bytes are read from each pipe after the end, at most: the largest size that a pipe can
 /// be given without privileges.
@@ -37,10 +37,16 @@ const KERNEL_RECORDS: usize = 64;
 const KERNEL_DRAIN_MAX: usize = 4096;
 /// How many leftover processes are named, at most.
 const NAMED_MAX: usize = 20;
+/// The end of a process that not even KILL could end.
+const GIVEN_UP: Ended = Ended { exit: 137, signal: Some(9), left: 0 };
+/// The end of a process that was cancelled and left running.
+const LEFT_ALIVE: Ended = Ended { exit: 143, signal: Some(15), left: 0 };
+/// The byte that ^D sends.
+const END_OF_INPUT: u8 = 4;
 
 /// A process that has just been started.
 pub(crate) struct Running {
-    pub(crate) tree: ProcessTree,
+    pub(crate) processes: ProcessTree,
     pub(crate) end: Exit,
     /// The agent's ends of its outputs, and what each of them is.
     pub(crate) outputs: Vec<(Kind, OwnedFd)>,
@@ -57,7 +63,7 @@ pub(crate) struct Running {
 impl Running {
     /// Ends it, without an outcome.
     pub(crate) fn end(self) {
-        drop(KeptTree { tree: self.tree, _outputs: self.outputs });
+        drop(KeptProcesses { processes: self.processes, _outputs: self.outputs });
     }
 }
 
@@ -66,10 +72,10 @@ pub(crate) struct Outcome {
     pub(crate) ended: Ended,
     /// Process id and name of each killed process, of [`NAMED_MAX`] at most.
     pub(crate) left: Vec<String>,
-    /// The empty tree, to be cleared away when there is time. `None` if the tree was kept.
-    pub(crate) tree: Option<ProcessTree>,
-    /// The tree, if it was to stay alive.
-    pub(crate) kept: Option<KeptTree>,
+    /// The process tree, empty, to be cleared away when there is time. `None` if it was kept.
+    pub(crate) processes: Option<ProcessTree>,
+    /// The processes, if they were to stay alive.
+    pub(crate) kept: Option<KeptProcesses>,
 }
 
 impl Outcome {
@@ -85,17 +91,17 @@ impl Outcome {
     }
 }
 
-/// A tree that outlives its request. Dropping it kills what is left of it.
-pub(crate) struct KeptTree {
-    tree: ProcessTree,
+/// Processes that outlive their request. Dropping this kills what is left of them.
+pub(crate) struct KeptProcesses {
+    processes: ProcessTree,
     /// The agent's ends of its pipes: a process that writes to a pipe without a reader dies.
     _outputs: Vec<(Kind, OwnedFd)>,
 }
 
-impl Drop for KeptTree {
+impl Drop for KeptProcesses {
     fn drop(&mut self) {
         // A process that hangs in the kernel is given up, as everywhere.
-        _ = self.tree.end(Instant::now() + KILL_WAIT);
+        _ = self.processes.end(Instant::now() + KILL_WAIT);
     }
 }
 
@@ -259,7 +265,7 @@ impl Pump<'_> {
                 if self.run.keep {
                     self.stage = Stage::LeftAlive;
                 } else if self.stage == Stage::Running {
-                    self.run.tree.signal(Signal::SIGTERM);
+                    self.run.processes.signal(Signal::SIGTERM);
                     self.stage = Stage::Cancelled { kill_at: Instant::now() + CANCEL_GRACE };
                 }
                 self.feed();
@@ -315,15 +321,15 @@ impl Pump<'_> {
 
     fn kill(&mut self) {
         if !matches!(self.stage, Stage::Killed { .. }) {
-            self.run.tree.kill();
+            self.run.processes.kill();
             self.stage = Stage::Killed { give_up_at: Instant::now() + KILL_WAIT };
         }
     }
 
-    /// Whether to finish, now that the main process has ended: a cancelled tree has its grace
-    /// first.
+    /// Whether to finish, now that the main process has ended: cancelled processes have their
+    /// grace first.
     fn is_over(&self) -> bool {
-        if matches!(self.stage, Stage::Cancelled { .. }) && self.run.tree.is_populated() {
+        if matches!(self.stage, Stage::Cancelled { .. }) && self.run.processes.is_populated() {
             std::thread::sleep(GRACE_TICK);
             return false;
         }
@@ -335,29 +341,29 @@ impl Pump<'_> {
         if self.run.keep && !matches!(self.stage, Stage::Killed { .. }) {
             return self.keep(has_ended);
         }
-        // Processes that die of a KILL to the whole tree were not left behind.
+        // Processes that die of a KILL to all of them were not left behind.
         let killed = matches!(self.stage, Stage::Killed { .. });
-        let empty = !self.run.tree.is_populated();
-        let mut left = if killed || empty { Vec::new() } else { self.run.tree.pids() };
+        let empty = !self.run.processes.is_populated();
+        let mut left = if killed || empty { Vec::new() } else { self.run.processes.pids() };
         // A process that is gone has no name.
         let named = left.iter().take(NAMED_MAX).map(|&pid| format!("{pid} {}", name_of(pid)));
         let named = named.collect();
-        if !empty && !self.run.tree.end(Instant::now() + KILL_WAIT) {
-            left = self.run.tree.pids();
+        if !empty && !self.run.processes.end(Instant::now() + KILL_WAIT) {
+            left = self.run.processes.pids();
         }
         self.drain();
         let ended = if has_ended { self.run.end.wait() } else { GIVEN_UP };
         let ended = Ended { left: left.len() as u32, ..ended };
-        Outcome { ended, left: named, tree: Some(self.run.tree), kept: None }
+        Outcome { ended, left: named, processes: Some(self.run.processes), kept: None }
     }
 
     /// Leaves all processes alive. None is named as left behind: they are there on purpose.
     fn keep(mut self, has_ended: bool) -> Outcome {
         self.drain();
-        let Running { tree, end, outputs, .. } = self.run;
+        let Running { processes, end, outputs, .. } = self.run;
         let ended = if has_ended { end.wait() } else { LEFT_ALIVE };
-        let kept = Some(KeptTree { tree, _outputs: outputs });
-        Outcome { ended, left: Vec::new(), tree: None, kept }
+        let kept = Some(KeptProcesses { processes, _outputs: outputs });
+        Outcome { ended, left: Vec::new(), processes: None, kept }
     }
 
     /// Reads what is in the pipes already.
@@ -373,10 +379,3 @@ impl Pump<'_> {
         self.send_complaints(KERNEL_DRAIN_MAX);
     }
 }
-
-/// The end of a process that not even KILL could end.
-const GIVEN_UP: Ended = Ended { exit: 137, signal: Some(9), left: 0 };
-/// The end of a process that was cancelled and left running.
-const LEFT_ALIVE: Ended = Ended { exit: 143, signal: Some(15), left: 0 };
-/// The byte that ^D sends.
-const END_OF_INPUT: u8 = 4;

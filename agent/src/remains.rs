@@ -1,8 +1,8 @@
-//! What is left of a request: a finished one's last line and the tree and folders to clear away, or
-//! the processes and folders of a test that was told to leave them.
+//! What is left of a request when it has ended: its last line, with the processes and folders to
+//! clear away, or the processes and folders of a test that was told to leave them.
 
 use crate::process_tree::ProcessTree;
-use crate::pump::KeptTree;
+use crate::pump::KeptProcesses;
 use crate::reply::error_line;
 use crate::scratch::Scratch;
 use std::ffi::{OsStr, OsString};
@@ -16,16 +16,16 @@ pub(crate) struct Finished {
 }
 
 impl Finished {
-    /// It ran, in `tree` and with the folders of `scratch`.
+    /// A request that ran, with its process tree and its folders.
     pub(crate) fn new(
         last_line: String,
-        tree: Option<ProcessTree>,
+        processes: Option<ProcessTree>,
         scratch: Option<Scratch>,
     ) -> Self {
-        Self { last_line, _leftovers: (tree, scratch) }
+        Self { last_line, _leftovers: (processes, scratch) }
     }
 
-    /// It was refused for this reason.
+    /// A request that was refused for this reason.
     pub(crate) fn refused(why: &str) -> Self {
         Self::new(error_line(why), None, None)
     }
@@ -41,15 +41,15 @@ impl Finished {
 pub(crate) struct Remains {
     /// Dropped before `scratch`: processes may hold files there.
     #[expect(dead_code, reason = "held for its drop")]
-    tree: KeptTree,
+    processes: KeptProcesses,
     test: Vec<u8>,
     scratch: Scratch,
 }
 
 impl Remains {
     /// What `test`, a path in the project, left.
-    pub(crate) fn new(tree: KeptTree, test: Vec<u8>, scratch: Scratch) -> Self {
-        Self { tree, test, scratch }
+    pub(crate) fn new(processes: KeptProcesses, test: Vec<u8>, scratch: Scratch) -> Self {
+        Self { processes, test, scratch }
     }
 
     /// The variables that only this test had.

@@ -194,9 +194,9 @@ impl Session<'_> {
         }
     }
 
-    /// Frames: requests side by side, until the host leaves or sends something else than a frame.
+    /// Frames: requests side by side, until the host leaves or sends something other than a frame.
     fn frames(&mut self) -> Stop {
-        let running = Running::default();
+        let running = RunningRequests::default();
         let (working, idle) = channel::<Infallible>();
         let stop = loop {
             // One byte is enough to tell. A host in text mode may send no more than a short line.
@@ -229,7 +229,7 @@ impl Session<'_> {
     fn frame(
         &mut self,
         frame: Frame,
-        running: &Running,
+        running: &RunningRequests,
         working: &Sender<Infallible>,
     ) -> Result<(), Stop> {
         match frame.kind {
@@ -290,7 +290,7 @@ impl Session<'_> {
         id: u32,
         request: Request,
         mut reply: Reply,
-        running: &Running,
+        running: &RunningRequests,
         working: Sender<Infallible>,
     ) {
         let mut requests = running.lock();
@@ -345,7 +345,7 @@ impl Session<'_> {
     }
 
     /// Hands `input` to request `id`, if it is running.
-    fn hand_over(&self, running: &Running, id: u32, input: control::Input) {
+    fn hand_over(&self, running: &RunningRequests, id: u32, input: control::Input) {
         let control = running.lock().get(&id).cloned();
         if let Some(control) = control {
             self.offer(&control, input);
@@ -367,9 +367,9 @@ impl Session<'_> {
 
 /// The requests that are running, by their ids.
 #[derive(Clone, Default)]
-struct Running(Arc<Mutex<HashMap<u32, Arc<Control>>>>);
+struct RunningRequests(Arc<Mutex<HashMap<u32, Arc<Control>>>>);
 
-impl Running {
+impl RunningRequests {
     fn lock(&self) -> MutexGuard<'_, HashMap<u32, Arc<Control>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

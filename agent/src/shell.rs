@@ -41,7 +41,7 @@ pub(crate) fn shell(
     };
     let outcome = pump(running, orders, reply);
     outcome.name_left(reply)?;
-    Ok(Finished::new(outcome.ended.shell_line(), outcome.tree, None))
+    Ok(Finished::new(outcome.ended.shell_line(), outcome.processes, None))
 }
 
 fn start(agent: &Agent, path: &str, env: &Env) -> io::Result<Running> {
@@ -52,10 +52,10 @@ fn start(agent: &Agent, path: &str, env: &Env) -> io::Result<Running> {
     command.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave);
     command.env("TERM", TERM).env("SHELL", path).envs(agent.test_variables());
     agent.launcher.environment(&mut command, env);
-    let (spawned, tree) = agent.launcher.spawn(&mut command, true)?;
+    let (spawned, processes) = agent.launcher.spawn(&mut command, true)?;
     let output = master.try_clone()?;
     Ok(Running {
-        tree,
+        processes,
         end: spawned.end,
         outputs: vec![(Kind::Stdout, output)],
         input: Some(master),

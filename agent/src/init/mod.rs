@@ -138,7 +138,7 @@ fn console_shell(agent: &Agent) {
         agent.launcher.spawn(&mut command, true)
     });
     match started {
-        Ok((shell, _tree)) => {
+        Ok((shell, _processes)) => {
             shell.end.wait();
             power_off();
         }

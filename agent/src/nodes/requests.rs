@@ -65,8 +65,8 @@ impl NodeRequests {
             }
         }
         let listener = UnixListener::bind(SOCKET)?;
-        let (requests, pool) = (self.clone(), threads.clone());
-        threads.run(move || requests.listen(&listener, &pool))?;
+        let (requests, own_threads) = (self.clone(), threads.clone());
+        threads.run(move || requests.listen(&listener, &own_threads))?;
         state.listens = true;
         Ok(())
     }

@@ -20,8 +20,7 @@ pub enum Command {
     Shell,
     /// `EXIT`: answered `BYE`, then the connection closes; PID 1 powers off.
     Exit,
-    /// `FRAMES`: answered `OK` as a line, then both ends speak frames until the port
-    /// closes.
+    /// `FRAMES`: answered `OK` as a line, then both ends speak frames until the port closes.
     Frames,
     /// `SETTLE`: prepares what the next test will need, so that copies of this machine need not.
     /// Answered `OK`.
