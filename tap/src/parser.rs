@@ -184,7 +184,7 @@ impl State {
         {
             return self.emit(0, raw, Kind::Marker(found), sink);
         }
-        if !self.begun && self.nest.is_none() && hash_free_ktap(raw) {
+        if !self.begun && self.nest.is_none() && may_be_ktap(raw) {
             self.nest = Nest::detect(raw);
             if self.nest.is_some() {
                 self.begun = true;
@@ -368,8 +368,8 @@ impl State {
     }
 }
 
-/// Whether `raw` may hold a KTAP version line; cheap.
-fn hash_free_ktap(raw: &[u8]) -> bool {
+/// Whether `raw` may hold a KTAP version line: a cheap look, before [`Nest::detect`].
+fn may_be_ktap(raw: &[u8]) -> bool {
     memchr::memmem::find(raw, b"KTAP").is_some()
 }
 

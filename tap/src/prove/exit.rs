@@ -6,5 +6,5 @@ pub(super) const PASS: u8 = 0;
 pub(super) const FAIL: u8 = 1;
 /// The command line or this machine was at fault.
 pub(super) const USAGE: u8 = 2;
-/// A test bailed out.
+/// A test bailed out, and exited with 0 itself.
 pub(super) const BAIL: u8 = 255;

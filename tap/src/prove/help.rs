@@ -26,7 +26,7 @@ or sh. A test fails if a point fails, the plan does not fit, or it exits with an
 
 const OUTRO: &str = "
 exit status: 0 all passed, or nothing to run · 1 a test failed · 2 usage or host error ·
-255 a test bailed out
+after a bail out that of the test that bailed out, or 255 if that is 0
 
 `prove --json -` reads TAP from standard input, its producer's exit status from $TAP_EXIT (above
 128 a signal), and prints one object: plan, run, passed, failed, skipped, todo, todo_passed, bail,

@@ -2,11 +2,11 @@
 
 use super::event::{Event, Finished};
 use super::lines::Lines;
+use super::process_tree::MARK;
 use super::settings::Launch;
 use super::shared::Shared;
 use super::source::{self, Source};
 use super::sys;
-use super::tree::MARK;
 use crate::collect::Collector;
 use crate::junit::{Case, Recorder};
 use crate::parser::{Item, Options};

@@ -1,7 +1,7 @@
 //! `prove`: runs tests that print TAP, and says what failed. Perl's `prove`, without Perl.
 //!
-//! Flow: `args` (by the table in `flags`) → `settings` → `discover` → `pool` of workers, each
-//! running `job`s → `event`s → `harness`, the one thread that prints, through `printer` and
+//! Flow: `args` (by the table in `flags`) → `raw` → `settings` → `discover` → `pool` of workers,
+//! each running `job`s → `event`s → `harness`, the one thread that prints, through `printer` and
 //! `summary`. Output that Perl's `prove` also prints is the same, byte for byte; `--help` shows
 //! what is added.
 
@@ -18,6 +18,7 @@ mod json;
 mod lines;
 mod pool;
 mod printer;
+mod process_tree;
 mod raw;
 mod row;
 mod settings;
@@ -27,7 +28,6 @@ mod state;
 mod summary;
 mod sys;
 mod tee;
-mod tree;
 
 use error::Error;
 pub use job::HARNESS_VERSION;
@@ -35,8 +35,9 @@ use std::ffi::OsString;
 use std::io::Write;
 
 /// Runs `prove` with `args` (without the program's name) and returns its exit status: 0 when all
-/// passed or nothing was to be run, 1 when a test failed, 2 for a usage or host error, 255 when a
-/// test bailed out. On an interrupt it kills the tests and dies of the signal.
+/// passed or nothing was to be run, 1 when a test failed, 2 for a usage or host error, and after a
+/// bail out that of the test that bailed out, or 255 if that is 0. On an interrupt it kills the
+/// tests and dies of the signal.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     dispatch(args.into_iter()).unwrap_or_else(|error| {
         let _ = writeln!(std::io::stderr(), "prove: {error}");

@@ -1,8 +1,8 @@
 //! State that the workers and the printing thread share: the tests still to be started, and the
 //! processes of those that run.
 
+use super::process_tree;
 use super::settings::{Launch, Settings, Show};
-use super::tree;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, PipeReader};
@@ -66,7 +66,7 @@ impl Shared {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The value of [`tree::MARK`] for the processes of test number `index`.
+    /// The value of [`process_tree::MARK`] for the processes of test number `index`.
     pub(super) fn mark(&self, index: usize) -> String {
         format!("{}.{index}", std::process::id())
     }
@@ -108,7 +108,7 @@ impl Shared {
     pub(super) fn kill(&self, index: usize) {
         let running = self.running();
         if let Some(entry) = running.get(&index).filter(|entry| !entry.ended) {
-            tree::kill_all(entry.pid, &self.mark(index), self.own_group);
+            process_tree::kill_all(entry.pid, &self.mark(index), self.own_group);
         }
     }
 

@@ -16,9 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The pause between two rounds of killing; a fork that races with one is seen in the next.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Kills the tree of `root`. `mark` is the value of [`MARK`] that it was started with, and `group`
-/// says whether it leads a process group. Afterwards all its processes are gone, except those that
-/// outlive their kill by [`PATIENCE`].
+/// Kills the process tree of `root`. `mark` is the value of [`MARK`] that `root` was started with,
+/// and `group` says whether it leads a process group. Afterwards all its processes are gone, except
+/// those that outlive their kill by [`PATIENCE`].
 pub(super) fn kill_all(root: i32, mark: &str, group: bool) {
     let give_up = Instant::now() + PATIENCE;
     loop {
