@@ -41,7 +41,8 @@ impl Agent {
     /// As [`Launcher::new`].
     pub(crate) fn new(project: PathBuf, owns_machine: bool) -> io::Result<Self> {
         let launcher = Launcher::new(owns_machine)?;
-        let root_pending = launcher.is_pid_1 && root::waits(&CommandLine::of_this_boot());
+        let root_pending =
+            launcher.is_pid_1 && root::is_entered_at_resume(&CommandLine::of_this_boot());
         Ok(Self {
             project,
             owns_machine,

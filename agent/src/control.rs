@@ -12,14 +12,14 @@ const INPUT_CHUNKS: usize = 16;
 /// The session's side of a running request. Dropping it kills the request's processes.
 pub(crate) struct Control {
     wake: PipeWriter,
-    input: SyncSender<Input>,
+    input: SyncSender<ProcessInput>,
     credit: Arc<Credit>,
 }
 
 /// The request's side of its [`Control`].
 pub(crate) struct Orders {
     pub(crate) wake: PipeReader,
-    pub(crate) input: Receiver<Input>,
+    pub(crate) input: Receiver<ProcessInput>,
     pub(crate) credit: Arc<Credit>,
 }
 
@@ -48,7 +48,7 @@ impl Credit {
 }
 
 /// Input of a running request.
-pub(crate) enum Input {
+pub(crate) enum ProcessInput {
     /// Bytes for its standard input. No bytes close it.
     Bytes(Vec<u8>),
     /// Rows and columns of its terminal.
@@ -80,7 +80,7 @@ impl Control {
 
     /// Hands over input. Gives it back if too much input waits already; drops it if the request is
     /// over.
-    pub(crate) fn offer(&self, input: Input) -> Option<Input> {
+    pub(crate) fn offer(&self, input: ProcessInput) -> Option<ProcessInput> {
         match self.input.try_send(input) {
             Ok(()) => {
                 _ = (&self.wake).write_all(b"I");

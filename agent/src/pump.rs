@@ -5,7 +5,7 @@
 //! open delays nothing. After the end, the processes that are left are killed, then what is in the
 //! pipes already is read, and nothing else.
 
-use crate::control::{Input, Orders, UNBOUNDED};
+use crate::control::{Orders, ProcessInput, UNBOUNDED};
 use crate::kmsg::KernelLog;
 use crate::process_tree::{ProcessTree, name_of};
 use crate::reaper::Exit;
@@ -301,11 +301,11 @@ impl Pump<'_> {
     fn next_input(&mut self) -> bool {
         let Some(orders) = &self.orders else { return false };
         match orders.input.try_recv() {
-            Ok(Input::Bytes(bytes)) if !bytes.is_empty() => self.pending = bytes,
+            Ok(ProcessInput::Bytes(bytes)) if !bytes.is_empty() => self.pending = bytes,
             // On a terminal, the end of input is a keystroke: the file also carries the output.
-            Ok(Input::Bytes(_)) if self.run.terminal => self.pending = vec![END_OF_INPUT],
-            Ok(Input::Bytes(_)) => self.run.input = None,
-            Ok(Input::Window(rows, columns)) => {
+            Ok(ProcessInput::Bytes(_)) if self.run.terminal => self.pending = vec![END_OF_INPUT],
+            Ok(ProcessInput::Bytes(_)) => self.run.input = None,
+            Ok(ProcessInput::Window(rows, columns)) => {
                 if let Some(terminal) = self.terminal() {
                     sys::set_window(terminal, rows, columns);
                 }

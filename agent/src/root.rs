@@ -29,7 +29,7 @@ const DISK_WAIT: Duration = Duration::from_secs(30);
 /// Why there is no root, for the console.
 pub(crate) fn enter(line: &CommandLine) -> Result<(), String> {
     match line.value("orca.root") {
-        Some("host") if waits(line) => return Ok(()),
+        Some("host") if is_entered_at_resume(line) => return Ok(()),
         Some("host") => return enter_host(line),
         _ => {}
     }
@@ -51,7 +51,7 @@ pub(crate) fn enter(line: &CommandLine) -> Result<(), String> {
 
 /// Whether the root is the host's own and is entered only at `RESUME`: a machine that has mounted
 /// it cannot be frozen.
-pub(crate) fn waits(line: &CommandLine) -> bool {
+pub(crate) fn is_entered_at_resume(line: &CommandLine) -> bool {
     line.value("orca.root") == Some("host") && line.value("orca.share") == Some("later")
 }
 

@@ -4,7 +4,7 @@
 use crate::agent::Agent;
 use crate::cmdline::CommandLine;
 use crate::connection::{Input, Line, Out, Wake};
-use crate::control::{self, Control};
+use crate::control::{self, Control, ProcessInput};
 use crate::exec;
 use crate::port::{Port, greeting};
 use crate::reply::Reply;
@@ -180,7 +180,7 @@ impl Session<'_> {
                 Wake::Input => match self.input.take() {
                     Ok(bytes) => {
                         typing = !bytes.is_empty();
-                        self.offer(&control, control::Input::Bytes(bytes));
+                        self.offer(&control, ProcessInput::Bytes(bytes));
                     }
                     Err(_) => typing = false,
                 },
@@ -235,13 +235,13 @@ impl Session<'_> {
         match frame.kind {
             Kind::Command => {}
             Kind::Stdin => {
-                self.hand_over(running, frame.id, control::Input::Bytes(frame.payload));
+                self.hand_over(running, frame.id, ProcessInput::Bytes(frame.payload));
                 return Ok(());
             }
             Kind::Window => {
                 if let [r0, r1, c0, c1] = frame.payload[..] {
                     let window = (u16::from_le_bytes([r0, r1]), u16::from_le_bytes([c0, c1]));
-                    self.hand_over(running, frame.id, control::Input::Window(window.0, window.1));
+                    self.hand_over(running, frame.id, ProcessInput::Window(window.0, window.1));
                 }
                 return Ok(());
             }
@@ -345,7 +345,7 @@ impl Session<'_> {
     }
 
     /// Hands `input` to request `id`, if it is running.
-    fn hand_over(&self, running: &RunningRequests, id: u32, input: control::Input) {
+    fn hand_over(&self, running: &RunningRequests, id: u32, input: ProcessInput) {
         let control = running.lock().get(&id).cloned();
         if let Some(control) = control {
             self.offer(&control, input);
@@ -354,7 +354,7 @@ impl Session<'_> {
 
     /// Hands over `input`, and waits while too much input waits already. That holds up all other
     /// commands, too, `CANCEL` among them. This notices when the host leaves.
-    fn offer(&self, control: &Control, mut input: control::Input) {
+    fn offer(&self, control: &Control, mut input: ProcessInput) {
         while let Some(back) = control.offer(input) {
             if self.input.gone() {
                 return;
