@@ -4,6 +4,7 @@
 mod frames;
 #[cfg(test)]
 mod kit;
+// Shared with the tests of orca's own parsers. It takes nothing from that crate.
 #[cfg(test)]
 #[path = "../../../orca/src/mutate.rs"]
 mod mutate;
