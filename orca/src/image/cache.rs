@@ -110,10 +110,11 @@ impl Cache {
     /// unfinished.
     pub fn prune(&self) {
         let mut total = 0;
-        for entry in self.list() {
+        for (newer, entry) in self.list().into_iter().enumerate() {
             total += entry.bytes;
             let idle = SystemTime::now().duration_since(entry.used).unwrap_or_default();
-            if total > self.space_max && idle >= self.idle_min {
+            // The one that was used last stays, however large: it was made to be used.
+            if newer > 0 && total > self.space_max && idle >= self.idle_min {
                 // One that stays is tried again the next time.
                 let _ = self.remove(&entry.name);
             }
@@ -430,7 +431,9 @@ mod tests {
         assert_eq!(names(), ["today", "new"]);
         cache(0, day).prune();
         assert_eq!(names(), ["today"]);
-        cache(0, Duration::ZERO).prune();
-        assert!(names().is_empty());
+        let staged = cache(0, Duration::ZERO).stage("larger than the bound").unwrap();
+        fs::write(staged.path(), [7; 8192]).unwrap();
+        staged.publish().unwrap();
+        assert_eq!(names(), ["larger than the bound"]);
     }
 }
