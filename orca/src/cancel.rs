@@ -3,7 +3,8 @@
 //!
 //! Nothing is ever sent, so a receiver is ready only when it is closed. A thread that waits puts
 //! the receiver of the level that concerns it into its `select!`. The conductor owns the
-//! [`Canceller`]; dropping it at the end of a run closes nothing that still matters.
+//! [`Canceller`]. Dropping it closes every channel, as [`Level::Kill`] does, so it must outlive the
+//! threads of a run.
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use std::convert::Infallible;
@@ -13,7 +14,7 @@ use std::convert::Infallible;
 pub enum Level {
     /// Take no more tests; the running ones go on.
     Drain,
-    /// Cut the running tests: TERM, a grace, KILL.
+    /// Cut the running tests: TERM, a grace period, KILL.
     Cut,
     /// End everything now.
     Kill,

@@ -99,8 +99,7 @@ fn orca(args: Vec<OsString>) -> Result<u8> {
     let parsed = parse::parse(args.clone(), &variables, cli::config::rc_settings);
     match (parsed, args.first()) {
         (Err(complaint), Some(first)) if first == Command::Doctor.row().name => {
-            // Settings that cannot be used are one of the things it looks for; a wrong command line
-            // is not.
+            // The doctor reports settings that cannot be used; a wrong command line stays an error.
             let parsed = parse::parse(args, &[], |_| Ok(Vec::new()))?;
             obey(parsed, Some(&complaint))
         }

@@ -1,4 +1,4 @@
-//! Seeded mutations of byte streams, for the tests of parsers that read foreign input.
+//! Seeded mutations of byte streams, for the tests of parsers that read untrusted input.
 #![cfg(test)]
 
 /// The most changes that one mutation makes.

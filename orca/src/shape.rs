@@ -1,17 +1,17 @@
-//! What a machine has, as data that headers, plans and the makers of machines share.
+//! The shape of a machine, as data that headers, plans and the makers of machines share.
 
-/// What a machine has.
+/// The size of a machine, its network cards and its kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Shape {
     /// Memory in MiB.
     pub memory_mib: u32,
     /// Virtual CPUs.
     pub cpus: u32,
-    /// Whether it has a network card.
+    /// Whether it has a card for the host's network.
     pub net: bool,
-    /// Which of the run's kernels, from 0.
+    /// The kernel that it boots, by its number in the run, from 0.
     pub kernel: usize,
-    /// How many network cards it has on wires to other machines.
+    /// How many cards it has on wires to other machines.
     pub wires: u32,
 }
 
@@ -20,6 +20,6 @@ pub struct Shape {
 pub struct Node {
     /// Its name in the test, which is its hostname too.
     pub name: String,
-    /// For each of its cards the number of the wire, from 0 within the test.
+    /// The wire that each of its cards is on, by its number in the test, from 0.
     pub wires: Vec<usize>,
 }

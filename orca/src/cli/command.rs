@@ -91,9 +91,9 @@ pub const COMMANDS: [Row; 13] = [
         command: Command::Shell,
         name: "shell",
         usage: "[VM] [-- CMD [ARG…]]",
-        help: "a shell in a machine that is kept, or that `orca run` has",
+        help: "a shell in a kept machine, or in that of `orca run`",
         doc: "Connects to a machine of another orca of yours on this host: one that `orca test \
-              --keep` keeps or `--shell-on-fail` has open, or the one of `orca run`. A single \
+              --keep` keeps, that `--shell-on-fail` has open, or that of `orca run`. A single \
               machine needs no name; if there are several, orca lists them. Where two runs have a \
               machine of the same name, the list calls it RUN/VM. With a command it runs that and \
               exits with its status. Leaving changes nothing in the machine.",
@@ -107,12 +107,13 @@ pub const COMMANDS: [Row; 13] = [
         name: "watch",
         usage: "[options] [PATH…]",
         help: "run tests again whenever a file of the project changes",
-        doc: "Takes what `orca test` takes, and waits for files to change: a test file runs \
-              itself, a file that tests name (a helper, data) runs those, and any other file of \
-              the project runs all of the given tests. Files that git ignores or that begin with a \
-              dot do not count. A change during a run cuts the run, which begins again together \
-              with what has been touched since. With --share rw or --machine local, where tests \
-              write to the project themselves, changes during a run do not count. Ctrl-C ends.",
+        doc: "Takes what `orca test` takes, and waits for files to change. A changed test file is \
+              run; a changed file that tests name (a helper, data) runs those tests; any other \
+              file of the project runs all of the given tests. Files that git ignores or that \
+              begin with a dot do not count. A change during a run cuts it, and its tests run \
+              again together with those touched since. With --share rw or --machine local, where \
+              tests write to the project themselves, changes during a run do not count. Ctrl-C \
+              ends.",
         examples: &[("orca watch t/30-firewall", "while writing a firewall test")],
     },
     Row {
@@ -134,9 +135,9 @@ pub const COMMANDS: [Row; 13] = [
         usage: "[options] FILE…",
         help: "join the JSON reports of several runs into one",
         doc: "Reads reports that `orca test --json FILE` wrote, usually those of shards, and \
-              reports them as if one run had made them; the exit status is the one of such a run. \
-              A test without a result, because its run was cut off, counts as not run. If a test \
-              is in several reports, any verdict outranks none, and the worst verdict counts.",
+              reports them as if one run had made them; the exit status is that of such a run. A \
+              test without a result, because its run was cut off, counts as not run. If a test is \
+              in several reports, any verdict outranks none, and the worst verdict counts.",
         examples: &[
             ("orca merge shard-*.json", "one report of all shards"),
             ("orca merge --junit all.xml --quiet shard-*.json", "for continuous integration"),
@@ -146,7 +147,7 @@ pub const COMMANDS: [Row; 13] = [
         command: Command::Template,
         name: "template",
         usage: "[options] [list | build | remove NAME…]",
-        help: "show, build or remove frozen machines",
+        help: "show, build or remove templates, which are frozen machines",
         doc: "A template is a machine that was booted once and frozen; every test gets a copy of \
               one. Templates are made when they are needed and kept in the user's cache folder; \
               beyond 4 GiB the least recently used are removed. `build` makes the one for the \
@@ -158,8 +159,9 @@ pub const COMMANDS: [Row; 13] = [
         name: "clean",
         usage: "",
         help: "remove all templates, logs and histories",
-        doc: "Removes everything that orca keeps between runs: templates, the logs of runs, how \
-              tests ended and how long they took, and which accelerator works.",
+        doc: "Removes everything that orca keeps between runs: templates, initramfs files and \
+              disks that it made, the logs of runs, how tests ended and how long they took, and \
+              what it remembers of QEMU.",
         examples: &[],
     },
     Row {

@@ -1,5 +1,5 @@
-//! From the options to what will be used: the project, the limits, the folders. This looks at the
-//! host and changes nothing.
+//! The configuration of a command: its options, and what they leave open (the project, the number
+//! of machines, the folders) filled in. This looks at the host and changes nothing.
 
 use super::raw::{Color, Raw};
 use crate::error::{Error, Result};
@@ -159,7 +159,7 @@ fn default_jobs(shape: Shape) -> usize {
 }
 
 /// How many machines with this much memory fit into what the host has free; `None` if the host does
-/// not tell.
+/// not say.
 pub fn machines_in_memory(memory_mib: u32) -> Option<u64> {
     Some(sys::available_mib()? / (u64::from(memory_mib) + OVERHEAD_MIB))
 }

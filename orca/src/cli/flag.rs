@@ -65,9 +65,9 @@ pub enum Takes {
 /// What the values of a later source do to those of an earlier one, such as `.orcarc`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Later {
-    /// They are added to them.
+    /// The later values are added to the earlier ones.
     Add,
-    /// They replace them.
+    /// The later values replace the earlier ones.
     Replace,
 }
 
@@ -119,8 +119,8 @@ pub struct Flag {
     pub on: &'static [Command],
     /// Its value where nobody gives one.
     pub default: DefaultValue,
-    /// Whether it changes what happens to a test. The command that runs one test again repeats such
-    /// flags, and no others: which tests run, how many at once and what is reported is left out.
+    /// Whether the command that runs one test again repeats it: it changes what happens to a test.
+    /// Flags that choose tests, say how many run at once or shape the reports are left out.
     pub again: bool,
     /// The line of `-h`, without the choices and the default.
     pub help: &'static str,

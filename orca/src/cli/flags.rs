@@ -88,9 +88,9 @@ pub const FLAGS: &[Flag] = &[
         default: Unset,
         again: false,
         help: "only tests that failed or did not run last time",
-        doc: "For each test the last run that planned it counts: whether the test failed in it, \
-              had no verdict, or was left out because the run was interrupted, cut short or \
-              killed. A flaky test has passed. A test in quarantine has not failed.",
+        doc: "The last run that planned a test counts. The test is chosen if it failed in that \
+              run, had no verdict, or was left out because the run was interrupted, cut short or \
+              killed. A flaky test counts as passed. A test in quarantine never counts as failed.",
     },
     Flag {
         long: "changed",
@@ -102,9 +102,9 @@ pub const FLAGS: &[Flag] = &[
         again: false,
         help: "only tests touched since REV (the last commit)",
         doc: "Git says what has changed; new files count unless they are ignored. REV is a branch, \
-              tag or commit; what was changed there since this branch left it does not count. A \
-              test is touched when it has changed, or a file below t/ that it names, directly or \
-              not.",
+              tag or commit; what was changed there after this branch left it does not count. A \
+              test is touched when it has changed itself, or when a file below t/ has changed that \
+              it names, directly or not.",
     },
     Flag {
         long: "shard",
@@ -114,10 +114,10 @@ pub const FLAGS: &[Flag] = &[
         on: CHOOSERS,
         default: Unset,
         again: false,
-        help: "only part I of N, parts of equal length",
-        doc: "For N machines that share the work. The parts are made from the tests' names and the \
-              times they took, so machines with the same tests and the same history (see \
-              --history) agree on them. A test without a known time counts as a usual one. The \
+        help: "only part I of N parts of equal duration",
+        doc: "For N hosts that share the work. The parts are made from the tests' names and the \
+              times they took, so hosts with the same tests and the same history (see --history) \
+              agree on them. A test without a known time counts with the median of the others. The \
               other choosing flags come first. A run of a shard leaves the known times as they \
               are, so that the next shards are cut alike.",
     },
@@ -130,9 +130,9 @@ pub const FLAGS: &[Flag] = &[
         default: DefaultValue::Computed(Computed::History),
         again: false,
         help: "keep the history of tests in FILE",
-        doc: "The history says how tests ended and how long they took: for --failed, --shard, the \
-              order of tests and the time that is left. By default each project has a file in the \
-              user's state folder. A missing file is made.",
+        doc: "The history says how tests ended and how long they took. It is used by --failed, by \
+              --shard, for the order of the tests, and to estimate the time left. By default each \
+              project has a file in the user's state folder. A missing file is made.",
     },
     Flag {
         long: "jobs",
@@ -169,7 +169,7 @@ pub const FLAGS: &[Flag] = &[
         on: TESTS,
         default: Unset,
         again: true,
-        help: "end a test that prints nothing for so long",
+        help: "end a test that prints nothing for TIME",
         doc: "Scaled as --timeout is. By default a test may be silent until its timeout.",
     },
     Flag {
@@ -209,8 +209,8 @@ pub const FLAGS: &[Flag] = &[
         on: TESTS,
         default: Unset,
         again: false,
-        help: "take no more tests after N failures (1)",
-        doc: "Tests that already run go on to their end.",
+        help: "start no more tests after N failures",
+        doc: "Without N, after the first. Running tests go on to their end.",
     },
     Flag {
         long: "bail",
@@ -221,8 +221,8 @@ pub const FLAGS: &[Flag] = &[
         default: Fixed("run"),
         again: false,
         help: "what a `Bail out!` ends",
-        doc: "run, as TAP has it: the test fails, those that run are cut, no more are taken. test: \
-              only the test that says it.",
+        doc: "run, as in TAP: the test fails, running tests are cut, and no more are started. \
+              test: only that test fails.",
     },
     Flag {
         long: "shuffle",
@@ -236,8 +236,8 @@ pub const FLAGS: &[Flag] = &[
         default: Unset,
         again: false,
         help: "run the tests in a random order",
-        doc: "The seed is printed, and gives the same order of the same tests again. By default \
-              what failed last time comes first, then what is new, then the longest. Exclusive \
+        doc: "The seed is printed; with it the same tests run in the same order again. By default \
+              tests that failed last time come first, then new ones, then the longest. Exclusive \
               tests come last in any case.",
     },
     Flag {
@@ -263,7 +263,7 @@ pub const FLAGS: &[Flag] = &[
         default: Unset,
         again: false,
         help: "repeat the tests until one fails",
-        doc: "At most as often as --repeat says. Neither retries nor quarantine hide a failure \
+        doc: "With --repeat N, at most N times. Neither retries nor quarantine hides a failure \
               from it. Ctrl-C ends it.",
     },
     Flag {
@@ -312,8 +312,8 @@ pub const FLAGS: &[Flag] = &[
         default: Unset,
         again: true,
         help: "set a variable for tests and commands",
-        doc: "Without a value the host's is passed. It travels over the agent's connection, never \
-              on a command line. May be given several times.",
+        doc: "NAME alone passes on the value that the variable has here. A value travels over the \
+              agent's connection, never on a command line. May be given several times.",
     },
     Flag {
         long: "kernel",
@@ -327,11 +327,10 @@ pub const FLAGS: &[Flag] = &[
         default: DefaultValue::Computed(Computed::Kernel),
         again: true,
         help: "the kernel (build/vmlinux or build/vmlinuz)",
-        doc: "A bzImage, a vmlinux, an arm64 Image, or the folder that a kernel was built in. For \
-              a kernel without an initramfs beside it one is made, and kept in the cache folder. \
-              An x86_64 kernel is unpacked where it can be entered without a BIOS, which halves \
-              the boot where there is no KVM. `orca test` takes several: every test runs on every \
-              kernel.",
+        doc: "A bzImage, a vmlinux, an arm64 Image, or the folder that a kernel was built in. If \
+              there is no initramfs beside it, one is made and kept in the cache folder. An x86_64 \
+              kernel is unpacked where it can be entered without a BIOS, which halves the boot \
+              where there is no KVM. `orca test` takes several: every test runs on every kernel.",
     },
     Flag {
         long: "modules",
@@ -343,7 +342,7 @@ pub const FLAGS: &[Flag] = &[
         again: true,
         help: "the kernel's modules (lib/modules beside its folder)",
         doc: "A /lib/modules/RELEASE, or a folder with lib/modules/RELEASE in it. By default the \
-              one that belongs to the kernel's folder, or else the host's own of that release. \
+              one that belongs to the kernel's folder, or else this host's own for that release. \
               Guests find it at /lib/modules. A kernel that has everything built in needs none.",
     },
     Flag {
@@ -357,10 +356,10 @@ pub const FLAGS: &[Flag] = &[
         on: VMS,
         default: Fixed("agent"),
         again: true,
-        help: "who is process 1",
-        doc: "agent: nothing else runs. own: the root's own /sbin/init, with all the services that \
-              it starts. The agent is one of them, which the image must have been built with. \
-              Tests begin when all services are up.",
+        help: "what runs as process 1",
+        doc: "agent: the agent, and no services. own: the root's own /sbin/init, with all the \
+              services that it starts. The agent is one of them, so the image must have been built \
+              with it. Tests begin when all services are up.",
     },
     Flag {
         long: "initrd",
@@ -449,8 +448,8 @@ pub const FLAGS: &[Flag] = &[
         again: true,
         help: "a network card",
         doc: "none: loopback only. user: a card, eth0, behind QEMU's user-mode network, which \
-              reaches what the host reaches. It is down and has no address: `udhcpc -i eth0`, or \
-              10.0.2.15/24 by way of 10.0.2.2.",
+              reaches what the host reaches. It is down and has no address: run `udhcpc -i eth0`, \
+              or give it 10.0.2.15/24 and the gateway 10.0.2.2.",
     },
     Flag {
         long: "accel",
@@ -499,8 +498,7 @@ pub const FLAGS: &[Flag] = &[
         default: Unset,
         again: true,
         help: "more words for the kernel command line",
-        doc: "They stand behind those that orca gives. Each set of words has a template of its \
-              own.",
+        doc: "They come after orca's own words. Each set of words has a template of its own.",
     },
     Flag {
         long: "qemu",
@@ -511,7 +509,7 @@ pub const FLAGS: &[Flag] = &[
         default: DefaultValue::Computed(Computed::Qemu),
         again: true,
         help: "the emulator (qemu-system-ARCH from PATH)",
-        doc: "A name is looked for in PATH. Version 7.0 or newer; tests with several nodes want \
+        doc: "A name is looked for in PATH. Version 7.0 or newer; tests with several nodes need \
               7.2.",
     },
     Flag {
@@ -534,7 +532,7 @@ pub const FLAGS: &[Flag] = &[
         on: VMS,
         default: Fixed("60s"),
         again: true,
-        help: "give a machine so long to boot",
+        help: "give up on a machine that takes longer to boot",
         doc: "Scaled as --timeout is.",
     },
     Flag {
@@ -548,10 +546,10 @@ pub const FLAGS: &[Flag] = &[
         on: TESTS,
         default: Fixed("vm"),
         again: true,
-        help: "a virtual one, or this host, unprotected",
-        doc: "local runs the agent as a child process: no kernel of its own, no isolation; \
-              whatever a test does it does to this host. It is for trying out a test that needs no \
-              VM.",
+        help: "a virtual machine, or this host itself",
+        doc: "local runs the agent as a child process: no kernel of its own, no isolation. \
+              Whatever a test does, it does to this host. It is for trying out a test that needs \
+              no VM.",
     },
     Flag {
         long: "console",
@@ -574,8 +572,8 @@ pub const FLAGS: &[Flag] = &[
         default: Unset,
         again: false,
         help: "print QEMU's command line and stop",
-        doc: "As a shell would take it, for a cold boot of the next machine. The command line of \
-              each machine that runs is in the run's folder, in vmN.command.",
+        doc: "Quoted for a shell, and for a cold boot of the next machine. The command line of \
+              each machine that runs is in the run's log folder, in vmN.command.",
     },
     Flag {
         long: "shell-on-fail",
@@ -587,9 +585,8 @@ pub const FLAGS: &[Flag] = &[
         again: false,
         help: "a shell in the machine of each test that fails",
         doc: "The test's processes, namespaces, firewall rules, mounts and $TMPDIR are as it left \
-              them, and a test that timed out is still there. Other machines go on meanwhile; what \
-              they have to say is said when you leave the shell, and the run goes on then. Needs a \
-              terminal.",
+              them, and a test that timed out is still there. Other machines go on meanwhile; \
+              their results are shown when you leave the shell. Needs a terminal.",
     },
     Flag {
         long: "keep",
@@ -602,10 +599,10 @@ pub const FLAGS: &[Flag] = &[
         on: TESTS,
         default: Unset,
         again: false,
-        help: "keep the machines of the first N failed tests (4)",
-        doc: "They stay as the test left them, also while the run goes on. At its end orca names \
-              them and waits: `orca shell VM` in another terminal gives you a shell in one, Ctrl-C \
-              ends them all. None outlives this orca.",
+        help: "keep the machines of the first N failed tests",
+        doc: "Without N, of the first 4. They stay as the tests left them, also while the run goes \
+              on. At its end orca names them and waits: `orca shell VM` in another terminal gives \
+              you a shell in one, Ctrl-C ends them all. None outlives this orca.",
     },
     Flag {
         long: "test",
@@ -644,7 +641,7 @@ pub const FLAGS: &[Flag] = &[
         again: false,
         help: "pass the machines' consoles through to stderr",
         doc: "Each line begins with the machine's name, and lines of several machines never mix. \
-              The consoles are in the run's folder in any case.",
+              The consoles are in the run's log folder in any case.",
     },
     Flag {
         long: "verbose",
@@ -655,7 +652,7 @@ pub const FLAGS: &[Flag] = &[
         default: Unset,
         again: false,
         help: "say more: where each test's time went, skips, notes",
-        doc: "Given twice: every point of every test.",
+        doc: "Given twice: every check of every test.",
     },
     Flag {
         long: "quiet",
@@ -665,8 +662,8 @@ pub const FLAGS: &[Flag] = &[
         on: REPORTS,
         default: Unset,
         again: false,
-        help: "print failures and the summary only",
-        doc: "And warnings. The folder of the run has the rest.",
+        help: "print failures, warnings and the summary only",
+        doc: "The run's log folder has the rest.",
     },
     Flag {
         long: "color",
@@ -715,9 +712,9 @@ pub const FLAGS: &[Flag] = &[
         on: REPORTS,
         default: Unset,
         again: false,
-        help: "write the json report to FILE as well",
+        help: "write the JSON report to FILE as well",
         doc: "The same lines as --format json, written as things happen; an interrupted run ends \
-              it too, and `orca merge` joins several. The folder of the run always has one, in \
+              it too, and `orca merge` joins several. The run's log folder always has one, \
               results.json.",
     },
     Flag {
@@ -742,8 +739,8 @@ pub const FLAGS: &[Flag] = &[
         default: PerRun,
         again: false,
         help: "keep logs and artifacts in DIR",
-        doc: "By default in a folder per run below the user's state folder; the link `latest` \
-              beside them names the newest.",
+        doc: "By default each run has a folder of its own below the user's state folder; the link \
+              `latest` beside them names the newest.",
     },
     Flag {
         long: "artifacts",
@@ -759,10 +756,11 @@ pub const FLAGS: &[Flag] = &[
         on: TESTS,
         default: Fixed("failed"),
         again: false,
-        help: "whose artifacts the run's folder keeps",
+        help: "whose artifacts the log folder keeps",
         doc: "What a test leaves in $ORCA_ARTIFACTS arrives beside its logs: at most 1000 files \
-              and 64 MiB a test. failed: those of tests that passed are dropped. Folders of old \
-              runs go once there are more than 20 of a project, or 4 GiB.",
+              and 64 MiB a test. failed: those of tests that passed are dropped. The oldest log \
+              folders of a project are removed once it has more than 20 of them, or more than 4 \
+              GiB in them.",
     },
 ];
 

@@ -19,8 +19,8 @@ pub fn overview() -> String {
         out.push_str(&format!("  {:12}{}\n", row.name, row.help));
     }
     out.push_str(
-        "\nEvery option can stand in the environment (ORCA_JOBS=2 for --jobs 2) and in the\n\
-         project's .orcarc (--jobs=2, one a line). `orca COMMAND --help` explains each,\n\
+        "\nEvery option can be set in the environment (ORCA_JOBS=2 for --jobs 2) and in the\n\
+         project's .orcarc (--jobs=2, one per line). `orca COMMAND --help` explains each,\n\
          `orca man` all of them.\n",
     );
     out
@@ -30,7 +30,9 @@ pub fn overview() -> String {
 pub fn command(command: Command, long: bool) -> String {
     let row = command.row();
     let mut out =
-        format!("orca {}: {}\n\nusage: orca {} {}\n", row.name, row.help, row.name, row.usage);
+        format!("orca {}: {}\n\nusage: orca {} {}", row.name, row.help, row.name, row.usage);
+    out.truncate(out.trim_end().len()); // a command without arguments
+    out.push('\n');
     if long {
         for paragraph in row.doc.split("\n\n") {
             out.push('\n');
@@ -46,7 +48,7 @@ pub fn command(command: Command, long: bool) -> String {
         }
     }
     out.push_str("\nGeneral:\n");
-    beside(&mut out, "  -h, --help", "this, in short (-h) or in full (--help)");
+    beside(&mut out, "  -h, --help", "print this help, in short (-h) or in full (--help)");
     beside(&mut out, "  -V, --version", "print the version");
     examples(&mut out, row);
     out
@@ -57,8 +59,9 @@ fn examples(out: &mut String, row: &Row) {
         return;
     }
     out.push_str("\nexamples:\n");
+    let widest = row.examples.iter().map(|(example, _)| example.len()).max().unwrap_or_default();
     for (example, meaning) in row.examples {
-        out.push_str(&format!("  {example:<40} {meaning}\n"));
+        out.push_str(&format!("  {example:<widest$}  {meaning}\n"));
     }
 }
 

@@ -36,7 +36,10 @@ const FILES: [(&str, &str); 5] = [
         "$XDG_STATE_HOME/orca/runs/PROJECT/latest",
         "The newest run: output, TAP, consoles and artifacts of each test, results.json.",
     ),
-    ("$XDG_CACHE_HOME/orca", "Templates, and which accelerator works."),
+    (
+        "$XDG_CACHE_HOME/orca",
+        "Templates, initramfs files and disks that orca made, and what it remembers of QEMU.",
+    ),
 ];
 
 /// The whole page.
@@ -55,7 +58,7 @@ pub fn page(version: &str) -> String {
     out.push_str(".SH COMMANDS\n");
     COMMANDS.iter().for_each(|row| command(&mut out, row));
     out.push_str(".SH OPTIONS\n");
-    paragraph(&mut out, "The commands that take an option stand behind it in parentheses.");
+    paragraph(&mut out, "The commands that take an option follow it in parentheses.");
     for group in Group::ALL {
         out.push_str(&format!(".SS {}\n", group.title()));
         FLAGS.iter().filter(|flag| flag.group == group).for_each(|flag| option(&mut out, flag));

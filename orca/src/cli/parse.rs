@@ -206,7 +206,7 @@ fn from_rc(command: Command, lines: Vec<(usize, OsString)>) -> Result<Vec<Settin
         if !known {
             let near = nearest(name.unwrap_or(&text), FLAGS.iter().map(|flag| flag.long));
             let hint = near.map_or_else(
-                || "write one `--option=value` a line".to_owned(),
+                || "write one `--option=value` per line".to_owned(),
                 |near| format!("did you mean `--{near}`?"),
             );
             let error = Error::new(format!("`.orcarc` line {number}: unknown setting `{text}`"));

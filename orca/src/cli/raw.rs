@@ -1,4 +1,4 @@
-//! What the user asked for: nothing is looked up and nothing is acted on.
+//! The options as the user gave them: nothing is looked up and nothing is acted on.
 
 use crate::arch::{Accel, Arch};
 use crate::shape::Shape;
