@@ -34,6 +34,13 @@ impl Error {
         self
     }
 
+    /// The same error behind `context`, which says what could not be done, with the same hint.
+    #[must_use]
+    pub fn context(mut self, context: &str) -> Self {
+        self.message = format!("{context}: {}", self.message);
+        self
+    }
+
     /// The next step, if one is known.
     pub fn next_step(&self) -> Option<&str> {
         self.hint.as_deref()
@@ -72,6 +79,9 @@ mod tests {
         let cause = io::Error::from_raw_os_error(2);
         let error = Error::io("read", Path::new("build/vmlinuz"), &cause).hint("build it");
         assert_eq!(error.to_string(), "cannot read `build/vmlinuz`: no such file or directory");
+        assert_eq!(error.next_step(), Some("build it"));
+        let error = error.context("no boot");
+        assert!(error.to_string().starts_with("no boot: cannot read `build/vmlinuz`: no such"));
         assert_eq!(error.next_step(), Some("build it"));
     }
 }

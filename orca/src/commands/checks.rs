@@ -16,6 +16,7 @@ use crate::qemu::{arch, overlay, version};
 use crate::select::discover::discover;
 use crate::setup::boot_files::{self, RootSource};
 use crate::setup::emulator::Emulator;
+use crate::text::count::count;
 use agent::wire::Share;
 use std::fs;
 use std::os::unix::net::UnixListener;
@@ -117,9 +118,10 @@ fn settings(complaint: Option<&Error>) -> Finding {
 
 fn project(config: &Config) -> Finding {
     match discover(&config.root, &[]) {
-        Ok(tests) if !tests.is_empty() => {
-            Finding::good("project", format!("{}, {} tests", config.root.display(), tests.len()))
-        }
+        Ok(tests) if !tests.is_empty() => Finding::good(
+            "project",
+            format!("{}, {}", config.root.display(), count(tests.len(), "test")),
+        ),
         Ok(_) => Finding::fair(
             "project",
             format!("no tests in {}", config.root.display()),
@@ -203,7 +205,11 @@ fn memory(config: &Config) -> Finding {
         ),
         Some(fit) => Finding::good(
             "memory",
-            format!("enough is free for {fit} machines of {each} MiB; {} run at once", config.jobs),
+            format!(
+                "enough is free for {} of {each} MiB; at most {} at once",
+                count(fit, "machine"),
+                config.jobs
+            ),
         ),
     }
 }
@@ -216,8 +222,7 @@ fn open_files(jobs: usize) -> Finding {
 fn templates(cache: &Path) -> String {
     let entries = Store::new(cache).list();
     let mib: u64 = entries.iter().map(|entry| entry.bytes >> 20).sum();
-    let plural = if entries.len() == 1 { "" } else { "s" };
-    format!(", {} template{plural} of {mib} MiB", entries.len())
+    format!(", {} of {mib} MiB", count(entries.len(), "template"))
 }
 
 /// Whether files can be made in `dir`, and how much room there is. Nothing stays there that was not

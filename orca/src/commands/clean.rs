@@ -1,7 +1,7 @@
 //! `orca clean`: removes what orca keeps between runs.
 
 use crate::cli::config::{Config, HISTORIES};
-use crate::error::{Error, Result, plain as plain_io};
+use crate::error::{Error, Result};
 use crate::events::exit;
 use crate::image::cache::ArtifactCache;
 use crate::qemu::template::Store;
@@ -15,7 +15,7 @@ use crate::report::plain;
 /// What cannot be removed.
 pub fn run(config: &Config) -> Result<u8> {
     if let Some(word) = config.raw.words.first() {
-        return Err(Error::new(format!("`orca clean` takes no `{}`", word.to_string_lossy())));
+        return Err(Error::new(format!("unexpected argument `{}`", word.to_string_lossy())));
     }
     let store = Store::new(&config.cache);
     for entry in store.list() {
@@ -24,9 +24,7 @@ pub fn run(config: &Config) -> Result<u8> {
     }
     let runs = config.state.join("runs");
     if runs.exists() {
-        std::fs::remove_dir_all(&runs).map_err(|e| {
-            Error::new(format!("cannot remove `{}`: {}", runs.display(), plain_io(&e)))
-        })?;
+        std::fs::remove_dir_all(&runs).map_err(|e| Error::io("remove", &runs, &e))?;
         plain::out(format!("removed the logs in {}\n", runs.display()).as_bytes());
     }
     let histories = config.state.join(HISTORIES);

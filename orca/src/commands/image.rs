@@ -59,7 +59,8 @@ pub fn run(args: Vec<OsString>) -> Result<()> {
         }
         _ => {
             let path = asked.kernel.as_deref().ok_or_else(|| needs("a KERNEL"))?;
-            let elf = kernel::vmlinux(&read(path)?).map_err(|e| about(path, &e))?;
+            let elf = kernel::vmlinux(&read(path)?)
+                .map_err(|e| e.context(&format!("cannot use `{}`", path.display())))?;
             write(out, &elf)
         }
     }
@@ -115,14 +116,6 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 
 fn write(path: &Path, data: &[u8]) -> Result<()> {
     atomic::replace(path, data).map_err(|e| Error::io("write", path, &e))
-}
-
-fn about(path: &Path, error: &Error) -> Error {
-    let named = Error::new(format!("cannot use `{}`: {error}", path.display()));
-    match error.next_step() {
-        Some(hint) => named.hint(hint),
-        None => named,
-    }
 }
 
 #[cfg(test)]

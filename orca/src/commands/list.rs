@@ -11,6 +11,7 @@ use crate::select::choose::{self, Chosen, choose};
 use crate::select::discover::Test;
 use crate::select::header::Header;
 use crate::select::history::History;
+use crate::text::count::count;
 use crate::text::day::Day;
 use serde_json::json;
 use std::os::unix::ffi::OsStrExt;
@@ -154,10 +155,10 @@ fn shown(c: char) -> Vec<char> {
 }
 
 fn summary(tests: usize, (total, unknown): (Duration, usize)) -> String {
-    let plural = if tests == 1 { "" } else { "s" };
     let unknown = match unknown {
         0 => String::new(),
-        n => format!(", and {n} of which no time is known"),
+        n => format!(", and {n} whose time is unknown"),
     };
-    format!("{tests} test{plural}: {:.1}s one after the other{unknown}\n", total.as_secs_f64())
+    let (tests, seconds) = (count(tests, "test"), total.as_secs_f64());
+    format!("{tests}: {seconds:.1}s one after the other{unknown}\n")
 }

@@ -1,6 +1,6 @@
 //! `orca run`: one machine for a person, with a shell, one command, or the serial console.
 
-use crate::cancel::{self, Cancel, Canceller, Level};
+use crate::cancel::{self, Cancel, Canceller};
 use crate::cli::config::Config;
 use crate::conductor::interactive::{self, End, Env};
 use crate::error::{Error, Result};
@@ -15,9 +15,8 @@ use crate::report::plain;
 use crate::select::discover::{Test, discover};
 use crate::select::header::Header;
 use crate::setup::{self, Lab, boot_files};
-use crate::shape::Shape;
 use crate::text::quote::shell_word;
-use crossbeam::channel::{Receiver, bounded, select};
+use crossbeam::channel::Receiver;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
@@ -33,11 +32,11 @@ const PREPARE_LIMIT: Duration = Duration::from_secs(20);
 /// Boots a machine, gives a shell or runs a command in it, and returns the exit status of that.
 ///
 /// # Errors
-/// Whatever keeps a machine from being made.
+/// What keeps a machine from being made.
 pub fn run(config: &Config) -> Result<u8> {
     if let Some(word) = config.raw.words.first() {
         let error = Error::new(format!("unexpected argument `{}`", word.to_string_lossy()));
-        return Err(error.hint("a command to run in the machine stands behind `--`"));
+        return Err(error.hint("put the command to run in the machine after `--`"));
     }
     boot_files::only_one(config)?;
     let mut config = config.clone();
@@ -93,10 +92,12 @@ fn in_machine(
     cancel: &Cancel,
     signals: &Receiver<i32>,
 ) -> Result<End, Trouble> {
-    let mut vm = match boot(&lab.maker, config.shape, canceller, cancel, signals) {
-        Ok(vm) => vm,
-        Err((_, Some(signal))) => return Ok(End::Signal(signal)),
-        Err((trouble, None)) => return Err(trouble),
+    let warn = |text: String| plain::err(format!("orca: {text}\n").as_bytes());
+    let boot = || lab.maker.boot(config.shape, cancel, &warn);
+    let mut vm = match interactive::interruptible(canceller, signals, boot) {
+        (Ok(vm), _) => vm,
+        (Err(_), Some(signal)) => return Ok(End::Signal(signal)),
+        (Err(trouble), None) => return Err(trouble),
     };
     let ended = match &config.raw.rest {
         Some(words) if !words.is_empty() => {
@@ -116,37 +117,6 @@ fn in_machine(
     }
 }
 
-/// Boots on a thread of its own, so that a signal can end the wait.
-fn boot(
-    maker: &VmMaker,
-    shape: Shape,
-    mut canceller: Canceller,
-    cancel: &Cancel,
-    signals: &Receiver<i32>,
-) -> Result<Vm, (Trouble, Option<i32>)> {
-    let (done, booted) = bounded(1);
-    let mut interrupted = None;
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            let tell = |text: String| plain::err(format!("orca: {text}\n").as_bytes());
-            // The receiver below waits for this.
-            let _ = done.send(maker.boot(shape, cancel, &tell));
-        });
-        loop {
-            select! {
-                recv(booted) -> result => match result {
-                    Ok(result) => return result.map_err(|trouble| (trouble, interrupted)),
-                    Err(_) => std::process::abort(), // the thread cannot end without a result
-                },
-                recv(signals) -> signal => {
-                    interrupted = interrupted.or(signal.ok());
-                    canceller.raise(Level::Kill);
-                }
-            }
-        }
-    })
-}
-
 /// A shell through a multiplexer, so that `orca shell` can give more of them.
 fn shell(
     config: &Config,
@@ -160,7 +130,7 @@ fn shell(
     if let Some(test) = by_hand {
         env.extend(test.environment(lab.factor));
         about = format!("orca run --test {}", test.test.display());
-        plain::err(format!("orca: the test is yours to run: {}\n", test.line).as_bytes());
+        plain::err(format!("orca: to run the test: {}\n", test.line).as_bytes());
     }
     let Some((inbox, writer)) = vm.connection() else { return Err("it has no agent".to_owned()) };
     let name = vm.name().to_owned();
@@ -204,7 +174,7 @@ impl ByHand {
         };
         if config.raw.rest.is_some() {
             return Err(Error::new("--test gives a shell, and takes no command")
-                .hint("leave out --test, or what stands behind `--`"));
+                .hint("leave out --test, or what comes after `--`"));
         }
         let file = config.root.join(&test.path);
         let header = Header::read(&config.root, test)?;

@@ -60,7 +60,7 @@ fn choose<'a>(doors: &'a [Door], names: &[String]) -> Result<&'a Door> {
     match (&found[..], names) {
         ([door], _) => Ok(door),
         (_, [_, extra, ..]) => Err(Error::new(format!("unexpected argument `{extra}`"))
-            .hint("a command to run in the machine stands behind `--`")),
+            .hint("put the command to run in the machine after `--`")),
         ([], _) if doors.is_empty() => Err(Error::new("no orca of yours holds a machine")
             .hint("`orca test --keep` keeps those of failed tests, `orca run` has one")),
         ([], [name, ..]) => {

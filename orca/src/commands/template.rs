@@ -1,14 +1,14 @@
-//! `orca template`: the templates that orca keeps between runs, for people.
+//! `orca template`: lists, builds and removes the templates that orca keeps between runs.
 
-use crate::cancel::{self, Level};
+use crate::cancel;
 use crate::cli::config::Config;
+use crate::conductor::interactive;
 use crate::error::{Error, Result};
 use crate::events::exit;
 use crate::host::signals;
 use crate::qemu::template::{SPACE_MAX, Store};
 use crate::report::plain;
 use crate::setup::{self, boot_files};
-use crossbeam::channel::select;
 use std::time::SystemTime;
 
 /// Lists, builds or removes templates.
@@ -66,34 +66,17 @@ fn build(config: &Config) -> Result<u8> {
     boot_files::only_one(config)?;
     let lab = setup::vms(config)?;
     let signals = signals::listen()?;
-    let (mut canceller, cancel) = cancel::channel();
-    let (maker, cancel) = (&lab.maker, &cancel);
-    let (done, made) = crossbeam::channel::bounded(1);
-    let mut interrupted = None;
-    let result = std::thread::scope(|scope| {
-        scope.spawn(move || {
-            // The receiver waits for exactly this.
-            let _ = done.send(maker.prepare(config.shape, cancel));
-        });
-        loop {
-            select! {
-                recv(made) -> result => return result,
-                recv(signals) -> signal => {
-                    interrupted = interrupted.or(signal.ok());
-                    canceller.raise(Level::Kill);
-                }
-            }
-        }
-    });
+    let (canceller, cancel) = cancel::channel();
+    let make = || lab.maker.prepare(config.shape, &cancel);
+    let (made, interrupted) = interactive::interruptible(canceller, &signals, make);
     drop(lab);
-    match (result, interrupted) {
+    match (made, interrupted) {
         (_, Some(signal)) => signals::die_of(signal),
-        (Ok(Ok(())), None) => list(&Store::new(&config.cache)),
-        (Ok(Err(trouble)), None) => {
+        (Ok(()), None) => list(&Store::new(&config.cache)),
+        (Err(trouble), None) => {
             plain::err(format!("console:\n{}\n", trouble.console).as_bytes());
             Err(Error::new(trouble.detail))
         }
-        (Err(_), None) => Err(Error::new("the thread that makes the template is gone")),
     }
 }
 

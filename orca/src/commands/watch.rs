@@ -12,6 +12,7 @@ use crate::host::{rundir, signals, sys};
 use crate::report::plain;
 use crate::select::dependents::{Touched, touched};
 use crate::select::discover::{Test, discover};
+use crate::text::count::count;
 use agent::wire::Share;
 use crossbeam::channel::{Receiver, bounded, never, select};
 use nix::sys::signal::{Signal, kill};
@@ -112,9 +113,8 @@ impl Watch<'_> {
         }
         let again = |test: &Test| self.due.contains(test) || found.contains(test);
         self.due = tests.into_iter().filter(|test| again(test)).collect();
-        let count = self.due.len();
-        let plural = if count == 1 { "" } else { "s" };
-        plain::err(format!("\norca: {what} changed, {count} test{plural} to run\n").as_bytes());
+        let tests = count(self.due.len(), "test");
+        plain::err(format!("\norca: {what} changed, {tests} to run\n").as_bytes());
         self.start()
     }
 

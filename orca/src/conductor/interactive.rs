@@ -1,6 +1,7 @@
 //! A person's work in a guest: one command, a shell, or the serial console, on this process's own
 //! standard streams.
 
+use crate::cancel::{Canceller, Level};
 use crate::cli::config::Config;
 use crate::error::plain;
 use crate::events::exit;
@@ -48,6 +49,33 @@ pub fn environment(config: &Config) -> Env {
         env.push((b"TERM".to_vec(), term.into_vec()));
     }
     env
+}
+
+/// Runs `work` on a thread of its own, so that a signal can cancel it. Returns its result, and the
+/// first signal that came meanwhile.
+pub fn interruptible<T: Send>(
+    mut canceller: Canceller,
+    signals: &Receiver<i32>,
+    work: impl FnOnce() -> T + Send,
+) -> (T, Option<i32>) {
+    let (done, ended) = bounded(1);
+    let mut interrupted = None;
+    std::thread::scope(|scope| {
+        // The receiver below waits for the result.
+        scope.spawn(move || done.send(work()).is_ok());
+        loop {
+            select! {
+                recv(ended) -> result => match result {
+                    Ok(result) => return (result, interrupted),
+                    Err(_) => std::process::abort(), // the thread cannot end without a result
+                },
+                recv(signals) -> signal => {
+                    interrupted = interrupted.or(signal.ok());
+                    canceller.raise(Level::Kill);
+                }
+            }
+        }
+    })
 }
 
 /// Runs one command; its input and output are this process's.

@@ -3,6 +3,7 @@
 //! meets it first.
 
 use crate::error::{Error, Result};
+use crate::text::count::count;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::statvfs::statvfs;
 use std::path::Path;
@@ -39,11 +40,11 @@ pub fn open_files(workers: usize, kind: MachineKind) -> Result<()> {
     {
         return Ok(());
     }
-    let plural = if workers == 1 { "" } else { "s" };
     let limit = soft.max(hard);
     let error = format!(
-        "{workers} worker{plural} need{} {needed} open files, and the limit is {limit}",
-        if workers == 1 { "s" } else { "" }
+        "{} {} {needed} open files, and the limit is {limit}",
+        count(workers, "worker"),
+        if workers == 1 { "needs" } else { "need" }
     );
     let hint = format!("raise it with `ulimit -n {needed}`");
     let fewer = limit.saturating_sub(FILES_BASE) / FILES_PER_WORKER;

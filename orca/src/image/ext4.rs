@@ -95,10 +95,8 @@ fn unpack(path: &Path, tree: &Path) -> Result<()> {
     let mut args =
         words("--numeric-owner --xattrs --xattrs-include=* --exclude=dev/* --exclude=./dev/*");
     args.extend(["-C".into(), tree.into(), "-xpf".into(), path.into()]);
-    run("tar", "tar", args, Users::All).map_err(|e| {
-        let named = Error::new(format!("cannot unpack `{}`: {e}", path.display()));
-        e.next_step().map_or(named.clone(), |hint| named.hint(hint))
-    })
+    run("tar", "tar", args, Users::All)
+        .map_err(|e| e.context(&format!("cannot unpack `{}`", path.display())))
 }
 
 /// Checks that `tree`, the content of `path`, can be a root.

@@ -25,8 +25,8 @@ use std::sync::{Mutex, PoisonError};
 /// node waits.
 const NODE_EVENTS_MAX: usize = 32;
 
-/// A permit for each machine that may be in a group at the same time. With them there are never
-/// more than three machines per worker, or two per worker and one group.
+/// A permit for each machine that may be in a group at the same time. They bound the number of
+/// machines: at most three per worker, or two per worker and one group.
 pub(super) struct GroupPermits {
     free: (Sender<()>, Receiver<()>),
     count: usize,

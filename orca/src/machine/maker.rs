@@ -18,6 +18,7 @@ use crate::qemu::argv::{self, Memory, Spec};
 use crate::qemu::overlay::Overlays;
 use crate::qemu::template::{self, Store, Template};
 use crate::shape::{Node, Shape};
+use crate::text::count::count;
 use agent::wire::Command;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -291,13 +292,12 @@ fn describe(spec: &Spec) -> String {
         None => "no disk".to_owned(),
     };
     let Spec { arch, accel, memory_mib, cpus, net, wires, .. } = spec;
-    let plural = if *cpus == 1 { "" } else { "s" };
     let card = match net {
-        _ if *wires > 0 => format!(", {wires} wired"),
+        _ if *wires > 0 => format!(", {} on wires", count(*wires, "card")),
         true => ", network card".to_owned(),
         false => String::new(),
     };
-    format!("{arch} {}, {memory_mib} MiB, {cpus} CPU{plural}{card}, {root}", accel.name())
+    format!("{arch} {}, {memory_mib} MiB, {}{card}, {root}", accel.name(), count(*cpus, "CPU"))
 }
 
 impl Maker for VmMaker {

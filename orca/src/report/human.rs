@@ -7,13 +7,14 @@ use super::paint::{Paint, safe};
 use super::progress::Progress;
 use super::rounds::Rounds;
 use super::screen::Screen;
-use super::wording::{count, counts, detail, front, opening, seconds, summary};
+use super::wording::{counts, detail, front, opening, seconds, summary};
 use super::{Reporter, failure, live};
 use crate::events::attempt::{Attempt, Outcome};
 use crate::events::event::{Event, Start};
 use crate::events::points::{self, Point};
 use crate::events::tally::Tally;
 use crate::host::tty::Attention;
+use crate::text::count::count;
 use crate::text::quote;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -97,7 +98,7 @@ impl Human {
             Event::Cancelled { why, running } => {
                 let mut text = safe(why);
                 if *running > 0 {
-                    let tests = count(*running as u64, "running test");
+                    let tests = count(*running, "running test");
                     text.push_str(&format!(": waiting for {tests} to end"));
                 }
                 self.paint.warn(&text) + "\n"

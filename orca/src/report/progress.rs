@@ -6,10 +6,11 @@
 use super::estimate::Estimate;
 use super::paint::safe;
 use super::width;
-use super::wording::{clock, count, seconds};
+use super::wording::{clock, seconds};
 use crate::events::attempt::TestId;
 use crate::events::event::{Event, Start};
 use crate::events::tally::Tally;
+use crate::text::count::count;
 use std::time::{Duration, Instant};
 
 /// The part of its timeout after which a running test is called slow.
@@ -160,8 +161,8 @@ impl Progress {
             "status after {}: {} done",
             seconds(now.saturating_duration_since(self.began)),
             match self.total {
-                Some(total) => format!("{} of {}", tally.files(), count(total as u64, "test file")),
-                None => count(tally.files() as u64, "test file"),
+                Some(total) => format!("{} of {}", tally.files(), count(total, "test file")),
+                None => count(tally.files(), "test file"),
             }
         );
         if tally.bad() > 0 {

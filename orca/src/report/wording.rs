@@ -5,6 +5,7 @@ use super::paint::safe;
 use crate::events::attempt::{Attempt, Outcome};
 use crate::events::event::Start;
 use crate::events::tally::Tally;
+use crate::text::count::count;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -24,12 +25,6 @@ pub(super) fn clock(time: Duration) -> String {
         60..3600 => format!("{}m{:02}s", whole / 60, whole % 60),
         _ => format!("{}h{:02}m", whole / 3600, whole / 60 % 60),
     }
-}
-
-/// `1 check`, `2 checks`.
-pub(super) fn count(number: u64, noun: &str) -> String {
-    let s = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{s}")
 }
 
 /// `FAIL       0.2s`: the beginning of a test's line, without colours. Word and time are apart, so
@@ -57,18 +52,18 @@ pub(super) fn timeout(silence: bool) -> &'static str {
 /// The line that begins a report.
 pub(super) fn opening(start: &Start) -> String {
     let different: BTreeSet<&String> = start.tests.iter().collect();
-    let files = count(different.len() as u64, "test file");
+    let files = count(different.len(), "test file");
     let files = match start.rounds {
         Some(1) => files,
         Some(rounds) => format!("{files} {rounds} times"),
         None => format!("{files} until one fails"),
     };
-    let machines = count(start.workers as u64, "machine");
+    let machines = count(start.workers, "machine");
     let machine = safe(&start.machine);
     let mut out = match start.merged {
         0 => format!("running {files} on {machines} ({machine})\n"),
         reports => {
-            format!("{}: {files} on {machines} ({machine})\n", count(reports as u64, "report"))
+            format!("{}: {files} on {machines} ({machine})\n", count(reports, "report"))
         }
     };
     if let Some(seed) = start.seed {
@@ -140,8 +135,8 @@ pub(super) fn counts(tally: &Tally) -> String {
 /// the number of files if they had several rounds.
 pub(super) fn summary(tally: &Tally, took: Duration, repeated: Option<usize>) -> String {
     let files = match repeated {
-        Some(files) => format!("{} runs of {}", tally.files(), count(files as u64, "test file")),
-        None => count(tally.files() as u64, "test file"),
+        Some(files) => format!("{} runs of {}", tally.files(), count(files, "test file")),
+        None => count(tally.files(), "test file"),
     };
     let checks = count(tally.points, "check");
     format!("{files}, {checks} in {}: {}", seconds(took), counts(tally))

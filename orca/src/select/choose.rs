@@ -8,6 +8,7 @@ use super::shard::pick;
 use crate::cli::config::Config;
 use crate::cli::raw::Raw;
 use crate::error::{Error, Result};
+use crate::text::count::count;
 use crate::text::suggest::nearest;
 use std::path::Path;
 
@@ -89,7 +90,7 @@ pub fn choose(config: &Config, history: &History) -> Result<Chosen> {
         tests = tests.into_iter().zip(mine).filter_map(|(t, mine)| mine.then_some(t)).collect();
         if tests.is_empty() {
             let (number, of) = (shard.number, shard.of);
-            let error = format!("shard {number}/{of} has none of the {}", count(before));
+            let error = format!("shard {number}/{of} has none of the {}", count(before, "test"));
             return Ok(Chosen::Nothing(Error::new(error).hint("use fewer shards")));
         }
     }
@@ -123,16 +124,18 @@ fn by_name_and_tag(
 fn nothing_failed(history: &History, tests: usize) -> Error {
     if history.is_empty() {
         let error = Error::new("--failed: nothing is known of earlier runs");
-        return error
-            .hint("run `orca test` first; another machine's history is named with --history");
+        return error.hint("run `orca test` first, or name another host's history with --history");
     }
-    let error = format!("--failed: none of the {} failed or was left out last time", count(tests));
+    let error =
+        format!("--failed: none of the {} failed or was left out last time", count(tests, "test"));
     Error::new(error).hint("leave --failed out to run them all")
 }
 
 fn nothing_matches(raw: &Raw, tests: usize, mut tags: Vec<String>) -> Error {
-    let error =
-        Error::new(format!("none of the {} is what -k, --tag and --not ask for", count(tests)));
+    let error = Error::new(format!(
+        "none of the {} is what -k, --tag and --not ask for",
+        count(tests, "test")
+    ));
     tags.sort();
     tags.dedup();
     let unknown = raw.tag.iter().find(|tag| !tags.contains(tag));
@@ -144,8 +147,4 @@ fn nothing_matches(raw: &Raw, tests: usize, mut tags: Vec<String>) -> Error {
         Some((_, None)) => error.hint(format!("the tags are {}", tags.join(", "))),
         None => error.hint("`orca list -v` shows all tests with their tags"),
     }
-}
-
-fn count(tests: usize) -> String {
-    format!("{tests} test{}", if tests == 1 { "" } else { "s" })
 }

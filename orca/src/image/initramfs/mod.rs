@@ -109,10 +109,8 @@ fn module(dir: &Path, release: &str, file: &str) -> Result<(String, Vec<u8>)> {
     let path = dir.join(file);
     let mut data = read(&path)?;
     if let Some(format) = Format::of(&data) {
-        data = decompress(format, &data).map_err(|e| {
-            let error = Error::new(format!("cannot unpack `{}`: {e}", path.display()));
-            e.next_step().map_or(error.clone(), |hint| error.hint(hint))
-        })?;
+        data = decompress(format, &data)
+            .map_err(|e| e.context(&format!("cannot unpack `{}`", path.display())))?;
     }
     // `finit_module` is given plain modules only: not every kernel can decompress.
     let plain = file.split_once(".ko").map_or(file, |(stem, _)| stem);

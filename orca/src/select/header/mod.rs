@@ -130,18 +130,14 @@ impl Header {
             let set = |setting: String| draft.set(&setting, number);
             split(settings)
                 .and_then(|settings| settings.into_iter().try_for_each(set))
-                .map_err(|error| located(&error, name, number))?;
+                .map_err(|error| located(error, name, number))?;
         }
-        draft.finish().map_err(|(error, number)| located(&error, name, number))
+        draft.finish().map_err(|(error, number)| located(error, name, number))
     }
 }
 
-fn located(error: &Error, name: &str, number: usize) -> Error {
-    let located = Error::new(format!("`{name}` line {number}: {error}"));
-    match error.next_step() {
-        Some(hint) => located.hint(hint),
-        None => located,
-    }
+fn located(error: Error, name: &str, number: usize) -> Error {
+    error.context(&format!("`{name}` line {number}"))
 }
 
 /// The settings of a line, without their quotes.

@@ -18,16 +18,14 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>> {
         .map(|item| item.split_once(':').map_or((item, None), |(name, on)| (name, Some(on))))
         .collect();
     for (at, (name, _)) in items.iter().enumerate() {
-        check_name("a node", name)?;
+        check_name("node", name)?;
         if items[..at].iter().any(|(other, _)| other == name) {
             return Err(Error::new(format!("two nodes are called `{name}`"))
                 .hint("give each a name of its own"));
         }
     }
     if !(2..=NODES_MAX).contains(&items.len()) {
-        let plural = if items.len() == 1 { "" } else { "s" };
-        let error =
-            format!("`nodes` takes 2 to {NODES_MAX} of them, not {} node{plural}", items.len());
+        let error = format!("`nodes` takes 2 to {NODES_MAX} names, not {}", items.len());
         return Err(Error::new(error).hint("name them with commas between, such as server,client"));
     }
     if items.iter().all(|(_, on)| on.is_none()) {
@@ -47,7 +45,7 @@ fn wired(items: &[(&str, Option<&str>)]) -> Result<Vec<Node>> {
         };
         let mut wires = Vec::new();
         for wire in on.split('+') {
-            check_name("a wire", wire)?;
+            check_name("wire", wire)?;
             let at = known.iter().position(|(other, _)| *other == wire).unwrap_or(known.len());
             if at == known.len() {
                 known.push((wire, 0));
@@ -85,7 +83,7 @@ fn check_name(what: &str, name: &str) -> Result<()> {
     let near: String = name.chars().take(NAME_MAX).map(plain).collect();
     let near = near.trim_matches('-');
     let error = Error::new(format!(
-        "{what} has a name of up to {NAME_MAX} of a-z, 0-9 and `-` inside, not `{name}`"
+        "the name of a {what} is 1 to {NAME_MAX} of a-z, 0-9 and, inside, `-`, not `{name}`"
     ));
     Err(if near.is_empty() { error } else { error.hint(format!("did you mean `{near}`?")) })
 }
@@ -116,16 +114,16 @@ mod tests {
             assert_eq!(error.next_step(), hint, "{text}");
         };
         let commas = Some("name them with commas between, such as server,client");
-        check("one", "2 to 8 of them, not 1 node", commas);
-        check("a,b,c,d,e,f,g,h,i", "not 9 nodes", commas);
+        check("one", "takes 2 to 8 names, not 1", commas);
+        check("a,b,c,d,e,f,g,h,i", "names, not 9", commas);
         check("a,a", "two nodes are called `a`", Some("give each a name of its own"));
         check("Web_1,b", "not `Web_1`", Some("did you mean `web-1`?"));
-        check("a,", "inside, not ``", None);
+        check("a,", "inside, `-`, not ``", None);
         let which = "say which, such as b:a, or name no wires at all";
         check("a:x,b", "`b` is on no wire", Some(which));
         check("a:x,b:x+y", "`y` has one end only", Some("put another node on it, such as name:y"));
         check("a:x+x,b:x", "`a` is on wire `x` twice", None);
-        check("a:,b:", "a wire has a name", None);
+        check("a:,b:", "the name of a wire", None);
         check("a:1+2+3+4+5,b:1", "`a` is on more than 4 wires", None);
     }
 }
