@@ -107,7 +107,7 @@ fn orca(args: Vec<OsString>) -> Result<u8> {
     }
 }
 
-/// Does what the command line asks for. A subcommand that is forgotten here does not compile.
+/// Carries out the command line. A subcommand that is forgotten here does not compile.
 fn obey(parsed: Parsed, complaint: Option<&Error>) -> Result<u8> {
     let (command, raw) = match parsed {
         Parsed::Do(command, raw) => (command, *raw),

@@ -76,7 +76,7 @@ fn names_tags_and_patterns_choose_tests() {
     orca(&project, &["list", "-k", "dns and"])
         .exits(2)
         .complains("(a word is missing at column 8), not `dns and`");
-    local(&project, &["-k", "nothing"]).exits(4).complains("none of the 3 tests is what -k");
+    local(&project, &["-k", "nothing"]).exits(4).complains("none of the 3 tests matches -k");
     project.test("20-dhcp/lease", "\n# orca: tagz=slow\n");
     orca(&project, &["list", "--tag", "slow"])
         .exits(2)

@@ -263,7 +263,7 @@ fn links_and_pipes_named_like_tests_are_not_run() {
     local(&project, &[]).exits(0).says("1 test file, 1 check");
     for name in ["pipe", "out"] {
         let path = format!("t/{name}_test.sh");
-        local(&project, &[&path]).exits(2).complains(&format!("`{path}` is no test"));
+        local(&project, &[&path]).exits(2).complains(&format!("`{path}` is not a test"));
     }
 }
 

@@ -117,7 +117,7 @@ pub struct Flag {
     pub group: Group,
     /// The commands that take it.
     pub on: &'static [Command],
-    /// Its value where nobody gives one.
+    /// Its value if nobody gives one.
     pub default: DefaultValue,
     /// Whether the command that runs one test again repeats it: it changes what happens to a test.
     /// Flags that choose tests, say how many run at once or shape the reports are left out.
@@ -155,7 +155,7 @@ impl Flag {
         }
     }
 
-    /// The words that it takes; none where it takes other values.
+    /// The words that it takes; none if it takes other values.
     pub fn choices(&self) -> Vec<&'static str> {
         match self.takes {
             Takes::Choice(_, words) => words.iter().map(|(word, _)| *word).collect(),

@@ -816,7 +816,7 @@ pub fn find_short(command: Command, short: char) -> Option<&'static Flag> {
     FLAGS.iter().find(|flag| flag.short == Some(short) && flag.is_on(command))
 }
 
-/// Every flag at its default, where that is a value.
+/// Every flag at its default, if that is a fixed value.
 pub fn defaults() -> Raw {
     let mut raw = Raw::default();
     for flag in FLAGS {

@@ -33,7 +33,7 @@ pub enum Parsed {
 /// not called for help.
 ///
 /// # Errors
-/// A usage error: one line, with a suggestion where there is one.
+/// A usage error: one line, with a suggestion if there is one.
 pub fn parse(
     args: impl IntoIterator<Item = OsString>,
     variables: &[(OsString, OsString)],

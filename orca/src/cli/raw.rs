@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// The values of all flags, and the words between them. Each field is the flag of its name in
-/// `cli/flags.rs`, documented there. A field is an `Option` where the table has no fixed default.
+/// `cli/flags.rs`, documented there. A field is an `Option` if the table has no fixed default.
 ///
 /// `Raw::default()` is blank; `flags::defaults` has the defaults.
 #[derive(Clone, Debug, Default)]
@@ -79,7 +79,7 @@ pub struct Raw {
     /// What stood behind `--`.
     pub rest: Option<Vec<OsString>>,
     /// The settings in the order in which they were applied: the last of a flag counts, or all of
-    /// them where several may be given.
+    /// them if several may be given.
     pub given: Vec<Given>,
 }
 
@@ -88,7 +88,7 @@ pub struct Raw {
 pub struct Given {
     /// The flag's long name.
     pub flag: &'static str,
-    /// Its value; empty for a switch, or where it was left out.
+    /// Its value; empty for a switch, or if it was left out.
     pub value: OsString,
     /// Where it was given.
     pub source: Source,

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 pub struct Setting {
     /// The flag.
     pub flag: &'static Flag,
-    /// Its value; empty for a switch, and where it was left out.
+    /// Its value; empty for a switch, or if it was left out.
     pub value: OsString,
     /// Where it was given.
     pub source: Source,

@@ -1,8 +1,7 @@
-//! What a run needs of this host, looked at one by one: what is missing keeps nothing else from
-//! being looked at.
+//! Checks of what a run needs of this host. A check that fails keeps no other from being made.
 //!
-//! Nothing is decided here. Each check asks the function that `orca test` asks, so that the doctor
-//! calls nothing bad that a run accepts, and no number stands in this file.
+//! Nothing is decided here. Each check calls the function that `orca test` calls, so that the
+//! doctor calls nothing bad that a run accepts. That is why this file has no limits of its own.
 
 use crate::arch::{Accel, Arch};
 use crate::cli::config::{self, Config};
@@ -22,23 +21,23 @@ use std::fs;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-/// How it stands with one thing.
+/// The state of one thing that a run needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
     /// In order.
     Good,
-    /// Runs work, and could do better.
+    /// Runs work, but could work better.
     Fair,
     /// No run works.
     Bad,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug)]
 pub struct Finding {
-    /// What.
+    /// The thing that was checked.
     pub what: &'static str,
-    /// How it stands.
+    /// Its state.
     pub state: Health,
     /// What was found, or what is wrong.
     pub text: String,
@@ -73,7 +72,7 @@ impl Finding {
     }
 }
 
-/// Looks at everything that needs no machine. `complaint` is what is wrong with the settings, where
+/// Makes every check that needs no machine. `complaint` is what is wrong with the settings, if
 /// they cannot be used.
 pub fn examine(raw: &Raw, complaint: Option<&Error>) -> Vec<Finding> {
     let mut found = vec![settings(complaint)];
@@ -140,10 +139,10 @@ fn emulator_version(emulator: &Emulator) -> Finding {
     if emulator.has_wires() {
         return Finding::good("QEMU", text);
     }
-    Finding::fair("QEMU", text, "tests with `nodes=` are skipped: they want a newer one")
+    Finding::fair("QEMU", text, "tests with `nodes=` are skipped: they need a newer one")
 }
 
-/// Whether this QEMU can show folders of the host to its guests, if the machines want any.
+/// Whether this QEMU can share folders of the host with its guests, if the machines use any.
 fn share(config: &Config, emulator: &Emulator, root: Option<&RootSource>) -> Option<Finding> {
     let shares = config.raw.share != Share::None;
     if !shares && root != Some(&RootSource::Host) {
@@ -152,7 +151,7 @@ fn share(config: &Config, emulator: &Emulator, root: Option<&RootSource>) -> Opt
     Some(match version::has_shares(&emulator.program) {
         Ok(true) => Finding::good("share", "this QEMU has 9p"),
         Ok(false) => {
-            let error = Error::new("this QEMU has no 9p, by which machines see the project");
+            let error = Error::new("this QEMU has no 9p, through which machines see the project");
             let package = arch::target(emulator.arch).package;
             Finding::bad("share", &error.hint(format!("install the full {package}")))
         }
@@ -160,7 +159,7 @@ fn share(config: &Config, emulator: &Emulator, root: Option<&RootSource>) -> Opt
     })
 }
 
-/// Tried anew, not remembered.
+/// The accelerator, tried again: a remembered answer may be out of date.
 fn accelerator(wanted: Option<Accel>, emulator: &Emulator) -> Finding {
     let choice = match emulator.accelerator(wanted, None) {
         Ok(choice) => choice,
@@ -225,8 +224,8 @@ fn templates(cache: &Path) -> String {
     format!(", {} of {mib} MiB", count(entries.len(), "template"))
 }
 
-/// Whether files can be made in `dir`, and how much room there is. Nothing stays there that was not
-/// there.
+/// Whether files can be made in `dir`, and how much room there is. What this makes is removed
+/// again.
 fn folder(what: &'static str, dir: &Path, more: &str) -> Finding {
     let there = dir.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
     let made = nix::unistd::mkdtemp(&there.join(".orca-doctor-XXXXXX"));
@@ -243,8 +242,8 @@ fn folder(what: &'static str, dir: &Path, more: &str) -> Finding {
     Finding::good(what, format!("{}{more}{}", dir.display(), free.unwrap_or_default()))
 }
 
-/// Whether a run's folder can be made, with room for the disks of its machines and with their
-/// sockets.
+/// Whether a run's private folder can be made, with room for the disks of its machines and with
+/// their sockets.
 fn run_folder(jobs: usize) -> Finding {
     let dir = match RunDir::create() {
         Ok(dir) => dir,

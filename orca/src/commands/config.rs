@@ -59,7 +59,7 @@ fn object(setting: &Setting) -> Value {
     json!({ "value": setting.value, "from": setting.from })
 }
 
-/// The value of `flag` that was given last, or all that count where several may be given, or its
+/// The value of `flag` that was given last, or all that were given if several count, or its
 /// default.
 fn resolve(flag: &'static Flag, config: &Config) -> Setting {
     let mine = |given: &&Given| given.flag == flag.long;
@@ -75,7 +75,7 @@ fn resolve(flag: &'static Flag, config: &Config) -> Setting {
     Setting { name: flag.long, value: Some(shown.join(" ")), from: source(&last.source) }
 }
 
-/// A value that was given; `on` for a switch, and where it was left out.
+/// A value that was given; `on` for a switch, or if the value was left out.
 fn shown(flag: &Flag, given: &Given) -> String {
     match given.value.is_empty() {
         true => "on".to_owned(),
@@ -91,7 +91,7 @@ fn source(source: &Source) -> String {
     }
 }
 
-/// The default of `flag`; `None` where there is none, or where only a run finds it out.
+/// The default of `flag`; `None` if there is none, or if only a run finds it out.
 fn default(flag: &Flag, config: &Config) -> Option<String> {
     match flag.default {
         DefaultValue::Unset | DefaultValue::PerRun => None,

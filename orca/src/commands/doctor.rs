@@ -1,5 +1,5 @@
-//! `orca doctor`: what [`super::checks`] finds, as a line each, and a machine that is booted if all
-//! else is well.
+//! `orca doctor`: a line for each finding of [`super::checks`], and, if nothing is bad, a machine
+//! that is booted as a last check.
 
 use super::checks::{self, Finding, Health};
 use crate::cli::config::Config;
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// Examines the host and prints what it found. `complaint` is what is wrong with the settings,
-/// where they cannot be used.
+/// if they cannot be used.
 pub fn run(raw: &Raw, complaint: Option<&Error>, version: &str) -> u8 {
     let found = checks::examine(raw, complaint);
     for finding in &found {
@@ -57,15 +57,15 @@ fn show(finding: &Finding) {
     plain::out(text.as_bytes());
 }
 
-/// The proof: a machine, its agent, and the project mounted in it.
+/// The last check: boots a machine, with the project mounted, and asks its agent for its version.
 fn boot(raw: &Raw, version: &str) -> Result<Finding> {
     let config = Config::new(raw.clone())?;
     let lab = setup::vms(&config)?;
     let (_canceller, cancel) = cancel::channel();
-    let said = Mutex::new(Vec::new());
-    let tell = |text| said.lock().map(|mut said| said.push(text)).unwrap_or_default();
+    let warnings = Mutex::new(Vec::new());
+    let warn = |text| warnings.lock().map(|mut all| all.push(text)).unwrap_or_default();
     let began = Instant::now();
-    let mut vm = lab.maker.boot(config.shape, &cancel, &tell).map_err(|trouble| {
+    let mut vm = lab.maker.boot(config.shape, &cancel, &warn).map_err(|trouble| {
         Error::new(format!("{trouble}")).hint(format!("see the logs in {}", lab.log_dir.display()))
     })?;
     let took = began.elapsed().as_secs_f64();
@@ -73,10 +73,10 @@ fn boot(raw: &Raw, version: &str) -> Result<Finding> {
     Box::new(vm).stop();
     drop(lab);
     let text = format!("ready in {took:.1} s, its agent is {agent}");
-    let said = said.into_inner().unwrap_or_default();
-    Ok(match said.first() {
+    let warnings = warnings.into_inner().unwrap_or_default();
+    Ok(match warnings.first() {
         _ if agent != version => {
-            let advice = "build the image anew with scripts/build-image.sh";
+            let advice = "build the image again with scripts/build-image.sh";
             Finding::fair("machine", format!("{text}, this orca is {version}"), advice)
         }
         Some(why) => Finding::fair("machine", text, why),
@@ -84,7 +84,7 @@ fn boot(raw: &Raw, version: &str) -> Result<Finding> {
     })
 }
 
-/// What the guest's process 1 says of itself.
+/// The version that the guest's process 1 prints.
 fn ask_version(guest: &mut Guest) -> Result<String> {
     let gone = |why: &str| Error::new(format!("the agent did not say its version: {why}"));
     let line = Command::Exec(b"exec /proc/1/exe --version".to_vec());

@@ -1,6 +1,6 @@
 //! `orca list`: the plan, without the run.
 //!
-//! By default it prints the paths alone, as bytes, and reads no file without need.
+//! By default it prints only the paths, as bytes, and reads no file that it need not read.
 
 use crate::cli::config::Config;
 use crate::cli::raw::Format;
@@ -25,10 +25,11 @@ use std::time::{Duration, SystemTime};
 pub fn run(config: &Config) -> Result<u8> {
     let format = config.raw.format;
     if format != Format::Human && format != Format::Json {
-        return Err(Error::new("`orca list` prints human or json").hint("leave --format out"));
+        return Err(Error::new("`orca list` has no such format")
+            .hint("say --format human or --format json"));
     }
     let detailed = format == Format::Json || config.raw.verbose > 0;
-    let (history, warning) = if detailed || choose::wants_history(&config.raw) {
+    let (history, warning) = if detailed || choose::needs_history(&config.raw) {
         History::load(&config.history_path())
     } else {
         (History::default(), None)

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 /// Joins the reports that `config` names and returns the exit status of a single such run.
 ///
 /// # Errors
-/// A file that cannot be read, is no report, or would be written as well.
+/// A file that cannot be read, is not a report, or would be written as well.
 pub fn run(config: &Config) -> Result<u8> {
     let paths = config.paths();
     if paths.is_empty() {
@@ -30,16 +30,16 @@ pub fn run(config: &Config) -> Result<u8> {
     let joined = join(found);
     let Reporters { mut all, faults } = open::open(config, None)?;
     let mut tally = Tally::default();
-    let mut tell = |event: Event| {
+    let mut report = |event: Event| {
         tally.take(&event);
         all.iter_mut().for_each(|reporter| reporter.event(&event, &tally));
     };
-    tell(Event::Started(joined.start));
-    joined.warnings.into_iter().for_each(|warning| tell(Event::Warning(warning)));
+    report(Event::Started(joined.start));
+    joined.warnings.into_iter().for_each(|warning| report(Event::Warning(warning)));
     for attempt in joined.attempts {
-        tell(Event::TestFinished(Box::new(attempt)));
+        report(Event::TestFinished(Box::new(attempt)));
     }
-    tell(Event::Finished { took: joined.took });
+    report(Event::Finished { took: joined.took });
     Ok(open::settle(&faults, exit::status(&tally)))
 }
 

@@ -1,5 +1,5 @@
 //! `orca shell`: a shell or a command in a machine of another orca of this user, through the socket
-//! that the orca serves for it.
+//! at which that orca serves the machine.
 
 use crate::cli::config::Config;
 use crate::conductor::interactive::{self, End};
@@ -7,10 +7,11 @@ use crate::error::{Error, Result};
 use crate::host::{rundir, signals};
 use std::path::PathBuf;
 
-/// The socket of a machine, and its names.
-struct Door {
+/// A machine that a shell can be opened in.
+struct Served {
+    /// Where the orca that has the machine serves it.
     socket: PathBuf,
-    /// The name of the run's folder, without the prefix that all have.
+    /// The name of the run's private folder, without the prefix that all have.
     run: String,
     /// The machine's name.
     name: String,
@@ -18,7 +19,7 @@ struct Door {
     about: String,
 }
 
-/// Connects to the named machine, or to the only one, and returns the status of the shell or
+/// Connects to the named machine, or to the only one, and returns the status of the shell or of the
 /// command.
 ///
 /// # Errors
@@ -26,11 +27,11 @@ struct Door {
 pub fn run(config: &Config) -> Result<u8> {
     let names: Vec<String> =
         config.raw.words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let doors: Vec<Door> = rundir::shell_sockets().into_iter().filter_map(door).collect();
-    let door = choose(&doors, &names)?;
+    let all: Vec<Served> = rundir::shell_sockets().into_iter().filter_map(served).collect();
+    let machine = choose(&all, &names)?;
     let signals = signals::listen()?;
-    let gone = |why: String| Error::new(format!("`{}` is gone: {why}", door.name));
-    let mut guest = interactive::call(&door.socket).map_err(gone)?;
+    let gone = |why: String| Error::new(format!("`{}` is gone: {why}", machine.name));
+    let mut guest = interactive::call(&machine.socket).map_err(gone)?;
     let env = interactive::environment(config);
     let ended = match &config.raw.rest {
         Some(words) if !words.is_empty() => interactive::command(&mut guest, words, env, &signals),
@@ -42,68 +43,68 @@ pub fn run(config: &Config) -> Result<u8> {
     }
 }
 
-fn door(socket: PathBuf) -> Option<Door> {
+fn served(socket: PathBuf) -> Option<Served> {
     let name = socket.file_stem()?.to_str()?.to_owned();
     let run = socket.parent()?.file_name()?.to_str()?.to_owned();
     let about = std::fs::read_to_string(socket.with_extension("about")).unwrap_or_default();
     let about = about.chars().filter(|c| !c.is_control()).collect();
-    Some(Door { socket, run: run.trim_start_matches("orca-").to_owned(), name, about })
+    Some(Served { socket, run: run.trim_start_matches("orca-").to_owned(), name, about })
 }
 
-fn choose<'a>(doors: &'a [Door], names: &[String]) -> Result<&'a Door> {
-    let fits = |door: &&Door| match names {
+fn choose<'a>(all: &'a [Served], names: &[String]) -> Result<&'a Served> {
+    let fits = |machine: &&Served| match names {
         [] => true,
-        [name] => door.name == *name || format!("{}/{}", door.run, door.name) == *name,
+        [name] => machine.name == *name || format!("{}/{}", machine.run, machine.name) == *name,
         _ => false,
     };
-    let found: Vec<&Door> = doors.iter().filter(fits).collect();
+    let found: Vec<&Served> = all.iter().filter(fits).collect();
     match (&found[..], names) {
-        ([door], _) => Ok(door),
+        ([machine], _) => Ok(machine),
         (_, [_, extra, ..]) => Err(Error::new(format!("unexpected argument `{extra}`"))
             .hint("put the command to run in the machine after `--`")),
-        ([], _) if doors.is_empty() => Err(Error::new("no orca of yours holds a machine")
+        ([], _) if all.is_empty() => Err(Error::new("no orca of yours holds a machine")
             .hint("`orca test --keep` keeps those of failed tests, `orca run` has one")),
         ([], [name, ..]) => {
-            Err(Error::new(format!("no machine is called `{name}`")).hint(list(doors)))
+            Err(Error::new(format!("no machine is called `{name}`")).hint(list(all)))
         }
         _ => Err(Error::new("there are several machines").hint(list(&found))),
     }
 }
 
-fn list<D: std::borrow::Borrow<Door>>(doors: &[D]) -> String {
-    let line = |door: &D| {
-        let Door { run, name, about, .. } = door.borrow();
+fn list<S: std::borrow::Borrow<Served>>(machines: &[S]) -> String {
+    let line = |machine: &S| {
+        let Served { run, name, about, .. } = machine.borrow();
         format!("\n  orca shell {run}/{name}  {about}")
     };
-    format!("name one of them:{}", doors.iter().map(line).collect::<String>())
+    format!("name one of them:{}", machines.iter().map(line).collect::<String>())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn doors(paths: &[&str]) -> Vec<Door> {
-        paths.iter().filter_map(|path| door(PathBuf::from(path))).collect()
+    fn machines(paths: &[&str]) -> Vec<Served> {
+        paths.iter().filter_map(|path| served(PathBuf::from(path))).collect()
     }
 
     #[track_caller]
-    fn check(doors: &[Door], names: &[&str], expected: Result<&str, &str>) {
+    fn check(all: &[Served], names: &[&str], expected: Result<&str, &str>) {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let got = choose(doors, &names).map(|door| format!("{}/{}", door.run, door.name));
+        let got = choose(all, &names).map(|machine| format!("{}/{}", machine.run, machine.name));
         let got = got.map_err(|error| error.to_string());
         assert_eq!(got, expected.map(str::to_owned).map_err(str::to_owned));
     }
 
     #[test]
     fn a_machine_is_found_by_as_much_as_it_takes() {
-        let one = doors(&["/t/orca-aaa/vm3.shell"]);
+        let one = machines(&["/t/orca-aaa/vm3.shell"]);
         check(&one, &[], Ok("aaa/vm3"));
         check(&one, &["vm3"], Ok("aaa/vm3"));
         check(&one, &["vm4"], Err("no machine is called `vm4`"));
         check(&one, &["vm3", "ls"], Err("unexpected argument `ls`"));
         check(&[], &[], Err("no orca of yours holds a machine"));
         let two =
-            doors(&["/t/orca-aaa/vm3.shell", "/t/orca-bbb/vm3.shell", "/t/orca-bbb/vm4.shell"]);
+            machines(&["/t/orca-aaa/vm3.shell", "/t/orca-bbb/vm3.shell", "/t/orca-bbb/vm4.shell"]);
         check(&two, &[], Err("there are several machines"));
         check(&two, &["vm3"], Err("there are several machines"));
         check(&two, &["vm4"], Ok("bbb/vm4"));

@@ -61,7 +61,7 @@ fn ago(seconds: u64) -> String {
 
 fn build(config: &Config) -> Result<u8> {
     if config.raw.cold {
-        return Err(Error::new("--cold asks for no template").hint("leave it out"));
+        return Err(Error::new("--cold makes no template").hint("leave it out"));
     }
     boot_files::only_one(config)?;
     let lab = setup::vms(config)?;

@@ -34,9 +34,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Runs the tests that `config` names and returns the exit status.
 ///
 /// # Errors
-/// Whatever keeps a run from beginning.
+/// What keeps a run from beginning.
 pub fn run(config: &Config) -> Result<u8> {
-    let wish = wish(config)?;
+    let on_failure = on_failure(config)?;
     let (history, damage) = load_history(config)?;
     let tests = match choose(config, &history)? {
         Chosen::Tests(chosen) => {
@@ -65,7 +65,7 @@ pub fn run(config: &Config) -> Result<u8> {
     let seed = config.raw.shuffle.map(|seed| seed.unwrap_or_else(fresh_seed));
     let mut plan = Plan::new(tests, &defaults, &history, seed);
     plan.warnings.extend(damage);
-    let run = Run { config, history, plan, lab, seed, wish };
+    let run = Run { config, history, plan, lab, seed, on_failure };
     let workers = run.workers();
     if !local {
         limits::room_for_disks(run.lab.run_dir.path(), workers)?;
@@ -81,18 +81,18 @@ pub fn run(config: &Config) -> Result<u8> {
     }
 }
 
-/// The history, and a warning where some of it is damaged.
+/// The history, and a warning if some of it is damaged.
 fn load_history(config: &Config) -> Result<(History, Option<String>)> {
     let path = config.history_path();
     let (history, damage) = History::load(&path);
-    if config.raw.history.is_some() && history.is_foreign() {
+    if config.raw.history.is_some() && history.is_not_a_history() {
         let error = Error::new(format!("`{}` is not a history of tests", path.display()));
         return Err(error.hint("name one that orca made, or a new file, with --history"));
     }
     Ok((history, damage))
 }
 
-/// Short enough to be typed.
+/// A seed that is short enough to be typed.
 fn fresh_seed() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::from(now.subsec_micros())
@@ -106,7 +106,8 @@ struct Run<'a> {
     lab: Lab<Arc<dyn Maker>>,
     /// The seed of a shuffled order.
     seed: Option<u64>,
-    wish: Option<OnFailure>,
+    /// What happens to the machines of failed tests.
+    on_failure: Option<OnFailure>,
 }
 
 /// A test on one of the run's kernels.
@@ -115,7 +116,7 @@ struct Target<'a> {
     planned: &'a Planned,
     /// The number of the kernel, from 0.
     number: usize,
-    /// The kernel, where there are several.
+    /// The kernel, if the run has several.
     kernel: Option<&'a Kernel>,
 }
 
@@ -136,7 +137,7 @@ impl Run<'_> {
         }
     }
 
-    /// How often so many tests are run, in all rounds together.
+    /// How often `tests` tests are run, in all rounds together.
     fn in_rounds(&self, tests: usize) -> usize {
         match self.rounds() {
             Some(rounds) => tests.saturating_mul(rounds as usize),
@@ -167,7 +168,7 @@ impl Run<'_> {
 
     /// Runs the tests and tells `reporters` about it.
     fn conduct(&self, mut reporters: Vec<Box<dyn Reporter>>) -> Result<Ended> {
-        let Self { config, plan, lab, wish, .. } = self;
+        let Self { config, plan, lab, on_failure, .. } = self;
         let journal = self.journal().map_err(|error| format!("no history is kept: {error}"));
         let mut warnings = [lab.warnings.as_slice(), &plan.warnings].concat();
         warnings.extend(journal.as_ref().err().cloned());
@@ -181,11 +182,11 @@ impl Run<'_> {
         let maker = self.maker(policy, &cancel);
         let (failed, held) = unbounded();
         let after = After {
-            failed: wish.map(|_| failed),
+            failed: on_failure.map(|_| failed),
             artifacts: config.raw.artifacts == Artifacts::All,
         };
         let env = interactive::environment(config);
-        let keeper = wish.map(|wish| Keeper::new(wish, held, lab.run_dir.path(), env));
+        let keeper = on_failure.map(|what| Keeper::new(what, held, lab.run_dir.path(), env));
         let workers = self.workers();
         let pod = Pod::start(workers, &maker, policy, &after, &queue, &cancel)
             .map_err(|e| Error::new(format!("cannot start the workers: {}", plain(&e))))?;
@@ -210,15 +211,16 @@ impl Run<'_> {
         Ok(conductor::run(conductor, state, self.start()))
     }
 
-    /// Where the run's results go for those to come. A shard leaves the times alone: the shards
-    /// after it are cut by them.
+    /// Writes the run's results to the history. A shard leaves the times alone: later shards are
+    /// cut by them.
     fn journal(&self) -> Result<Journal> {
         let run = format!("{}-{}", logdir::timestamp(SystemTime::now()), std::process::id());
         let times = self.config.raw.shard.is_none();
         Journal::open(&self.config.history_path(), &self.history, &run, times)
     }
 
-    /// What makes the machines: ahead of the workers, where every test gets a machine of its own.
+    /// The maker of the machines. It makes them ahead of the workers if every test gets one of its
+    /// own.
     fn maker(&self, policy: Policy, cancel: &Cancel) -> Arc<dyn Maker> {
         let maker = Arc::clone(&self.lab.maker);
         if policy == Policy::Reuse {
@@ -248,8 +250,8 @@ impl Run<'_> {
         }
     }
 
-    /// For each target the command that runs just that again, with the same options where they
-    /// matter to it.
+    /// For each target the command that runs just that target again, with the options that change
+    /// what happens to it.
     fn again(&self, targets: &[Target<'_>]) -> Vec<String> {
         let name = Command::Test.row().name;
         let program = std::env::args_os().take_while(|word| word != name);
@@ -312,19 +314,19 @@ impl Run<'_> {
 }
 
 /// What happens to the machines of failed tests.
-fn wish(config: &Config) -> Result<Option<OnFailure>> {
+fn on_failure(config: &Config) -> Result<Option<OnFailure>> {
     match (config.raw.shell_on_fail, config.raw.keep) {
         (true, Some(_)) => {
             let error = Error::new("--shell-on-fail and --keep do not go together");
-            Err(error.hint("the one gives a shell during the run, the other after it"))
+            Err(error.hint("use one: the first gives a shell during the run, the second after it"))
         }
         (true, None) if !tty::is_mine() => {
             let error = Error::new("--shell-on-fail needs a terminal");
-            Err(error.hint("--keep keeps the machines for `orca shell` from elsewhere"))
+            Err(error.hint("use --keep, and `orca shell` in another terminal"))
         }
         (true, None) if config.raw.format != Format::Human => {
             let error = Error::new("--shell-on-fail needs --format human");
-            Err(error.hint("--json FILE writes that report beside it"))
+            Err(error.hint("write the other report to a file, with --json FILE"))
         }
         (true, None) => Ok(Some(OnFailure::Shell)),
         (false, keep) => Ok(keep.map(OnFailure::Keep)),

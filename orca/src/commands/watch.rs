@@ -80,7 +80,7 @@ struct Child {
 }
 
 impl Watch<'_> {
-    /// Whether a change of this file may be a person's work, and not a run's.
+    /// Whether a person may have changed this file, and not a run.
     fn counts(&self, path: &Path) -> bool {
         let raw = &self.config.raw;
         let tests_write = raw.local || raw.share == Share::Rw;

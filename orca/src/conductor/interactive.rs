@@ -1,4 +1,4 @@
-//! A person's work in a guest: one command, a shell, or the serial console, on this process's own
+//! A guest in a person's hands: one command, a shell, or the serial console, on this process's own
 //! standard streams.
 
 use crate::cancel::{Canceller, Level};

@@ -1,4 +1,4 @@
-//! From all tests to the wanted ones: by path, name, tag, last result, change and shard.
+//! Chooses tests: by path, name, tag, last result, change and shard.
 
 use super::discover::{Test, discover};
 use super::git;
@@ -41,7 +41,7 @@ impl Candidate {
 }
 
 /// Whether [`choose`] needs the history.
-pub fn wants_history(raw: &Raw) -> bool {
+pub fn needs_history(raw: &Raw) -> bool {
     raw.failed || raw.shard.is_some()
 }
 
@@ -105,7 +105,7 @@ fn by_name_and_tag(
     tests: Vec<Candidate>,
     tags: &mut Vec<String>,
 ) -> Result<Vec<Candidate>> {
-    let mut kept = Vec::new();
+    let mut matching = Vec::new();
     for candidate in tests {
         let (test, header) = candidate.with_header(root)?;
         let path = test.display();
@@ -115,10 +115,10 @@ fn by_name_and_tag(
             && raw.filter.iter().all(|expr| expr.matches(&path, &header.tags))
             && !raw.not.iter().any(|expr| expr.matches(&path, &header.tags))
         {
-            kept.push(Candidate { test, header: Some(header) });
+            matching.push(Candidate { test, header: Some(header) });
         }
     }
-    Ok(kept)
+    Ok(matching)
 }
 
 fn nothing_failed(history: &History, tests: usize) -> Error {
@@ -132,10 +132,8 @@ fn nothing_failed(history: &History, tests: usize) -> Error {
 }
 
 fn nothing_matches(raw: &Raw, tests: usize, mut tags: Vec<String>) -> Error {
-    let error = Error::new(format!(
-        "none of the {} is what -k, --tag and --not ask for",
-        count(tests, "test")
-    ));
+    let error =
+        Error::new(format!("none of the {} matches -k, --tag and --not", count(tests, "test")));
     tags.sort();
     tags.dedup();
     let unknown = raw.tag.iter().find(|tag| !tags.contains(tag));

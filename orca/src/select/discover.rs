@@ -56,7 +56,7 @@ pub fn discover(root: &Path, wanted: &[PathBuf]) -> Result<Vec<Test>> {
             found.push(Test { path: inside });
         } else {
             let error =
-                format!("`{}` is no test: not a regular file of the project", path.display());
+                format!("`{}` is not a test: not a regular file in the project", path.display());
             return Err(Error::new(error).hint("`orca list` shows all tests"));
         }
     }

@@ -1,4 +1,4 @@
-//! The files that have changed by git's account, for `--changed`: in the working tree, or since a
+//! The files that have changed according to git, for `--changed`: in the working tree, or since a
 //! revision.
 
 use super::dependents;

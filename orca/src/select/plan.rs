@@ -40,13 +40,14 @@ pub struct Defaults<'a> {
     pub factor: f64,
     /// How often it may be tried again.
     pub retries: u32,
-    /// Its machine, or each of them where it has several.
+    /// Its machine, or each of them if it has several.
     pub shape: Shape,
     /// What machines have, out of what a test can require.
     pub has: &'a [&'static str],
     /// The day on which quarantines are judged.
     pub today: Day,
-    /// Whether the run looks for a failure: then nothing is tried again and no quarantine counts.
+    /// Whether the run looks for a failure (`--until-fail`): then nothing is tried again and no
+    /// quarantine counts.
     pub hunting: bool,
 }
 
@@ -55,7 +56,7 @@ pub struct Defaults<'a> {
 pub struct Plan {
     /// The tests, in the order of the run.
     pub tests: Vec<Planned>,
-    /// What the user should know before the run.
+    /// Warnings for the user before the run.
     pub warnings: Vec<String>,
 }
 

@@ -62,7 +62,8 @@ fn first_step(pattern: &[u8]) -> Option<(Step<'_>, &[u8])> {
 }
 
 impl Step<'_> {
-    /// Where a match can end with this element, given where it can end `before` it.
+    /// The ends of matches up to and including this element, given those `before` it; as flags by
+    /// length, like [`ends`].
     fn advance(&self, before: &[bool], text: &[u8]) -> Vec<bool> {
         let mut after = Vec::with_capacity(before.len());
         let mut open = false; // the element has begun and may go on

@@ -1,5 +1,5 @@
-//! FNV-1a, 64 bits: names on disk that stay the same whatever built this program. The standard
-//! library's hasher may change with every compiler. Finds accidents, not attacks.
+//! FNV-1a, 64 bits, for names on disk that must stay the same in every build of this program. The
+//! standard library's hasher may change with every compiler. It finds accidents, not attacks.
 //!
 //! Specification: the IETF draft "The FNV Non-Cryptographic Hash Algorithm" (draft-eastlake-fnv).
 

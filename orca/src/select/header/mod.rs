@@ -38,11 +38,11 @@ const KEYS: [&str; 11] = [
 /// own, the others are architectures of the guest.
 pub const NEEDS: [&str; 4] = ["kvm", "vm", "x86_64", "aarch64"];
 
-/// What machines have if they can be the nodes of a test. It is no word of `requires=`: `nodes=`
+/// What machines have if they can be the nodes of a test. It is not a word of `requires=`: `nodes=`
 /// requires it.
 pub const NODES: &str = "nodes";
 
-/// What a test asks for. For the rest it has the defaults of the run.
+/// What a test asks for. Everything else has the defaults of the run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Header {
     /// How long it may run, not scaled.
@@ -96,7 +96,7 @@ impl Header {
         Self::parse(&String::from_utf8_lossy(&head), &name)
     }
 
-    /// The machine of the test: `usual`, except for what the header asks.
+    /// The machine of the test: `usual`, except for what the header asks for.
     pub fn shape(&self, usual: Shape) -> Shape {
         Shape {
             memory_mib: self.memory_mib.unwrap_or(usual.memory_mib),
@@ -113,7 +113,7 @@ impl Header {
             Some(need) => Some(format!("requires {need}, which is not available here")),
             None if self.nodes.is_empty() || has.contains(&NODES) => None,
             None if has.contains(&"vm") => {
-                Some("has several nodes, and wires between them need QEMU 7.2 or later".to_owned())
+                Some("has several nodes, which need QEMU 7.2 or later".to_owned())
             }
             None => Some("has several nodes, and there are no virtual machines here".to_owned()),
         }
@@ -152,7 +152,7 @@ fn split(line: &str) -> Result<Vec<String>> {
     }
     if quoted {
         return Err(
-            Error::new("a quote is not closed").hint("a value with spaces stands between two `\"`")
+            Error::new("a quote is not closed").hint("put a value with spaces between two `\"`")
         );
     }
     found.push(word);
@@ -329,7 +329,7 @@ mod tests {
         check("until=2027-01-31", "`until` belongs to `flaky`", Some(why));
         let day = "`until` takes a day such as 2027-01-31, not `2027-02-30`";
         check("flaky=x until=2027-02-30", day, None);
-        let quote = "a value with spaces stands between two `\"`";
+        let quote = "put a value with spaces between two `\"`";
         check("flaky=\"a race until=2027-01-31", "a quote is not closed", Some(quote));
     }
 }

@@ -81,8 +81,8 @@ impl History {
         self.tests.is_empty()
     }
 
-    /// Whether the file is no history at all.
-    pub fn is_foreign(&self) -> bool {
+    /// Whether no line of the file is a line of a history.
+    pub fn is_not_a_history(&self) -> bool {
         self.damaged > 0 && self.tests.is_empty()
     }
 
@@ -107,7 +107,7 @@ impl History {
         }
     }
 
-    /// Takes one line; `None` if it is not a history's.
+    /// Takes one line; `None` if it is not a line of a history.
     fn take(&mut self, value: &Value) -> Option<()> {
         let line = self.lines;
         let run = value.get("run")?.as_str()?;
@@ -157,7 +157,7 @@ impl History {
         out.into_bytes()
     }
 
-    fn wants_compaction(&self) -> bool {
+    fn needs_compaction(&self) -> bool {
         self.damaged > 0 || self.too_long || self.lines > self.tests.len() + SLACK_LINES
     }
 }
@@ -188,7 +188,7 @@ impl Journal {
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir).map_err(unwritable)?;
         }
-        if history.wants_compaction() {
+        if history.needs_compaction() {
             compact(path).map_err(unwritable)?;
         }
         let mut file = open_shared(path).map_err(unwritable)?;

@@ -1,4 +1,4 @@
-//! The history with real files, and runs that are only told of.
+//! The history with real files, and runs that consist of their events alone.
 
 use super::*;
 use crate::events::event::Start;
@@ -22,7 +22,7 @@ impl Store {
         history
     }
 
-    /// A run of these tests with these results; what has none did not run.
+    /// A run of these tests with these results; a test without one did not run.
     fn run(&self, name: &str, tests: &[(&str, Option<bool>, u64)]) -> Journal {
         let history = History::load(&self.path()).0;
         let mut journal = Journal::open(&self.path(), &history, name, true).unwrap();
@@ -174,6 +174,6 @@ fn something_else_is_told_from_a_history() {
     fs::create_dir_all(store.path().parent().unwrap()).unwrap();
     fs::write(store.path(), "[package]\nname = \"x\"\n").unwrap();
     let (history, _) = History::load(&store.path());
-    assert!(history.is_foreign());
-    assert!(!History::default().is_foreign());
+    assert!(history.is_not_a_history());
+    assert!(!History::default().is_not_a_history());
 }
