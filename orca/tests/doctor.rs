@@ -54,7 +54,7 @@ fn a_qemu_that_runs_accept_is_accepted_and_an_older_one_is_not() {
 fn a_kernel_without_an_initramfs_gets_one_around_the_agent() {
     let project = project("7.2.0");
     let made = doctor(&project, &["--rootfs=none"]);
-    made.says("ok   initramfs    made for the kernel around");
+    made.says("ok   initramfs    made for the kernel from");
     project.file("build/agent", "#!/bin/sh\n");
     doctor(&project, &["--rootfs=none"]).exits(2).says("BAD  initramfs").says("build-toolbox.sh");
 }
@@ -66,8 +66,8 @@ fn an_archive_and_a_folder_are_roots() {
     let mut tar = Command::new("tar");
     tar.current_dir(project.root()).args(["-cf", "root.tar", "root"]);
     assert!(tar.status().unwrap().success());
-    doctor(&project, &["--rootfs=root.tar"]).says("ok   root").says("of which a disk is made");
-    doctor(&project, &["--rootfs=root"]).says("ok   root").says("of which a disk is made");
+    doctor(&project, &["--rootfs=root.tar"]).says("ok   root").says("from which a disk is made");
+    doctor(&project, &["--rootfs=root"]).says("ok   root").says("from which a disk is made");
     doctor(&project, &["--rootfs=qemu"]).exits(2).says("BAD  root");
 }
 

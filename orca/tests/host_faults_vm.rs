@@ -205,7 +205,7 @@ fn an_image_replaced_during_a_run_changes_the_next_one() {
     finish(child).exits(0).says("3 passed");
     finish(orca(&["test"])).exits(0).says("3 passed");
     fs::write(lab.image.join("vmlinux"), "half").unwrap();
-    finish(orca(&["test"])).exits(2).complains("is no kernel that QEMU can start");
+    finish(orca(&["test"])).exits(2).complains("is not a kernel that QEMU can start");
     lab.is_clean();
 }
 

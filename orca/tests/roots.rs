@@ -71,7 +71,7 @@ fn a_missing_feature_is_found_in_the_configuration_of_a_kernel() {
     // Without an overlay its feature is not required. A feature that is a module needs its file.
     orca(&project, &["--kernel", "tree", "--share", "ro"])
         .exits(2)
-        .complains("has CONFIG_VIRTIO_BLK, CONFIG_NET_9P_VIRTIO as modules, which are not found")
+        .complains("has CONFIG_VIRTIO_BLK, CONFIG_NET_9P_VIRTIO as modules, which were not found")
         .complains("--modules");
 }
 
@@ -93,7 +93,7 @@ fn modules_have_to_exist_and_to_fit_the_kernel() {
     project.file("lib/modules/5.5.5/modules.dep", "");
     orca(&project, &["--kernel", "boot/vmlinuz-6.6.6", "--modules", "lib/modules/5.5.5"])
         .exits(2)
-        .complains("is release 6.6.6, the modules in `lib/modules/5.5.5` are not");
+        .complains("is release 6.6.6, the modules in `lib/modules/5.5.5` are for 5.5.5");
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_kernel_and_an_agent_have_to_be_there_and_be_programs() {
     let project = self::project();
     write(&project, "mine", &self::kernel(SIGNS));
     project.file("build/agent", "#!/bin/sh\n");
-    orca(&project, &["--kernel", "mine"]).exits(2).complains("build/agent` is no Linux program");
+    orca(&project, &["--kernel", "mine"]).exits(2).complains("build/agent` is not a Linux program");
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! A folder of files and folders that take long to make, kept between runs under names that say
-//! what they were made from. Templates are kept in one, and what is made of kernels and roots in
-//! another.
+//! what they were made from. One such folder has the templates, another has what is made from
+//! kernels and roots.
 //!
-//! An entry is there whole or not at all: it is made beside its place under a lock of its own and
-//! renamed into it. Beyond a bound on disk space the least recently used entries are removed.
+//! An entry is complete or absent: it is made beside its place, under a lock of its own, and then
+//! renamed. Beyond a bound on disk space the least recently used entries are removed.
 //!
-//! When an entry was used last stands in the modification time of its lock file. The entry's own
+//! The modification time of an entry's lock file says when the entry was last used. The entry's own
 //! times stay as they are, since they are part of the keys of whatever is made from it.
 
 use crate::error::{Error, Result};
@@ -24,7 +24,7 @@ const LOCKS: &str = "locks";
 /// What the name of an unfinished entry begins with.
 const UNFINISHED: &str = ".new-";
 
-/// Changes whenever what was made before must not be used any more.
+/// Changes whenever older artifacts must not be used any more.
 const ARTIFACTS_FORMAT: u32 = 2;
 /// Disk space that all artifacts together may take, in bytes.
 const ARTIFACTS_SPACE_MAX: u64 = 8 << 30;
@@ -48,7 +48,7 @@ pub struct CacheEntry {
     pub path: PathBuf,
     /// The disk space that it takes, in bytes.
     pub bytes: u64,
-    /// When it was used last; the epoch where nothing tells.
+    /// When it was last used; the epoch if that is unknown.
     pub used: SystemTime,
 }
 
@@ -95,7 +95,7 @@ impl Cache {
         found
     }
 
-    /// Removes the entry called `name`. Whoever has its files open is not touched.
+    /// Removes the entry called `name`. A process that has its files open can go on using them.
     ///
     /// # Errors
     /// It is not there or cannot be removed.
@@ -124,7 +124,7 @@ impl Cache {
             let name = entry.file_name().to_string_lossy().into_owned();
             let Some(name) = name.strip_prefix(UNFINISHED) else { continue };
             let Ok(file) = self.lock_file(name) else { continue };
-            // Whoever holds the lock is making it.
+            // The holder of the lock is making it.
             if let Ok(_held) = Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 let _ = remove(&entry.path());
             }
@@ -157,7 +157,7 @@ impl Cache {
     }
 }
 
-/// What a file takes, or the files directly in a folder, in blocks of 512 bytes.
+/// The space of a file, or of the files directly in a folder, in blocks of 512 bytes.
 fn blocks(path: &Path) -> Option<u64> {
     let meta = fs::symlink_metadata(path).ok()?;
     if !meta.is_dir() {
@@ -196,7 +196,7 @@ impl Staged {
         &self.path
     }
 
-    /// Where it will be; there already, if somebody else has published it in the meantime.
+    /// Its final place, where it is already if somebody else has published it in the meantime.
     pub fn place(&self) -> &Path {
         &self.place
     }
@@ -223,27 +223,27 @@ impl Drop for Staged {
     }
 }
 
-/// What an artifact is made from.
+/// A digest of what an artifact is made from.
 #[derive(Clone, Debug)]
 pub struct Key(Fnv1a);
 
 impl Key {
-    /// The key of a file that is made from nothing yet.
+    /// A key without inputs.
     pub fn new() -> Self {
         Self(Fnv1a::new()).with(ARTIFACTS_FORMAT)
     }
 
-    /// Made from a value, too.
+    /// Adds a value as an input.
     #[must_use]
     pub fn with(mut self, value: impl Hash) -> Self {
         value.hash(&mut self.0);
         self
     }
 
-    /// Made from the file at `path`, too, which is known by its [`Identity`].
+    /// Adds the file at `path` as an input, by its [`Identity`].
     ///
     /// # Errors
-    /// There is none.
+    /// As [`Identity::of`].
     pub fn file(self, path: &Path) -> Result<Self> {
         let identity = Identity::of(path).map_err(|e| Error::io("read", path, &e))?;
         Ok(self.with(identity))
@@ -256,7 +256,7 @@ impl Default for Key {
     }
 }
 
-/// Which file it is, and whether it was written since: its place on disk, size and date.
+/// The identity of a file, which changes when the file is written: its place on disk, size and date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     dev: u64,
@@ -267,10 +267,10 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// That of the file at `path`, links followed.
+    /// The identity of the file at `path`, links followed.
     ///
     /// # Errors
-    /// There is none, or it may not be looked at.
+    /// There is no such file, or its metadata may not be read.
     pub fn of(path: &Path) -> io::Result<Self> {
         let meta = fs::metadata(path)?;
         let (mtime, mtime_nsec) = (meta.mtime(), meta.mtime_nsec());
@@ -283,16 +283,16 @@ impl Identity {
 pub struct ArtifactCache(Cache);
 
 impl ArtifactCache {
-    /// What is kept below the cache folder `cache`.
+    /// The artifacts below the cache folder `cache`.
     pub fn new(cache: &Path) -> Self {
         Self(Cache::new(cache.join("made"), ARTIFACTS_SPACE_MAX, ARTIFACTS_IDLE_MIN))
     }
 
-    /// The file that is called `kind` and made from `key`; `make` writes it to the path that it is
-    /// given, if it is not there yet.
+    /// The artifact called `kind` with the key `key`. If it is not there yet, `make` writes it to
+    /// the path that it is given.
     ///
     /// # Errors
-    /// What `make` says; a cache folder that cannot be written to.
+    /// Those of `make`; a cache folder that cannot be written to.
     pub fn file(
         &self,
         kind: &str,
@@ -312,10 +312,10 @@ impl ArtifactCache {
         Ok(path)
     }
 
-    /// Removes all of them.
+    /// Removes all artifacts.
     ///
     /// # Errors
-    /// One that cannot be removed.
+    /// A file that cannot be removed.
     pub fn clear(&self) -> Result<()> {
         self.0.clear()
     }

@@ -10,7 +10,7 @@ use std::path::Path;
 
 const BUILD: &str = "build it with `scripts/build-image.sh`, or name another file";
 
-/// Checks that `path` is a kernel for `arch` that QEMU can start, and tells its format.
+/// Checks that `path` is a kernel for `arch` that QEMU can start, and returns its format.
 ///
 /// # Errors
 /// Missing, unreadable, empty, cut off, for another architecture, or no kernel that QEMU can start.
@@ -22,7 +22,7 @@ pub fn kernel(path: &Path, arch: Arch) -> Result<KernelFormat> {
     })?;
     let shown = path.display();
     let Some(format) = KernelFormat::of(&head) else {
-        return Err(Error::new(format!("`{shown}` is no kernel that QEMU can start"))
+        return Err(Error::new(format!("`{shown}` is not a kernel that QEMU can start"))
             .hint("a vmlinux, a bzImage or an arm64 Image is needed"));
     };
     if format.arch() != arch {
@@ -45,7 +45,7 @@ pub fn kernel(path: &Path, arch: Arch) -> Result<KernelFormat> {
 /// Missing, unreadable, empty, cut off, or in no format that the kernel unpacks.
 pub fn initrd(path: &Path) -> Result<()> {
     if !format::is_initrd(&head(path)?) {
-        return Err(Error::new(format!("`{}` is no initramfs", path.display())).hint(BUILD));
+        return Err(Error::new(format!("`{}` is not an initramfs", path.display())).hint(BUILD));
     }
     let breaks_off = File::open(path).and_then(|file| format::initrd_breaks_off(&file));
     if breaks_off.map_err(|e| unreadable(path, &e))? {
@@ -129,7 +129,7 @@ mod tests {
         let wrong = kernel(&bz.0, Arch::Aarch64).unwrap_err().to_string();
         assert!(wrong.ends_with("is a kernel for x86_64, not aarch64"), "{wrong}");
         let text = Temp::new("text", b"hello");
-        assert!(kernel(&text.0, Arch::X86_64).unwrap_err().to_string().contains("is no kernel"));
+        assert!(kernel(&text.0, Arch::X86_64).unwrap_err().to_string().contains("is not a kernel"));
         let empty = Temp::new("empty", b"");
         assert!(kernel(&empty.0, Arch::X86_64).unwrap_err().to_string().ends_with("is empty"));
         let missing = kernel(Path::new("/nonexistent"), Arch::X86_64).unwrap_err().to_string();

@@ -1,7 +1,7 @@
 //! What a machine needs to start on a kernel that was not built with an image: the kernel in its
 //! fastest form, an initramfs with the kernel's own modules, and a disk with all of them for the
-//! guest's `modprobe`. What the kernel lacks is said before anything boots, as far as its modules,
-//! its configuration or its own bytes tell.
+//! guest's `modprobe`. Features that the kernel lacks are reported before anything boots, as far as
+//! its modules, its configuration or its own bytes show them.
 
 use super::cache::{ArtifactCache, Key};
 use super::decompress::{Format, decompress};
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What stands before the release in a kernel's bytes: `Linux version 6.1.0 (user@host) …`.
+/// The text before the release in a kernel's bytes: `Linux version 6.1.0 (user@host) …`.
 const BANNER: &[u8] = b"Linux version ";
 /// The marks around the configuration in a kernel that carries its own (`CONFIG_IKCONFIG`).
 const CONFIG_BEGINS: &[u8] = b"IKCFG_ST";
@@ -30,7 +30,7 @@ const BUILT_AARCH64: [&str; 1] = ["arch/arm64/boot/Image"];
 pub struct KernelSource<'a> {
     /// The kernel's file, which has been checked.
     pub kernel: &'a Path,
-    /// Its modules, where they are named.
+    /// Its modules, if they are named.
     pub modules: Option<&'a Path>,
     /// The static agent.
     pub agent: &'a Path,
@@ -45,17 +45,17 @@ pub struct KernelFiles {
     pub kernel: PathBuf,
     /// The initramfs, whose `/init` is the agent.
     pub initrd: PathBuf,
-    /// A disk with the kernel's modules; `None` where the root has them or there are none.
+    /// A disk with the kernel's modules; `None` if the root has them or there are none.
     pub modules: Option<PathBuf>,
-    /// The kernel's release, as `uname -r` says it, or else its file's name; `None` where nobody
-    /// has looked yet.
+    /// The kernel's release, as `uname -r` prints it, or else its file's name; `None` if nobody has
+    /// looked yet.
     pub release: Option<String>,
 }
 
-/// Makes of `source` what a machine starts on. What takes time to make is kept in `cache`.
+/// Makes the files that a machine starts on from `source`. What takes time to make goes to `cache`.
 ///
 /// # Errors
-/// Its modules cannot be used, or it lacks something.
+/// The kernel's modules cannot be used, or it lacks a feature.
 pub fn prepare(cache: &ArtifactCache, source: &KernelSource) -> Result<KernelFiles> {
     let path = source.kernel.to_owned();
     let data = fs::read(&path).map_err(|e| Error::io("read", &path, &e))?;
@@ -94,10 +94,10 @@ fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The disk with all modules of `dir`, for a guest whose root has other ones.
+/// The disk with all modules of `dir`, for a guest whose root does not have them.
 ///
 /// # Errors
-/// A folder that cannot be read, or `mke2fs`'s trouble.
+/// The folder cannot be read, or `mke2fs` fails.
 pub fn modules_disk(cache: &ArtifactCache, dir: &Path) -> Result<PathBuf> {
     disk(cache, dir, &Fingerprint::of(dir)?)
 }
@@ -107,7 +107,8 @@ fn disk(cache: &ArtifactCache, dir: &Path, fingerprint: &Fingerprint) -> Result<
     cache.file("modules", &key, |out| ext4::from_folder(dir, fingerprint, Purpose::Modules, out))
 }
 
-/// The kernel itself, where `path` is the folder that one was built in.
+/// The file of the kernel that `path` names: `path` itself, or the kernel that was built in that
+/// folder.
 ///
 /// # Errors
 /// A folder without a kernel for `arch`.
@@ -189,21 +190,22 @@ fn modules(kernel: &Path, named: Option<&Path>, release: Option<&str>) -> Result
 /// `release`. The kernel itself would refuse them one by one, at boot.
 ///
 /// # Errors
-/// They are not, or the folder cannot be read.
+/// They are for another one, or the folder cannot be read.
 pub fn check_release(kernel: &Path, release: Option<&str>, modules: &Path) -> Result<()> {
     let theirs = initramfs::release_of(modules)?;
     match release {
         Some(own) if own != theirs => {
             let (kernel, modules) = (kernel.display(), modules.display());
-            let text = format!("`{kernel}` is release {own}, the modules in `{modules}` are not");
+            let text =
+                format!("`{kernel}` is release {own}, the modules in `{modules}` are for {theirs}");
             Err(Error::new(text).hint("name the folder of that release with --modules"))
         }
         _ => Ok(()),
     }
 }
 
-/// Checks that a kernel without modules has everything built in. Its configuration tells, beside
-/// the kernel or in it, or else the strings in its code.
+/// Checks that a kernel without modules has everything built in: by its configuration, beside the
+/// kernel or in it, or else by the strings in its code.
 fn check_built_in(path: &Path, release: Option<&str>, bytes: &[u8], needs: Needs) -> Result<()> {
     let shown = format!("`{}`", path.display());
     let Some(config) = config(path, release, bytes) else {
@@ -237,7 +239,7 @@ fn check_built_in(path: &Path, release: Option<&str>, bytes: &[u8], needs: Needs
         return Ok(());
     }
     let text =
-        format!("the kernel {shown} has {} as modules, which are not found", outside.join(", "));
+        format!("the kernel {shown} has {} as modules, which were not found", outside.join(", "));
     Err(Error::new(text).hint(
         "name their folder with --modules (`make modules_install INSTALL_MOD_PATH=DIR` makes \
          DIR/lib/modules), or build them in",

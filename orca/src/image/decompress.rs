@@ -1,5 +1,5 @@
 //! Decompression by the tools that every distribution has. `xz`, `zstd` and the others read more
-//! dialects than a decoder of our own would, and were tried on more broken files.
+//! dialects than a decoder of our own would, and have been tested on more broken files.
 
 use crate::error::{Error, Result, plain};
 use std::ffi::OsString;
@@ -13,7 +13,7 @@ const OUTPUT_MAX: u64 = 2 << 30;
 /// How much of a tool's complaint is shown, in bytes.
 const COMPLAINT_MAX: u64 = 4096;
 
-/// A compression format, told by its magic.
+/// A compression format, recognised by its magic number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// RFC 1952.
@@ -158,7 +158,7 @@ fn spawn(tool: &str, args: &[&str]) -> io::Result<Child> {
 
 fn missing(row: &Row, cause: &io::Error) -> Error {
     Error::new(format!("cannot run `{}`: {}", row.tool, plain(cause)))
-        .hint(format!("install it: `apt-get install {}`", row.package))
+        .hint(format!("install it (Debian, Ubuntu: apt install {})", row.package))
 }
 
 struct Done {

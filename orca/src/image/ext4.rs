@@ -1,8 +1,8 @@
 //! File systems for guests: an ext4 image with the content of a folder or of a tar archive, made by
 //! `mke2fs`.
 //!
-//! Run by root, the image keeps the owners of the files. Run by another user, the tools work in a
-//! user namespace in which that user is root: the user's own files belong to root in the guest, and
+//! If root runs orca, the image keeps the owners of the files. If another user does, the tools work
+//! in a user namespace in which that user is root: the user's own files belong to root in the guest, and
 //! an archive's owners are kept if the user has subordinate ids.
 
 use super::fingerprint::Fingerprint;
@@ -13,9 +13,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Room for what a guest writes to its root, in bytes.
-const SPARE_BYTES: u64 = 640 << 20;
+const ROOT_ROOM_BYTES: u64 = 640 << 20;
 /// The same, in files.
-const SPARE_FILES: u64 = 32_768;
+const ROOT_ROOM_FILES: u64 = 32_768;
 /// Room for the file system's own tables, in bytes, besides a tenth of the content.
 const OVERHEAD: u64 = 16 << 20;
 /// The size of an inode, in bytes.
@@ -33,9 +33,9 @@ pub enum Purpose {
 /// The user ids that a tool sees when orca is not run by root.
 #[derive(Clone, Copy)]
 enum Users {
-    /// One, root, which is the user.
+    /// Only root, who is the user.
     One,
-    /// That one and the user's subordinate ids.
+    /// Root, and the user's subordinate ids.
     All,
 }
 
@@ -78,7 +78,7 @@ fn ext4(
 ) -> Result<()> {
     let (bytes, files) = match purpose {
         Purpose::Modules => (fingerprint.bytes, fingerprint.files + 64),
-        Purpose::Root => (fingerprint.bytes + SPARE_BYTES, fingerprint.files + SPARE_FILES),
+        Purpose::Root => (fingerprint.bytes + ROOT_ROOM_BYTES, fingerprint.files + ROOT_ROOM_FILES),
     };
     let kib = (bytes * 11 / 10 + files * INODE_BYTES + OVERHEAD).div_ceil(1024);
     // No journal and no checksums: the disk is thrown away, and both cost the guest time. The inode
@@ -150,8 +150,8 @@ fn run(program: &str, package: &str, args: Vec<OsString>, users: Users) -> Resul
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let why = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it failed");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let why = stderr.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it failed");
     let error = Error::new(format!("`{program}` failed: {why}"));
     Err(if why.starts_with("unshare: ") {
         error.hint(
@@ -207,7 +207,7 @@ mod tests {
         assert!(is_ext4(&one) && is_ext4(&two));
         assert!(!temp.0.join("two.tree").exists());
         let size = |path: &Path| fs::metadata(path).unwrap().len();
-        assert!(size(&one) < 32 << 20 && size(&two) > SPARE_BYTES);
+        assert!(size(&one) < 32 << 20 && size(&two) > ROOT_ROOM_BYTES);
     }
 
     #[test]

@@ -37,9 +37,9 @@ pub enum KernelFormat {
 struct Row {
     format: KernelFormat,
     arch: Arch,
-    /// Where which bytes stand.
+    /// The magic numbers: where each is, and its bytes.
     magic: &'static [(usize, &'static [u8])],
-    /// Why QEMU cannot start it, and what to do; `None` where it can.
+    /// Why QEMU cannot start it, and what to do; `None` if it can.
     refusal: Option<(&'static str, &'static str)>,
 }
 
@@ -98,7 +98,7 @@ impl KernelFormat {
         self.row().arch
     }
 
-    /// What it is, and what to do, where QEMU cannot start it.
+    /// What it is, and what to do, if QEMU cannot start it.
     pub fn refusal(self) -> Option<(&'static str, &'static str)> {
         self.row().refusal
     }
@@ -132,7 +132,7 @@ pub fn is_archive(head: &[u8]) -> bool {
 /// What a root disk is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskFormat {
-    /// A file system of the ext family, with the length in bytes that its superblock tells.
+    /// A file system of the ext family, with the length in bytes that its superblock gives.
     Ext(u64),
     /// QEMU's own.
     Qcow2,
@@ -167,7 +167,7 @@ const CPIO_HEADER: u64 = 110;
 const TRAILER: &[u8] = b"TRAILER!!!\0";
 
 /// How long a kernel file must at least be, by its ELF program headers or its bzImage setup header;
-/// 0 where it does not tell.
+/// 0 if the file does not say.
 ///
 /// # Errors
 /// It cannot be read.
@@ -253,7 +253,7 @@ pub fn initrd_breaks_off(file: &File) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Up to `len` bytes from `at`, less where the file ends, at most 1 MiB.
+/// Up to `len` bytes from `at`, at most 1 MiB; fewer if the file ends before.
 ///
 /// # Errors
 /// It cannot be read.

@@ -32,7 +32,7 @@ const PVH_NOTE: u32 = 18;
 const WHERE_FROM: &str =
     "take the file from a kernel package's `/boot`, or `arch/x86/boot/bzImage` from a build";
 
-/// Tells what kernel `data` is.
+/// The format of the kernel in `data`.
 ///
 /// # Errors
 /// It is empty, or no kernel that can be made into one that QEMU enters.
@@ -51,14 +51,14 @@ pub fn kind(data: &[u8]) -> Result<KernelFormat> {
     match format::elf_machine(data) {
         Some(other) => {
             return Err(Error::new(format!("the file is an ELF file for machine type {other}"))
-                .hint("a kernel for x86_64 is wanted here"));
+                .hint("a kernel for x86_64 is needed here"));
         }
         None if data.starts_with(b"\x7fELF") => return Err(cut_off()),
         None => {}
     }
     let what = match Format::of(data) {
         Some(format) => format!("the file is {}-compressed and no bzImage", format.name()),
-        None => "the file is no kernel image".to_owned(),
+        None => "the file is not a kernel image".to_owned(),
     };
     Err(Error::new(what).hint(WHERE_FROM))
 }
@@ -97,7 +97,7 @@ fn image(data: &[u8]) -> Result<Vec<u8>> {
     if kind(data) == Ok(KernelFormat::ImageAarch64) {
         return Ok(data.to_vec());
     }
-    Err(Error::new("what is packed in the file is no aarch64 kernel").hint(WHERE_FROM))
+    Err(Error::new("the file does not hold an aarch64 kernel").hint(WHERE_FROM))
 }
 
 /// Unpacks a kernel that unpacks itself. Its header names the place of the payload, and the payload
@@ -298,12 +298,12 @@ mod tests {
         put(&mut arm, 0x38, b"ARMd");
         assert_eq!(kind(&arm), Ok(KernelFormat::ImageAarch64));
         assert_eq!(vmlinux(&arm).unwrap(), arm);
-        check_error(&gzip(b"no kernel"), "what is packed in the file is no aarch64 kernel");
+        check_error(&gzip(b"no kernel"), "the file does not hold an aarch64 kernel");
         check_error(b"BZh91AY&SY", "the file is bzip2-compressed and no bzImage");
-        check_error(b"#!/bin/sh", "the file is no kernel image");
+        check_error(b"#!/bin/sh", "the file is not a kernel image");
         let mut other = elf(PVH_NOTE);
         put(&mut other, 18, &183_u16.to_le_bytes());
         check_error(&other, "the file is an aarch64 ELF file, which QEMU does not boot");
-        check_error(&bzimage(b"no ELF"), "the file is no kernel image");
+        check_error(&bzimage(b"no ELF"), "the file is not a kernel image");
     }
 }

@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn what_is_not_used_is_not_missed() {
         let names = |needs: Needs| -> Vec<&str> {
-            needs.missing(|_| false).iter().map(|want| want.module).collect()
+            needs.missing(|_| false).iter().map(|requirement| requirement.module).collect()
         };
         assert_eq!(names(Needs { disk: false, files: false, overlay: false }).len(), 2);
         let files = names(Needs { disk: false, files: true, overlay: false });
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn every_missing_thing_is_named_with_its_option() {
-        let error = lacking("`6.1`", &Needs::ALL.missing(|want| want.module != "9p"));
+        let error = lacking("`6.1`", &Needs::ALL.missing(|requirement| requirement.module != "9p"));
         assert_eq!(error.to_string(), "the kernel `6.1` has no `9p` (CONFIG_9P_FS)");
         assert!(
             REQUIREMENTS[5].shows_in(b"..v9fs_inode_cache\0..")

@@ -1,9 +1,9 @@
 //! What machines start on: the kernels that the configuration names, each with its initramfs and
 //! its modules, and the root.
 //!
-//! The way is the same for every command: [`kernel_paths`], [`find_kernel`], [`find_initrd`] and
-//! [`find_root`] find and check files and make nothing; [`resolve`] goes through them once and
-//! makes what has to be made. `orca doctor` asks the first four.
+//! Every command goes the same way: [`kernel_paths`], [`find_kernel`], [`find_initrd`] and
+//! [`find_root`] find and check files and make nothing; [`resolve`] calls each of them and makes
+//! what has to be made. `orca doctor` calls the first four only.
 
 use crate::arch::Arch;
 use crate::cli::config::Config;
@@ -21,32 +21,33 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What an image that was built has beside its kernel.
+/// The name of the initramfs in an image, beside the kernel.
 pub const IMAGE_INITRD: &str = "initramfs";
-/// Its root disk.
+/// The name of the root disk in an image.
 pub const IMAGE_ROOT: &str = "rootfs.ext4";
-/// The folder of its modules.
+/// The name of the folder of modules in an image.
 const IMAGE_MODULES: &str = "modules";
-/// What the static agent is called, best first.
+/// The names of the static agent's file, best first.
 const AGENT: [&str; 2] = ["agent", "toolbox-linux"];
 
 /// What the machines of a run start on, complete and checked.
 #[derive(Clone, Debug)]
 pub struct BootFiles {
-    /// Of each kernel that the configuration names: one at least. Of several, each has a release.
+    /// The files of each kernel that the configuration names: at least one. If there are several,
+    /// each has a release.
     pub kernels: Vec<KernelFiles>,
     /// The root of all machines.
     pub root: Root,
 }
 
-/// Where a guest's root comes from.
+/// The root of a guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Root {
-    /// It stays in its initramfs.
+    /// None: the guest stays in its initramfs.
     None,
-    /// A disk, in the format that QEMU calls so.
+    /// A disk, and QEMU's name for its format.
     Disk(PathBuf, &'static str),
-    /// This host's own root, over which a machine writes to its memory.
+    /// This host's own root. What a machine writes stays in the machine's memory.
     Host,
 }
 
@@ -59,9 +60,9 @@ pub enum RootSource {
     Host,
     /// A disk that machines can use as it is.
     Disk(PathBuf, DiskFormat),
-    /// A folder, of which a disk is made.
+    /// A folder, from which a disk is made.
     Folder(PathBuf),
-    /// A tar archive, of which a disk is made.
+    /// A tar archive, from which a disk is made.
     Archive(PathBuf),
 }
 
@@ -69,10 +70,10 @@ impl fmt::Display for RootSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("none: machines stay in their initramfs"),
-            Self::Host => f.write_str("this host's own, read-only under what a machine writes"),
+            Self::Host => f.write_str("this host's own, read-only under a tmpfs"),
             Self::Disk(path, _) => write!(f, "{}", path.display()),
-            Self::Folder(path) => write!(f, "{}, of which a disk is made", path.display()),
-            Self::Archive(path) => write!(f, "{}, of which a disk is made", path.display()),
+            Self::Folder(path) => write!(f, "{}, from which a disk is made", path.display()),
+            Self::Archive(path) => write!(f, "{}, from which a disk is made", path.display()),
         }
     }
 }
@@ -82,7 +83,7 @@ impl fmt::Display for RootSource {
 pub enum InitrdSource {
     /// A file that is ready.
     File(PathBuf),
-    /// None: one is made of the static agent in this file and the kernel's modules.
+    /// None: one is made from the static agent in this file and the kernel's modules.
     Agent(PathBuf),
 }
 
@@ -90,7 +91,7 @@ impl fmt::Display for InitrdSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "{}", path.display()),
-            Self::Agent(path) => write!(f, "made for the kernel around {}", path.display()),
+            Self::Agent(path) => write!(f, "made for the kernel from {}", path.display()),
         }
     }
 }
@@ -113,8 +114,9 @@ pub fn resolve(config: &Config, arch: Arch) -> Result<BootFiles> {
     Ok(BootFiles { kernels, root })
 }
 
-/// The kernels that the configuration names: files, or folders that one was built in. Without any
-/// it is that of the image, or for the host's own root, where there is no image, the host's own.
+/// The kernels that the configuration names: files, or folders that one was built in. If it names
+/// none, the kernel of the image; or the host's own kernel, if the root is the host's own and there
+/// is no image.
 pub fn kernel_paths(config: &Config, arch: Arch) -> Vec<PathBuf> {
     let named = &config.raw.kernels;
     if !named.is_empty() {
@@ -143,10 +145,11 @@ pub fn find_kernel(path: &Path, arch: Arch) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// The initramfs for the kernel at `path`: the one that is named, or that of the kernel's image.
+/// The initramfs for the kernel at `path`: the one that is named, or the one of the kernel's image,
+/// or an agent to make one from.
 ///
 /// # Errors
-/// One that cannot be used; none, and no agent to make one of.
+/// It cannot be used, or there is neither an initramfs nor an agent.
 pub fn find_initrd(config: &Config, arch: Arch, path: &Path) -> Result<InitrdSource> {
     let beside = image_of(path, arch).map(|dir| dir.join(IMAGE_INITRD));
     let beside = beside.filter(|initrd| initrd.exists());
@@ -162,7 +165,7 @@ pub fn find_initrd(config: &Config, arch: Arch, path: &Path) -> Result<InitrdSou
 /// The root that the configuration names, or that of the image.
 ///
 /// # Errors
-/// It cannot be read, or can be no root.
+/// It cannot be read, or cannot be a root.
 pub fn find_root(config: &Config) -> Result<RootSource> {
     let path = match &config.raw.rootfs {
         Some(path) if path == Path::new("none") => return Ok(RootSource::None),
@@ -189,8 +192,8 @@ pub fn find_root(config: &Config) -> Result<RootSource> {
     Ok(RootSource::Disk(absolute(&path), format))
 }
 
-/// A folder could be shared instead of copied, but then every guest would read every file through
-/// the host, and no template could hold it.
+/// Makes a disk of a folder or an archive. A folder could be shared instead of copied, but then
+/// every guest would read every file through the host, and no template could hold it.
 fn make_root(cache: &ArtifactCache, source: RootSource) -> Result<Root> {
     let disk = match source {
         RootSource::None => return Ok(Root::None),
@@ -228,11 +231,11 @@ fn kernel_files(
     let other_root = image.filter(|_| config.raw.initrd.is_none() && !is_own(path, root));
     let modules = named.map(Path::to_owned).or_else(|| image_modules(other_root?));
     let modules = modules.map(|dir| custom_kernel::modules_disk(cache, &dir)).transpose()?;
-    // Who has one kernel never asks for its release, which is in the middle of 60 MB.
+    // A single kernel needs no release, which would have to be found in 60 MB.
     Ok(KernelFiles { kernel: absolute(path), initrd, modules, release: None })
 }
 
-/// Makes sure that each of several kernels is called something, and no two the same.
+/// Gives each of several kernels its release, and refuses two kernels of the same release.
 fn tell_apart(kernels: &mut [KernelFiles], named: &[PathBuf]) -> Result<()> {
     for kernel in kernels.iter_mut().filter(|kernel| kernel.release.is_none()) {
         kernel.release = Some(custom_kernel::release_of(&kernel.kernel)?);
@@ -259,7 +262,7 @@ pub fn only_one(config: &Config) -> Result<()> {
     Err(Error::new("several kernels are for `orca test` only").hint("name one --kernel"))
 }
 
-/// What the machines of a run use of a kernel.
+/// The features of a kernel that the machines of a run use.
 fn needs(config: &Config, root: &Root) -> Needs {
     let share = config.raw.share;
     Needs {

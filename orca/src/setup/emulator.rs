@@ -32,11 +32,11 @@ impl Emulator {
         Ok(Self { program, arch, version })
     }
 
-    /// The accelerator that the configuration names, or the best one that works. What was tried is
-    /// remembered in `cache`, if there is one.
+    /// The accelerator that the configuration names, or the best one that works. The result of
+    /// trying it is remembered in `cache`, if there is one.
     ///
     /// # Errors
-    /// One that this host cannot run guests of this architecture with.
+    /// The named accelerator cannot run guests of this architecture on this host.
     pub fn accelerator(&self, wanted: Option<Accel>, cache: Option<&Path>) -> Result<Choice> {
         let arch = self.arch;
         match wanted {
@@ -49,7 +49,7 @@ impl Emulator {
         }
     }
 
-    /// Whether machines can be put on wires of their own, as tests with `nodes=` want.
+    /// Whether machines can be put on wires of their own, as tests with `nodes=` need.
     pub fn has_wires(&self) -> bool {
         self.version >= version::WIRES
     }

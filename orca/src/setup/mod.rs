@@ -1,8 +1,8 @@
 //! From a [`Config`] to machines: finds and checks the emulator and the image, tries the
 //! accelerator, makes the folders.
 //!
-//! Whatever is wrong with the host or the image is found here, before a test runs, and said in one
-//! message.
+//! Whatever is wrong with the host or the image is found here, before a test runs, and reported in
+//! one message.
 
 pub mod boot_files;
 pub mod emulator;
@@ -42,23 +42,23 @@ const CUT: Duration = Duration::from_secs(10);
 /// How long a machine that waits for a debugger may take to boot.
 const DEBUGGED: Duration = Duration::from_secs(86_400);
 
-/// What a run works in.
+/// The maker of a run's machines, the folders of the run, and what is known before it.
 pub struct Lab<M> {
     /// Makes the machines.
     pub maker: M,
-    /// Removed when dropped; the machines must be gone by then.
+    /// The private folder: removed when dropped; the machines must be gone by then.
     pub run_dir: RunDir,
-    /// Kept.
+    /// The log folder: it stays.
     pub log_dir: PathBuf,
     /// What timeouts are multiplied by.
     pub factor: f64,
-    /// What the machines have, of what tests can require (see [`crate::select::header::NEEDS`]).
+    /// The words of [`crate::select::header::NEEDS`] that the machines satisfy.
     pub has: Vec<&'static str>,
     /// The machines in words.
     pub description: String,
-    /// The kernels that every test runs on, where there are several.
+    /// The kernels that every test runs on, if there are several.
     pub kernels: Vec<Kernel>,
-    /// What the user should know before the run.
+    /// Warnings for the user before the run.
     pub warnings: Vec<String>,
 }
 
@@ -133,7 +133,7 @@ fn log_dir(config: &Config) -> Result<PathBuf> {
     logdir::create(config.raw.log_dir.as_deref(), &config.state, &config.root)
 }
 
-/// What shapes the machines. They start on the first kernel unless a test is for another.
+/// The spec of the machines. They boot the first kernel unless a test is for another.
 fn spec(config: &Config, emulator: &Emulator, accel: Accel, files: &BootFiles) -> Spec {
     let raw = &config.raw;
     let first = files.kernels[0].clone(); // there is one at least
@@ -166,7 +166,7 @@ fn with_debugger(raw: &Raw) -> String {
     format!("nokaslr {}", raw.append.as_deref().unwrap_or_default()).trim_end().to_owned()
 }
 
-/// What the machines have in common; `dirs` are the folder of the run and that of its logs.
+/// What the machines have in common; `dirs` are the private folder and the log folder.
 fn launcher(
     config: &Config,
     spec: Spec,
@@ -203,7 +203,7 @@ fn timeouts(factor: f64) -> GuestTimeouts {
     GuestTimeouts { ping: HUNG.mul_f64(factor), cut: CUT.mul_f64(factor) }
 }
 
-/// What machines have of what tests can require.
+/// The requirements of tests that the machines satisfy.
 fn has(emulator: &Emulator, accel: Accel) -> Vec<&'static str> {
     let hardware = accel.is_hardware().then_some("kvm");
     let nodes = emulator.has_wires().then_some(NODES);
@@ -214,7 +214,7 @@ fn describe(config: &Config, emulator: &Emulator, accel: Accel) -> String {
     format!("{}, {}, {} MiB", emulator.arch, accel.name(), config.shape.memory_mib)
 }
 
-/// The kernels that every test runs on, where there are several.
+/// The kernels that every test runs on, if there are several.
 fn matrix(config: &Config, files: &BootFiles) -> Vec<Kernel> {
     if files.kernels.len() == 1 {
         return Vec::new();

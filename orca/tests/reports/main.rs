@@ -242,7 +242,7 @@ fn merging_says_what_is_wrong_with_a_report() {
         .says("`t/a_test.sh` is in `cut.json` and `whole.json`")
         .says("2 passed");
     project.file("text.json", "hello\n");
-    merge(&["text.json"]).exits(2).complains("`text.json` is no report of orca");
+    merge(&["text.json"]).exits(2).complains("`text.json` is not a report of orca");
     merge(&["none.json"]).exits(2).complains("cannot read `none.json`");
     merge(&[]).exits(2).complains("needs the reports to join");
     merge(&["--json", "whole.json", "whole.json"]).exits(2).complains("both read and written");

@@ -19,7 +19,7 @@ use std::path::Path;
 const MOUNT_POINTS: [&str; 7] = ["dev", "proc", "sys", "run", "tmp", "mnt", "newroot"];
 /// The agent reads this: the modules to load, one path a line, in order, relative to `/`.
 const LIST: &str = "modules.list";
-/// The way to an agent.
+/// The hint if there is no agent.
 pub const BUILD_AGENT: &str = "build it with `scripts/build-toolbox.sh`";
 
 /// What an initramfs is made of.
@@ -39,7 +39,7 @@ pub struct Recipe<'a> {
 /// The bytes of the initramfs: the same for the same recipe and files.
 ///
 /// # Errors
-/// A file cannot be read or decompressed, the agent is no program, or the kernel lacks a module.
+/// A file cannot be read or decompressed, the agent is not a program, or the kernel lacks a module.
 /// The message names the module with its option.
 pub fn build(recipe: &Recipe) -> Result<Vec<u8>> {
     let mut archive = Archive::new();
@@ -75,14 +75,14 @@ fn agent(path: &Path) -> Result<Vec<u8>> {
 /// Checks that `path` is a program that an initramfs can be made around.
 ///
 /// # Errors
-/// It cannot be read, or is no ELF file.
+/// It cannot be read, or is not an ELF file.
 pub fn check_agent(path: &Path) -> Result<()> {
     let head = File::open(path).and_then(|file| format::read_up_to(&file, 0, 4));
     let head = head.map_err(|e| Error::io("read", path, &e).hint(BUILD_AGENT))?;
     if head == b"\x7fELF" {
         return Ok(());
     }
-    Err(Error::new(format!("`{}` is no Linux program", path.display())).hint(BUILD_AGENT))
+    Err(Error::new(format!("`{}` is not a Linux program", path.display())).hint(BUILD_AGENT))
 }
 
 /// The kernel release whose modules are in `dir`: the name of the folder.
@@ -237,7 +237,7 @@ mod tests {
         let script = folder.file("agent", "#!/bin/sh\n");
         let recipe = Recipe { agent: &script, modules: None, with: &[], needs: Needs::ALL };
         let error = build(&recipe).unwrap_err();
-        assert!(error.to_string().ends_with("is no Linux program"), "{error}");
+        assert!(error.to_string().ends_with("is not a Linux program"), "{error}");
         let recipe = Recipe { agent: Path::new("/nonexistent"), ..recipe };
         assert!(build(&recipe).unwrap_err().next_step().is_some());
     }
