@@ -1,7 +1,7 @@
 //! Keeps the machines of failed tests for a person to look into: `--shell-on-fail` and `--keep`.
 //!
 //! A worker hands such a machine over and waits until it may go on. The conductor owns the machine
-//! from then on and serves it on a [`Mux`]. It ends the machine after the shell, or when the person
+//! from then on and serves it with a [`Mux`]. It ends the machine after the shell, or when the person
 //! at the terminal presses Ctrl-C. No machine is kept longer than that.
 
 use super::interactive::{self, Env};
@@ -178,7 +178,10 @@ impl Keeper {
             text.push_str(&format!("  orca shell {name:8} {test}\n"));
         }
         if self.dropped > 0 {
-            text.push_str(&format!("orca: {} more failed; --keep=N keeps N\n", self.dropped));
+            text.push_str(&format!(
+                "orca: {} more failed; --keep=N keeps the machines of N\n",
+                self.dropped
+            ));
         }
         plain::err(text.as_bytes());
         // Any signal ends the wait, and so does the loss of the signals' source.
@@ -218,7 +221,7 @@ impl Drop for Keeper {
     }
 }
 
-/// Opens a mux for a machine; `None`, with a message to the user, where that is not possible.
+/// Opens a mux for a machine; `None`, with a message to the user, if that is not possible.
 fn open(run_dir: &Path, machine: Box<dyn Machine>, test: String) -> Option<KeptMachine> {
     let (inbox, writer) = machine.connection()?;
     match Mux::open_in(run_dir, machine.name(), &test, inbox, writer) {

@@ -222,13 +222,13 @@ impl RunState {
         actions
     }
 
-    /// Whether machines fail to boot again and again.
+    /// Whether so many machines in a row failed to boot that no more are made.
     fn is_hopeless(&self) -> bool {
         self.boot_failures >= BOOT_FAILURES_MAX
     }
 
-    /// Stops the run after a result in `round` if a limit is reached; `bail` says so where the test
-    /// bailed out.
+    /// Stops the run after a result in `round` if a limit is reached. `bail` is the reason if the test
+    /// bailed out and that ends the run.
     fn limit(&mut self, round: u32, bail: Option<String>) -> Vec<Action> {
         let mut actions = Vec::new();
         if let Some(why) = bail {

@@ -1,4 +1,4 @@
-//! One attempt at one test: where it ran, how it ended, and what was said meanwhile.
+//! One attempt at one test: where it ran, how it ended, and the output that a report shows.
 
 use super::points::Points;
 use super::trouble::Trouble;
@@ -111,7 +111,7 @@ pub struct Attempt {
     pub machine: Option<String>,
     /// How it ended.
     pub outcome: Outcome,
-    /// The results that its output reports, up to where it broke off.
+    /// The results in its output, as far as the output goes.
     pub suite: tap::Suite,
     /// Why it failed: faults of its output and exit status, and fatal complaints of the kernel.
     pub reasons: Vec<String>,
@@ -119,7 +119,7 @@ pub struct Attempt {
     pub points: Points,
     /// Where its time went.
     pub timing: Timing,
-    /// Its folder of logs and artifacts; `None` if it never ran.
+    /// Its folder of logs and artifacts; `None` if it never ran, or if they were removed.
     pub dir: Option<PathBuf>,
     /// The end of its standard error, bounded.
     pub stderr_tail: String,

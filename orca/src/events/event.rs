@@ -13,7 +13,7 @@ use std::time::Duration;
 pub enum Event {
     /// The run begins. Always the first.
     Started(Start),
-    /// Something the user should know that concerns no single test.
+    /// A warning that concerns no single test.
     Warning(String),
     /// A worker has begun to make a machine.
     MachineStarting {
@@ -62,7 +62,7 @@ pub enum Event {
     TestFinished(Box<Attempt>),
     /// The run was told to stop: no more tests are taken.
     Cancelled {
-        /// Why, as a fragment: `interrupted`, `a test failed`.
+        /// Why, as a fragment: `interrupted`, `a failure in round 3`.
         why: String,
         /// How many tests are running.
         running: usize,
@@ -85,9 +85,9 @@ pub struct Start {
     pub seed: Option<u64>,
     /// How many tests run at once.
     pub workers: usize,
-    /// The kind of machine, for people: `QEMU 7.2, tcg, 512 MiB`.
+    /// The kind of machine, for people: `x86_64, tcg, 512 MiB`.
     pub machine: String,
-    /// The folder of the run's logs.
+    /// The log folder.
     pub log_dir: PathBuf,
     /// How often every test is run; `None`: until one fails.
     pub rounds: Option<u32>,

@@ -57,7 +57,7 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// The end of what a console said. It is shown as `<empty>` where the console said nothing: a
+/// The end of what a console said. It is shown as `<empty>` if the console said nothing: a
 /// report without it would leave open whether somebody looked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConsoleTail(String);

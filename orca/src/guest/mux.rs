@@ -3,7 +3,7 @@
 //!
 //! The agent's port takes one host, and that is orca. So orca passes frames on: the request ids of
 //! a caller get the caller's number in their upper half, and the answers are sorted by it. A caller
-//! cannot end the machine, and what it left running when it leaves is cancelled. The socket is
+//! cannot end the machine, and the commands that it leaves running are cancelled. The socket is
 //! served only while the orca that holds the machine lives.
 
 use super::client::Writer;

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Writes `data` beside `path` and renames it into place. Nothing is left behind where that fails.
+/// Writes `data` beside `path` and renames it into place. Nothing is left behind if that fails.
 ///
 /// # Errors
 /// The folder cannot be written to, has no room, or `path` is a folder.
@@ -16,12 +16,12 @@ pub fn replace(path: &Path, data: &[u8]) -> io::Result<()> {
         .and_then(|mut file| file.write_all(data))
         .and_then(|()| fs::rename(&new, path));
     written.inspect_err(|_| {
-        // The half that was written is of no use, and the first error is the one to tell.
+        // The half that was written is of no use, and the first error is the one to report.
         let _ = fs::remove_file(&new);
     })
 }
 
-/// Removes the files in `dir` whose names begin with `prefix`, as far as that can be done.
+/// Removes the files in `dir` whose names begin with `prefix`. A file that cannot be removed stays.
 pub fn remove_all(dir: &Path, prefix: &str) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(prefix) {

@@ -1,6 +1,6 @@
 //! Limits of the host that a run may meet: open files, and room on disks. They are checked before
-//! the first machine is made, so that a limit is one message and not the odd failure of whatever
-//! meets it first.
+//! the first machine is made, so that a limit is reported once, and not as an odd failure of
+//! whatever meets it first.
 
 use crate::error::{Error, Result};
 use crate::text::count::count;

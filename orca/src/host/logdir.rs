@@ -1,5 +1,5 @@
-//! The folder that a run leaves behind: logs, TAP, consoles, artifacts. The link `latest` beside it
-//! points to the newest.
+//! The log folder, which a run leaves behind: logs, TAP, consoles, artifacts. The link `latest`
+//! beside it points to the newest. The private folder of a run is another one: see `rundir`.
 
 use crate::error::{Error, Result};
 use crate::text::day::Day;
@@ -15,7 +15,7 @@ const KEPT_RUNS: usize = 20;
 const KEPT_BYTES: u64 = 4 << 30;
 const LATEST: &str = "latest";
 
-/// Makes the folder for a run of the project at `root`, below `state`, or `given` itself.
+/// Makes the log folder for a run of the project at `root`: `given`, or a new one below `state`.
 ///
 /// # Errors
 /// The folder cannot be made.
@@ -38,7 +38,7 @@ pub fn create(given: Option<&Path>, state: &Path, root: &Path) -> Result<PathBuf
     Ok(dir)
 }
 
-/// The folder's name, with a few digits that tell projects of the same name apart.
+/// The name of the project's folder, with a few digits that tell projects of the same name apart.
 pub fn project_name(root: &Path) -> String {
     let digest = hash::of(root.as_os_str().as_bytes());
     let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -46,7 +46,7 @@ pub fn project_name(root: &Path) -> String {
 }
 
 /// Points the link `latest` to `name`. The link is replaced in one step, so that it is never
-/// absent. A run without the link is as good, only harder to find.
+/// absent. Without the link a run is only harder to find.
 fn link_latest(project: &Path, name: &str) {
     let new = project.join(format!("{LATEST}.{}", std::process::id()));
     let _ = std::os::unix::fs::symlink(name, &new);

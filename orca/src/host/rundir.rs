@@ -1,4 +1,5 @@
-//! The private folder of one run, with sockets and overlays; it is removed when the run ends.
+//! The private folder of one run, with sockets and overlays; it is removed when the run ends. What
+//! stays after a run is in the log folder: see `logdir`.
 //!
 //! Its name is short, because a socket's path holds at most 107 bytes, and random, because
 //! everybody may write to `/tmp`. The run holds a lock on a file in the folder. A folder whose lock
@@ -14,7 +15,7 @@ use std::process::Command;
 
 const PREFIX: &str = "orca-";
 const LOCK: &str = "lock";
-/// The extension of the sockets at which `orca shell` reaches kept machines (see `guest::mux`).
+/// The extension of the sockets at which `orca shell` reaches machines (see `guest::mux`).
 pub const SHELL_SOCKET: &str = "shell";
 /// The longest path of a folder, in bytes: `sun_path` holds 107 and a zero, and a socket's own name
 /// may take 32.
@@ -56,7 +57,7 @@ impl Drop for RunDir {
     }
 }
 
-/// The sockets of kept machines in the folders of this user's live runs, sorted.
+/// The sockets for `orca shell` in the private folders of this user's live runs, sorted.
 pub fn shell_sockets() -> Vec<PathBuf> {
     let mut found = Vec::new();
     for dir in own_folders(&base_dir()) {

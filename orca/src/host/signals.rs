@@ -2,7 +2,7 @@
 //! on one signal.
 //!
 //! `ctrlc` could handle all three but does not say which one came, and an interrupted run must die
-//! of that one.
+//! of the signal that came.
 
 use super::tty::Attention;
 use crate::error::{Error, Result, plain};
@@ -37,7 +37,7 @@ pub fn listen() -> Result<Receiver<i32>> {
 }
 
 /// Starts to handle the signals that concern only reporters: no decision of a run depends on them.
-/// Whoever receives [`Attention::Suspend`] or [`Attention::Quit`] must call [`obey`] afterwards.
+/// The receiver of [`Attention::Suspend`] or [`Attention::Quit`] must call [`obey`] afterwards.
 /// Call it once.
 ///
 /// # Errors

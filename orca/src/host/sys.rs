@@ -50,8 +50,8 @@ pub fn boot_id() -> Option<String> {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()
 }
 
-/// Memory that is free for machines, in MiB. macOS does not say; half of its memory is a guess that
-/// leaves enough for the rest.
+/// Memory that is free for machines, in MiB; `None` if the host does not say. macOS does not: half
+/// of all its memory is a guess that leaves enough for the rest.
 pub fn available_mib() -> Option<u64> {
     if cfg!(target_os = "macos") {
         return sysctl("hw.memsize")?.parse::<u64>().ok().map(|bytes| bytes >> 21);
@@ -80,7 +80,7 @@ pub fn path_of(file: &File) -> PathBuf {
 #[cfg(target_os = "macos")]
 pub fn path_of(file: &File) -> PathBuf {
     let mut path = PathBuf::new();
-    // Whoever opens an empty path is told that there is no such file, which is what happened.
+    // Opening an empty path fails with "no such file", which is what happened.
     let _ = nix::fcntl::fcntl(file, nix::fcntl::FcntlArg::F_GETPATH(&mut path));
     path
 }

@@ -1,5 +1,5 @@
-//! Watches a folder for files that change: with inotify where the host has it, else by comparing
-//! the files every second.
+//! Watches a folder for files that change: with inotify if the host has it, else by comparing the
+//! files every second.
 //!
 //! Names that begin with a dot or end with `~` are ignored: version control, editors' swap files
 //! and backups, folders of tools.
@@ -42,7 +42,7 @@ impl Watcher {
         let notify = inotify::Tree::new(&root).ok();
         #[cfg(not(target_os = "linux"))]
         let notify: Option<std::convert::Infallible> = None;
-        let mut before = snapshot(&root);
+        let mut before = stamps(&root);
         let watch = move || match notify {
             #[cfg(target_os = "linux")]
             Some(tree) => tree.watch(&sender, &woken),
@@ -88,9 +88,10 @@ fn folders(root: &Path) -> Vec<PathBuf> {
     found
 }
 
-type Snapshot = HashMap<PathBuf, (SystemTime, u64)>;
+/// The date and the length of every file.
+type Stamps = HashMap<PathBuf, (SystemTime, u64)>;
 
-fn snapshot(root: &Path) -> Snapshot {
+fn stamps(root: &Path) -> Stamps {
     let files = folders(root)
         .into_iter()
         .flat_map(|dir| fs::read_dir(dir).into_iter().flatten().flatten().collect::<Vec<_>>());
@@ -103,10 +104,10 @@ fn snapshot(root: &Path) -> Snapshot {
 }
 
 /// Compares the files with those of the last look, until the watcher is dropped.
-fn look(root: &Path, before: &mut Snapshot, out: &Sender<PathBuf>, stopped: &Receiver<Infallible>) {
+fn look(root: &Path, before: &mut Stamps, out: &Sender<PathBuf>, stopped: &Receiver<Infallible>) {
     use crossbeam::channel::RecvTimeoutError::Timeout;
     while matches!(stopped.recv_timeout(LOOK_EVERY), Err(Timeout)) {
-        let now = snapshot(root);
+        let now = stamps(root);
         let changed = now.iter().filter(|(path, stamp)| before.get(*path) != Some(stamp));
         let gone = before.keys().filter(|path| !now.contains_key(*path));
         for path in changed.map(|(path, _)| path).chain(gone) {
@@ -255,7 +256,7 @@ mod tests {
         let root = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-look-XXXXXX")).unwrap();
         fs::write(root.join("same"), "").unwrap();
         fs::write(root.join("gone"), "").unwrap();
-        let mut before = snapshot(&root);
+        let mut before = stamps(&root);
         fs::remove_file(root.join("gone")).unwrap();
         fs::write(root.join("new"), "x").unwrap();
         let (out, changes) = unbounded();

@@ -233,7 +233,7 @@ impl Group {
 }
 
 impl Member {
-    /// This node, as commands with the environment `env` see it; `None` where it has no agent.
+    /// This node, as commands with the environment `env` see it; `None` if it has no agent.
     fn remote_node(&self, env: Vec<(Vec<u8>, Vec<u8>)>) -> Option<RemoteNode> {
         let (inbox, writer) = self.vm.connection()?;
         let (panicked, ping) = (self.vm.panicked(), self.vm.timeouts().ping);

@@ -38,18 +38,18 @@ pub struct Launcher {
     pub kernels: Vec<KernelFiles>,
     /// How the project is mounted.
     pub share: Share,
-    /// Makes their disks; `None` where they have no disk.
+    /// Makes their disks; `None` if they have no disk.
     pub overlays: Option<Overlays>,
-    /// The folder for sockets: private to the run and removed with it.
+    /// The private folder, for sockets: removed with the run.
     pub run_dir: PathBuf,
-    /// The folder for consoles and QEMU's own messages: it stays after the run.
+    /// The log folder, for consoles and QEMU's own messages: it stays after the run.
     pub log_dir: PathBuf,
     /// How long a boot may take until the agent says `HELLO`.
     pub boot_limit: Duration,
     /// How long a guest that runs a test may take to answer.
     pub timeouts: GuestTimeouts,
     /// The path of the agent's socket, with `{id}` for the machine's number; by default it is in
-    /// the run's folder.
+    /// `run_dir`.
     pub socket: Option<String>,
     /// Makes the second output of a machine's console, from the machine's name (`--debug`).
     pub tee: Option<fn(&str) -> Tee>,
@@ -197,7 +197,7 @@ impl Drop for Resources {
         };
         let files = [Some(&self.slot.socket), self.slot.overlay.as_ref()];
         for path in files.into_iter().flatten().filter(private) {
-            // A file that is gone already is fine; what cannot be removed goes with the run's
+            // A file that is gone already is fine; what cannot be removed goes with the private
             // folder.
             let _ = std::fs::remove_file(path);
         }

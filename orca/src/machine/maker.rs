@@ -1,8 +1,8 @@
-//! Makes virtual machines: copies of a template where there is one or one can be made, cold boots
+//! Makes virtual machines: copies of a template if there is one or one can be made, cold boots
 //! otherwise.
 //!
-//! Which of the two it is, is decided once per shape: by the thread that needs the first machine of
-//! that shape, while the others wait.
+//! The choice is made once per shape, by the thread that needs the first machine of that shape,
+//! while the others wait.
 
 use super::group::{self, GroupPermits};
 use super::interface::{Machine, Maker, Warn};
@@ -59,7 +59,7 @@ impl VmMaker {
         Self { launcher, made, store, methods, permits: GroupPermits::new(grouped) }
     }
 
-    /// Makes one machine of the concrete type, for callers who want more from it than a test.
+    /// Makes one machine of the concrete type, for callers that use it for more than a test.
     ///
     /// # Errors
     /// As [`Maker::make`].
@@ -139,7 +139,7 @@ impl VmMaker {
         let mut instance = self.start(&self.spec(shape), placement, Memory::Anonymous, overlays)?;
         let deadline = self.boot_deadline();
         let guest = instance.greet(deadline, cancel).and_then(|mut guest| {
-            // Made only now, so that it has the time of after the boot.
+            // The request is made only now, so that its time is that after the boot.
             guest.ask(self.resume(&instance, placement), deadline)?;
             instance.reached("share");
             if self.launcher.spec.own_init {
@@ -226,7 +226,7 @@ impl VmMaker {
     }
 
     /// Finds or makes the template for `shape`. The lock is held meanwhile: another thread that
-    /// wants the template would only make it twice.
+    /// needs the template would only make it a second time.
     fn method(&self, shape: Shape, cancel: &Cancel, warn: Warn<'_>) -> Result<BootMethod, Trouble> {
         let Some(store) = &self.store else { return Ok(BootMethod::Cold) };
         let mut methods = self.methods();

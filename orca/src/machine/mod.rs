@@ -1,4 +1,4 @@
-//! Machines: what the pod asks of one, and the ways of making one.
+//! Machines: the interface that the pod uses, and the ways of making a machine.
 
 pub mod diagnose;
 pub mod drive;

@@ -1,4 +1,4 @@
-//! Makes machines ahead of the workers: each is made while others run, and is ready to be let go.
+//! Makes machines ahead of the workers: each is made while others run, and waits for its test.
 //!
 //! As many threads as there are workers make machines of the usual shape, and each holds one until
 //! a worker takes it. Together they make as many as there are tests and then end. A retry at the

@@ -103,7 +103,7 @@ impl CommandRelay {
     }
 
     /// Starts the command in `payload`: a node's name, a zero byte, and a command line. Returns the
-    /// node's index and the command line; `None` where the command was refused.
+    /// node's index and the command line; `None` if the command was refused.
     fn begin(&self, ask: u32, payload: &[u8]) -> Option<(usize, Vec<u8>)> {
         let zero = payload.iter().position(|&b| b == 0)?;
         let (name, line) = (&payload[..zero], &payload[zero + 1..]);

@@ -1,4 +1,5 @@
-//! Makes a template (boots a machine, settles it, freezes it) and thaws copies of it.
+//! Makes a template (boots a machine, settles it, freezes it) and thaws copies of it: machines that
+//! continue where the template was frozen.
 
 use super::launch::{Instance, InstanceConfig, Launcher, Placement, QEMU_LIMIT, boot_failure};
 use crate::cancel::Cancel;
@@ -32,7 +33,7 @@ for f in /bin/sh /bin/cat /bin/ls /bin/grep /bin/sed /bin/mount /bin/sleep \
 for f in /sys/block/*/queue/wbt_lat_usec; do echo 0 >$f; done
 ip link; nft list ruleset; sh -c :; true";
 
-/// The script that is run first where the root's own init is process 1. It waits until the init's
+/// The script that is run first if the root's own init is process 1. It waits until the init's
 /// services have started or failed. An init with an inittab starts the agent after everything that
 /// it waits for; systemd starts the agent early, and knows when it is done.
 pub(super) const READY: &str = "\
@@ -144,12 +145,12 @@ fn migrate(qmp: &mut Qmp, command: &str, file: &File, deadline: Instant) -> io::
     qmp.wait_for_migration(deadline)
 }
 
-/// The warning where a template could not be made.
+/// The warning if a template could not be made.
 pub(super) fn reason(trouble: &Trouble) -> String {
     format!("no template, so every machine is booted: {}", trouble.detail)
 }
 
-/// The warning where a template could not be used.
+/// The warning if a template could not be used.
 pub(super) fn unusable(error: &io::Error) -> String {
     format!("the template does not work, so every machine is booted: {}", plain(error))
 }

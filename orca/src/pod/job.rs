@@ -1,4 +1,4 @@
-//! What the pod is given to do, and what it hands over: data alone.
+//! The jobs that the pod gets, and the machines that it hands over: data only.
 
 use crate::events::attempt::{Kernel, TestId};
 use crate::machine::{Machine, Order};
@@ -23,7 +23,7 @@ pub struct Job {
     pub retries: u32,
     /// Why a bad result does not count, if the test is in quarantine.
     pub quarantined: Option<String>,
-    /// What the machine is told.
+    /// The order for the machine.
     pub order: Order,
     /// The folder for its logs and artifacts.
     pub dir: PathBuf,
@@ -38,8 +38,8 @@ pub struct After {
     pub artifacts: bool,
 }
 
-/// A machine that is handed over after its test, which no longer runs. It is sent before the
-/// `TestFinished` of its test.
+/// A machine that is handed over after its test has ended. It is sent before the `TestFinished` of
+/// its test.
 pub struct Held {
     /// The test's path, for people.
     pub test: String,

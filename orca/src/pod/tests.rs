@@ -43,11 +43,11 @@ impl Maker for Fake {
         shape: Shape,
         nodes: &[Node],
         cancel: &Cancel,
-        tell: Warn<'_>,
+        warn: Warn<'_>,
     ) -> Result<Box<dyn Machine>, Trouble> {
         self.groups.fetch_add(1, Ordering::SeqCst);
         assert_eq!(nodes.len(), 2);
-        self.make(shape, cancel, tell)
+        self.make(shape, cancel, warn)
     }
 }
 

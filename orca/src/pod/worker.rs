@@ -75,12 +75,12 @@ impl Worker {
             Err(trouble) => {
                 let ready = waiting.elapsed();
                 let timing = Timing { ready, ..Timing::default() };
-                self.tell_of_trouble(job, trouble, timing);
+                self.report_trouble(job, trouble, timing);
                 return None;
             }
         };
         let ready = waiting.elapsed();
-        self.tell(Event::TestStarted {
+        self.report(Event::TestStarted {
             test: job.test,
             path: job.path.clone(),
             round: job.round,
@@ -119,7 +119,7 @@ impl Worker {
             }
         };
         attempt.timing.teardown = stopped.elapsed();
-        self.tell(Event::TestFinished(Box::new(attempt)));
+        self.report(Event::TestFinished(Box::new(attempt)));
         if let Some(released) = released {
             select! {
                 recv(released) -> _ => {}
@@ -146,14 +146,14 @@ impl Worker {
     }
 
     fn make(&self, order: &Order) -> Result<Box<dyn Machine>, Trouble> {
-        self.tell(Event::MachineStarting { worker: self.number });
+        self.report(Event::MachineStarting { worker: self.number });
         let started = Instant::now();
-        let tell = |text| self.tell(Event::Warning(text));
+        let warn = |text| self.report(Event::Warning(text));
         let machine = match &order.nodes[..] {
-            [] => self.maker.make(order.shape, &self.cancel, &tell)?,
-            nodes => self.maker.group(order.shape, nodes, &self.cancel, &tell)?,
+            [] => self.maker.make(order.shape, &self.cancel, &warn)?,
+            nodes => self.maker.group(order.shape, nodes, &self.cancel, &warn)?,
         };
-        self.tell(Event::MachineReady {
+        self.report(Event::MachineReady {
             worker: self.number,
             machine: machine.name().to_owned(),
             took: started.elapsed(),
@@ -215,20 +215,19 @@ impl Worker {
         }
     }
 
-    fn tell_of_trouble(&self, job: &Job, trouble: Trouble, timing: Timing) {
+    fn report_trouble(&self, job: &Job, trouble: Trouble, timing: Timing) {
         let recorder = Recorder::new(job, self.events.clone());
         let attempt = self.attempt(job, None, Err(trouble), recorder, timing);
-        self.tell(Event::TestFinished(Box::new(attempt)));
+        self.report(Event::TestFinished(Box::new(attempt)));
     }
 
-    fn tell(&self, event: Event) {
+    fn report(&self, event: Event) {
         // Without a conductor nobody reads events; the cancel channel ends the worker.
         let _ = self.events.send(event);
     }
 }
 
-/// The text in `after`, the end of a console, that is new since `before`, its end at an earlier
-/// time.
+/// The part of the console's tail `after` that is new since the tail was `before`.
 fn said_since(before: &str, after: String) -> String {
     match after.strip_prefix(before) {
         Some(new) => new.trim_matches('\n').to_owned(),

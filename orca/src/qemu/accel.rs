@@ -37,7 +37,7 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// What the user should know of it before a run.
+    /// The warning for the user before a run, if it is a fallback.
     pub fn warning(&self) -> Option<String> {
         let why = self.fallback.as_ref()?;
         Some(format!("no hardware virtualisation: {why}; emulating, which is slower"))
@@ -45,7 +45,7 @@ impl Choice {
 }
 
 /// Finds the best accelerator that works for guests of `arch` under the emulator `program`. The
-/// answer is remembered in the folder `cache`; without one, it is tried anew.
+/// answer is remembered in the folder `cache`; without one, it is found again each time.
 pub fn choose(arch: Arch, program: &Path, cache: Option<&Path>) -> Choice {
     let tcg = |why: Option<&str>| Choice { accel: Accel::Tcg, fallback: why.map(str::to_owned) };
     if arch != Arch::HOST {

@@ -104,7 +104,7 @@ impl Console {
         self.keyboard.try_clone()
     }
 
-    /// The end of what the guest said, as text that is safe to show; empty where it said nothing.
+    /// The end of what the guest said, as text that is safe to show; empty if it said nothing.
     pub fn tail(&self) -> String {
         self.since(0)
     }

@@ -53,21 +53,21 @@ impl Overlays {
 /// Checks that `qemu-img`, which makes overlays, is there and works.
 ///
 /// # Errors
-/// It is not, or does not.
+/// It is missing, or does not work.
 pub fn check() -> Result<()> {
     let output = Command::new("qemu-img").arg("--version").stdin(Stdio::null()).output();
     if output.map_err(|e| cannot_run(&e))?.status.success() {
         return Ok(());
     }
-    Err(Error::new("`qemu-img --version` fails").hint("install it anew"))
+    Err(Error::new("`qemu-img --version` fails").hint("install it again"))
 }
 
-fn cannot_run(error: &io::Error) -> Error {
-    let told = Error::new(format!("cannot run `qemu-img`: {}", plain(error)));
-    if error.kind() != io::ErrorKind::NotFound {
-        return told;
+fn cannot_run(cause: &io::Error) -> Error {
+    let error = Error::new(format!("cannot run `qemu-img`: {}", plain(cause)));
+    if cause.kind() != io::ErrorKind::NotFound {
+        return error;
     }
-    told.hint("install qemu-utils (Debian, Ubuntu) or qemu-img (Fedora, Alpine)")
+    error.hint("install qemu-utils (Debian, Ubuntu) or qemu-img (Fedora, Alpine)")
 }
 
 fn create_blank(backing: &Path, format: &str, path: &Path) -> Result<()> {
@@ -83,5 +83,5 @@ fn create_blank(backing: &Path, format: &str, path: &Path) -> Result<()> {
     }
     let why = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
     let error = Error::new(format!("cannot make an overlay of `{}`: {why}", backing.display()));
-    Err(error.hint(format!("see that `{}` can be written to and has room", path.display())))
+    Err(error.hint(format!("check that `{}` can be written to and has room", path.display())))
 }

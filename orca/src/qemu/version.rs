@@ -27,7 +27,7 @@ const ANSWER_MAX: u64 = 4096;
 /// good answer is remembered in `cache`, under the program's identity.
 ///
 /// # Errors
-/// The program does not run, does not answer, is no QEMU, or is too old.
+/// The program does not run, does not answer, is not QEMU, or is too old.
 pub fn check(program: &Path, cache: &Path) -> Result<(u32, u32)> {
     let memo = memo(program, cache);
     let remembered = memo.as_deref().and_then(|memo| fs::read_to_string(memo).ok());
@@ -92,7 +92,7 @@ fn ask(program: &Path) -> Result<String, String> {
     answer.recv_timeout(LIMIT).unwrap_or_else(|_| {
         // The process is still our child: the thread reaps it only after this.
         let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
-        Err(format!("it did not tell its version in {} s", LIMIT.as_secs()))
+        Err(format!("it did not print its version in {} s", LIMIT.as_secs()))
     })
 }
 

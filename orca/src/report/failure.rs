@@ -206,7 +206,8 @@ fn last_lines(path: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes[whole..]).into_owned())
 }
 
-/// Whether a line of the kernel's dumps registers, code or modules, which tells a person nothing.
+/// Whether a line of the kernel is a dump of registers, code or modules, which tells a person
+/// nothing.
 fn is_dump(line: &str) -> bool {
     let word = line.split(':').next().unwrap_or_default();
     let is_register = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit();

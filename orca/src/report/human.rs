@@ -31,7 +31,7 @@ pub enum Volume {
     Normal,
     /// Also timings and notes.
     Verbose,
-    /// Also every point.
+    /// Also every check.
     Everything,
 }
 
@@ -42,7 +42,7 @@ pub struct Human {
     volume: Volume,
     progress: Progress,
     tally: Tally,
-    /// The same for each kernel, if the run has several.
+    /// The tally of each kernel, if the run has several.
     kernels: Vec<(String, Tally)>,
     rounds: Rounds,
     /// The tests that are not good: path and outcome.
@@ -124,7 +124,7 @@ impl Human {
             text.push_str(&self.line(attempt));
         }
         let excused = attempt.is_excused();
-        // For a test in quarantine its line is enough for most, since it says why.
+        // A test in quarantine gets no block unless asked for: its line says why it is there.
         if bad && !attempt.retried && (!excused || self.volume >= Volume::Verbose) {
             let again = self.again.get(attempt.test).map(String::as_str);
             text.push_str(&failure::block(attempt, again, self.paint));

@@ -83,8 +83,8 @@ fn test(running: &Running, elapsed: Duration, width: usize, paint: Paint) -> Str
     if slow { paint.warn(&text) } else { paint.faint(&text) }
 }
 
-/// `[#####-----] 12/44  1m05s  about 2m10s left  1 failed`: what matters most stays longest where
-/// room is short.
+/// `[#####-----] 12/44  1 failed  1m05s  about 2m10s left`, the most important parts first. Where
+/// room is short, parts are left out from the end.
 fn run(progress: &Progress, tally: &Tally, width: usize, now: Instant) -> String {
     let done = tally.files();
     let mut parts = vec![match progress.total {

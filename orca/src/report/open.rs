@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::events::exit;
 use std::path::{Path, PathBuf};
 
-/// The run's own report, in its folder.
+/// The run's own report, in its log folder.
 const RESULTS: &str = "results.json";
 
 /// The reporters of a command.
@@ -53,7 +53,7 @@ pub fn open(config: &Config, log_dir: Option<&Path>) -> Result<Reporters> {
     if format != Format::Human {
         found.push(Box::new(Status::new()));
     }
-    // The run's own report is for later use; a run without it is as good.
+    // The run's own report is for later use; a run can do without it.
     if let Some(Ok((file, _))) = log_dir.map(|dir| ReportFile::create(&dir.join(RESULTS))) {
         found.push(Box::new(Json::new(file)));
     }

@@ -1,7 +1,7 @@
 //! A JSON report read back: from the lines that `report/json.rs` writes to the events behind them.
 //!
 //! A report may be cut off anywhere, may come from a later orca and may have been edited. A line
-//! that cannot be read is left out with a warning; only a file that is no report at all is an
+//! that cannot be read is left out with a warning; only a file that is not a report at all is an
 //! error.
 
 use super::json::VERSION;
@@ -42,7 +42,7 @@ pub struct Report {
 /// Reads the report in `bytes`, which came from the file called `name`.
 ///
 /// # Errors
-/// The file is no report, or one of another version.
+/// The file is not a report, or one of another version.
 pub fn read(name: &str, bytes: &[u8]) -> Result<Report> {
     let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
     let mut report: Option<Report> = None;
@@ -82,8 +82,10 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<Report> {
 }
 
 fn no_report(name: &str) -> Error {
-    Error::new(format!("`{name}` is no report of orca: it does not begin with a `started` event"))
-        .hint("make one with `orca test --json FILE`")
+    Error::new(format!(
+        "`{name}` is not a report of orca: it does not begin with a `started` event"
+    ))
+    .hint("make one with `orca test --json FILE`")
 }
 
 fn begin(name: &str, value: &Value) -> Result<Report> {
@@ -180,9 +182,9 @@ fn outcome(value: &Value) -> Outcome {
         "timeout" => Outcome::TimedOut { silence: why == "silence" },
         "not run" => Outcome::NotRun,
         "error" => {
-            let told = &value["trouble"];
-            let kind = text(told, "kind").and_then(|kind| Kind::from_words(&kind));
-            let detail = text(told, "detail").unwrap_or(why);
+            let fields = &value["trouble"];
+            let kind = text(fields, "kind").and_then(|kind| Kind::from_words(&kind));
+            let detail = text(fields, "detail").unwrap_or(why);
             let console = text(value, "console").map(ConsoleTail::from_shown).unwrap_or_default();
             trouble(kind.unwrap_or(Kind::Lost), detail, console)
         }
@@ -288,10 +290,10 @@ mod tests {
             let error = read("x.json", text.as_bytes()).unwrap_err();
             assert!(error.to_string().contains(message), "{error}");
         };
-        check("", "is no report of orca");
-        check("TAP version 14", "is no report of orca");
-        check("{}", "is no report of orca");
-        check("[1]", "is no report of orca");
+        check("", "is not a report of orca");
+        check("TAP version 14", "is not a report of orca");
+        check("{}", "is not a report of orca");
+        check("[1]", "is not a report of orca");
         check(r#"{"event":"started","version":2}"#, "has version 2 of the report, not 1");
     }
 

@@ -87,7 +87,7 @@ fn file<W: Write>(out: &mut Writer<W>, attempt: &Attempt) -> io::Result<()> {
 }
 
 /// The test's path and, from the second round on, the round. The subtest and its point have the
-/// same name, as TAP wants it.
+/// same name, as TAP requires.
 fn name(attempt: &Attempt) -> String {
     match attempt.round {
         0 | 1 => attempt.path.clone(),

@@ -45,7 +45,7 @@ pub(super) fn fit_end(text: &str, room: usize) -> String {
     (room > 0).then_some('…').into_iter().chain(taken.into_iter().rev()).collect()
 }
 
-/// Takes the columns of `c` from those that are `left`; false where they do not suffice.
+/// Takes the columns of `c` from those that are `left`; false if they do not suffice.
 fn take(left: &mut usize, c: char) -> bool {
     let rest = left.checked_sub(columns_of(c));
     *left = rest.unwrap_or(0);

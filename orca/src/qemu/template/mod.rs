@@ -2,7 +2,7 @@
 //!
 //! A template is a folder named after everything that shaped it: `ram` (the guest's memory,
 //! sparse), `state` (its devices), `disk.qcow2` (what it wrote over the root disk) and `meta.json`
-//! (checksums). Whoever uses one holds its files open and hands QEMU those, not their names: a
+//! (checksums). A run that uses one holds its files open and hands QEMU those, not their names: a
 //! template may be replaced or removed while copies of it run, or are still to be made.
 
 use super::argv::{Memory, Slot, Spec, argv};
@@ -162,7 +162,7 @@ impl Template {
     /// The devices' state, open at its beginning.
     ///
     /// # Errors
-    /// When the process is out of file descriptors.
+    /// The process has no file descriptors left.
     pub fn state(&self) -> io::Result<File> {
         File::open(sys::path_of(&self.state))
     }
@@ -174,11 +174,11 @@ impl Template {
 }
 
 /// The name of the template that machines of `spec` are copied from: a digest of QEMU, its command
-/// line, the image and `settle`, which is what is done before the freeze. The project is not part
+/// line, the image and `settle`, the script that is run before the freeze. The project is not part
 /// of it, since it is mounted afterwards.
 ///
 /// # Errors
-/// A file of the machine cannot be looked at.
+/// The metadata of a file of the machine cannot be read.
 pub fn key(spec: &Spec, settle: &str) -> io::Result<String> {
     let mut hasher = Fnv1a::new();
     (FORMAT, settle).hash(&mut hasher);
@@ -226,7 +226,7 @@ fn check(dir: &Path) -> Result<Template, String> {
     Ok(Template { ram: needed(PARTS[0])?, state: needed(PARTS[1])?, disk: open(PARTS[2])? })
 }
 
-/// Opens a file that is one: a pipe in its place would be waited for, for ever.
+/// Opens a regular file. A pipe in its place would block the reader for ever.
 fn regular(path: &Path) -> io::Result<File> {
     let file = File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
