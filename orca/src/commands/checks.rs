@@ -72,8 +72,8 @@ impl Finding {
     }
 }
 
-/// Makes every check that needs no machine. `complaint` is what is wrong with the settings, if
-/// they cannot be used.
+/// Makes every check that needs no machine. `complaint` is what is wrong with the settings, if they
+/// cannot be used.
 pub fn examine(raw: &Raw, complaint: Option<&Error>) -> Vec<Finding> {
     let mut found = vec![settings(complaint)];
     let config = match Config::new(raw.clone()) {

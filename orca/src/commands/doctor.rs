@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 /// How long the agent may take to say its version.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
-/// Examines the host and prints what it found. `complaint` is what is wrong with the settings,
-/// if they cannot be used.
+/// Examines the host and prints what it found. `complaint` is what is wrong with the settings, if
+/// they cannot be used.
 pub fn run(raw: &Raw, complaint: Option<&Error>, version: &str) -> u8 {
     let found = checks::examine(raw, complaint);
     for finding in &found {

@@ -1,8 +1,8 @@
 //! Keeps the machines of failed tests for a person to look into: `--shell-on-fail` and `--keep`.
 //!
 //! A worker hands such a machine over and waits until it may go on. The conductor owns the machine
-//! from then on and serves it with a [`Mux`]. It ends the machine after the shell, or when the person
-//! at the terminal presses Ctrl-C. No machine is kept longer than that.
+//! from then on and serves it with a [`Mux`]. It ends the machine after the shell, or when the
+//! person at the terminal presses Ctrl-C. No machine is kept longer than that.
 
 use super::interactive::{self, Env};
 use crate::guest::mux::Mux;

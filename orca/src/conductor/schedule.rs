@@ -76,8 +76,8 @@ impl Schedule {
         self.retries.iter()
     }
 
-    /// Takes the next job. `running` are the tests that run now; `None` if no job is left or the next
-    /// one has to wait for them.
+    /// Takes the next job. `running` are the tests that run now; `None` if no job is left or the
+    /// next one has to wait for them.
     pub(super) fn take(&mut self, running: impl IntoIterator<Item = TestId>) -> Option<Job> {
         let alone = |test: TestId| self.entries[test].exclusive;
         let test = match (self.retries.front(), self.next) {

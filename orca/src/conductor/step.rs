@@ -227,8 +227,8 @@ impl RunState {
         self.boot_failures >= BOOT_FAILURES_MAX
     }
 
-    /// Stops the run after a result in `round` if a limit is reached. `bail` is the reason if the test
-    /// bailed out and that ends the run.
+    /// Stops the run after a result in `round` if a limit is reached. `bail` is the reason if the
+    /// test bailed out and that ends the run.
     fn limit(&mut self, round: u32, bail: Option<String>) -> Vec<Action> {
         let mut actions = Vec::new();
         if let Some(why) = bail {

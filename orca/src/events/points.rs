@@ -34,8 +34,8 @@ pub struct Point {
 pub type WithFailure<'a> = (Cow<'a, Point>, Option<&'a Failure>);
 
 impl Point {
-    /// Whether it is written as `ok` in a new document. A `TODO` point keeps its own word; any other
-    /// is `ok` if it counts as passed.
+    /// Whether it is written as `ok` in a new document. A `TODO` point keeps its own word; any
+    /// other is `ok` if it counts as passed.
     pub fn is_ok(&self) -> bool {
         match self.directive {
             Some((Directive::Todo | Directive::Xfail, _)) => self.ok,

@@ -57,8 +57,8 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// The end of what a console said. It is shown as `<empty>` if the console said nothing: a
-/// report without it would leave open whether somebody looked.
+/// The end of what a console said. It is shown as `<empty>` if the console said nothing: a report
+/// without it would leave open whether somebody looked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConsoleTail(String);
 

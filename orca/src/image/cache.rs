@@ -256,7 +256,8 @@ impl Default for Key {
     }
 }
 
-/// The identity of a file, which changes when the file is written: its place on disk, size and date.
+/// The identity of a file, which changes when the file is written: its place on disk, size and
+/// date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     dev: u64,

@@ -2,8 +2,8 @@
 //! `mke2fs`.
 //!
 //! If root runs orca, the image keeps the owners of the files. If another user does, the tools work
-//! in a user namespace in which that user is root: the user's own files belong to root in the guest, and
-//! an archive's owners are kept if the user has subordinate ids.
+//! in a user namespace in which that user is root: the user's own files belong to root in the
+//! guest, and an archive's owners are kept if the user has subordinate ids.
 
 use super::fingerprint::Fingerprint;
 use crate::error::{Error, Result, plain};

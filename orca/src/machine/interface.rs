@@ -49,8 +49,8 @@ pub trait Sink {
     fn data(&mut self, bytes: &[u8]);
     /// A command that was run on another node of the test, or what it printed there.
     fn node(&mut self, _name: &str, _bytes: &[u8]) {}
-    /// A frame of kind `Ask`: the test asks for something on another node. Returns false if there is
-    /// no other node.
+    /// A frame of kind `Ask`: the test asks for something on another node. Returns false if there
+    /// is no other node.
     fn ask(&mut self, _frame: &Frame) -> bool {
         false
     }
@@ -93,14 +93,14 @@ pub trait Machine: Send {
     /// The phases of its start.
     fn phases(&self) -> &[Phase];
 
-    /// Both directions of the connection to its agent, for a person, while no test runs; `None`
-    /// if nobody could talk to the agent.
+    /// Both directions of the connection to its agent, for a person, while no test runs; `None` if
+    /// nobody could talk to the agent.
     fn connection(&self) -> Option<(Receiver<Frame>, Writer)> {
         None
     }
 
-    /// The end of what its kernel has said so far, bounded; empty if there is no console or
-    /// nothing on it.
+    /// The end of what its kernel has said so far, bounded; empty if there is no console or nothing
+    /// on it.
     fn console(&self) -> String {
         String::new()
     }

@@ -1,8 +1,8 @@
 //! Cuts the tests into parts for several hosts, which need not talk to each other.
 //!
-//! The parts are made from the names and the expected times alone: the longest test comes
-//! first, and each goes to the part with the least time so far. So hosts with the same tests and the same history come to the
-//! same parts, in whatever order they found the tests.
+//! The parts are made from the names and the expected times alone: the longest test comes first,
+//! and each goes to the part with the least time so far. So hosts with the same tests and the same
+//! history come to the same parts, in whatever order they found the tests.
 
 use crate::text::shard::Shard;
 use std::cmp::Reverse;
