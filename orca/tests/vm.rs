@@ -185,9 +185,9 @@ fn a_damaged_template_is_made_anew() {
         let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
         let middle = if part == "meta.json" { 0 } else { file.metadata().unwrap().len() / 2 };
         std::os::unix::fs::FileExt::write_all_at(&file, &[0x5a; 64], middle).unwrap();
-        run().exits(0).says("1 passed").says("made the template anew").says(part);
+        run().exits(0).says("1 passed").says("made the template again").says(part);
     }
-    run().exits(0).never_says("made the template anew");
+    run().exits(0).never_says("made the template again");
 }
 
 #[test]

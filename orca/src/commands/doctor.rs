@@ -86,7 +86,7 @@ fn boot(raw: &Raw, version: &str) -> Result<Finding> {
 
 /// The version that the guest's process 1 prints.
 fn ask_version(guest: &mut Guest) -> Result<String> {
-    let gone = |why: &str| Error::new(format!("the agent did not say its version: {why}"));
+    let gone = |why: &str| Error::new(format!("the agent did not print its version: {why}"));
     let line = Command::Exec(b"exec /proc/1/exe --version".to_vec());
     let id = guest.send(&Request::new(line)).map_err(|e| gone(&crate::error::plain(&e)))?;
     let deadline = Instant::now() + ANSWER_LIMIT;

@@ -169,7 +169,7 @@ impl ByHand {
     fn prepare(path: &Path, config: &mut Config) -> Result<Self> {
         let found = discover(&config.root, &[path.to_owned()])?;
         let [test] = &found[..] else {
-            let error = Error::new(format!("`{}` is {} tests", path.display(), found.len()));
+            let error = Error::new(format!("`{}` names {} tests", path.display(), found.len()));
             return Err(error.hint("--test takes one test"));
         };
         if config.raw.rest.is_some() {

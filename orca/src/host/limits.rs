@@ -74,8 +74,7 @@ pub fn room_for_disks(dir: &Path, workers: usize) -> Result<()> {
                 "`{}` has {free} KiB left, and the disks of {machines} machines need {needed}",
                 dir.display()
             );
-            Err(Error::new(error)
-                .hint("make room there, or point TMPDIR at a folder that has some"))
+            Err(Error::new(error).hint("make room there, or point TMPDIR at a folder with room"))
         }
         _ => Ok(()), // a filesystem that does not say counts as having room
     }

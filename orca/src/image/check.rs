@@ -23,7 +23,7 @@ pub fn kernel(path: &Path, arch: Arch) -> Result<KernelFormat> {
     let shown = path.display();
     let Some(format) = KernelFormat::of(&head) else {
         return Err(Error::new(format!("`{shown}` is not a kernel that QEMU can start"))
-            .hint("a vmlinux, a bzImage or an arm64 Image is needed"));
+            .hint("name a vmlinux, a bzImage or an arm64 Image"));
     };
     if format.arch() != arch {
         let error = format!("`{shown}` is a kernel for {}, not {arch}", format.arch());

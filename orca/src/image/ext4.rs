@@ -112,7 +112,7 @@ pub fn check_root(path: &Path, tree: &Path) -> Result<()> {
     Err(if has("manifest.json") || has("index.json") {
         error.hint("it is a saved image of layers: `docker export` a container of it instead")
     } else {
-        error.hint("its top has to be the root, with `bin` and `etc`")
+        error.hint("its top level must be the root, with `bin` and `etc`")
     })
 }
 

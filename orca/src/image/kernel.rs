@@ -57,7 +57,7 @@ pub fn kind(data: &[u8]) -> Result<KernelFormat> {
         None => {}
     }
     let what = match Format::of(data) {
-        Some(format) => format!("the file is {}-compressed and no bzImage", format.name()),
+        Some(format) => format!("the file is {}-compressed and not a bzImage", format.name()),
         None => "the file is not a kernel image".to_owned(),
     };
     Err(Error::new(what).hint(WHERE_FROM))
@@ -108,7 +108,7 @@ fn unpack_zboot(data: &[u8]) -> Result<Vec<u8>> {
     let payload = place.and_then(|(at, len)| slice(data, at, len)).ok_or_else(cut_off)?;
     match Format::of(payload) {
         Some(format) => decompress(format, payload),
-        None => Err(Error::new("the kernel is compressed in a way that is not known")),
+        None => Err(Error::new("the kernel is compressed in an unknown format")),
     }
 }
 
@@ -130,11 +130,11 @@ pub fn release(data: &[u8]) -> Option<String> {
 /// It is cut off or packed in an unknown way; its decompressor is missing.
 pub fn unpack(data: &[u8]) -> Result<Vec<u8>> {
     if u16_at(data, SETUP_VERSION_AT).ok_or_else(cut_off)? < PAYLOAD_VERSION {
-        return Err(Error::new("the bzImage is of a kernel before 2.6.26"));
+        return Err(Error::new("the bzImage holds a kernel older than 2.6.26"));
     }
     let payload = payload(data).ok_or_else(cut_off)?;
     let Some(format) = Format::of(payload) else {
-        return Err(Error::new("the bzImage is compressed in a way that is not known"));
+        return Err(Error::new("the bzImage is compressed in an unknown format"));
     };
     let body = payload.len().checked_sub(4).ok_or_else(cut_off)?;
     let size = u32_at(payload, body).ok_or_else(cut_off)?;
@@ -299,7 +299,7 @@ mod tests {
         assert_eq!(kind(&arm), Ok(KernelFormat::ImageAarch64));
         assert_eq!(vmlinux(&arm).unwrap(), arm);
         check_error(&gzip(b"no kernel"), "the file does not hold an aarch64 kernel");
-        check_error(b"BZh91AY&SY", "the file is bzip2-compressed and no bzImage");
+        check_error(b"BZh91AY&SY", "the file is bzip2-compressed and not a bzImage");
         check_error(b"#!/bin/sh", "the file is not a kernel image");
         let mut other = elf(PVH_NOTE);
         put(&mut other, 18, &183_u16.to_le_bytes());

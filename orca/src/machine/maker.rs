@@ -259,7 +259,7 @@ impl VmMaker {
         let template = match store.open(&key) {
             Ok(found) => found,
             Err(why) => {
-                warn(format!("made the template anew: {why}"));
+                warn(format!("made the template again: {why}"));
                 None
             }
         };

@@ -99,7 +99,7 @@ fn run(progress: &Progress, tally: &Tally, width: usize, now: Instant) -> String
     let wanted = [
         said(tally.failed, "failed"),
         said(tally.timed_out, "timed out"),
-        said(tally.errored, "errored"),
+        said(tally.errored, "without a verdict"),
         Some(elapsed),
         left,
         said(tally.quarantined, "quarantined"),

@@ -171,7 +171,7 @@ fn attempt(test: TestId, path: String, value: &Value) -> Attempt {
     }
 }
 
-/// The outcome; one that is not known here becomes an error, without a verdict.
+/// The outcome; an unknown one becomes an error, without a verdict.
 fn outcome(value: &Value) -> Outcome {
     let why = text(value, "why").unwrap_or_default();
     let trouble = |kind, detail, console| Outcome::Errored(Trouble { kind, detail, console });
@@ -189,7 +189,7 @@ fn outcome(value: &Value) -> Outcome {
             trouble(kind.unwrap_or(Kind::Lost), detail, console)
         }
         other => {
-            let detail = format!("the report has an outcome that is not known here: `{other}`");
+            let detail = format!("the report has an unknown outcome: `{other}`");
             trouble(Kind::Refused, detail, ConsoleTail::default())
         }
     }

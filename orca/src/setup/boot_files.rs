@@ -245,7 +245,7 @@ fn tell_apart(kernels: &mut [KernelFiles], named: &[PathBuf]) -> Result<()> {
             let (one, two) = (named[twin].display(), named[at].display());
             let release = kernel.release.as_deref().unwrap_or_default();
             return Err(Error::new(format!("`{one}` and `{two}` are both {release}"))
-                .hint("results of kernels of one release could not be told apart"));
+                .hint("leave one out: results of kernels of the same release look the same"));
         }
     }
     Ok(())

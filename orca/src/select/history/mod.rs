@@ -24,7 +24,7 @@ const TIMES_KEPT: usize = 5;
 const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Tests kept, those of the latest runs.
 const TESTS_MAX: usize = 50_000;
-/// How many lines a file may have beyond one per test before it is written anew.
+/// How many lines a file may have beyond one per test before it is rewritten.
 const SLACK_LINES: usize = 1000;
 /// How often the file is opened again if somebody has replaced it meanwhile.
 const REOPENS: u32 = 10;
