@@ -12,7 +12,7 @@ pub struct Shape {
     /// The kernel that it boots, by its number in the run, from 0.
     pub kernel: usize,
     /// How many cards it has on wires to other machines.
-    pub wires: u32,
+    pub wired_cards: u32,
 }
 
 /// One of the machines of a test that has several.

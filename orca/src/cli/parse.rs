@@ -180,7 +180,7 @@ fn unknown_flag(command: Command, name: &str) -> Error {
 }
 
 /// The settings of the environment: `ORCA_JOBS=4` is `--jobs 4`; a switch is on for `1`, `true` and
-/// `yes`. A variable without a flag belongs to somebody else.
+/// `yes`. A variable without a flag is ignored: it belongs to somebody else.
 fn from_environment(command: Command, variables: &[(OsString, OsString)]) -> Vec<Setting> {
     let setting = |flag: &'static Flag| {
         let name = flag.variable();

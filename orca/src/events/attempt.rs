@@ -5,7 +5,7 @@ use super::trouble::Trouble;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A test's place in the plan.
+/// The index of a test in the run. With several kernels, a test has an index for each of them.
 pub type TestId = usize;
 
 /// One of the kernels of a run that runs every test on several.

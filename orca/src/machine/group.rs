@@ -6,12 +6,12 @@
 
 use super::drive::{Fault, NodeEvent};
 use super::interface::{Machine, Order, Phase, Ran, Sink, Warn};
-use super::launch::{Placement, boot_failure};
+use super::launch::{Placement, boot_failure, killed};
 use super::relay::{CommandRelay, RelaySink, RemoteNode, forward_replies};
 use super::vm::Vm;
 use crate::cancel::{Cancel, Level};
 use crate::error::plain;
-use crate::events::trouble::{ConsoleTail, Kind, Trouble};
+use crate::events::trouble::{ConsoleTail, Trouble};
 use crate::guest::client::Writer;
 use crate::qemu::ethernet_hub::EthernetHub;
 use crate::shape::Node;
@@ -61,11 +61,7 @@ impl GroupPermits {
         while permit.count < wanted.min(self.count) {
             select! {
                 recv(self.free.1) -> _ => permit.count += 1,
-                recv(cancel.on(Level::Cut)) -> _ => return Err(Trouble {
-                    kind: Kind::Killed,
-                    detail: "the run was told to end".to_owned(),
-                    console: ConsoleTail::default(),
-                }),
+                recv(cancel.on(Level::Cut)) -> _ => return Err(killed(ConsoleTail::default())),
             }
         }
         Ok(permit)
@@ -94,7 +90,7 @@ struct Member {
     vm: Vm,
 }
 
-/// Makes one machine in its placement, with this number of cards on wires.
+/// Makes one machine in its placement, with this number of wired cards.
 pub(super) type Boot<'a> = &'a (dyn Fn(Placement<'_>, u32, Warn<'_>) -> Result<Vm, Trouble> + Sync);
 
 /// Makes the machines of `nodes` in parallel, on wires whose sockets are in `run_dir`.
@@ -113,7 +109,7 @@ pub(super) fn assemble(
     let make = |(number, node): (u8, &Node)| {
         let sockets: Vec<PathBuf> =
             node.wires.iter().filter_map(|&at| Some(hubs.get(at)?.path().to_owned())).collect();
-        let placement = Placement { name: Some((&node.name, number)), wires: &sockets };
+        let placement = Placement { name: Some((&node.name, number)), hubs: &sockets };
         let warn = |text| warnings.lock().unwrap_or_else(PoisonError::into_inner).push(text);
         let vm = boot(placement, sockets.len() as u32, &warn);
         vm.map(|vm| Member { name: node.name.clone(), vm })
@@ -245,6 +241,7 @@ impl Member {
 mod tests {
     use super::*;
     use crate::cancel;
+    use crate::events::trouble::Kind;
 
     #[test]
     fn permits_are_taken_together_and_given_back() {

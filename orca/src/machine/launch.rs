@@ -69,8 +69,8 @@ pub(super) struct InstanceConfig<'a> {
     pub(super) memory: Memory,
     /// Its disk.
     pub(super) disk: Option<PathBuf>,
-    /// The sockets of the wires that its cards are on.
-    pub(super) wires: &'a [PathBuf],
+    /// The sockets of the hubs that its wired cards are connected to.
+    pub(super) hubs: &'a [PathBuf],
 }
 
 /// Where a machine stands among the nodes of its test. The default is a machine alone.
@@ -78,8 +78,8 @@ pub(super) struct InstanceConfig<'a> {
 pub(super) struct Placement<'a> {
     /// The node's name and its number from 1; `None` for a machine alone.
     pub(super) name: Option<(&'a str, u8)>,
-    /// The sockets of the wires that its cards are on.
-    pub(super) wires: &'a [PathBuf],
+    /// The sockets of the hubs that its wired cards are connected to.
+    pub(super) hubs: &'a [PathBuf],
 }
 
 impl Launcher {
@@ -90,14 +90,14 @@ impl Launcher {
             None => self.run_dir.join(format!("vm{id}.sock")),
         };
         let gdb = self.gdb.then(|| self.run_dir.join(format!("vm{id}.gdb")));
-        Slot { socket, overlay: disk, memory, gdb, wires: Vec::new() }
+        Slot { socket, overlay: disk, memory, gdb, hubs: Vec::new() }
     }
 
     /// Starts QEMU, paused or waiting for its state, and connects every channel.
     pub(super) fn start(&self, config: InstanceConfig<'_>) -> Result<Instance, Trouble> {
         let began = Instant::now();
         let mut slot = self.slot(config.id, config.memory, config.disk);
-        slot.wires = config.wires.to_vec();
+        slot.hubs = config.hubs.to_vec();
         let arguments = argv::argv(config.spec, &slot);
         let stderr = self.log_dir.join(format!("{}.qemu.log", config.name));
         let program = &config.spec.program;
@@ -149,6 +149,11 @@ impl Launcher {
             share,
         })
     }
+}
+
+/// The trouble of a machine that the run gave up before it was ready.
+pub(super) fn killed(console: ConsoleTail) -> Trouble {
+    Trouble { kind: Kind::Killed, detail: "the run was told to end".to_owned(), console }
 }
 
 /// The trouble of a boot that failed before there was a console.
@@ -279,11 +284,7 @@ impl Instance {
         let said = self.resources.end();
         let console = self.resources.console.tail();
         if error.kind() == io::ErrorKind::Interrupted {
-            return Trouble {
-                kind: Kind::Killed,
-                detail: "the run was told to end".into(),
-                console: console.into(),
-            };
+            return killed(console.into());
         }
         let detail = match (error.kind(), console::death(&console), said) {
             _ if paused.is_some() => paused.unwrap_or_default(),

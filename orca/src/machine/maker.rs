@@ -187,8 +187,8 @@ impl VmMaker {
             }
             None => None,
         };
-        let wires = placement.wires;
-        self.launcher.start(InstanceConfig { name: &name, id, spec, memory, disk, wires })
+        let hubs = placement.hubs;
+        self.launcher.start(InstanceConfig { name: &name, id, spec, memory, disk, hubs })
     }
 
     fn boot_deadline(&self) -> Instant {
@@ -210,8 +210,8 @@ impl VmMaker {
     }
 
     fn spec(&self, shape: Shape) -> Spec {
-        let Shape { memory_mib, cpus, net, kernel, wires } = shape;
-        let mut spec = Spec { memory_mib, cpus, net, wires, ..self.launcher.spec.clone() };
+        let Shape { memory_mib, cpus, net, kernel, wired_cards } = shape;
+        let mut spec = Spec { memory_mib, cpus, net, wired_cards, ..self.launcher.spec.clone() };
         if let Some(KernelFiles { kernel, initrd, modules, .. }) = self.launcher.kernels.get(kernel)
         {
             spec.kernel.clone_from(kernel);
@@ -291,9 +291,9 @@ fn describe(spec: &Spec) -> String {
         None if spec.host_root => "this host's root".to_owned(),
         None => "no disk".to_owned(),
     };
-    let Spec { arch, accel, memory_mib, cpus, net, wires, .. } = spec;
+    let Spec { arch, accel, memory_mib, cpus, net, wired_cards, .. } = spec;
     let card = match net {
-        _ if *wires > 0 => format!(", {} on wires", count(*wires, "card")),
+        _ if *wired_cards > 0 => format!(", {} on wires", count(*wired_cards, "card")),
         true => ", network card".to_owned(),
         false => String::new(),
     };
@@ -319,8 +319,8 @@ impl Maker for VmMaker {
     ) -> Result<Box<dyn Machine>, Trouble> {
         let permit = self.permits.take(nodes.len(), cancel)?;
         let run_dir = &self.launcher.run_dir;
-        let boot = |placement: Placement<'_>, wires: u32, warn: Warn<'_>| {
-            self.boot_in(placement, Shape { wires, ..shape }, cancel, warn)
+        let boot = |placement: Placement<'_>, wired_cards: u32, warn: Warn<'_>| {
+            self.boot_in(placement, Shape { wired_cards, ..shape }, cancel, warn)
         };
         let group = group::assemble(nodes, run_dir, permit, &boot, warn)?;
         Ok(Box::new(group))

@@ -71,7 +71,7 @@ pub(super) fn freeze(
     };
     let memory = Memory::Template(stage.ram());
     let mut instance =
-        launcher.start(InstanceConfig { name: NAME, id: 0, spec, memory, disk, wires: &[] })?;
+        launcher.start(InstanceConfig { name: NAME, id: 0, spec, memory, disk, hubs: &[] })?;
     let frozen = settle(launcher, spec, &mut instance, cancel)
         .and_then(|_connected| save(&mut instance.qmp, &stage.state()));
     match frozen {

@@ -41,8 +41,8 @@ pub struct Spec {
     pub share_writable: bool,
     /// Whether the guest has a network card with user-mode networking.
     pub net: bool,
-    /// How many network cards are on private wires between machines.
-    pub wires: u32,
+    /// How many network cards are on private wires between machines: each is connected to a hub.
+    pub wired_cards: u32,
     /// More words for the kernel command line.
     pub append: String,
 }
@@ -58,8 +58,9 @@ pub struct Slot {
     pub memory: Memory,
     /// The socket where gdb attaches.
     pub gdb: Option<PathBuf>,
-    /// The socket of the wire that each card is on; a card without one is on a wire of its own.
-    pub wires: Vec<PathBuf>,
+    /// The socket of the hub that each wired card is connected to; a card without one is on a wire
+    /// of its own.
+    pub hubs: Vec<PathBuf>,
 }
 
 /// Where the guest's memory is.
@@ -84,7 +85,7 @@ pub fn argv(spec: &Spec, slot: &Slot) -> Vec<OsString> {
     modules(&mut args, spec);
     share(&mut args, spec);
     ports(&mut args, slot);
-    wires(&mut args, spec, slot);
+    wired_cards(&mut args, spec, slot);
     net(&mut args, spec);
     if let Some(path) = &slot.gdb {
         args.pair("-gdb", option_with_path("unix:", path, ",server=on,wait=off"));
@@ -259,9 +260,9 @@ fn ports(args: &mut Args, slot: &Slot) {
 
 /// The cards on wires. They come before a card for the host's network: the guest's `eth0` is on the
 /// first wire.
-fn wires(args: &mut Args, spec: &Spec, slot: &Slot) {
-    for number in 0..spec.wires {
-        let backend = match slot.wires.get(number as usize) {
+fn wired_cards(args: &mut Args, spec: &Spec, slot: &Slot) {
+    for number in 0..spec.wired_cards {
+        let backend = match slot.hubs.get(number as usize) {
             Some(socket) => {
                 let stream = format!("stream,id=wire{number},server=off,addr.type=unix,addr.path=");
                 option_with_path(&stream, socket, "")
@@ -322,14 +323,14 @@ mod tests {
             share: "/home/a,b".into(),
             share_writable: false,
             net: false,
-            wires: 0,
+            wired_cards: 0,
             append: String::new(),
         }
     }
 
     fn slot(memory: Memory) -> Slot {
         let overlay = Some("/r/vm1.qcow2".into());
-        Slot { socket: "/r/vm1.sock".into(), overlay, memory, gdb: None, wires: Vec::new() }
+        Slot { socket: "/r/vm1.sock".into(), overlay, memory, gdb: None, hubs: Vec::new() }
     }
 
     #[test]
@@ -361,10 +362,10 @@ mod tests {
 
     #[test]
     fn cards_are_on_wires_and_never_on_the_hosts_network() {
-        let spec = Spec { wires: 2, ..spec() };
+        let spec = Spec { wired_cards: 2, ..spec() };
         let template = line(&spec, Memory::Template("/c/ram".into()));
         assert!(template.contains("-netdev hubport,id=wire1,hubid=1"), "{template}");
-        let wired = Slot { wires: vec!["/r/a".into(), "/r/b,c".into()], ..slot(Memory::Anonymous) };
+        let wired = Slot { hubs: vec!["/r/a".into(), "/r/b,c".into()], ..slot(Memory::Anonymous) };
         let wired = display(&spec.program, &argv(&spec, &wired));
         let card = "addr.type=unix,addr.path=/r/b,,c -device virtio-net-pci,netdev=wire1,romfile=";
         assert!(wired.contains(card) && wired.contains("-nic none"), "{wired}");

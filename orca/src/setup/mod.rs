@@ -156,7 +156,7 @@ fn spec(config: &Config, emulator: &Emulator, accel: Accel, files: &BootFiles) -
         share: config.root.clone(),
         share_writable: raw.share == Share::Rw,
         net: config.shape.net,
-        wires: 0,
+        wired_cards: 0,
         append: if raw.gdb { with_debugger(raw) } else { raw.append.clone().unwrap_or_default() },
     }
 }

@@ -189,7 +189,7 @@ pub fn key(spec: &Spec, settle: &str) -> io::Result<String> {
         overlay: Some(nowhere.clone()),
         memory: Memory::Template(nowhere),
         gdb: None,
-        wires: Vec::new(),
+        hubs: Vec::new(),
     };
     argv(&neutral, &slot).hash(&mut hasher);
     if spec.accel.is_hardware() {

@@ -109,7 +109,7 @@ fn the_key_follows_the_machine_and_not_the_project() {
         share: "/a".into(),
         share_writable: false,
         net: false,
-        wires: 0,
+        wired_cards: 0,
         append: String::new(),
     };
     let key = |spec: &Spec| super::key(spec, "settle").unwrap();
