@@ -107,7 +107,7 @@ impl Watch<'_> {
             more => format!("{} files", more.len()),
         };
         if let Some(child) = self.child.take() {
-            // It may have ended meanwhile, which is as good.
+            // It may have ended meanwhile, which is just as good.
             let _ = kill(child.pid, Signal::SIGINT);
             let _ = child.ended.recv();
         }

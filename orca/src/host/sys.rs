@@ -61,7 +61,7 @@ pub fn available_mib() -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib / 1024)
 }
 
-/// Whether this is Linux, on which alone the agent runs and QEMU has a sandbox (seccomp).
+/// Whether this is Linux. Only there the agent runs, and only there QEMU has a sandbox (seccomp).
 pub const IS_LINUX: bool = cfg!(target_os = "linux");
 
 /// The hypervisor of this host's system, whether or not it works.

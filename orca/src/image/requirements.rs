@@ -12,8 +12,8 @@ pub enum For {
     Machine,
     /// Its disks.
     Disk,
-    /// Folders of the host that it shows: the project, a root.
-    Files,
+    /// Folders of the host that are shared with it: the project, a root.
+    Share,
     /// The overlay over a read-only folder.
     Overlay,
     /// No part: the feature is welcome, and not needed.
@@ -50,8 +50,8 @@ pub const REQUIREMENTS: [Requirement; 10] = [
     requirement("virtio_blk", "CONFIG_VIRTIO_BLK", "virtio_blk\0", For::Disk),
     requirement("ext4", "CONFIG_EXT4_FS", "ext4_inode_cache\0", For::Disk),
     requirement("overlay", "CONFIG_OVERLAY_FS", "ovl_inode\0", For::Overlay),
-    requirement("9p", "CONFIG_9P_FS", "v9fs_inode_cache\0", For::Files),
-    requirement("9pnet_virtio", "CONFIG_NET_9P_VIRTIO", "9pnet_virtio\0", For::Files),
+    requirement("9p", "CONFIG_9P_FS", "v9fs_inode_cache\0", For::Share),
+    requirement("9pnet_virtio", "CONFIG_NET_9P_VIRTIO", "9pnet_virtio\0", For::Share),
     requirement("virtio_rng", "CONFIG_HW_RANDOM_VIRTIO", "virtio_rng\0", For::Comfort),
     requirement("vmgenid", "CONFIG_VMGENID", "vmgenid\0", For::Comfort),
     requirement("virtio_net", "CONFIG_VIRTIO_NET", "virtio_net\0", For::Comfort),
@@ -72,22 +72,22 @@ pub const BUILT_IN: [&str; 6] = [
 pub struct Needs {
     /// Disks with ext4.
     pub disk: bool,
-    /// Folders of the host.
-    pub files: bool,
+    /// Shared folders of the host.
+    pub shares: bool,
     /// An overlay over such folders.
     pub overlay: bool,
 }
 
 impl Needs {
     /// All of them: an image is built for these.
-    pub const ALL: Self = Self { disk: true, files: true, overlay: true };
+    pub const ALL: Self = Self { disk: true, shares: true, overlay: true };
 
     /// Whether a machine needs `requirement`.
     pub fn includes(self, requirement: &Requirement) -> bool {
         match requirement.for_what {
             For::Machine => true,
             For::Disk => self.disk,
-            For::Files => self.files,
+            For::Share => self.shares,
             For::Overlay => self.overlay,
             For::Comfort => false,
         }
@@ -130,9 +130,9 @@ mod tests {
         let names = |needs: Needs| -> Vec<&str> {
             needs.missing(|_| false).iter().map(|requirement| requirement.module).collect()
         };
-        assert_eq!(names(Needs { disk: false, files: false, overlay: false }).len(), 2);
-        let files = names(Needs { disk: false, files: true, overlay: false });
-        assert_eq!(files, ["virtio_pci", "virtio_console", "9p", "9pnet_virtio"]);
+        assert_eq!(names(Needs { disk: false, shares: false, overlay: false }).len(), 2);
+        let shares = names(Needs { disk: false, shares: true, overlay: false });
+        assert_eq!(shares, ["virtio_pci", "virtio_console", "9p", "9pnet_virtio"]);
         assert_eq!(names(Needs::ALL).len(), 7);
         assert!(Needs::ALL.missing(|_| true).is_empty());
     }

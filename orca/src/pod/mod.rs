@@ -19,7 +19,7 @@ use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-/// Events that may wait for the conductor. When so many wait, the workers wait too: that bounds
+/// How many events may wait for the conductor. After that the workers wait too, which bounds
 /// memory.
 const EVENT_QUEUE: usize = 1024;
 

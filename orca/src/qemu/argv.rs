@@ -199,7 +199,7 @@ pub fn kernel_command_line(spec: &Spec) -> String {
     }
     if !spec.accel.is_hardware() {
         // QEMU translates code per virtual address. If every process had its programs at other
-        // addresses, each `sh -c :` would be translated anew. Measured: 39 ms with random
+        // addresses, each `sh -c :` would be translated again. Measured: 39 ms with random
         // addresses, 6.7 ms without. A test that wants them sets kernel.randomize_va_space. The
         // self-tests of a kernel's ciphers take 0.25 s of every boot here. The mitigations against
         // speculation are 3 % of the code to translate, and emulation does not speculate.

@@ -5,7 +5,7 @@ use crate::events::attempt::{Attempt, TestId};
 use std::iter::repeat_n;
 use std::time::Duration;
 
-/// Without a history, an estimate is shown only after so many tests.
+/// Without a history, an estimate is shown only after this many tests.
 const MEASURED_MIN: u32 = 3;
 
 /// The tests that remain of a run, and the times that are known.
@@ -40,7 +40,7 @@ impl Estimate {
     /// A test has ended, perhaps to be tried again.
     pub(super) fn finished(&mut self, attempt: &Attempt) {
         let begun = attempt.machine.is_some();
-        // One that never began is not waited for any longer; one that is tried again is.
+        // A test that never began no longer counts as waiting; one that is tried again does.
         match self.waiting.get_mut(attempt.test) {
             Some(times) if attempt.retried && begun => *times += 1,
             Some(times) if !attempt.retried && !begun => *times = times.saturating_sub(1),

@@ -53,7 +53,7 @@ pub struct Human {
 }
 
 impl Human {
-    /// A reporter on standard output; `live` allows it to redraw a part of a terminal.
+    /// A reporter on standard output; with `live` it may redraw a part of a terminal.
     pub fn new(paint: Paint, volume: Volume, live: bool) -> Self {
         Self {
             screen: Screen::new(live && volume > Volume::Quiet),

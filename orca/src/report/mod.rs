@@ -37,7 +37,7 @@ pub trait Reporter {
     /// Called about ten times a second if [`Reporter::is_live`].
     fn tick(&mut self) {}
 
-    /// Takes the redrawn lines off the screen, which another party uses until the next event or
+    /// Takes the redrawn lines off the screen, because a shell uses it until the next event or
     /// tick.
     fn pause(&mut self) {}
 

@@ -1,4 +1,4 @@
-//! Which tests run and in which order, and what is known of each: discovery, headers, history,
+//! Which tests run, in which order, and what is known about each: discovery, headers, history,
 //! shards, the plan.
 
 pub mod choose;

@@ -1,4 +1,4 @@
-//! What will run, in which order and under which limits, decided before anything runs.
+//! The plan of a run: its tests, their order and their limits, decided before anything runs.
 
 use super::discover::Test;
 use super::header::Header;
@@ -44,7 +44,7 @@ pub struct Defaults<'a> {
     pub shape: Shape,
     /// What machines have, out of what a test can require.
     pub has: &'a [&'static str],
-    /// The day on which quarantines are judged.
+    /// The current day, which decides whether a quarantine has ended.
     pub today: Day,
     /// Whether the run looks for a failure (`--until-fail`): then nothing is tried again and no
     /// quarantine counts.

@@ -267,7 +267,7 @@ fn needs(config: &Config, root: &Root) -> Needs {
     let share = config.raw.share;
     Needs {
         disk: matches!(root, Root::Disk(..)),
-        files: share != Share::None || *root == Root::Host,
+        shares: share != Share::None || *root == Root::Host,
         overlay: share == Share::Overlay || *root == Root::Host,
     }
 }
@@ -278,7 +278,7 @@ fn image_of(path: &Path, arch: Arch) -> Option<&Path> {
     arch::target(arch).kernels.iter().any(is_named).then(|| path.parent())?
 }
 
-/// Whether the root is of the same image as the kernel: then it has the kernel's modules.
+/// Whether the root and the kernel belong to the same image: then the root has the modules.
 fn is_own(kernel: &Path, root: &Root) -> bool {
     match root {
         Root::None => true,

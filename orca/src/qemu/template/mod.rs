@@ -210,7 +210,7 @@ fn check(dir: &Path) -> Result<Template, String> {
         read(&dir.join(META)).map_err(|e| format!("`{META}`: {}", crate::error::plain(&e)))?;
     let meta: Value = serde_json::from_slice(&meta).map_err(|_| format!("unreadable {META}"))?;
     if meta["format"] != FORMAT {
-        return Err(format!("{META} is of another version"));
+        return Err(format!("{META} has another format"));
     }
     let open = |part: &str| {
         let Some(expected) = meta["sums"][part].as_str() else { return Ok(None) };

@@ -67,7 +67,7 @@ pub struct Header {
     pub quarantine: Option<Quarantine>,
 }
 
-/// A time in which the bad results of a test do not count.
+/// The time during which the bad results of a test do not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quarantine {
     /// Why.
