@@ -198,7 +198,11 @@ fn the_doctor_on_a_bare_host_names_every_problem_and_what_to_do() {
     project.file(".orcarc", "--jbos=2\n");
     // A copy has no agent beside it, of which an initramfs could be made.
     let alone = project.root().join("toolbox");
-    fs::copy(env!("CARGO_BIN_EXE_toolbox"), &alone).unwrap();
+    // Copied by another process: a file that this one has had open for writing may still be open in
+    // a child of another test, and then it cannot be executed.
+    let mut copy = Command::new("cp");
+    copy.args([env!("CARGO_BIN_EXE_toolbox").as_ref(), alone.as_os_str()]);
+    assert!(copy.status().unwrap().success());
     let mut bare = Command::new(alone);
     bare.args(["orca", "doctor"]).current_dir(project.root()).stdin(Stdio::null());
     bare.env("TMPDIR", project.root()).env("XDG_CACHE_HOME", project.root().join(".cache"));

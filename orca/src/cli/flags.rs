@@ -358,8 +358,8 @@ pub const FLAGS: &[Flag] = &[
         again: true,
         help: "what runs as process 1",
         doc: "agent: the agent, and no services. own: the root's own /sbin/init, with all the \
-              services that it starts. The agent is one of them, so the image must have been built \
-              with it. Tests begin when all services are up.",
+              services that it starts. The agent is one of them: a root without it gets it as a \
+              service of systemd or of an inittab. Tests begin when all services are up.",
     },
     Flag {
         long: "initrd",
@@ -370,7 +370,8 @@ pub const FLAGS: &[Flag] = &[
         default: DefaultValue::Computed(Computed::Initrd),
         again: true,
         help: "the initramfs, whose /init is the agent",
-        doc: "By default build/initramfs.",
+        doc: "By default the one beside the kernel of an image. For any other kernel orca makes \
+              one around the agent.",
     },
     Flag {
         long: "rootfs",
