@@ -6,6 +6,7 @@
 
 pub mod interactive;
 pub mod keeper;
+mod retry;
 mod schedule;
 mod step;
 

@@ -1,6 +1,7 @@
 //! The run's decisions: a function from state and input to actions, without threads, clocks or
 //! machines.
 
+use super::retry;
 use super::schedule::{Schedule, ScheduledJob, next_attempt};
 use crate::cancel::Level;
 use crate::events::attempt::{Attempt, Outcome, TestId};
@@ -11,8 +12,6 @@ use crate::pod::Job;
 
 /// How many boots may fail in a row before the run ends: the fourth machine would fail too.
 const BOOT_FAILURES_MAX: u32 = 3;
-/// How often a test whose machine was in trouble is tried again, whatever `--retries` says.
-const TROUBLE_RETRIES: u32 = 1;
 
 /// An input to the run.
 #[derive(Debug)]
@@ -207,7 +206,7 @@ impl RunState {
         attempt.retried = self.level.is_none()
             && !self.is_hopeless()
             && bail.is_none()
-            && self.may_retry(&attempt);
+            && retry::is_due(&attempt, self.schedule.entries()[test].job.retries);
         if attempt.retried {
             let first = &self.schedule.entries()[test].job;
             self.schedule.put_back(next_attempt(first, round, attempt.attempt));
@@ -246,16 +245,6 @@ impl RunState {
             actions.extend(self.raise(Level::Drain, &why));
         }
         actions
-    }
-
-    fn may_retry(&self, attempt: &Attempt) -> bool {
-        let retries = self.schedule.entries()[attempt.test].job.retries;
-        let allowed = match &attempt.outcome {
-            Outcome::Passed | Outcome::Skipped(_) | Outcome::NotRun => 0,
-            Outcome::Failed | Outcome::TimedOut { .. } => retries,
-            Outcome::Errored(_) => retries.max(TROUBLE_RETRIES),
-        };
-        attempt.attempt <= allowed
     }
 }
 
