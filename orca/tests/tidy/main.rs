@@ -30,12 +30,13 @@ const LAYERS: [&[&str]; 14] = [
 ];
 
 /// What else a folder may not know, although it is in a lower layer.
-const STRANGERS: [(&str, &[&str]); 5] = [
+const STRANGERS: [(&str, &[&str]); 6] = [
     ("qemu", &["events", "cli", "select"]),
     ("image", &["events", "cli", "select"]),
-    ("guest", &["cli", "select", "image"]),
+    ("guest", &["cli", "select", "image", "qemu"]),
     ("report", &["image", "qemu", "guest", "machine"]),
     ("pod", &["image", "qemu"]),
+    ("conductor", &["image", "qemu"]),
 ];
 
 /// The most files directly in `orca/src`.
