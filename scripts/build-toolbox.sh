@@ -28,10 +28,7 @@ while [ $# -gt 0 ]; do
 done
 check_arch
 
-[ ! -d "$HOME/.cargo/bin" ] || PATH=$PATH:$HOME/.cargo/bin
-command -v cargo >/dev/null ||
-  die "cargo is missing" \
-    "install Rust 1.88 or later with rustup, or your system's \`cargo\` where that is new enough"
+need_cargo
 
 # place FILE PLACE: replaces PLACE by FILE in one step, if they differ.
 place() {

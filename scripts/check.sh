@@ -16,8 +16,6 @@ cd "$root"
 
 case ${1:-} in -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 [ $# -gt 0 ] || set -- fmt clippy unit shell build debian serial vm alpine arm
-[ ! -d "$HOME/.cargo/bin" ] || PATH=$PATH:$HOME/.cargo/bin
-
 trap 'say "${step:-it} FAILED"' EXIT
 for step in "$@"; do
   case $step in
@@ -26,6 +24,7 @@ for step in "$@"; do
   esac
   began=$(date +%s)
   say "$step"
+  [ "$step" = shell ] || need_cargo
   "step_$step"
   say "$step is fine ($(($(date +%s) - began)) s)"
 done

@@ -5,6 +5,7 @@
 #   die TEXT [HINT]        the same, then a hint, then exit 2
 #   quietly LOG CMD…       runs CMD with its output in LOG; dies with LOG's tail if it fails
 #   need CMD PACKAGE…      installs missing programs; each is followed by its Debian package
+#   need_cargo             puts rustup's programs in PATH; dies if there is no cargo
 PATH=$PATH:/usr/sbin:/sbin # mke2fs and depmod are there, which is not in every user's PATH
 
 say() {
@@ -40,6 +41,13 @@ need() {
   done
   need_missing "$@"
   [ -z "$missing" ] || die "apt-get installed $missing, and the programs are not there"
+}
+
+need_cargo() {
+  [ ! -d "$HOME/.cargo/bin" ] || PATH=$PATH:$HOME/.cargo/bin
+  command -v cargo >/dev/null ||
+    die "cargo is missing" "install Rust 1.88 or later with rustup (https://rustup.rs), or your \
+system's \`cargo\` where that is new enough"
 }
 
 # Sets $missing to the packages of the missing programs.

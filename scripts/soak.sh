@@ -17,6 +17,7 @@ case ${1:-} in -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 0 ;; esa
 tests=${1:-500} seed=${2:-$(date +%s)}
 case $tests$seed in *[!0-9]*) die "\`$tests $seed\` are no numbers" "see $0 --help" ;; esac
 cd "$root"
+need_cargo
 need qemu-system-x86_64 qemu-system-x86 qemu-img qemu-utils
 [ -e build/image.info ] || { scripts/build-toolbox.sh && scripts/build-image.sh; }
 say "$tests tests, seed $seed"

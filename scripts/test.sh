@@ -7,9 +7,10 @@
 #   --arch ARCH   use the image for that architecture; another than the host's is in build/ARCH or
 #                 build/ARCH/BASE
 #
-# Everything else goes to `orca test`: try `scripts/test.sh -j2 t/30-firewall` or
-# `scripts/test.sh --help`. ORCA_KERNEL, ORCA_INITRD, ORCA_ROOTFS, ORCA_PROJECT_ROOT and ORCA_ARCH
-# are set to the image and this project unless the environment has them.
+# Everything else goes to `orca test`: try `scripts/test.sh -j2 t/30-firewall`. The options of
+# `orca test` are in `build/orca test --help`. ORCA_KERNEL, ORCA_INITRD, ORCA_ROOTFS,
+# ORCA_PROJECT_ROOT and ORCA_ARCH are set to the image and this project unless the environment has
+# them.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 scripts=$root/scripts
@@ -19,7 +20,8 @@ scripts=$root/scripts
 base='' arch=$(host_arch)
 while [ $# -gt 0 ]; do
   case $1 in
-    --base | --arch) [ $# -ge 2 ] || die "$1 needs a value" "see scripts/build-image.sh --help" ;;
+    -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --base | --arch) [ $# -ge 2 ] || die "$1 needs a value" "see $0 --help" ;;
     *) break ;;
   esac
   case $1 in --base) base=$2 ;; --arch) arch=$2 ;; esac
@@ -35,7 +37,14 @@ need "qemu-system-$arch" "$emulator" qemu-img qemu-utils
 image=$root/build
 [ "$arch" = "$(host_arch)" ] || image=$image/$arch
 image=$image${base:+/$base}
-"$scripts/build-image.sh" --base "${base:-auto}" --arch "$arch" --out "$image"
+"$scripts/build-image.sh" --base "${base:-auto}" --arch "$arch" --out "$image" || {
+  status=$?
+  if [ "$status:$base" = 2:alpine ] && grep -q '^curl: ' "$image/build-image.log"; then
+    die "Alpine's mirror cannot be used" "--base debian does without; ALPINE_MIRROR=URL names \
+another mirror, ALPINE_MINIROOTFS=FILE an alpine-minirootfs archive"
+  fi
+  exit "$status"
+}
 
 kernel=$image/vmlinux
 [ -e "$kernel" ] || kernel=$image/vmlinuz
