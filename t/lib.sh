@@ -238,7 +238,7 @@ lib_exit() {
     trap - EXIT
     trap '' HUP INT TERM
     if [ "${ORCA_KEEP:-}" = 1 ] && ! lib_is_good; then
-        diag "kept as it was, \$T is $T" # for the user of --shell-on-fail or --keep
+        diag "nothing was cleared away; \$T is $T" # for the user of --shell-on-fail or --keep
     else
         for lib_pid in $lib_pids; do stop "$lib_pid"; done
         eval "$lib_at_exit"

@@ -80,7 +80,7 @@ fn a_test_can_be_run_by_hand_while_another_shell_looks() {
     terminal
         .types("sh $ORCA_TEST")
         .expect("not ok 1 - web traffic passes")
-        .expect("kept as it was");
+        .expect("nothing was cleared away");
     let look = "awk '/MemTotal/ { print ($2 > 530000) }' /proc/meminfo; ip netns list | wc -l; \
                 cat /tmp/orca-test.*/pid | wc -l";
     let ran = Ran::from(command(&project, &["shell", "--", "sh", "-c", look]).output().unwrap());

@@ -1,5 +1,5 @@
-//! The JSON report against docs/json-report.md: every event and field that occurs is documented,
-//! and every documented one occurs.
+//! The JSON report and the JSON list of tests against docs/json-report.md: every event and field
+//! that occurs is documented, and every documented one occurs.
 
 use crate::kit::{Project, VERDICTS};
 use crate::local::orca;
@@ -8,20 +8,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// The tables of docs/json-report.md: the names of each event's fields, including those that only
-/// some machines or tests have.
-fn documented() -> BTreeMap<String, BTreeSet<String>> {
+/// The two parts of docs/json-report.md: the report, and the list of tests.
+fn parts() -> (String, String) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/json-report.md");
     let text = fs::read_to_string(path).unwrap();
-    let ticked = |text: &str| text.split('`').next().unwrap().to_owned();
-    let sections = text.split("\n## `").skip(1);
-    sections
-        .map(|section| {
-            let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
-            let names = rows.map(|row| ticked(row).rsplit('.').next().unwrap().to_owned());
-            (ticked(section), names.collect())
-        })
-        .collect()
+    let (report, list) = text.split_once("\n# ").unwrap();
+    (report.to_owned(), list.to_owned())
+}
+
+/// The text up to the first backtick.
+fn ticked(text: &str) -> String {
+    text.split('`').next().unwrap().to_owned()
+}
+
+/// The names of the fields in the tables of `section`, without the objects that they are in.
+fn names(section: &str) -> BTreeSet<String> {
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    rows.map(|row| ticked(row).rsplit('.').next().unwrap().to_owned()).collect()
+}
+
+/// The names of each event's fields, including those that only some machines or tests have.
+fn documented() -> BTreeMap<String, BTreeSet<String>> {
+    let report = parts().0;
+    report.split("\n## `").skip(1).map(|section| (ticked(section), names(section))).collect()
 }
 
 /// Adds the names of all fields in `value`, at any depth, to `found`.
@@ -79,4 +88,19 @@ fn json_has_exactly_the_documented_events_and_fields() {
             table.difference(names).filter(|name| !ELSEWHERE.contains(&name.as_str())).collect();
         assert!(missing.is_empty(), "the table says that `{event}` has {missing:?}");
     }
+}
+
+#[test]
+fn the_list_has_exactly_the_documented_fields() {
+    let project = Project::new();
+    project
+        .test("plain", "echo 1..0")
+        .test("flaky", "# orca: flaky=\"a race\" until=2027-01-31\necho 1..0");
+    let ran = orca(&project, &["list", "--format", "json"]);
+    ran.exits(0);
+    let mut found = BTreeSet::new();
+    for line in ran.out.lines() {
+        fields(&serde_json::from_str(line).unwrap(), &mut found);
+    }
+    assert_eq!(found, names(&parts().1), "fields found and documented");
 }
