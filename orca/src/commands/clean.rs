@@ -22,6 +22,7 @@ pub fn run(config: &Config) -> Result<u8> {
         store.remove(&entry.key)?;
         plain::out(format!("removed template {}\n", entry.key).as_bytes());
     }
+    store.clear()?;
     let runs = config.state.join("runs");
     if runs.exists() {
         std::fs::remove_dir_all(&runs).map_err(|e| Error::io("remove", &runs, &e))?;

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::events::exit;
 use crate::host::signals;
 use crate::qemu::template::{SPACE_MAX, Store};
-use crate::report::plain;
+use crate::report::{paint::safe, plain};
 use crate::setup::{self, boot_files};
 use std::time::SystemTime;
 
@@ -35,13 +35,12 @@ fn list(store: &Store) -> Result<u8> {
     let mut total = 0;
     for entry in store.list() {
         total += entry.bytes;
-        let age = SystemTime::now().duration_since(entry.used).unwrap_or_default();
         let line = format!(
             "{}  {:>5} MiB  used {:<12}  {}\n",
             entry.key,
             entry.bytes >> 20,
-            ago(age.as_secs()),
-            entry.description
+            ago(entry.used),
+            safe(&entry.description)
         );
         plain::out(line.as_bytes());
     }
@@ -50,12 +49,15 @@ fn list(store: &Store) -> Result<u8> {
     Ok(exit::GOOD)
 }
 
-fn ago(seconds: u64) -> String {
-    match seconds {
+fn ago(used: SystemTime) -> String {
+    if used == SystemTime::UNIX_EPOCH {
+        return "never".to_owned();
+    }
+    match SystemTime::now().duration_since(used).unwrap_or_default().as_secs() {
         0..60 => "just now".to_owned(),
-        60..3600 => format!("{} min ago", seconds / 60),
-        3600..86_400 => format!("{} h ago", seconds / 3600),
-        _ => format!("{} days ago", seconds / 86_400),
+        seconds @ 60..3600 => format!("{} min ago", seconds / 60),
+        seconds @ 3600..86_400 => format!("{} h ago", seconds / 3600),
+        seconds => format!("{} days ago", seconds / 86_400),
     }
 }
 

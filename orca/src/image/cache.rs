@@ -67,7 +67,7 @@ impl Cache {
     /// Notes that the entry called `name` is used now. Only the order of removal depends on it.
     pub fn touch(&self, name: &str) {
         let now = FileTimes::new().set_modified(SystemTime::now());
-        // A cache that cannot be written to still gives what it has.
+        // A cache that cannot be written to forgets it.
         let _ = self.lock_file(name).and_then(|file| file.set_times(now));
     }
 
@@ -119,10 +119,16 @@ impl Cache {
                 let _ = self.remove(&entry.name);
             }
         }
-        let unfinished = fs::read_dir(&self.dir).into_iter().flatten().flatten();
-        for entry in unfinished {
+        self.sweep();
+    }
+
+    /// Removes what killed runs left unfinished.
+    fn sweep(&self) {
+        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let Some(name) = name.strip_prefix(UNFINISHED) else { continue };
+            // What an entry is made from may lie beside it, as `.new-NAME.SUFFIX`.
+            let name = name.split('.').next().unwrap_or(name);
             let Ok(file) = self.lock_file(name) else { continue };
             // The holder of the lock is making it.
             if let Ok(_held) = Flock::lock(file, FlockArg::LockExclusiveNonblock) {
@@ -131,12 +137,25 @@ impl Cache {
         }
     }
 
-    /// Removes everything.
+    /// Removes all entries, damaged ones included, and what killed runs left unfinished. An entry
+    /// that is being made stays, and so do the locks.
     ///
     /// # Errors
-    /// A file that cannot be removed.
+    /// An entry that cannot be removed.
     pub fn clear(&self) -> Result<()> {
-        remove(&self.dir).map_err(|e| Error::io("remove", &self.dir, &e))
+        if self.dir.exists() && !self.dir.is_dir() {
+            return remove(&self.dir).map_err(|e| Error::io("remove", &self.dir, &e));
+        }
+        self.list().iter().try_for_each(|entry| self.remove(&entry.name))?;
+        self.sweep();
+        Ok(())
+    }
+
+    /// Whether the entry called `name` is the regular file that was published, going by its length.
+    fn is_whole_file(&self, name: &str) -> bool {
+        let noted = fs::read_to_string(self.dir.join(LOCKS).join(name)).unwrap_or_default();
+        let there = fs::symlink_metadata(self.path(name));
+        there.is_ok_and(|meta| meta.is_file() && noted.trim() == meta.len().to_string())
     }
 
     fn lock_file(&self, name: &str) -> io::Result<File> {
@@ -208,6 +227,11 @@ impl Staged {
     pub fn publish(self) -> Result<PathBuf> {
         // A damaged one that could not be removed before must not keep the new one out.
         let _ = remove(&self.place);
+        let length = fs::symlink_metadata(&self.path).map(|meta| format!("{}\n", meta.len()));
+        let lock = self.cache.dir.join(LOCKS).join(&self.name);
+        length
+            .and_then(|length| fs::write(&lock, length))
+            .map_err(|e| Error::io("write", &lock, &e))?;
         fs::rename(&self.path, &self.place).map_err(|e| Error::io("write", &self.place, &e))?;
         self.cache.touch(&self.name);
         self.cache.prune();
@@ -302,9 +326,9 @@ impl ArtifactCache {
     ) -> Result<PathBuf> {
         let name = format!("{kind}-{:016x}", key.0.finish());
         let path = self.0.path(&name);
-        if !path.exists() {
+        if !self.0.is_whole_file(&name) {
             let staged = self.0.stage(&name)?;
-            if !staged.place().exists() {
+            if !self.0.is_whole_file(&name) {
                 make(staged.path())?;
                 return staged.publish();
             }
@@ -381,7 +405,29 @@ mod tests {
         assert_eq!(made.get(), 3);
         cache.clear().unwrap();
         cache.clear().unwrap();
-        assert!(!temp.0.join("made").exists());
+        assert!(temp.left().is_empty(), "{:?}", temp.left());
+    }
+
+    #[test]
+    fn what_was_damaged_is_made_anew() {
+        let temp = Temp::new();
+        let cache = ArtifactCache::new(&temp.0);
+        let file = || {
+            let path = cache.file("x", &Key::new(), |out| write(out, "whole")).unwrap();
+            (fs::read_to_string(&path).unwrap(), path)
+        };
+        let (_, path) = file();
+        let damage: [&dyn Fn(); 4] = [
+            &|| fs::write(&path, "wh").unwrap(),
+            &|| fs::create_dir(&path).unwrap(),
+            &|| nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+            &|| std::os::unix::fs::symlink("/proc/version", &path).unwrap(),
+        ];
+        for damage in damage {
+            remove(&path).unwrap();
+            damage();
+            assert_eq!(file().0, "whole");
+        }
     }
 
     #[test]
@@ -405,9 +451,13 @@ mod tests {
         let cache = Cache::new(temp.0.join("made"), 0, Duration::ZERO);
         let staged = cache.stage("theirs").unwrap();
         fs::create_dir(staged.path()).unwrap();
+        let beside = staged.path().with_extension("1.tree");
+        fs::create_dir(&beside).unwrap();
         cache.prune();
-        assert!(staged.path().exists());
+        cache.clear().unwrap();
+        assert!(staged.path().exists() && beside.exists());
         drop(staged);
+        cache.prune();
         assert!(temp.left().is_empty(), "{:?}", temp.left());
     }
 

@@ -7,6 +7,7 @@
 
 use super::fingerprint::Fingerprint;
 use crate::error::{Error, Result, plain};
+use crate::host::sys;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
@@ -58,7 +59,8 @@ pub fn from_folder(
 /// # Errors
 /// The archive holds no root, or `tar`, a decompressor or `mke2fs` is missing or fails.
 pub fn from_tar(path: &Path, out: &Path) -> Result<()> {
-    let tree = out.with_extension("tree");
+    // A name of its own: `tar` may outlive an orca that was killed, and go on in its tree.
+    let tree = out.with_extension(format!("{}.tree", std::process::id()));
     remove(&tree)?;
     fs::create_dir_all(&tree).map_err(|e| Error::io("create", &tree, &e))?;
     let made = unpack(path, &tree).and_then(|()| {
@@ -138,11 +140,11 @@ fn run(program: &str, package: &str, args: Vec<OsString>, users: Users) -> Resul
     words.extend(args);
     // `mke2fs` is in these folders, which not every user's PATH has.
     let path = std::env::var("PATH").unwrap_or_default();
-    let output = Command::new(&words[0])
-        .args(&words[1..])
-        .env("PATH", format!("{path}:/usr/sbin:/sbin"))
-        .stdin(Stdio::null())
-        .output();
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).env("PATH", format!("{path}:/usr/sbin:/sbin")).stdin(Stdio::null());
+    // `unshare` loses this when it becomes root of its namespace.
+    sys::die_with_parent(&mut command);
+    let output = command.output();
     let install = || format!("install it (Debian, Ubuntu: apt install {package})");
     let output = output.map_err(|e| {
         Error::new(format!("cannot run `{program}`: {}", plain(&e))).hint(install())
@@ -205,7 +207,7 @@ mod tests {
         from_folder(&root, &Fingerprint::of(&root).unwrap(), Purpose::Modules, &one).unwrap();
         from_tar(&temp.tar("root"), &two).unwrap();
         assert!(is_ext4(&one) && is_ext4(&two));
-        assert!(!temp.0.join("two.tree").exists());
+        assert_eq!(fs::read_dir(&temp.0).unwrap().count(), 4, "the root, its archive, two images");
         let size = |path: &Path| fs::metadata(path).unwrap().len();
         assert!(size(&one) < 32 << 20 && size(&two) > ROOT_ROOM_BYTES);
     }

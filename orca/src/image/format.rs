@@ -166,6 +166,9 @@ const ENTRIES_MAX: usize = 100_000;
 const CPIO_HEADER: u64 = 110;
 const TRAILER: &[u8] = b"TRAILER!!!\0";
 
+/// The length of an ELF-64 file's header, in bytes.
+const ELF_HEADER: u64 = 64;
+
 /// How long a kernel file must at least be, by its ELF program headers or its bzImage setup header;
 /// 0 if the file does not say.
 ///
@@ -199,7 +202,7 @@ pub fn elf_segments(head: &[u8]) -> Option<(u64, u64, u64)> {
 }
 
 fn elf_len(file: &File, head: &[u8]) -> io::Result<u64> {
-    let (start, size, count) = elf_segments(head).unwrap_or_default();
+    let Some((start, size, count)) = elf_segments(head) else { return Ok(ELF_HEADER) };
     let table = read_up_to(file, start, (size * count) as usize)?;
     let mut end = start.saturating_add(size * count);
     for row in table.chunks_exact((size as usize).max(56)) {
@@ -322,6 +325,9 @@ mod tests {
         let image = elf();
         assert_eq!(kernel_len(&file(&image)).unwrap(), image.len() as u64);
         assert_eq!(kernel_len(&file(&image[..200])).unwrap(), image.len() as u64);
+        for cut in [20, 40, 57] {
+            assert!(kernel_len(&file(&image[..cut])).unwrap() >= 64, "{cut}");
+        }
         assert_eq!(kernel_len(&file(b"text")).unwrap(), 0);
     }
 

@@ -95,7 +95,15 @@ impl Store {
 
     /// Every template, the most recently used one first.
     pub fn list(&self) -> Vec<TemplateInfo> {
-        self.0.list().into_iter().filter_map(info).collect()
+        self.0.list().into_iter().map(info).collect()
+    }
+
+    /// Removes all templates, damaged ones included, and what killed runs left unfinished.
+    ///
+    /// # Errors
+    /// One that cannot be removed.
+    pub fn clear(&self) -> Result<()> {
+        self.0.clear()
     }
 
     /// Removes a template. Machines that were or are being copied from it are not touched.
@@ -237,12 +245,13 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     regular(path)?.read_to_end(&mut bytes).map(|_| bytes)
 }
 
-/// An entry of the cache as a template; `None` for anything else.
-fn info(entry: CacheEntry) -> Option<TemplateInfo> {
+/// An entry of the cache as a template.
+fn info(entry: CacheEntry) -> TemplateInfo {
     let CacheEntry { name: key, path, bytes, used } = entry;
-    let meta: Value = serde_json::from_slice(&read(&path.join(META)).ok()?).ok()?;
-    let description = meta["description"].as_str().unwrap_or_default().to_owned();
-    Some(TemplateInfo { key, description, bytes, used })
+    let meta = read(&path.join(META)).ok().and_then(|meta| serde_json::from_slice(&meta).ok());
+    let description = meta.as_ref().and_then(|meta: &Value| meta["description"].as_str());
+    let description = description.unwrap_or("damaged").to_owned();
+    TemplateInfo { key, description, bytes, used }
 }
 
 #[cfg(test)]
