@@ -212,6 +212,11 @@ fn a_mistake_gets_one_line_and_a_hint() {
     toolbox(&["orca", "tset"])
         .exits(2)
         .complains("orca: unknown command `tset`\nhint: did you mean");
+    for command in ["man", "doctor", "config", "clean"] {
+        toolbox(&["orca", command, "foo"])
+            .exits(2)
+            .complains("orca: unexpected argument `foo`\nhint: `orca ");
+    }
     toolbox(&["orca", "test", "--jobs=x"]).exits(2).complains("--jobs takes a number");
     toolbox(&["orac"]).exits(2).complains("did you mean `toolbox orca`?");
     toolbox(&[]).exits(2).says("usage: toolbox");

@@ -1,5 +1,8 @@
 //! The table of `orca`'s commands.
 
+/// The shells that have completions.
+pub const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
+
 /// A command of `orca`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -31,6 +34,19 @@ pub enum Command {
     Man,
 }
 
+/// The arguments that a command takes beside its options, and those behind `--`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Words {
+    /// None.
+    None,
+    /// Files and folders.
+    Files,
+    /// The name of a machine.
+    Machine,
+    /// Some of these words.
+    OneOf(&'static [&'static str]),
+}
+
 /// A command, its name and its texts.
 #[derive(Debug)]
 pub struct Row {
@@ -40,6 +56,8 @@ pub struct Row {
     pub name: &'static str,
     /// Its arguments, as the usage line shows them behind `orca NAME`.
     pub usage: &'static str,
+    /// What it takes beside options.
+    pub words: Words,
     /// The line of `orca --help`.
     pub help: &'static str,
     /// The paragraphs of its `--help`.
@@ -54,6 +72,7 @@ pub const COMMANDS: [Row; 13] = [
         command: Command::Test,
         name: "test",
         usage: "[options] [PATH…]",
+        words: Words::Files,
         help: "run the tests of a project, in VMs, in parallel",
         doc: "Finds every t/**/*_test.sh of the project (or those below the given files and \
               folders), runs each as a shell script in a virtual machine, reads the TAP it prints, \
@@ -74,6 +93,7 @@ pub const COMMANDS: [Row; 13] = [
         command: Command::Run,
         name: "run",
         usage: "[options] [-- CMD [ARG…]]",
+        words: Words::None,
         help: "a shell, or one command, in a fresh VM",
         doc: "Boots one virtual machine with the project mounted at /mnt/glacic. Without a command \
               it gives you a shell in it; with one it runs that, passes its input and output \
@@ -91,6 +111,7 @@ pub const COMMANDS: [Row; 13] = [
         command: Command::Shell,
         name: "shell",
         usage: "[VM] [-- CMD [ARG…]]",
+        words: Words::Machine,
         help: "a shell in a kept machine, or in that of `orca run`",
         doc: "Connects to a machine of another orca of yours on this host: one that `orca test \
               --keep` keeps, that `--shell-on-fail` has open, or that of `orca run`. A single \
@@ -106,6 +127,7 @@ pub const COMMANDS: [Row; 13] = [
         command: Command::Watch,
         name: "watch",
         usage: "[options] [PATH…]",
+        words: Words::Files,
         help: "run tests again whenever a file of the project changes",
         doc: "Takes what `orca test` takes, and waits for files to change. A changed test file is \
               run; a changed file that tests name (a helper, data) runs those tests; any other \
@@ -120,6 +142,7 @@ pub const COMMANDS: [Row; 13] = [
         command: Command::List,
         name: "list",
         usage: "[options] [PATH…]",
+        words: Words::Files,
         help: "show which tests would run",
         doc: "Prints the path of every test that `orca test` with the same arguments would run, \
               one per line, sorted, and runs nothing. -v adds how long each is expected to take \
@@ -133,6 +156,7 @@ pub const COMMANDS: [Row; 13] = [
         command: Command::Merge,
         name: "merge",
         usage: "[options] FILE…",
+        words: Words::Files,
         help: "join the JSON reports of several runs into one",
         doc: "Reads reports that `orca test --json FILE` wrote, usually those of shards, and \
               reports them as if one run had made them; the exit status is that of such a run. A \
@@ -147,6 +171,7 @@ pub const COMMANDS: [Row; 13] = [
         command: Command::Template,
         name: "template",
         usage: "[options] [list | build | remove NAME…]",
+        words: Words::OneOf(&["list", "build", "remove"]),
         help: "show, build or remove templates, which are frozen machines",
         doc: "A template is a machine that was booted once and frozen; every test gets a copy of \
               one. Templates are made when they are needed and kept in the user's cache folder; \
@@ -158,6 +183,7 @@ pub const COMMANDS: [Row; 13] = [
         command: Command::Clean,
         name: "clean",
         usage: "",
+        words: Words::None,
         help: "remove all templates, logs and histories",
         doc: "Removes everything that orca keeps between runs: templates, initramfs files and \
               disks that it made, the logs of runs, how tests ended and how long they took, and \
@@ -168,6 +194,7 @@ pub const COMMANDS: [Row; 13] = [
         command: Command::Doctor,
         name: "doctor",
         usage: "[options]",
+        words: Words::None,
         help: "check this host: QEMU, accelerator, image, folders, limits",
         doc: "Looks at everything that a run needs and changes nothing that lasts: a line for each \
               thing, and what to do about a fault. It tries the accelerator, since /dev/kvm alone \
@@ -178,6 +205,7 @@ pub const COMMANDS: [Row; 13] = [
         command: Command::Config,
         name: "config",
         usage: "[options]",
+        words: Words::None,
         help: "show the settings, and where each comes from",
         doc: "Prints the value of every option of `orca test`, and where it comes from: the \
               command line, an ORCA_* variable, a line of the project's .orcarc, or the default. \
@@ -188,6 +216,7 @@ pub const COMMANDS: [Row; 13] = [
         command: Command::Completions,
         name: "completions",
         usage: "bash|zsh|fish",
+        words: Words::OneOf(&SHELLS),
         help: "print completions for a shell",
         doc: "Prints a script for the named shell. For bash: `orca completions bash \
               >~/.local/share/bash-completion/completions/orca`; for zsh a file `_orca` in a \
@@ -198,6 +227,7 @@ pub const COMMANDS: [Row; 13] = [
         command: Command::Man,
         name: "man",
         usage: "",
+        words: Words::None,
         help: "print the manual page",
         doc: "Prints the manual page in the language of `man`: every command and every option.",
         examples: &[("orca man | man -l -", "read it")],
@@ -206,6 +236,7 @@ pub const COMMANDS: [Row; 13] = [
         command: Command::Image,
         name: "image",
         usage: "initramfs|vmlinux …",
+        words: Words::OneOf(&["initramfs", "vmlinux"]),
         help: "build parts of a guest image",
         doc: "`orca image initramfs` packs the agent and the kernel modules that a boot needs; \
               `orca image vmlinux` unpacks a bzImage so that QEMU can enter it without a BIOS. \
@@ -251,6 +282,17 @@ mod tests {
             assert_eq!(row.command.row().name, row.name);
             assert!(row.help.len() < 60 && !row.help.ends_with('.'), "{}", row.name);
             assert!(row.doc.ends_with('.'), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn a_usage_line_has_the_words_that_the_command_takes() {
+        for row in &COMMANDS {
+            let own = row.usage.split("[--").next().unwrap().replace("[options]", "");
+            assert_eq!(own.trim().is_empty(), row.words == Words::None, "{}", row.name);
+            if let Words::OneOf(words) = row.words {
+                assert!(words.iter().all(|word| own.contains(word)), "{}", row.name);
+            }
         }
     }
 }

@@ -1,12 +1,9 @@
 //! Completions for bash, zsh and fish, built from the tables: commands, options, and the words that
 //! an option takes.
 
-use super::command::{COMMANDS, Command, Row};
+use super::command::{COMMANDS, Row, Words};
 use super::flag::{Flag, Takes};
 use super::flags::FLAGS;
-
-/// The shells that have completions.
-pub const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
 
 /// How a value is completed.
 enum Value {
@@ -22,7 +19,7 @@ enum Value {
     Free,
 }
 
-/// The script for `shell`; `None` if it is not in [`SHELLS`].
+/// The script for `shell`; `None` if it is not in [`SHELLS`](super::command::SHELLS).
 pub fn script(shell: &str) -> Option<String> {
     match shell {
         "bash" => Some(bash()),
@@ -47,14 +44,12 @@ fn flags(row: &Row) -> impl Iterator<Item = &'static Flag> {
     FLAGS.iter().filter(move |flag| flag.is_on(command))
 }
 
-/// The words that a command takes; `None` if it takes files.
-fn words(command: Command) -> Option<String> {
-    match command {
-        Command::Completions => Some(SHELLS.join(" ")),
-        Command::Template => Some("list build remove".to_owned()),
-        Command::Image => Some("initramfs vmlinux".to_owned()),
-        Command::Doctor | Command::Config | Command::Clean | Command::Man => Some(String::new()),
-        _ => None,
+/// The words that a command takes; `None` if it takes files, or a command that may name some.
+fn words(row: &Row) -> Option<String> {
+    match row.words {
+        Words::OneOf(words) => Some(words.join(" ")),
+        Words::None if !row.command.takes_command() => Some(String::new()),
+        Words::None | Words::Files | Words::Machine => None,
     }
 }
 
@@ -67,7 +62,7 @@ fn bash() -> String {
     for row in &COMMANDS {
         let long = flags(row).map(|flag| format!("--{}", flag.long));
         let options: Vec<String> = long.chain(["--help".to_owned()]).collect();
-        let what = match words(row.command) {
+        let what = match words(row) {
             Some(words) => format!("words='{words}'"),
             None => "words=; files=1".to_owned(),
         };
@@ -174,7 +169,7 @@ fn zsh() -> String {
                 cases.push_str(&format!("                '*-{letter}{plus}[{help}]{tail}' \\\n"));
             }
         }
-        let rest = match words(row.command) {
+        let rest = match words(row) {
             Some(words) if words.is_empty() => "'(-)--help[explain the options]'".to_owned(),
             Some(words) => format!("'(-)--help[explain the options]' '*:word:({words})'"),
             None => "'(-)--help[explain the options]' '*:file:_files'".to_owned(),
@@ -223,7 +218,7 @@ fn fish() -> String {
             fish_text(row.help)
         ));
         let here = format!("complete -c orca -n '__fish_seen_subcommand_from {}'", row.name);
-        match words(row.command) {
+        match words(row) {
             Some(words) if words.is_empty() => {}
             Some(words) => out.push_str(&format!("{here} -a '{words}'\n")),
             None => out.push_str(&format!("{here} -F\n")),
@@ -247,6 +242,7 @@ fn fish() -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::command::SHELLS;
     use super::*;
 
     #[test]

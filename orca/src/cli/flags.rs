@@ -844,7 +844,7 @@ mod tests {
             assert!(!["help", "version"].contains(&flag.long));
             assert!(!flag.help.is_empty() && flag.help.len() <= 56, "--{}", flag.long);
             assert!(!flag.help.ends_with('.'), "--{}", flag.long);
-            assert!(flag.doc.ends_with('.'), "--{} has no paragraph", flag.long);
+            assert!(flag.doc.ends_with('.'), "--{}: no paragraph, or no full stop", flag.long);
             assert!(!flag.on.is_empty(), "--{}", flag.long);
         }
     }

@@ -136,6 +136,7 @@ mod tests {
                 assert!(short.contains(&name) && long.contains(&name), "{} {name}", row.name);
             }
             assert!(short.lines().all(|line| line.chars().count() <= 90), "{short}");
+            assert!(!long.lines().any(|line| line.ends_with(' ')), "{long}");
         }
     }
 }

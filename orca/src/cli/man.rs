@@ -51,7 +51,9 @@ pub fn page(version: &str) -> String {
          .SH SYNOPSIS\n"
     );
     for row in &COMMANDS {
-        out.push_str(&format!(".B orca {}\n{}\n.br\n", row.name, text(row.usage)));
+        let usage = text(row.usage);
+        let arguments = if usage.is_empty() { usage } else { usage + "\n" };
+        out.push_str(&format!(".B orca {}\n{arguments}.br\n", row.name));
     }
     out.push_str(".SH DESCRIPTION\n");
     paragraph(&mut out, DESCRIPTION);
@@ -80,7 +82,8 @@ pub fn page(version: &str) -> String {
 }
 
 fn command(out: &mut String, row: &Row) {
-    out.push_str(&format!(".SS orca {} {}\n", row.name, text(row.usage)));
+    let heading = format!("orca {} {}", row.name, text(row.usage));
+    out.push_str(&format!(".SS {}\n", heading.trim_end()));
     row.doc.split("\n\n").for_each(|part| paragraph(out, part));
     for (example, meaning) in row.examples {
         item(out, &bold(example), meaning);
@@ -150,5 +153,6 @@ mod tests {
     fn nothing_is_taken_for_a_request() {
         assert_eq!(text(".orcarc's \\n -x"), "\\&.orcarc\\(aqs \\en \\-x");
         assert!(page("1").lines().all(|line| !line.starts_with('\'') && line.is_ascii()));
+        assert!(page("1").lines().all(|line| !line.is_empty() && !line.ends_with(' ')));
     }
 }

@@ -5,7 +5,7 @@
 //! Parsing validates and never acts. `--help` is found before any value is checked and before any
 //! other source is read, so it works whatever else is broken.
 
-use super::command::{COMMANDS, Command};
+use super::command::{COMMANDS, Command, Words};
 use super::flag::{Flag, Later, Takes};
 use super::flags::{self, FLAGS};
 use super::raw::{Raw, Source};
@@ -59,6 +59,9 @@ pub fn parse(
         Read::Help(long) => return Ok(Parsed::Help(Some(command), long)),
         Read::Version => return Ok(Parsed::Version),
     };
+    if let (Words::None, Some(word)) = (command.row().words, line.words.first()) {
+        return Err(unexpected_word(command, &word.to_string_lossy()));
+    }
     let environment = from_environment(command, variables);
     let is_root = |setting: &&Setting| setting.flag.long == flags::PROJECT_ROOT;
     let root = line.settings.iter().rev().chain(&environment).find(is_root);
@@ -101,6 +104,31 @@ fn unknown_command(name: &str) -> Error {
     }
 }
 
+fn unexpected_word(command: Command, word: &str) -> Error {
+    let error = Error::new(format!("unexpected argument `{}`", word.escape_debug()));
+    if command.takes_command() {
+        return error.hint("put the command to run in the machine after `--`");
+    }
+    error.hint(format!("`orca {} --help` shows what it takes", command.row().name))
+}
+
+/// A mistake that `lexopt` found in the arguments, in this program's words.
+pub fn mistake(error: &lexopt::Error) -> Error {
+    use lexopt::Error as Found;
+    Error::new(match error {
+        Found::MissingValue { option: Some(option) } => format!("{option} needs a value"),
+        Found::UnexpectedOption(option) => format!("unknown option `{option}`"),
+        Found::UnexpectedArgument(word) => {
+            format!("unexpected argument `{}`", word.to_string_lossy().escape_debug())
+        }
+        Found::UnexpectedValue { option, value } => {
+            let value = value.to_string_lossy();
+            format!("{option} takes no value, not `{}`", value.escape_debug())
+        }
+        other => lower(&other.to_string()),
+    })
+}
+
 /// What a list of arguments asks for.
 enum Read {
     /// A command with these settings and words.
@@ -131,7 +159,12 @@ fn read(command: Command, mut args: Vec<OsString>, source: &Source) -> Result<Re
         args.truncate(cut);
     }
     let mut parser = Parser::from_args(args);
-    while let Some(arg) = parser.next().map_err(|e| Error::new(lower(&e.to_string())))? {
+    while let Some(arg) = parser.next().map_err(|e| mistake(&e))? {
+        let typed = match arg {
+            Arg::Long(name) => format!("--{name}"),
+            Arg::Short(letter) => format!("-{letter}"),
+            Arg::Value(_) => String::new(),
+        };
         let flag = match arg {
             Arg::Long("help") => return Ok(Read::Help(true)),
             Arg::Short('h') => return Ok(Read::Help(false)),
@@ -146,19 +179,21 @@ fn read(command: Command, mut args: Vec<OsString>, source: &Source) -> Result<Re
                 continue;
             }
         };
-        let value = take_value(flag, &mut parser)?;
+        let value = take_value(flag, &typed, &mut parser)?;
         line.settings.push(Setting { flag, value, source: source.clone() });
     }
     Ok(Read::Line(line))
 }
 
-fn take_value(flag: &Flag, parser: &mut Parser) -> Result<OsString> {
+/// Takes the value of `flag`, which was given as `typed`.
+fn take_value(flag: &Flag, typed: &str, parser: &mut Parser) -> Result<OsString> {
     match flag.takes {
         Takes::Nothing(_) => Ok(OsString::new()),
         Takes::Optional(..) => Ok(parser.optional_value().unwrap_or_default()),
         Takes::Value(..) | Takes::List(..) | Takes::Choice(..) | Takes::Variable(_) => {
-            let form = || format!("--{} needs a value: --{}{}", flag.long, flag.long, flag.form());
-            parser.value().map_err(|_| Error::new(form()))
+            let form = flag.form();
+            let missing = |_| Error::new(format!("{typed} needs a value: {typed}{form}"));
+            parser.value().map_err(missing)
         }
     }
 }
@@ -336,10 +371,39 @@ mod tests {
         assert_eq!(error.to_string(), "--jobs takes a number from 1 to 256, not `0`");
         let error = run(&["test", "--jobs"], &[], &[]).unwrap_err();
         assert_eq!(error.to_string(), "--jobs needs a value: --jobs N");
+        let error = run(&["test", "-k"], &[], &[]).unwrap_err();
+        assert_eq!(error.to_string(), "-k needs a value: -k EXPR");
+        for (typed, message) in [
+            ("--failed=1", "--failed takes no value, not `1`"),
+            ("-q=x", "-q takes no value, not `x`"),
+        ] {
+            let error = run(&["test", typed], &[], &[]).unwrap_err();
+            assert_eq!(error.to_string(), message);
+        }
         let error = run(&["test"], &[("ORCA_JOBS", "many")], &[]).unwrap_err();
         assert_eq!(error.to_string(), "ORCA_JOBS takes a number from 1 to 256, not `many`");
         let error = run(&["test"], &[], &["--jbos=2"]).unwrap_err();
         assert_eq!(error.to_string(), "`.orcarc` line 1: unknown setting `--jbos=2`");
+    }
+
+    #[test]
+    fn a_command_that_takes_no_words_refuses_them() {
+        for row in COMMANDS.iter().filter(|row| row.words == Words::None) {
+            let error = run(&[row.name, "foo"], &[], &[]).unwrap_err();
+            assert_eq!(error.to_string(), "unexpected argument `foo`", "{}", row.name);
+        }
+        refused(
+            &["man", "foo"],
+            "unexpected argument `foo`",
+            "`orca man --help` shows what it takes",
+        );
+        refused(
+            &["run", "ls"],
+            "unexpected argument `ls`",
+            "put the command to run in the machine after `--`",
+        );
+        let help = run(&["man", "foo", "--help"], &[], &[]);
+        assert!(matches!(help, Ok(Parsed::Help(Some(Command::Man), true))));
     }
 
     #[test]

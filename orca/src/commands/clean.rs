@@ -14,9 +14,6 @@ use crate::report::plain;
 /// # Errors
 /// What cannot be removed.
 pub fn run(config: &Config) -> Result<u8> {
-    if let Some(word) = config.raw.words.first() {
-        return Err(Error::new(format!("unexpected argument `{}`", word.to_string_lossy())));
-    }
     let store = Store::new(&config.cache);
     for entry in store.list() {
         store.remove(&entry.key)?;

@@ -1,6 +1,7 @@
 //! `orca completions`: the completions for a shell, made from the tables.
 
-use crate::cli::completions::{SHELLS, script};
+use crate::cli::command::SHELLS;
+use crate::cli::completions::script;
 use crate::error::{Error, Result};
 use crate::events::exit;
 use crate::report::plain;

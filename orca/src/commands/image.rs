@@ -1,6 +1,7 @@
 //! `orca image`: the parts of a guest image that a shell script cannot make well.
 //! `scripts/build-image.sh` makes the rest.
 
+use crate::cli::parse;
 use crate::error::{Error, Result};
 use crate::host::atomic;
 use crate::image::initramfs::{self, Recipe};
@@ -38,7 +39,7 @@ const USAGE: &str = "see `orca image --help`";
 /// Usage; a file that cannot be read, used or written.
 pub fn run(args: Vec<OsString>) -> Result<()> {
     let mut parser = lexopt::Parser::from_args(args);
-    let Some(asked) = parse(&mut parser).map_err(usage)? else {
+    let Some(asked) = parse(&mut parser).map_err(|e| parse::mistake(&e).hint(USAGE))? else {
         plain::out(HELP.as_bytes());
         return Ok(());
     };
@@ -102,10 +103,6 @@ fn parse(parser: &mut lexopt::Parser) -> std::result::Result<Option<Asked>, lexo
     Ok(Some(asked))
 }
 
-fn usage(error: lexopt::Error) -> Error {
-    Error::new(error.to_string()).hint(USAGE)
-}
-
 fn needs(what: &str) -> Error {
     Error::new(format!("{what} is missing")).hint(USAGE)
 }
@@ -130,10 +127,11 @@ mod tests {
     #[test]
     fn usage_errors() {
         check_usage(&[], "nothing to build is named: `initramfs` or `vmlinux`");
-        check_usage(&["cpio"], "unexpected argument \"cpio\"");
+        check_usage(&["cpio"], "unexpected argument `cpio`");
         check_usage(&["initramfs"], "--out FILE is missing");
         check_usage(&["initramfs", "--out", "x"], "--agent FILE is missing");
         check_usage(&["vmlinux", "--out", "x"], "a KERNEL is missing");
-        check_usage(&["vmlinux", "--agent", "x"], "invalid option '--agent'");
+        check_usage(&["vmlinux", "--agent", "x"], "unknown option `--agent`");
+        check_usage(&["vmlinux", "--out"], "--out needs a value");
     }
 }

@@ -34,10 +34,6 @@ const PREPARE_LIMIT: Duration = Duration::from_secs(20);
 /// # Errors
 /// What keeps a machine from being made.
 pub fn run(config: &Config) -> Result<u8> {
-    if let Some(word) = config.raw.words.first() {
-        let error = Error::new(format!("unexpected argument `{}`", word.to_string_lossy()));
-        return Err(error.hint("put the command to run in the machine after `--`"));
-    }
     boot_files::only_one(config)?;
     let mut config = config.clone();
     if config.raw.console {
