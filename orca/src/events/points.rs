@@ -173,7 +173,19 @@ mod tests {
 
     #[test]
     fn directives_have_words() {
-        assert_eq!(from_word(word(Directive::Xfail)), Some(Directive::Xfail));
+        use Directive::{Error, Skip, Timeout, Todo, Xfail};
+        // A directive that is missing here does not compile.
+        let place = |directive| match directive {
+            Skip => 0,
+            Todo => 1,
+            Xfail => 2,
+            Timeout => 3,
+            Error => 4,
+        };
+        for (at, directive) in [Skip, Todo, Xfail, Timeout, Error].into_iter().enumerate() {
+            assert_eq!(place(directive), at);
+            assert_eq!(from_word(word(directive)), Some(directive));
+        }
         assert_eq!(from_word("LATER"), None);
     }
 }
