@@ -167,9 +167,9 @@ fn json_and_junit_say_what_became_of_every_test() {
         "{xml}"
     );
     assert!(!xml.contains('\u{1b}') && !xml.contains('\u{1}'), "{xml}");
-    local(&project, &["--junit", "/nonexistent/x"])
+    local(&project, &["--junit", "/proc/nowhere/x"])
         .exits(2)
-        .complains("cannot write `/nonexistent/x`");
+        .complains("cannot write `/proc/nowhere/x`");
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn listing_runs_nothing() {
     let elsewhere = Project::new();
     let root = project.root().to_str().unwrap();
     orca(&elsewhere, &["list", "-C", root, "t/a"]).exits(0).says("t/a/x_test.sh");
-    orca(&project, &["list", "-C", "/nonexistent"]).exits(2).complains("cannot find the project");
+    orca(&project, &["list", "-C", "/proc/nowhere"]).exits(2).complains("cannot find the project");
 }
 
 #[test]
@@ -236,7 +236,10 @@ fn a_missing_or_broken_image_gets_one_message() {
     let project = Project::new();
     project.test("a", "echo 1..1; echo ok 1");
     let missing = orca(&project, &["test", "--kernel", "no-kernel"]);
-    missing.exits(2).complains("cannot read `no-kernel`").complains("hint: build it with");
+    missing
+        .exits(2)
+        .complains("cannot read `no-kernel`")
+        .complains("hint: --kernel takes a bzImage, a vmlinux or the folder");
     project.file("empty", "");
     orca(&project, &["test", "--kernel", "empty"]).exits(2).complains("`empty` is empty");
     orca(&project, &["test", "--qemu", "no-such-qemu"])

@@ -206,7 +206,7 @@ fn the_doctor_on_a_bare_host_names_every_problem_and_what_to_do() {
     let mut bare = Command::new(alone);
     bare.args(["orca", "doctor"]).current_dir(project.root()).stdin(Stdio::null());
     bare.env("TMPDIR", project.root()).env("XDG_CACHE_HOME", project.root().join(".cache"));
-    bare.env("PATH", "/nonexistent").env_remove("HOME").env("XDG_STATE_HOME", "/proc/nowhere");
+    bare.env("PATH", "/proc/nowhere").env_remove("HOME").env("XDG_STATE_HOME", "/proc/nowhere");
     let ran = Ran::from(bare.output().unwrap());
     ran.exits(2);
     for (what, advice) in [
@@ -225,7 +225,7 @@ fn the_doctor_on_a_bare_host_names_every_problem_and_what_to_do() {
     }
     ran.says("7 things keep tests from running here");
     orca(&project, &["doctor", "--jbos"]).exits(2).complains("orca doctor has no option");
-    let nowhere = orca(&project, &["doctor", "-C", "/nonexistent"]);
+    let nowhere = orca(&project, &["doctor", "-C", "/proc/nowhere"]);
     nowhere.exits(2).says("BAD  project");
 }
 

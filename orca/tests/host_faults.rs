@@ -85,7 +85,7 @@ fn a_qemu_that_is_missing_old_broken_or_another_program_gets_one_message() {
     run("echo no >&2; exit 3").exits(2).complains("does not work").complains("status: 3: no\n");
     run("echo GNU bash").exits(2).complains("its --version says `GNU bash`").complains("--qemu");
     let mut nowhere = project.command(&["test"]);
-    Ran::from(nowhere.env("PATH", "/nonexistent").output().unwrap())
+    Ran::from(nowhere.env("PATH", "/proc/nowhere").output().unwrap())
         .exits(2)
         .complains("there is no `qemu-system-")
         .complains("hint: install it");
@@ -109,9 +109,9 @@ fn a_truncated_image_gets_one_message() {
     fs::write(project.root().join("cut"), &kernel[..2000]).unwrap();
     run(&["--kernel", "cut"])
         .exits(2)
-        .complains("`cut` is cut off: 2000 bytes of 2560\nhint: build");
+        .complains("`cut` is cut off: 2000 bytes of 2560\nhint: copy or build it again");
     fs::write(project.root().join("cut"), format!("070701{}", "0".repeat(104))).unwrap();
-    run(&["--initrd", "cut"]).exits(2).complains("`cut` is cut off\nhint: build it");
+    run(&["--initrd", "cut"]).exits(2).complains("`cut` is cut off\nhint: copy or build it again");
     run(&["--kernel", "t"]).exits(2).complains("there is no `arch/x86/boot/bzImage` in `t`");
     run(&["--arch", "aarch64"]).exits(2).complains("is a kernel for x86_64, not aarch64");
 }
@@ -181,7 +181,7 @@ fn a_folder_that_is_missing_or_a_file_is_named() {
         let mut command = project.command(&["test", "--machine", "local"]);
         Ran::from(command.env(name, value).output().unwrap())
     };
-    run("TMPDIR", "/nonexistent").exits(2).complains("folder in `/nonexistent`: no such file");
+    run("TMPDIR", "/proc/nowhere").exits(2).complains("folder in `/proc/nowhere`: no such file");
     let file = project.root().join("file").to_string_lossy().into_owned();
     run("XDG_STATE_HOME", &file).exits(2).complains("not a directory").complains("--log-dir");
     local(&project, &["--log-dir", "file/x"]).exits(2).complains("cannot create `file/x`");

@@ -124,7 +124,9 @@ fn a_root_has_to_hold_a_root_file_system() {
     let project = project();
     write(&project, "mine", &kernel(SIGNS));
     let root = |root: &str| orca(&project, &["--kernel", "mine", "--rootfs", root]);
-    root("nothing").exits(2).complains("cannot read `nothing`: no such file or directory");
+    root("nothing")
+        .exits(2)
+        .complains("cannot read `nothing`: no such file or directory\nhint: --rootfs takes");
     root("build").exits(2).complains("build` holds no root file system");
     root("/").exits(2).complains("`/` is this host's own root\nhint: say --rootfs host");
     root("mine").exits(2).complains("`mine` is no ext4 or qcow2 image, no folder and no tar");

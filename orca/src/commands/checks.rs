@@ -184,7 +184,7 @@ fn kernels(config: &Config) -> Vec<Finding> {
     let arch = config.raw.arch.unwrap_or(Arch::HOST);
     let mut found = Vec::new();
     for path in boot_files::kernel_paths(config, arch) {
-        let kernel = boot_files::find_kernel(&path, arch);
+        let kernel = boot_files::find_kernel(config, &path, arch);
         let file = kernel.as_ref().map_or(path, Clone::clone);
         let initrd = boot_files::find_initrd(config, arch, &file);
         found.push(Finding::of("kernel", kernel.map(|path| path.display().to_string())));

@@ -196,7 +196,8 @@ mod tests {
     }
 
     fn is_ext4(path: &Path) -> bool {
-        crate::image::check::disk(path).is_ok_and(|format| format.name() == "raw")
+        crate::image::check::disk(path, crate::image::check::Origin::Image)
+            .is_ok_and(|format| format.name() == "raw")
     }
 
     #[test]

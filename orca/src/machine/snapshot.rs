@@ -7,6 +7,7 @@ use crate::error::{Result as HostResult, plain};
 use crate::events::trouble::Trouble;
 use crate::guest::client::Guest;
 use crate::host::clock;
+use crate::image::check::{self, Origin};
 use crate::qemu::argv::{Memory, Spec};
 use crate::qemu::overlay::Overlays;
 use crate::qemu::qmp::Qmp;
@@ -84,7 +85,7 @@ pub(super) fn freeze(
 }
 
 fn blank_disk(rootfs: &std::path::Path, stage: &Stage) -> HostResult<std::path::PathBuf> {
-    let format = crate::image::check::disk(rootfs)?.name();
+    let format = check::disk(rootfs, Origin::Named)?.name();
     let disk = stage.dir().join("disk.qcow2");
     Overlays::create_at(rootfs, format, &disk)?;
     Ok(disk)

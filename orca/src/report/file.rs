@@ -132,7 +132,7 @@ mod tests {
         null.write_all(b"x").unwrap();
         null.flush().unwrap();
         assert!(fault.get().is_none());
-        let error = ReportFile::create(Path::new("/nonexistent/report")).unwrap_err();
-        assert!(error.to_string().starts_with("cannot write `/nonexistent/report`"), "{error}");
+        let error = ReportFile::create(Path::new("/proc/nowhere/report")).unwrap_err();
+        assert!(error.to_string().starts_with("cannot write `/proc/nowhere/report`"), "{error}");
     }
 }

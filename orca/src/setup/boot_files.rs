@@ -9,12 +9,13 @@ use crate::arch::Arch;
 use crate::cli::config::Config;
 use crate::error::{Error, Result};
 use crate::image::cache::{ArtifactCache, Key};
+use crate::image::check::{self, Origin};
 use crate::image::custom_kernel::{self, KernelFiles, KernelSource};
 use crate::image::ext4::{self, Purpose};
 use crate::image::fingerprint::Fingerprint;
 use crate::image::format::DiskFormat;
+use crate::image::initramfs;
 use crate::image::requirements::Needs;
-use crate::image::{check, initramfs};
 use crate::qemu::arch;
 use agent::wire::Share;
 use std::fmt;
@@ -102,7 +103,8 @@ impl fmt::Display for InitrdSource {
 /// A kernel, an initramfs or a root that cannot be read or used.
 pub fn resolve(config: &Config, arch: Arch) -> Result<BootFiles> {
     let named = kernel_paths(config, arch);
-    let paths = named.iter().map(|path| find_kernel(path, arch)).collect::<Result<Vec<_>>>()?;
+    let paths =
+        named.iter().map(|path| find_kernel(config, path, arch)).collect::<Result<Vec<_>>>()?;
     let source = find_root(config)?;
     let cache = ArtifactCache::new(&config.cache);
     let root = make_root(&cache, source)?;
@@ -135,13 +137,18 @@ fn host_kernel() -> Option<PathBuf> {
     places.into_iter().map(PathBuf::from).find(|path| path.exists())
 }
 
+fn origin(is_named: bool) -> Origin {
+    if is_named { Origin::Named } else { Origin::Image }
+}
+
 /// The file of the kernel that `path` names, checked.
 ///
 /// # Errors
 /// It cannot be read, or is no kernel that QEMU can start for `arch`.
-pub fn find_kernel(path: &Path, arch: Arch) -> Result<PathBuf> {
+pub fn find_kernel(config: &Config, path: &Path, arch: Arch) -> Result<PathBuf> {
     let file = custom_kernel::locate(path, arch)?;
-    check::kernel(&file, arch)?;
+    let is_named = config.raw.kernels.iter().any(|named| named == path);
+    check::kernel(&file, arch, origin(is_named))?;
     Ok(file)
 }
 
@@ -154,7 +161,7 @@ pub fn find_initrd(config: &Config, arch: Arch, path: &Path) -> Result<InitrdSou
     let beside = image_of(path, arch).map(|dir| dir.join(IMAGE_INITRD));
     let beside = beside.filter(|initrd| initrd.exists());
     if let Some(initrd) = config.raw.initrd.clone().or(beside) {
-        check::initrd(&initrd)?;
+        check::initrd(&initrd, origin(config.raw.initrd.is_some()))?;
         return Ok(InitrdSource::File(absolute(&initrd)));
     }
     let agent = config.image_file(&AGENT);
@@ -188,7 +195,7 @@ pub fn find_root(config: &Config) -> Result<RootSource> {
     if check::is_archive(&path) {
         return Ok(RootSource::Archive(path));
     }
-    let format = check::disk(&path)?;
+    let format = check::disk(&path, origin(config.raw.rootfs.is_some()))?;
     Ok(RootSource::Disk(absolute(&path), format))
 }
 

@@ -238,7 +238,7 @@ mod tests {
         let recipe = Recipe { agent: &script, modules: None, with: &[], needs: Needs::ALL };
         let error = build(&recipe).unwrap_err();
         assert!(error.to_string().ends_with("is not a Linux program"), "{error}");
-        let recipe = Recipe { agent: Path::new("/nonexistent"), ..recipe };
+        let recipe = Recipe { agent: Path::new("/proc/nowhere"), ..recipe };
         assert!(build(&recipe).unwrap_err().next_step().is_some());
     }
 }
