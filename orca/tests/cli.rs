@@ -262,6 +262,8 @@ fn an_interrupted_run_reports_and_dies_of_the_signal() {
         let rest: Vec<String> = lines.by_ref().map(Result::unwrap).collect();
         assert_eq!(child.wait().unwrap().signal(), Some(number), "{rest:#?}");
         assert!(rest.iter().any(|line| line.contains("2 not run")), "{rest:#?}");
+        let ending = "interrupted: ending 1 running test";
+        assert!(rest.iter().any(|line| line == ending), "{rest:#?}");
     }
 }
 

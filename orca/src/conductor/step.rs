@@ -182,7 +182,7 @@ impl RunState {
             return Vec::new();
         }
         self.level = Some(level);
-        let cancelled = Event::Cancelled { why: why.to_owned(), running: self.running };
+        let cancelled = Event::Cancelled { why: why.to_owned(), level, running: self.running };
         vec![Action::Raise(level), Action::Report(cancelled)]
     }
 

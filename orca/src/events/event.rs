@@ -5,6 +5,7 @@
 //! tails for the screen.
 
 use super::attempt::{Attempt, TestId};
+use crate::cancel::Level;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -64,6 +65,8 @@ pub enum Event {
     Cancelled {
         /// Why, as a fragment: `interrupted`, `a failure in round 3`.
         why: String,
+        /// What happens to the tests that are running.
+        level: Level,
         /// How many tests are running.
         running: usize,
     },

@@ -102,6 +102,11 @@ impl Block {
             Outcome::Errored(trouble) => self.line(&safe(&trouble.to_string())),
             _ => attempt.reasons.iter().for_each(|why| self.line(&cut(why))),
         }
+        // With other reasons it is an early end that kept the test from printing its plan.
+        let no_plan = [tap::FaultKind::NoPlan.to_string()];
+        if attempt.outcome == Outcome::Failed && attempt.reasons == no_plan {
+            self.line("hint:  print `1..N` before the first check or after the last");
+        }
     }
 
     fn points(&mut self, attempt: &Attempt) {
@@ -266,6 +271,21 @@ mod tests {
         assert!(text.lines().all(|line| line.chars().count() < COLUMNS_SHOWN + 50));
         assert!(text.contains("and 30 more lines") && text.contains("the log has all"));
         assert!(text.contains("again: orca test"));
+    }
+
+    #[test]
+    fn a_test_without_a_plan_is_told_to_print_one() {
+        let block = |stream: &[u8], status| {
+            let mut collector = tap::Collector::default();
+            collector.feed(stream);
+            let suite = collector.finish(tap::ExitStatus::Code(status));
+            let not_run = Attempt::not_run(0, "t/a_test.sh".into(), 1);
+            let (outcome, reasons) = (Outcome::Failed, suite.reasons());
+            block(&Attempt { outcome, reasons, suite, ..not_run }, None, Paint { on: false })
+        };
+        let planless = block(b"ok 1\n", 0);
+        assert!(planless.contains("  no plan\n  hint:  print `1..N`"), "{planless}");
+        assert!(!block(b"ok 1\n", 3).contains("hint:"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::rounds::Rounds;
 use super::screen::Screen;
 use super::wording::{counts, detail, front, opening, seconds, summary};
 use super::{Reporter, failure, live};
+use crate::cancel::Level;
 use crate::events::attempt::{Attempt, Outcome};
 use crate::events::event::{Event, Start};
 use crate::events::points::{self, Point};
@@ -95,11 +96,15 @@ impl Human {
                 self.rounds.take(attempt);
                 self.finished(attempt)
             }
-            Event::Cancelled { why, running } => {
+            Event::Cancelled { why, level, running } => {
                 let mut text = safe(why);
                 if *running > 0 {
                     let tests = count(*running, "running test");
-                    text.push_str(&format!(": waiting for {tests} to end"));
+                    text.push_str(&match level {
+                        Level::Drain => format!(": waiting for {tests} to end"),
+                        Level::Cut => format!(": ending {tests}"),
+                        Level::Kill => format!(": killing {tests}"),
+                    });
                 }
                 self.paint.warn(&text) + "\n"
             }

@@ -76,7 +76,7 @@ fn object(event: &Event, tally: &Tally) -> Value {
             "planned": planned,
         }),
         Event::TestFinished(attempt) => finished(attempt),
-        Event::Cancelled { why, running } => {
+        Event::Cancelled { why, running, .. } => {
             json!({ "event": "cancelled", "why": why, "running": running })
         }
         Event::Finished { took } => json!({

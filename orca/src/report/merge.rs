@@ -7,7 +7,7 @@
 use super::replay::Report;
 use crate::events::attempt::{Attempt, Outcome};
 use crate::events::event::Start;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -63,6 +63,8 @@ pub fn join(reports: Vec<Report>) -> Joined {
         }
     }
     warn_of_repeated(twice, &mut warnings);
+    let mut said = BTreeSet::new();
+    warnings.retain(|warning| said.insert(warning.clone()));
     let mut attempts = Vec::new();
     for (test, mut result) in found.into_iter().enumerate() {
         result.attempts.iter_mut().for_each(|attempt| attempt.test = test);
@@ -205,6 +207,13 @@ mod tests {
         assert_eq!((joined.start.machine.as_str(), joined.took), ("m", Duration::from_secs(3)));
         let tests: Vec<usize> = joined.attempts.iter().map(|attempt| attempt.test).collect();
         assert!(tests == [0, 1, 2] && joined.warnings.is_empty(), "{joined:?}");
+    }
+
+    #[test]
+    fn a_warning_of_several_reports_is_told_once() {
+        let mut reports = [report("1", &[("a", "pass")], true), report("2", &[], true)];
+        reports.iter_mut().for_each(|report| report.warnings.push("no template".into()));
+        assert_eq!(join(reports.into()).warnings, ["no template"]);
     }
 
     #[test]

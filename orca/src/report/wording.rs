@@ -53,6 +53,10 @@ pub(super) fn timeout(silence: bool) -> &'static str {
 pub(super) fn opening(start: &Start) -> String {
     let different: BTreeSet<&String> = start.tests.iter().collect();
     let files = count(different.len(), "test file");
+    if start.workers == 0 && start.merged == 0 {
+        let are = if different.len() == 1 { "is" } else { "are" };
+        return format!("nothing to run here: {files} {are} skipped\n");
+    }
     let files = match start.rounds {
         Some(1) => files,
         Some(rounds) => format!("{files} {rounds} times"),
@@ -61,6 +65,7 @@ pub(super) fn opening(start: &Start) -> String {
     let machines = count(start.workers, "machine");
     let machine = safe(&start.machine);
     let mut out = match start.merged {
+        reports if start.workers == 0 => format!("{}: {files}\n", count(reports, "report")),
         0 => format!("running {files} on {machines} ({machine})\n"),
         reports => {
             format!("{}: {files} on {machines} ({machine})\n", count(reports, "report"))
@@ -153,6 +158,28 @@ mod tests {
         check(59, "59s");
         check(65, "1m05s");
         check(3725, "1h02m");
+    }
+
+    #[test]
+    fn a_run_of_skipped_tests_says_that_nothing_is_to_be_run() {
+        let mut start = Start {
+            tests: vec!["t/a_test.sh".into()],
+            expected: vec![None],
+            seed: None,
+            workers: 0,
+            machine: "QEMU".into(),
+            log_dir: "/logs".into(),
+            rounds: Some(1),
+            again: Vec::new(),
+            merged: 0,
+        };
+        assert_eq!(opening(&start), "nothing to run here: 1 test file is skipped\n");
+        start.tests.push("t/b_test.sh".into());
+        assert_eq!(opening(&start), "nothing to run here: 2 test files are skipped\n");
+        start.merged = 2;
+        assert_eq!(opening(&start), "2 reports: 2 test files\n");
+        (start.merged, start.workers) = (0, 1);
+        assert_eq!(opening(&start), "running 2 test files on 1 machine (QEMU)\n");
     }
 
     #[test]
