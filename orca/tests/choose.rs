@@ -76,7 +76,7 @@ fn names_tags_and_patterns_choose_tests() {
     orca(&project, &["list", "-k", "dns and"])
         .exits(2)
         .complains("(a word is missing at column 8), not `dns and`");
-    local(&project, &["-k", "nothing"]).exits(4).complains("none of the 3 tests matches -k");
+    local(&project, &["-k", "nothing"]).exits(4).complains("none of the 3 tests matches -k\n");
     project.test("20-dhcp/lease", "\n# orca: tagz=slow\n");
     orca(&project, &["list", "--tag", "slow"])
         .exits(2)
@@ -284,6 +284,16 @@ fn shards_are_even_and_together_have_every_test() {
         finished.sort();
         assert_eq!(&finished, tests);
     }
+    let untimed = ["--history", "new", "--shard", "1/3"];
+    let why = "`new` has no times of tests, so shards are even by count only";
+    orca(&project, &[&["list", "-v"], &untimed[..]].concat())
+        .exits(0)
+        .complains(why)
+        .says("10 tests: no time is known yet");
+    local(&project, &untimed)
+        .exits(0)
+        .says(why)
+        .says("a whole run with --history new writes times");
     orca(&project, &["list", "--shard", "4/3"]).exits(2).complains("--shard takes I/N");
     project.test("only/one", GOOD);
     orca(&project, &["list", "t/only", "--shard", "2/2"]).exits(4).complains("shard 2/2 has none");

@@ -11,13 +11,18 @@ use crate::events::exit;
 use crate::qemu::arch;
 use crate::report::plain;
 use crate::setup::boot_files;
+use crate::text::quote::shell_word;
 use serde_json::{Value, json};
+
+/// The width of the table's column of values.
+const WIDTH: usize = 24;
 
 /// The value of one option.
 struct Setting {
     name: &'static str,
     value: Option<String>,
     from: String,
+    is_switch: bool,
 }
 
 /// Prints the settings.
@@ -41,9 +46,7 @@ pub fn run(config: &Config) -> Result<u8> {
     } else {
         let mut out = String::new();
         for setting in &settings {
-            let value = setting.value.as_deref().unwrap_or("-");
-            let shown = crate::text::quote::shell_word(value.as_bytes());
-            out.push_str(&format!("{:16} {shown:24} {}\n", setting.name, setting.from));
+            out.push_str(&row(setting));
         }
         out.push('\n');
         for (name, path) in folders {
@@ -55,6 +58,19 @@ pub fn run(config: &Config) -> Result<u8> {
     Ok(exit::GOOD)
 }
 
+/// The row of the table. A value that is wider than its column has the source on the next line.
+fn row(setting: &Setting) -> String {
+    let Setting { name, value, from, is_switch } = setting;
+    let value = value.as_deref().unwrap_or(if *is_switch { "off" } else { "-" });
+    let shown = shell_word(value.as_bytes());
+    let apart = if shown.chars().count() > WIDTH {
+        format!("\n{:17}{:WIDTH$}", "", "")
+    } else {
+        String::new()
+    };
+    format!("{name:16} {shown:WIDTH$}{apart} {from}\n")
+}
+
 fn object(setting: &Setting) -> Value {
     json!({ "value": setting.value, "from": setting.from })
 }
@@ -64,15 +80,16 @@ fn object(setting: &Setting) -> Value {
 fn resolve(flag: &'static Flag, config: &Config) -> Setting {
     let mine = |given: &&Given| given.flag == flag.long;
     let given: Vec<&Given> = config.raw.given.iter().filter(mine).collect();
+    let (name, is_switch) = (flag.long, matches!(flag.takes, Takes::Nothing(_)));
     let Some(last) = given.last() else {
-        return Setting { name: flag.long, value: default(flag, config), from: "default".into() };
+        return Setting { name, value: default(flag, config), from: "default".into(), is_switch };
     };
     let counts = match flag.takes {
         Takes::List(..) | Takes::Variable(_) => &given[..],
         _ => std::slice::from_ref(last),
     };
     let shown: Vec<String> = counts.iter().map(|given| shown(flag, given)).collect();
-    Setting { name: flag.long, value: Some(shown.join(" ")), from: source(&last.source) }
+    Setting { name, value: Some(shown.join(" ")), from: source(&last.source), is_switch }
 }
 
 /// A value that was given; `on` for a switch, or if the value was left out.
@@ -112,5 +129,25 @@ fn computed(which: Computed, config: &Config) -> String {
         Computed::Rootfs => file(&[boot_files::IMAGE_ROOT]),
         Computed::Arch => guest.to_string(),
         Computed::Qemu => arch::target(guest).program.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wide_value_keeps_the_columns_and_a_switch_is_on_or_off() {
+        let row = |value: Option<&str>, is_switch| {
+            let value = value.map(str::to_owned);
+            row(&Setting { name: "x", value, from: "default".into(), is_switch })
+        };
+        let at = |text: String| text.lines().last().unwrap().find("default");
+        let narrow = row(Some("4"), false);
+        let wide = row(Some(&"w".repeat(60)), false);
+        assert_eq!((narrow.lines().count(), wide.lines().count()), (1, 2));
+        assert_eq!((at(narrow), at(wide)), (Some(42), Some(42)));
+        assert!(row(None, true).contains(" off "));
+        assert!(row(None, false).contains(" - "));
     }
 }

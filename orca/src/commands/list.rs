@@ -34,7 +34,8 @@ pub fn run(config: &Config) -> Result<u8> {
     } else {
         (History::default(), None)
     };
-    if let Some(warning) = warning {
+    let untimed = choose::untimed(config, &history).filter(|_| detailed);
+    for warning in warning.into_iter().chain(untimed) {
         plain::err(format!("orca: {warning}\n").as_bytes());
     }
     let tests = match choose(config, &history)? {
@@ -155,11 +156,32 @@ fn shown(c: char) -> Vec<char> {
     if c.is_control() { c.escape_default().collect() } else { vec![c] }
 }
 
+/// The last line: how long the tests take one after the other, as far as their times are known.
 fn summary(tests: usize, (total, unknown): (Duration, usize)) -> String {
-    let unknown = match unknown {
-        0 => String::new(),
-        n => format!(", and {n} whose time is unknown"),
-    };
-    let (tests, seconds) = (count(tests, "test"), total.as_secs_f64());
-    format!("{tests}: {seconds:.1}s one after the other{unknown}\n")
+    let (counted, seconds) = (count(tests, "test"), total.as_secs_f64());
+    match tests - unknown {
+        0 => format!("{counted}: no time is known yet\n"),
+        _ if unknown == 0 => format!("{counted}: {seconds:.1}s one after the other\n"),
+        1 => format!("{counted}: the one whose time is known takes {seconds:.1}s\n"),
+        known => format!(
+            "{counted}: the {known} whose times are known take {seconds:.1}s one after the other\n"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_says_how_much_is_known() {
+        let check = |tests, seconds, unknown, line: &str| {
+            let total = (Duration::from_secs(seconds), unknown);
+            assert_eq!(summary(tests, total), format!("{line}\n"));
+        };
+        check(16, 0, 16, "16 tests: no time is known yet");
+        check(16, 9, 0, "16 tests: 9.0s one after the other");
+        check(16, 9, 15, "16 tests: the one whose time is known takes 9.0s");
+        check(16, 9, 4, "16 tests: the 12 whose times are known take 9.0s one after the other");
+    }
 }

@@ -71,10 +71,14 @@ fn choose<'a>(all: &'a [Served], names: &[String]) -> Result<&'a Served> {
     }
 }
 
+/// A hint with a line for each of `machines`. A machine whose name another one has, too, is called
+/// RUN/VM.
 fn list<S: std::borrow::Borrow<Served>>(machines: &[S]) -> String {
     let line = |machine: &S| {
         let Served { run, name, about, .. } = machine.borrow();
-        format!("\n  orca shell {run}/{name}  {about}")
+        let namesakes = machines.iter().filter(|other| (*other).borrow().name == *name).count();
+        let shown = if namesakes > 1 { format!("{run}/{name}") } else { name.clone() };
+        format!("\n  orca shell {shown}  {about}")
     };
     format!("name one of them:{}", machines.iter().map(line).collect::<String>())
 }
@@ -109,5 +113,8 @@ mod tests {
         check(&two, &["vm3"], Err("there are several machines"));
         check(&two, &["vm4"], Ok("bbb/vm4"));
         check(&two, &["aaa/vm3"], Ok("aaa/vm3"));
+        let lines = list(&two);
+        let lines: Vec<&str> = lines.lines().skip(1).map(str::trim).collect();
+        assert_eq!(lines, ["orca shell aaa/vm3", "orca shell bbb/vm3", "orca shell vm4"]);
     }
 }

@@ -17,7 +17,7 @@ use crate::pod::{After, Job, Pod, Policy};
 use crate::report::journal::JournalReporter;
 use crate::report::open::{self, Reporters};
 use crate::report::{Reporter, plain};
-use crate::select::choose::{Chosen, choose};
+use crate::select::choose::{Chosen, choose, untimed};
 use crate::select::history::{History, Journal};
 use crate::select::plan::{Defaults, Plan, Planned};
 use crate::setup::{self, Lab};
@@ -65,6 +65,7 @@ pub fn run(config: &Config) -> Result<u8> {
     let seed = config.raw.shuffle.map(|seed| seed.unwrap_or_else(fresh_seed));
     let mut plan = Plan::new(tests, &defaults, &history, seed);
     plan.warnings.extend(damage);
+    plan.warnings.extend(untimed(config, &history));
     let run = Run { config, history, plan, lab, seed, on_failure };
     let workers = run.workers();
     if !local {

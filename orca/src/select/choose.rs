@@ -121,6 +121,18 @@ fn by_name_and_tag(
     Ok(matching)
 }
 
+/// A warning if tests are cut into shards by a history that the user named and that has no times.
+pub fn untimed(config: &Config, history: &History) -> Option<String> {
+    let path = config.raw.history.as_ref().filter(|_| config.raw.shard.is_some())?;
+    (!history.has_times()).then(|| {
+        let path = path.display();
+        format!(
+            "`{path}` has no times of tests, so shards are even by count only; \
+             a whole run with --history {path} writes times"
+        )
+    })
+}
+
 fn nothing_failed(history: &History, tests: usize) -> Error {
     if history.is_empty() {
         let error = Error::new("--failed: nothing is known of earlier runs");
@@ -132,8 +144,16 @@ fn nothing_failed(history: &History, tests: usize) -> Error {
 }
 
 fn nothing_matches(raw: &Raw, tests: usize, mut tags: Vec<String>) -> Error {
-    let error =
-        Error::new(format!("none of the {} matches -k, --tag and --not", count(tests, "test")));
+    let flags = [("-k", !raw.filter.is_empty()), ("--tag", !raw.tag.is_empty())];
+    let flags = flags.into_iter().chain([("--not", !raw.not.is_empty())]);
+    let given: Vec<&str> = flags.filter(|(_, given)| *given).map(|(flag, _)| flag).collect();
+    let given = match given[..] {
+        [ref earlier @ .., last] if !earlier.is_empty() => {
+            format!("{} and {last}", earlier.join(", "))
+        }
+        _ => given.concat(),
+    };
+    let error = Error::new(format!("none of the {} matches {given}", count(tests, "test")));
     tags.sort();
     tags.dedup();
     let unknown = raw.tag.iter().find(|tag| !tags.contains(tag));

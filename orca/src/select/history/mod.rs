@@ -81,6 +81,11 @@ impl History {
         self.tests.is_empty()
     }
 
+    /// Whether the time of any test is known.
+    pub fn has_times(&self) -> bool {
+        self.tests.values().any(|record| !record.times.is_empty())
+    }
+
     /// Whether no line of the file is a line of a history.
     pub fn is_not_a_history(&self) -> bool {
         self.damaged > 0 && self.tests.is_empty()
