@@ -97,16 +97,7 @@ impl Human {
                 self.finished(attempt)
             }
             Event::Cancelled { why, level, running } => {
-                let mut text = safe(why);
-                if *running > 0 {
-                    let tests = count(*running, "running test");
-                    text.push_str(&match level {
-                        Level::Drain => format!(": waiting for {tests} to end"),
-                        Level::Cut => format!(": ending {tests}"),
-                        Level::Kill => format!(": killing {tests}"),
-                    });
-                }
-                self.paint.warn(&text) + "\n"
+                self.paint.warn(&cancelled(why, *level, *running)) + "\n"
             }
             Event::Finished { took } => self.summary(*took),
             Event::MachineStarting { .. }
@@ -269,6 +260,17 @@ impl Reporter for Human {
     }
 }
 
+/// Why the run is to end, and what that means for the running tests.
+fn cancelled(why: &str, level: Level, running: usize) -> String {
+    let (why, tests) = (safe(why), count(running, "running test"));
+    match level {
+        _ if running == 0 => why,
+        Level::Drain => format!("{why}: waiting for {tests} to end"),
+        Level::Cut => format!("{why}: ending {tests}"),
+        Level::Kill => format!("{why}: killing {tests}"),
+    }
+}
+
 fn tally_of<'a>(kernels: &'a mut Vec<(String, Tally)>, release: &str) -> &'a mut Tally {
     let at = kernels.iter().position(|(name, _)| name == release).unwrap_or_else(|| {
         kernels.push((release.to_owned(), Tally::default()));
@@ -287,4 +289,18 @@ fn timing(attempt: &Attempt) -> String {
         seconds(timing.test),
         seconds(timing.teardown)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_run_says_what_happens_to_running_tests() {
+        let check = |level, running, text| assert_eq!(cancelled("why", level, running), text);
+        check(Level::Drain, 2, "why: waiting for 2 running tests to end");
+        check(Level::Cut, 1, "why: ending 1 running test");
+        check(Level::Kill, 2, "why: killing 2 running tests");
+        check(Level::Kill, 0, "why");
+    }
 }
