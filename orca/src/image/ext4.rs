@@ -168,6 +168,7 @@ fn run(program: &str, package: &str, args: Vec<OsString>, users: Users) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::check::{self, Origin};
     use std::path::PathBuf;
 
     struct Temp(PathBuf);
@@ -196,8 +197,7 @@ mod tests {
     }
 
     fn is_ext4(path: &Path) -> bool {
-        crate::image::check::disk(path, crate::image::check::Origin::Image)
-            .is_ok_and(|format| format.name() == "raw")
+        check::disk(path, Origin::Image).is_ok_and(|format| format.name() == "raw")
     }
 
     #[test]

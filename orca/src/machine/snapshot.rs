@@ -85,7 +85,7 @@ pub(super) fn freeze(
 }
 
 fn blank_disk(rootfs: &std::path::Path, stage: &Stage) -> HostResult<std::path::PathBuf> {
-    let format = check::disk(rootfs, Origin::Named)?.name();
+    let format = check::disk(rootfs, Origin::Image)?.name();
     let disk = stage.dir().join("disk.qcow2");
     Overlays::create_at(rootfs, format, &disk)?;
     Ok(disk)
