@@ -98,6 +98,16 @@ fn orca(args: Vec<OsString>) -> Result<u8> {
     let variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let parsed = parse::parse(args.clone(), &variables, cli::config::rc_settings);
     match (parsed, args.first()) {
+        (Ok(Parsed::Do(Command::Doctor, raw)), _) => {
+            // It looks at what a run would be, and a run reads more settings.
+            let run =
+                std::iter::once(Command::Test.row().name.into()).chain(args.into_iter().skip(1));
+            match parse::parse(run, &variables, cli::config::rc_settings) {
+                Ok(Parsed::Do(_, raw)) => obey(Parsed::Do(Command::Doctor, raw), None),
+                Ok(_) => obey(Parsed::Do(Command::Doctor, raw), None),
+                Err(complaint) => obey(Parsed::Do(Command::Doctor, raw), Some(&complaint)),
+            }
+        }
         (Err(complaint), Some(first)) if first == Command::Doctor.row().name => {
             // The doctor reports settings that cannot be used; a wrong command line stays an error.
             let parsed = parse::parse(args, &[], |_| Ok(Vec::new()))?;

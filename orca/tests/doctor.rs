@@ -54,7 +54,7 @@ fn a_qemu_that_runs_accept_is_accepted_and_an_older_one_is_not() {
 fn a_kernel_without_an_initramfs_gets_one_around_the_agent() {
     let project = project("7.2.0");
     let made = doctor(&project, &["--rootfs=none"]);
-    made.says("ok   initramfs    made for the kernel from");
+    made.says("ok   initramfs      made for the kernel from");
     project.file("build/agent", "#!/bin/sh\n");
     doctor(&project, &["--rootfs=none"]).exits(2).says("BAD  initramfs").says("build-toolbox.sh");
 }
@@ -77,7 +77,47 @@ fn what_the_machines_do_not_use_is_not_missed() {
     project.file("qemu", "#!/bin/sh\necho QEMU emulator version 7.2.0\n");
     fs::set_permissions(project.root().join("qemu"), Permissions::from_mode(0o755)).unwrap();
     doctor(&project, &["--rootfs=none"]).exits(2).says("BAD  share").never_says("qemu-img");
-    doctor(&project, &["--rootfs=none", "--share=none"]).never_says("9p");
+    project.file(".orcarc", "--share=none");
+    doctor(&project, &["--rootfs=none"]).says("note share").never_says("9p");
+}
+
+/// The doctor looks at what a run would be, and a run reads more settings.
+#[test]
+fn settings_that_runs_refuse_are_bad() {
+    let project = project("7.2.0");
+    for (setting, what) in [
+        ("--retries=x", "BAD  settings"),
+        ("--share=bogus", "BAD  settings"),
+        ("--env=1=", "BAD  settings"),
+        ("--modules=/proc/nowhere", "BAD  modules"),
+        ("--junit=/proc/nowhere/x", "BAD  report"),
+        ("--log-dir=/proc/x", "BAD  logs"),
+    ] {
+        project.file(".orcarc", setting);
+        doctor(&project, &["--rootfs=none"]).exits(2).says(what);
+    }
+    project.file(".orcarc", "--init=own");
+    doctor(&project, &["--rootfs=host"]).exits(2).says("BAD  root");
+}
+
+#[test]
+fn a_run_without_machines_needs_none_of_what_they_need() {
+    let project = project("7.2.0");
+    project.file(".orcarc", "--machine=local");
+    let mut command = project.command(&["doctor"]);
+    command.env("PATH", "/proc/nowhere").env("XDG_CACHE_HOME", project.root().join(".cache"));
+    let ran = Ran::from(command.output().unwrap());
+    ran.exits(0).never_says("QEMU").never_says("kernel").says("tests can run here");
+}
+
+#[test]
+fn folders_that_runs_do_without_are_no_reason_against_them() {
+    let project = project("7.2.0");
+    project.file(".orcarc", "--machine=local\n--log-dir=logs");
+    let mut command = project.command(&["doctor"]);
+    command.env("XDG_CACHE_HOME", "/proc/x").env("XDG_STATE_HOME", "/proc/x");
+    let ran = Ran::from(command.output().unwrap());
+    ran.exits(0).says("note cache").says("note state").says("ok   logs");
 }
 
 #[test]

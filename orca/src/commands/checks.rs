@@ -17,6 +17,7 @@ use crate::setup::boot_files::{self, RootSource};
 use crate::setup::emulator::Emulator;
 use crate::text::count::count;
 use agent::wire::Share;
+use nix::unistd::{AccessFlags, access};
 use std::fs;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -63,6 +64,12 @@ impl Finding {
         Self { what, state: Health::Bad, text: error.to_string(), advice }
     }
 
+    /// The same, for something that runs work without.
+    fn softened(self) -> Self {
+        let state = if self.state == Health::Bad { Health::Fair } else { self.state };
+        Self { state, ..self }
+    }
+
     /// Good with the text that was found, or bad.
     fn of(what: &'static str, found: Result<String>) -> Self {
         match found {
@@ -84,12 +91,28 @@ pub fn examine(raw: &Raw, complaint: Option<&Error>) -> Vec<Finding> {
         }
     };
     found.push(project(&config));
-    let root = boot_files::find_root(&config);
-    match Emulator::find(&config) {
+    if config.raw.local {
+        found.push(Finding::good("machine", "this host itself, unprotected"));
+    } else {
+        found.extend(machines(&config));
+    }
+    found.push(open_files(&config));
+    found.push(cache(&config));
+    found.extend(folders(&config));
+    found.push(private_folder(&config));
+    found.push(terminal());
+    found
+}
+
+/// What virtual machines are made of.
+fn machines(config: &Config) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let root = boot_files::find_root(config);
+    match Emulator::find(config) {
         Ok(emulator) => {
             found.push(emulator_version(&emulator));
-            found.extend(share(&config, &emulator, root.as_ref().ok()));
-            found.push(accelerator(raw.accel, &emulator));
+            found.push(share(config, &emulator, root.as_ref().ok()));
+            found.push(accelerator(config.raw.accel, &emulator));
         }
         Err(error) => found.push(Finding::bad("QEMU", &error)),
     }
@@ -97,14 +120,12 @@ pub fn examine(raw: &Raw, complaint: Option<&Error>) -> Vec<Finding> {
         found
             .push(Finding::of("qemu-img", overlay::check().map(|()| "makes the disks".to_owned())));
     }
-    found.extend(kernels(&config));
+    found.extend(kernels(config));
+    if let Err(error) = boot_files::find_modules(config) {
+        found.push(Finding::bad("modules", &error));
+    }
     found.push(Finding::of("root", root.map(|root| root.to_string())));
-    found.push(memory(&config));
-    found.push(open_files(config.jobs));
-    found.push(folder("cache", &config.cache, &templates(&config.cache)));
-    found.push(folder("state", &config.state, ""));
-    found.push(run_folder(config.jobs));
-    found.push(terminal());
+    found.push(memory(config));
     found
 }
 
@@ -143,12 +164,13 @@ fn emulator_version(emulator: &Emulator) -> Finding {
 }
 
 /// Whether this QEMU can share folders of the host with its guests, if the machines use any.
-fn share(config: &Config, emulator: &Emulator, root: Option<&RootSource>) -> Option<Finding> {
-    let shares = config.raw.share != Share::None;
-    if !shares && root != Some(&RootSource::Host) {
-        return None;
+fn share(config: &Config, emulator: &Emulator, root: Option<&RootSource>) -> Finding {
+    let none = config.raw.share == Share::None;
+    if none && root != Some(&RootSource::Host) {
+        let advice = "machines do not see the project's tests; `orca run` works";
+        return Finding::fair("share", "none, as --share says", advice);
     }
-    Some(match version::has_shares(&emulator.program) {
+    match version::has_shares(&emulator.program) {
         Ok(true) => Finding::good("share", "this QEMU has 9p"),
         Ok(false) => {
             let error = Error::new("this QEMU has no 9p, through which machines see the project");
@@ -156,7 +178,7 @@ fn share(config: &Config, emulator: &Emulator, root: Option<&RootSource>) -> Opt
             Finding::bad("share", &error.hint(format!("install the full {package}")))
         }
         Err(e) => Finding::bad("share", &Error::io("run", &emulator.program, &e)),
-    })
+    }
 }
 
 /// The accelerator, tried again: a remembered answer may be out of date.
@@ -213,28 +235,75 @@ fn memory(config: &Config) -> Finding {
     }
 }
 
-fn open_files(jobs: usize) -> Finding {
-    let enough = limits::open_files(jobs, MachineKind::Virtual);
-    Finding::of("open files", enough.map(|()| format!("enough for -j{jobs}")))
+/// A run has no more workers than tests, so only a limit that is too low for one keeps all from
+/// working.
+fn for_workers(what: &'static str, jobs: usize, ask: impl Fn(usize) -> Result<()>) -> Finding {
+    match (ask(jobs), ask(1)) {
+        (Ok(()), _) => Finding::good(what, format!("enough for -j{jobs}")),
+        (Err(_), Err(error)) => Finding::bad(what, &error),
+        (Err(error), Ok(())) => Finding::bad(what, &error).softened(),
+    }
 }
 
-fn templates(cache: &Path) -> String {
-    let entries = Store::new(cache).list();
+fn open_files(config: &Config) -> Finding {
+    let kind = if config.raw.local { MachineKind::Local } else { MachineKind::Virtual };
+    for_workers("open files", config.jobs, |workers| limits::open_files(workers, kind))
+}
+
+/// The cache. Without it runs work, but every machine is booted.
+fn cache(config: &Config) -> Finding {
+    let entries = Store::new(&config.cache).list();
     let mib: u64 = entries.iter().map(|entry| entry.bytes >> 20).sum();
-    format!(", {} of {mib} MiB", count(entries.len(), "template"))
+    let more = format!(", {} of {mib} MiB", count(entries.len(), "template"));
+    let finding = folder("cache", &config.cache, &more, "XDG_CACHE_HOME").softened();
+    let memory_mib = u64::from(config.shape.memory_mib);
+    match limits::free_bytes(existing(&config.cache)) {
+        // The memory of a machine is the most that its template takes.
+        Some(free) if finding.state == Health::Good && free >> 20 < memory_mib => {
+            let advice = "a template may not fit: free some, `orca clean`, or point \
+                          XDG_CACHE_HOME elsewhere";
+            Finding::fair("cache", finding.text, advice)
+        }
+        _ => finding,
+    }
 }
 
-/// Whether files can be made in `dir`, and how much room there is. What this makes is removed
-/// again.
-fn folder(what: &'static str, dir: &Path, more: &str) -> Finding {
-    let there = dir.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
-    let made = nix::unistd::mkdtemp(&there.join(".orca-doctor-XXXXXX"));
-    let variable = if what == "cache" { "XDG_CACHE_HOME" } else { "XDG_STATE_HOME" };
-    match made {
+/// The folders that a run writes logs, histories and reports to.
+fn folders(config: &Config) -> Vec<Finding> {
+    let raw = &config.raw;
+    let state = folder("state", &config.state, "", "XDG_STATE_HOME");
+    let Some(logs) = &raw.log_dir else {
+        return vec![state].into_iter().chain(reports(raw)).collect();
+    };
+    // Only the history is lost then.
+    let found = [state.softened(), folder("logs", logs, "", "--log-dir")];
+    found.into_iter().chain(reports(raw)).collect()
+}
+
+/// What keeps a report that is asked for from being written.
+fn reports(raw: &Raw) -> impl Iterator<Item = Finding> {
+    [&raw.json, &raw.junit].into_iter().flatten().filter_map(|path| {
+        let parent = path.parent().filter(|parent| *parent != Path::new(""));
+        let parent = parent.unwrap_or(Path::new("."));
+        let error = access(parent, AccessFlags::W_OK).err()?;
+        let error = Error::io("write", path, &error.into());
+        Some(Finding::bad("report", &error.hint("name a writable file")))
+    })
+}
+
+fn existing(dir: &Path) -> &Path {
+    dir.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"))
+}
+
+/// Whether files can be made in `dir`, which `setting` names, and how much room there is. What this
+/// makes is removed again.
+fn folder(what: &'static str, dir: &Path, more: &str, setting: &str) -> Finding {
+    let there = existing(dir);
+    match nix::unistd::mkdtemp(&there.join(".orca-doctor-XXXXXX")) {
         Ok(path) => drop(fs::remove_dir(path)),
         Err(e) => {
             let error = Error::io("write to", there, &e.into());
-            let hint = format!("point {variable} at a writable folder");
+            let hint = format!("point {setting} at a writable folder");
             return Finding::bad(what, &error.hint(hint));
         }
     }
@@ -244,19 +313,24 @@ fn folder(what: &'static str, dir: &Path, more: &str) -> Finding {
 
 /// Whether a run's private folder can be made, with room for the disks of its machines and with
 /// their sockets.
-fn run_folder(jobs: usize) -> Finding {
+fn private_folder(config: &Config) -> Finding {
+    const WHAT: &str = "private folder";
     let dir = match RunDir::create() {
         Ok(dir) => dir,
-        Err(error) => return Finding::bad("run folder", &error),
+        Err(error) => return Finding::bad(WHAT, &error),
     };
-    if let Err(error) = limits::room_for_disks(dir.path(), jobs) {
-        return Finding::bad("run folder", &error);
+    if !config.raw.local {
+        let room = |workers| limits::room_for_disks(dir.path(), workers);
+        let disks = for_workers(WHAT, config.jobs, room);
+        if disks.state != Health::Good {
+            return disks;
+        }
     }
     let socket = dir.path().join("vm10000.shell");
     match UnixListener::bind(&socket) {
-        Ok(_) => Finding::good("run folder", format!("sockets and disks in {}", base(dir.path()))),
+        Ok(_) => Finding::good(WHAT, format!("sockets and disks in {}", base(dir.path()))),
         Err(e) => Finding::bad(
-            "run folder",
+            WHAT,
             &Error::io("make", &socket, &e).hint("point TMPDIR at a short path on a local disk"),
         ),
     }

@@ -27,7 +27,7 @@ pub fn run(raw: &Raw, complaint: Option<&Error>, version: &str) -> u8 {
         show(finding);
     }
     let mut bad = found.iter().filter(|finding| finding.state == Health::Bad).count();
-    if bad == 0 {
+    if bad == 0 && !raw.local {
         let tried = match boot(raw, version) {
             Ok(finding) => finding,
             Err(error) => Finding::bad("machine", &error),
@@ -50,9 +50,9 @@ fn show(finding: &Finding) {
         Health::Fair => "note",
         Health::Bad => "BAD ",
     };
-    let mut text = format!("{word} {:12} {}\n", finding.what, safe(&finding.text));
+    let mut text = format!("{word} {:14} {}\n", finding.what, safe(&finding.text));
     if let Some(advice) = &finding.advice {
-        text.push_str(&format!("{:18}-> {}\n", "", safe(advice)));
+        text.push_str(&format!("{:20}-> {}\n", "", safe(advice)));
     }
     plain::out(text.as_bytes());
 }

@@ -218,6 +218,18 @@ fn make_root(cache: &ArtifactCache, source: RootSource) -> Result<Root> {
     Ok(Root::Disk(disk, "raw"))
 }
 
+/// The folder of modules that the configuration names, if it names one.
+///
+/// # Errors
+/// It is not there, or is no folder.
+pub fn find_modules(config: &Config) -> Result<Option<&Path>> {
+    let Some(dir) = config.raw.modules.as_deref() else { return Ok(None) };
+    fs::read_dir(dir).map_err(|e| {
+        Error::io("read", dir, &e).hint("--modules takes the folder of a kernel's modules")
+    })?;
+    Ok(Some(dir))
+}
+
 fn kernel_files(
     config: &Config,
     cache: &ArtifactCache,
@@ -225,7 +237,7 @@ fn kernel_files(
     root: &Root,
     path: &Path,
 ) -> Result<KernelFiles> {
-    let named = config.raw.modules.as_deref();
+    let named = find_modules(config)?;
     let initrd = match find_initrd(config, arch, path)? {
         InitrdSource::File(initrd) => initrd,
         InitrdSource::Agent(agent) => {
