@@ -268,7 +268,22 @@ fn settings_are_shown_with_their_origin() {
     let twice =
         ["config", "--tag=a", "--tag=b", "--kernel=x", "--kernel=y", "--env=A=1", "--env=B=2"];
     let twice = orca(&project, &twice);
-    twice.exits(0).says(" 'a b' ").says(" 'x y' ").says(" 'A B' ");
+    twice.exits(0);
+    let values = |name: &str| -> Vec<&str> {
+        let mine = twice.out.lines().filter(|line| line.split(' ').next() == Some(name));
+        mine.map(|line| line.split_ascii_whitespace().nth(1).unwrap()).collect()
+    };
+    for (name, expected) in [("tag", ["a", "b"]), ("kernel", ["x", "y"]), ("env", ["A", "B"])] {
+        assert_eq!(values(name), expected);
+    }
+    let mut mixed = command(&project, &["config", "--tag=b", "--kernel=y", "--format=json"]);
+    let mixed = mixed.env("ORCA_TAG", "a").env("ORCA_KERNEL", "x").output().unwrap();
+    let mixed: serde_json::Value = serde_json::from_slice(&mixed.stdout).unwrap();
+    let tag = serde_json::json!({ "value": ["a", "b"], "from": ["ORCA_TAG", "command line"] });
+    assert_eq!(mixed["settings"]["tag"], tag);
+    // The kernels of a later source replace those of an earlier one.
+    let kernel = serde_json::json!({ "value": ["y"], "from": ["command line"] });
+    assert_eq!(mixed["settings"]["kernel"], kernel);
     let json = orca(&project, &["config", "--format", "json"]);
     let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
     assert_eq!(json["settings"]["timeout"]["from"], ".orcarc line 3");

@@ -3,7 +3,7 @@
 use crate::arch::Arch;
 use crate::cli::command::Command;
 use crate::cli::config::Config;
-use crate::cli::flag::{Computed, DefaultValue, Flag, Takes};
+use crate::cli::flag::{Computed, DefaultValue, Flag, Later, Takes};
 use crate::cli::flags::FLAGS;
 use crate::cli::raw::{Format, Given, Source};
 use crate::error::Result;
@@ -13,16 +13,19 @@ use crate::report::plain;
 use crate::setup::boot_files;
 use crate::text::quote::shell_word;
 use serde_json::{Value, json};
+use std::mem::discriminant;
 
 /// The width of the table's column of values.
 const WIDTH: usize = 24;
 
-/// The value of one option.
+/// The values of one option.
 struct Setting {
     name: &'static str,
-    value: Option<String>,
-    from: String,
+    /// Each with its source. One that was not given has its default, if it has one.
+    values: Vec<(Option<String>, String)>,
     is_switch: bool,
+    /// Whether it may be given several times.
+    is_list: bool,
 }
 
 /// Prints the settings.
@@ -46,7 +49,7 @@ pub fn run(config: &Config) -> Result<u8> {
     } else {
         let mut out = String::new();
         for setting in &settings {
-            out.push_str(&row(setting));
+            out.push_str(&rows(setting));
         }
         out.push('\n');
         for (name, path) in folders {
@@ -58,21 +61,31 @@ pub fn run(config: &Config) -> Result<u8> {
     Ok(exit::GOOD)
 }
 
-/// The row of the table. A value that is wider than its column has the source on the next line.
-fn row(setting: &Setting) -> String {
-    let Setting { name, value, from, is_switch } = setting;
-    let value = value.as_deref().unwrap_or(if *is_switch { "off" } else { "-" });
-    let shown = shell_word(value.as_bytes());
-    let apart = if shown.chars().count() > WIDTH {
-        format!("\n{:17}{:WIDTH$}", "", "")
-    } else {
-        String::new()
+/// The rows of the table, one per value. A value that is wider than its column has the source on
+/// the next line.
+fn rows(setting: &Setting) -> String {
+    let row = |(value, from): &(Option<String>, String)| {
+        let value = value.as_deref().unwrap_or(if setting.is_switch { "off" } else { "-" });
+        let shown = shell_word(value.as_bytes());
+        let apart = if shown.chars().count() > WIDTH {
+            format!("\n{:17}{:WIDTH$}", "", "")
+        } else {
+            String::new()
+        };
+        format!("{:16} {shown:WIDTH$}{apart} {from}\n", setting.name)
     };
-    format!("{name:16} {shown:WIDTH$}{apart} {from}\n")
+    setting.values.iter().map(row).collect()
 }
 
+/// Of an option that may be given several times, lists of its values and sources.
 fn object(setting: &Setting) -> Value {
-    json!({ "value": setting.value, "from": setting.from })
+    let (values, from): (Vec<_>, Vec<_>) = setting.values.iter().cloned().unzip();
+    match &setting.values[..] {
+        [(value, from)] if !setting.is_list || value.is_none() => {
+            json!({ "value": value, "from": from })
+        }
+        _ => json!({ "value": values, "from": from }),
+    }
 }
 
 /// The value of `flag` that was given last, or all that were given if several count, or its
@@ -80,16 +93,25 @@ fn object(setting: &Setting) -> Value {
 fn resolve(flag: &'static Flag, config: &Config) -> Setting {
     let mine = |given: &&Given| given.flag == flag.long;
     let given: Vec<&Given> = config.raw.given.iter().filter(mine).collect();
-    let (name, is_switch) = (flag.long, matches!(flag.takes, Takes::Nothing(_)));
-    let Some(last) = given.last() else {
-        return Setting { name, value: default(flag, config), from: "default".into(), is_switch };
+    let last = given.last().map(|last| discriminant(&last.source));
+    let counts: Vec<&Given> = match flag.takes {
+        Takes::List(_, Later::Add, _) | Takes::Variable(_) => given,
+        Takes::List(_, Later::Replace, _) => {
+            given.into_iter().filter(|given| Some(discriminant(&given.source)) == last).collect()
+        }
+        _ => given.last().copied().into_iter().collect(),
     };
-    let counts = match flag.takes {
-        Takes::List(..) | Takes::Variable(_) => &given[..],
-        _ => std::slice::from_ref(last),
-    };
-    let shown: Vec<String> = counts.iter().map(|given| shown(flag, given)).collect();
-    Setting { name, value: Some(shown.join(" ")), from: source(&last.source), is_switch }
+    let mut values: Vec<(Option<String>, String)> =
+        counts.iter().map(|given| (Some(shown(flag, given)), source(&given.source))).collect();
+    if values.is_empty() {
+        values.push((default(flag, config), "default".to_owned()));
+    }
+    Setting {
+        name: flag.long,
+        values,
+        is_switch: matches!(flag.takes, Takes::Nothing(_)),
+        is_list: matches!(flag.takes, Takes::List(..) | Takes::Variable(_)),
+    }
 }
 
 /// A value that was given; `on` for a switch, or if the value was left out.
@@ -140,7 +162,12 @@ mod tests {
     fn a_wide_value_keeps_the_columns_and_a_switch_is_on_or_off() {
         let row = |value: Option<&str>, is_switch| {
             let value = value.map(str::to_owned);
-            row(&Setting { name: "x", value, from: "default".into(), is_switch })
+            rows(&Setting {
+                name: "x",
+                values: vec![(value, "default".into())],
+                is_switch,
+                is_list: false,
+            })
         };
         let at = |text: String| text.lines().last().unwrap().find("default");
         let narrow = row(Some("4"), false);
