@@ -129,7 +129,7 @@ fn obey(parsed: Parsed, complaint: Option<&Error>) -> Result<u8> {
         Command::Completions => commands::completions::run(&raw.words),
         Command::Man => Ok(commands::man::run(VERSION)),
         Command::Doctor => Ok(commands::doctor::run(&raw, complaint, VERSION)),
-        Command::Image => commands::image::run(raw.rest.unwrap_or_default()).map(|()| exit::GOOD),
+        Command::Image => commands::image::run(&raw).map(|()| exit::GOOD),
         Command::Test => commands::test::run(&Config::new(raw)?),
         Command::Run => commands::run::run(&Config::new(raw)?),
         Command::List => commands::list::run(&Config::new(raw)?),

@@ -235,13 +235,19 @@ pub const COMMANDS: [Row; 13] = [
     Row {
         command: Command::Image,
         name: "image",
-        usage: "initramfs|vmlinux …",
+        usage: "initramfs|vmlinux [KERNEL] --out FILE [options]",
         words: Words::OneOf(&["initramfs", "vmlinux"]),
         help: "build parts of a guest image",
-        doc: "`orca image initramfs` packs the agent and the kernel modules that a boot needs; \
-              `orca image vmlinux` unpacks a bzImage so that QEMU can enter it without a BIOS. \
-              `orca image initramfs --help` says more.",
-        examples: &[],
+        doc: "`orca image initramfs` packs the agent as /init, with the kernel modules that a boot \
+              needs: those of --modules, a kernel's /lib/modules/RELEASE after depmod. Without \
+              --modules the kernel has to have everything built in.\n\n`orca image vmlinux KERNEL` \
+              unpacks a bzImage into the vmlinux that QEMU enters without a BIOS, or a packed \
+              aarch64 kernel into its plain Image.\n\nscripts/build-image.sh makes the rest of an \
+              image. Settings of runs, in .orcarc or ORCA_* variables, are not read.",
+        examples: &[
+            ("orca image vmlinux bzImage --out vmlinux", "for a faster boot"),
+            ("orca image initramfs --agent agent --out initrd", "no modules"),
+        ],
     },
 ];
 

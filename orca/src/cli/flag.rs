@@ -20,12 +20,14 @@ pub enum Group {
     Debugging,
     /// What is printed and written.
     Output,
+    /// The parts of a guest image.
+    Image,
 }
 
 impl Group {
     /// Every group, in the order of `--help`.
-    pub const ALL: [Self; 5] =
-        [Self::Choosing, Self::Running, Self::Machine, Self::Debugging, Self::Output];
+    pub const ALL: [Self; 6] =
+        [Self::Choosing, Self::Running, Self::Machine, Self::Debugging, Self::Output, Self::Image];
 
     /// Its heading.
     pub fn title(self) -> &'static str {
@@ -35,6 +37,7 @@ impl Group {
             Self::Machine => "Machines",
             Self::Debugging => "Debugging",
             Self::Output => "Output",
+            Self::Image => "Building images",
         }
     }
 }

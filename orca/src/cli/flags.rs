@@ -1,7 +1,7 @@
 //! The table of flags, one row each. The parser, help, completions, the manual page and
 //! `orca config` read it.
 
-use super::command::Command::{self, Doctor, Merge, Run, Shell, Template, Test};
+use super::command::Command::{self, Doctor, Image, Merge, Run, Shell, Template, Test};
 use super::flag::Computed;
 use super::flag::DefaultValue::{self, Fixed, PerRun, Unset};
 use super::flag::Takes::{Choice, List, Nothing, Optional, Value, Variable};
@@ -22,6 +22,9 @@ const KEEP: u64 = 4;
 
 const VMS: &[Command] = &[Test, Run, Template];
 const HOST: &[Command] = &[Test, Run, Template, Doctor];
+const KERNELS: &[Command] = &[Test, Run, Template, Doctor, Image];
+const MODULES: &[Command] = &[Test, Run, Template, Image];
+const IMAGES: &[Command] = &[Image];
 const TESTS: &[Command] = &[Test];
 const CHOOSERS: &[Command] = &[Test, Command::List];
 const REPORTS: &[Command] = &[Test, Merge];
@@ -323,21 +326,22 @@ pub const FLAGS: &[Flag] = &[
             Ok(())
         }),
         group: Group::Machine,
-        on: HOST,
+        on: KERNELS,
         default: DefaultValue::Computed(Computed::Kernel),
         again: true,
         help: "the kernel (build/vmlinux or build/vmlinuz)",
         doc: "A bzImage, a vmlinux, an arm64 Image, or the folder that a kernel was built in. If \
               there is no initramfs beside it, one is made and kept in the cache folder. An x86_64 \
               kernel is unpacked where it can be entered without a BIOS, which halves the boot \
-              where there is no KVM. `orca test` takes several: every test runs on every kernel.",
+              where there is no KVM. `orca test` takes several: every test runs on every kernel. \
+              `orca image` takes the kernel that the modules have to fit.",
     },
     Flag {
         long: "modules",
         short: None,
         takes: Value("DIR", |raw, v| put(&mut raw.modules, Ok(v.into()))),
         group: Group::Machine,
-        on: VMS,
+        on: MODULES,
         default: PerRun,
         again: true,
         help: "the kernel's modules (lib/modules beside its folder)",
@@ -762,6 +766,42 @@ pub const FLAGS: &[Flag] = &[
               and 64 MiB a test. failed: those of tests that passed are dropped. The oldest log \
               folders of a project are removed once it has more than 20 of them, or more than 4 \
               GiB in them.",
+    },
+    Flag {
+        long: "agent",
+        short: None,
+        takes: Value("FILE", |raw, v| put(&mut raw.agent, Ok(v.into()))),
+        group: Group::Image,
+        on: IMAGES,
+        default: Unset,
+        again: false,
+        help: "the static agent, which becomes /init",
+        doc: "scripts/build-toolbox.sh makes it: build/toolbox-linux.",
+    },
+    Flag {
+        long: "with",
+        short: None,
+        takes: List("NAME", Later::Add, |raw, v| {
+            raw.with.push(v.to_string_lossy().into_owned());
+            Ok(())
+        }),
+        group: Group::Image,
+        on: IMAGES,
+        default: Unset,
+        again: false,
+        help: "another module to load at boot",
+        doc: "By default those are loaded that every boot needs.",
+    },
+    Flag {
+        long: "out",
+        short: None,
+        takes: Value("FILE", |raw, v| put(&mut raw.out, Ok(v.into()))),
+        group: Group::Image,
+        on: IMAGES,
+        default: Unset,
+        again: false,
+        help: "the file to write",
+        doc: "It is replaced only when the new one is complete.",
     },
 ];
 

@@ -50,10 +50,6 @@ pub fn parse(
         Some(name) => Command::from_name(name).ok_or_else(|| unknown_command(name))?,
         None => return Err(unknown_command(&first.to_string_lossy())),
     };
-    if command == Command::Image {
-        // It has a grammar of its own, and gets its arguments as they are.
-        return Ok(Parsed::Do(command, Box::new(Raw { rest: Some(rest), ..Raw::default() })));
-    }
     let line = match read(command, rest, &Source::Line)? {
         Read::Line(line) => line,
         Read::Help(long) => return Ok(Parsed::Help(Some(command), long)),
@@ -62,10 +58,14 @@ pub fn parse(
     if let (Words::None, Some(word)) = (command.row().words, line.words.first()) {
         return Err(unexpected_word(command, &word.to_string_lossy()));
     }
+    // The kernels and modules of a project's runs are not those of an image that is being built.
+    let reads_settings = command != Command::Image;
+    let variables = if reads_settings { variables } else { &[] };
     let environment = from_environment(command, variables);
     let is_root = |setting: &&Setting| setting.flag.long == flags::PROJECT_ROOT;
     let root = line.settings.iter().rev().chain(&environment).find(is_root);
-    let file = from_rc(command, rc(root.map(|setting| Path::new(&setting.value)))?)?;
+    let root = root.map(|setting| Path::new(&setting.value));
+    let file = if reads_settings { from_rc(command, rc(root)?)? } else { Vec::new() };
     let mut raw = flags::defaults();
     raw.again = rerun::words(&line.settings);
     raw.words = line.words;

@@ -19,6 +19,7 @@ pub struct Raw {
     pub again: Vec<OsString>,
     /// `None` for `auto`.
     pub accel: Option<Accel>,
+    pub agent: Option<PathBuf>,
     pub append: Option<String>,
     pub arch: Option<Arch>,
     pub artifacts: Artifacts,
@@ -51,6 +52,7 @@ pub struct Raw {
     pub log_dir: Option<PathBuf>,
     pub modules: Option<PathBuf>,
     pub not: Vec<Filter>,
+    pub out: Option<PathBuf>,
     pub print_command: bool,
     pub project_root: Option<PathBuf>,
     pub qemu: Option<PathBuf>,
@@ -74,6 +76,7 @@ pub struct Raw {
     pub timeout_factor: Option<f64>,
     pub until_fail: bool,
     pub verbose: u8,
+    pub with: Vec<String>,
     /// Paths, or whatever the command takes.
     pub words: Vec<OsString>,
     /// What stood behind `--`.

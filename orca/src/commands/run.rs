@@ -16,9 +16,10 @@ use crate::select::discover::{Test, discover};
 use crate::select::header::Header;
 use crate::setup::{self, Lab, boot_files};
 use crate::text::quote::shell_word;
+use agent::wire::{SHEBANG_MAX, interpreter};
 use crossbeam::channel::Receiver;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -206,9 +207,11 @@ impl ByHand {
 /// `#!`.
 fn is_program(file: &Path) -> bool {
     let executable = fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & 0o111 != 0);
-    let mut start = [0; 2];
-    let mut read = || File::open(file).and_then(|mut file| file.read_exact(&mut start));
-    executable && read().is_ok() && start == *b"#!"
+    let start = || -> io::Result<Vec<u8>> {
+        let mut start = Vec::new();
+        File::open(file)?.take(SHEBANG_MAX as u64).read_to_end(&mut start).map(|_| start)
+    };
+    executable && start().is_ok_and(|start| interpreter(&start).is_some())
 }
 
 #[cfg(test)]
