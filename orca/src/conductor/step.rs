@@ -135,7 +135,6 @@ impl RunState {
         let mut rest: Vec<Attempt> = self.schedule.retries().map(not_run).collect();
         let entries = self.schedule.entries();
         for (test, round, attempt) in self.assigned.drain(..) {
-            self.has_result[test] = true;
             rest.push(Attempt { round, attempt, ..not_run(&entries[test].job) });
         }
         for attempt in &rest {

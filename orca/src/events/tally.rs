@@ -51,6 +51,11 @@ impl Tally {
         self.failed + self.timed_out + self.errored
     }
 
+    /// Whether every file has a good result.
+    pub fn is_good(&self) -> bool {
+        self.bad() + self.not_run == 0
+    }
+
     fn count(&mut self, attempt: &Attempt) {
         self.points += attempt.suite.run;
         self.flaky += usize::from(attempt.is_flaky());

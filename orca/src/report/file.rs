@@ -5,7 +5,7 @@
 //! content is put back: a JSON report still ends with a whole line, a JUnit report is still a
 //! document, and both lack only what came later.
 
-use crate::error::{Error, Result, plain};
+use crate::error::{Error, Result};
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
@@ -41,14 +41,14 @@ impl ReportFile {
     }
 
     fn put(&mut self) -> io::Result<()> {
-        let len = self.file.metadata()?.len();
-        let mut replaced =
-            vec![0; len.saturating_sub(self.at).min(self.pending.len() as u64) as usize];
+        let meta = self.file.metadata()?;
         // A pipe or a terminal has no content to put back, and no position to write at.
-        let regular = self.file.metadata()?.is_file();
-        if !regular {
+        if !meta.is_file() {
             return self.file.write_all(&self.pending);
         }
+        let len = meta.len();
+        let mut replaced =
+            vec![0; len.saturating_sub(self.at).min(self.pending.len() as u64) as usize];
         self.file.read_exact_at(&mut replaced, self.at)?;
         self.file.write_all_at(&self.pending, self.at).inspect_err(|_| {
             // The old content had room before. If this fails too, the first error is the one to
@@ -97,7 +97,7 @@ fn cannot_write(path: &Path, error: &io::Error) -> Error {
     use io::ErrorKind::{QuotaExceeded, StorageFull};
     let full = matches!(error.kind(), StorageFull | QuotaExceeded);
     let hint = if full { "make room on its disk" } else { "name a writable file" };
-    Error::new(format!("cannot write `{}`: {}", path.display(), plain(error))).hint(hint)
+    Error::io("write", path, error).hint(hint)
 }
 
 #[cfg(test)]

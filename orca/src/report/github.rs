@@ -6,7 +6,7 @@
 //! switched on only around our own.
 
 use super::rounds::Rounds;
-use super::wording::{detail, head, summary, timeout};
+use super::wording::{detail, failures, head, summary, timeout};
 use super::{Reporter, markdown};
 use crate::events::attempt::{Attempt, Outcome};
 use crate::events::event::Event;
@@ -120,10 +120,7 @@ fn annotation(attempt: &Attempt) -> String {
         Outcome::TimedOut { silence } => message.push(timeout(*silence).to_owned()),
         _ => message.extend(attempt.reasons.iter().cloned()),
     }
-    for failure in &attempt.suite.failures {
-        message.push(format!("not ok {} - {}", failure.number, failure.description));
-        message.extend(tap::junit::details(failure).lines().map(|line| format!("    {line}")));
-    }
+    failures(&mut message, &attempt.suite);
     let mut message = message.join("\n");
     if message.is_empty() {
         message = attempt.word();

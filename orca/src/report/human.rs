@@ -204,7 +204,7 @@ impl Human {
             text.push_str(&format!("{}: {}\n", safe(release), counts(tally)));
         }
         let line = summary(&self.tally, took, self.rounds.tests());
-        let good = self.tally.bad() + self.tally.not_run == 0;
+        let good = self.tally.is_good();
         text.push_str(&if good { self.paint.good(&line) } else { self.paint.bad(&line) });
         text.push('\n');
         let said = self.volume >= Volume::Verbose || !self.failures.is_empty();

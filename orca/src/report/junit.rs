@@ -7,6 +7,7 @@
 //! every run.
 
 use super::Reporter;
+use super::wording::name;
 use crate::events::attempt::{Attempt, Outcome};
 use crate::events::event::Event;
 use crate::events::points::Point;
@@ -63,10 +64,8 @@ fn suite(attempt: &Attempt) -> Suite {
         let name = format!("({unlisted} more checks, not listed)");
         cases.push(Case { name, time: Duration::ZERO, outcome: CaseOutcome::Passed });
     }
-    let round =
-        if attempt.round > 1 { format!(" (round {})", attempt.round) } else { String::new() };
     Suite {
-        name: format!("{}{round}", attempt.path),
+        name: name(attempt),
         started: SystemTime::now() - time,
         time,
         cases,

@@ -4,7 +4,7 @@
 //! Text from tests is never read as Markdown here: within a line it is spelled in character
 //! references, and longer text is put in `<pre>`, where GitHub reads nothing but those.
 
-use super::wording::{head, seconds};
+use super::wording::{failures, head, seconds};
 use crate::events::attempt::{Attempt, Outcome};
 use crate::events::tally::Tally;
 
@@ -17,7 +17,7 @@ const CUT: &str = "\nThere is more, which does not fit here.\n";
 
 /// The summary of the `listed` tests, with `counts` as its heading, in at most `room` bytes.
 pub(super) fn summary(listed: &[Attempt], tally: &Tally, counts: &str, room: usize) -> String {
-    let good = tally.bad() + tally.not_run == 0;
+    let good = tally.is_good();
     let mark = if good { "✅" } else { "❌" };
     let mut out =
         Bounded { text: String::new(), room: room.saturating_sub(CUT.len()), full: false };
@@ -67,10 +67,7 @@ fn details(attempt: &Attempt) -> String {
     if let Some(why) = &attempt.quarantined {
         said.insert(0, format!("in quarantine: {why}"));
     }
-    for failure in &attempt.suite.failures {
-        said.push(format!("not ok {} - {}", failure.number, failure.description));
-        said.extend(tap::junit::details(failure).lines().map(|line| format!("    {line}")));
-    }
+    failures(&mut said, &attempt.suite);
     for (name, text) in [("stderr", &attempt.stderr_tail), ("kernel", &attempt.kernel_said())] {
         if !text.trim().is_empty() {
             said.push(format!("{name}:\n{}", text.trim_end()));

@@ -5,7 +5,7 @@
 //! has no verdict is `not ok`, because nothing says that it passed.
 
 use super::Reporter;
-use super::wording::{head, seconds};
+use super::wording::{head, name, seconds};
 use crate::events::attempt::{Attempt, Outcome};
 use crate::events::event::Event;
 use crate::events::points::Point;
@@ -54,7 +54,8 @@ impl<W: Write> Reporter for Tap<W> {
     }
 }
 
-/// One test file: its points as a subtest, then its result.
+/// One test file: its points as a subtest, then its result. Both have the same name, as TAP
+/// requires.
 fn file<W: Write>(out: &mut Writer<W>, attempt: &Attempt) -> io::Result<()> {
     let name = name(attempt);
     let points = attempt.points.with_failures(&attempt.suite);
@@ -84,15 +85,6 @@ fn file<W: Write>(out: &mut Writer<W>, attempt: &Attempt) -> io::Result<()> {
         out.comment(&format!("flaky: good at attempt {}", attempt.attempt))?;
     }
     if attempt.outcome.is_good() { Ok(()) } else { explain(out, attempt) }
-}
-
-/// The test's path and, from the second round on, the round. The subtest and its point have the
-/// same name, as TAP requires.
-fn name(attempt: &Attempt) -> String {
-    match attempt.round {
-        0 | 1 => attempt.path.clone(),
-        round => format!("{} (round {round})", attempt.path),
-    }
 }
 
 fn point<W: Write>(out: &mut Writer<W>, point: &Point) -> io::Result<()> {

@@ -44,6 +44,22 @@ pub(super) fn head(text: &str, bytes: usize) -> &str {
     &text[..end]
 }
 
+/// The test's path and, from the second round on, the round.
+pub(super) fn name(attempt: &Attempt) -> String {
+    match attempt.round {
+        0 | 1 => attempt.path.clone(),
+        round => format!("{} (round {round})", attempt.path),
+    }
+}
+
+/// Adds to `out` the checks that failed, each with its diagnostics indented below it.
+pub(super) fn failures(out: &mut Vec<String>, suite: &tap::Suite) {
+    for failure in &suite.failures {
+        out.push(format!("not ok {} - {}", failure.number, failure.description));
+        out.extend(tap::junit::details(failure).lines().map(|line| format!("    {line}")));
+    }
+}
+
 /// Why a test that timed out was cut: for its silence, or for its whole time.
 pub(super) fn timeout(silence: bool) -> &'static str {
     if silence { "it printed nothing for too long" } else { "it ran into its timeout" }
