@@ -52,3 +52,16 @@ pub(crate) fn early() {
     }
     _ = fs::create_dir_all("/run/lock");
 }
+
+/// Makes the folder `path`, and those that it lies in, where they are missing.
+///
+/// # Errors
+/// That it cannot be made, and why.
+pub(crate) fn make_folder(path: &str) -> Result<(), String> {
+    fs::create_dir_all(path).map_err(|e| format!("cannot make `{path}`: {e}"))
+}
+
+/// Where the file system is mounted that this line of `/proc/self/mountinfo` is about.
+pub(crate) fn mount_point(line: &str) -> Option<&str> {
+    line.split(' ').nth(4)
+}

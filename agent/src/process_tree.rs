@@ -7,6 +7,8 @@
 //! the environment of the command. A daemon can shed these if it means to. The walk is for agents
 //! without root, outside a guest.
 
+use crate::mounts::mount_point;
+use crate::wire;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -57,7 +59,7 @@ pub(crate) struct Outside {
 /// Where this agent may make cgroups, if anywhere.
 pub(crate) fn cgroup_root() -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let mount = mounts.lines().find(|line| line.contains(" - cgroup2 "))?.split(' ').nth(4)?;
+    let mount = mounts.lines().find(|line| line.contains(" - cgroup2 ")).and_then(mount_point)?;
     let root = Path::new(mount).join("orca");
     fs::create_dir_all(&root).ok()?;
     // A child has to enter its cgroup, which needs the right to move processes out of this one.
@@ -296,8 +298,7 @@ fn write(path: &Path, text: &str) -> bool {
 /// The name of process `pid`, fit for a line: a process can give itself any name.
 pub(crate) fn name_of(pid: i32) -> String {
     let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
-    let name = String::from_utf8_lossy(name.trim_ascii_end());
-    name.chars().map(|c| if c.is_control() || c.is_whitespace() { '_' } else { c }).collect()
+    wire::single_word(name.trim_ascii_end())
 }
 
 /// A process that is alive, as `/proc/PID/stat` has it.

@@ -2,6 +2,7 @@
 
 use crate::agent::Agent;
 use crate::cmdline::CommandLine;
+use crate::mounts::mount_point;
 use crate::wire::{Resume, SHARE_DIR, Share};
 use crate::{root, sys};
 use nix::sys::time::TimeSpec;
@@ -151,7 +152,7 @@ pub(crate) fn mount_at_boot(agent: &Agent, line: &CommandLine) -> Result<(), Str
         Some(name) => Share::from_name(name).ok_or_else(|| format!("unknown way `{name}`"))?,
     };
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    if mounts.lines().any(|mount| mount.split(' ').nth(4) == Some(SHARE_DIR)) {
+    if mounts.lines().any(|line| mount_point(line) == Some(SHARE_DIR)) {
         return Ok(());
     }
     mount_share(agent, to)

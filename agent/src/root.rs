@@ -2,6 +2,7 @@
 
 use crate::cmdline::CommandLine;
 use crate::console::say;
+use crate::mounts::make_folder;
 use crate::wire::ROOT_TAG;
 use crate::{mounts, share};
 use nix::mount::{MsFlags, mount};
@@ -131,10 +132,6 @@ fn mount_at(
     make_folder(target)?;
     mount(Some(source), target, Some(kind), flags, Some(options))
         .map_err(|e| format!("cannot mount `{source}` as {kind}: {}", e.desc()))
-}
-
-fn make_folder(path: &str) -> Result<(), String> {
-    fs::create_dir_all(path).map_err(|e| format!("cannot make `{path}`: {e}"))
 }
 
 fn move_root() -> nix::Result<()> {

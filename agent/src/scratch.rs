@@ -1,6 +1,7 @@
 //! A test's folders: a private `TMPDIR`, and `ORCA_ARTIFACTS`, whose files go to the host when the
 //! test has ended.
 
+use crate::mounts::mount_point;
 use crate::reply::Reply;
 use crate::wire::{
     ARTIFACTS_BYTES_MAX as BYTES_MAX, ARTIFACTS_DEPTH_MAX as DEPTH_MAX,
@@ -64,12 +65,10 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         // A file system that the test has left mounted in here may hold files of others.
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let inside = |line: &&str| {
-            line.split(' ').nth(4).is_some_and(|point| Path::new(point).starts_with(&self.0))
-        };
-        let freed = mounts.lines().rev().filter(inside).all(|line| {
-            line.split(' ').nth(4).is_some_and(|point| umount2(point, MntFlags::MNT_DETACH).is_ok())
-        });
+        let points = mounts.lines().rev().filter_map(mount_point);
+        let freed = points
+            .filter(|point| Path::new(point).starts_with(&self.0))
+            .all(|point| umount2(point, MntFlags::MNT_DETACH).is_ok());
         if freed {
             // If they cannot be removed, they stay until the machine goes, too.
             _ = fs::remove_dir_all(&self.0);

@@ -1,10 +1,9 @@
 //! Mounts the host's project, and unmounts it.
 
+use crate::mounts::make_folder;
 use crate::wire::{SHARE_DIR, SHARE_TAG, Share};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use std::fs;
-use std::path::Path;
 
 /// The project, under the overlay.
 const LOWER: &str = "/run/orca/share/lower";
@@ -125,10 +124,6 @@ fn mount_at(
         Errno::ENOENT if kind == "9p" => format!("the host offers nothing as `{source}`"),
         _ => format!("cannot mount {kind} at `{target}`: {}", e.desc()),
     })
-}
-
-fn make_folder(path: &str) -> Result<(), String> {
-    fs::create_dir_all(Path::new(path)).map_err(|e| format!("cannot make `{path}`: {e}"))
 }
 
 /// Unmounts `target`. Where files are still open, it only disappears, and they stay open.

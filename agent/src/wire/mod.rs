@@ -18,7 +18,7 @@ pub use frame::{
 };
 pub use reply::{
     BYE, ERR, EXEC_START, Ended, HELLO, KERNEL, OK, PONG, WARN, marker_name, may_need_escape,
-    needs_escape, test_start_line,
+    needs_escape, single_word, test_start_line,
 };
 
 /// The name of the virtio-serial port, as in `/dev/virtio-ports/glacic.agent`.

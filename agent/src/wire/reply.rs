@@ -96,10 +96,13 @@ pub fn test_start_line(name: &str) -> String {
 /// A test's name in its markers: the file name, with `_` for characters that could break a line.
 pub fn marker_name(path: &[u8]) -> String {
     let file = path.rsplit(|&b| b == b'/').next().unwrap_or(path);
-    String::from_utf8_lossy(file)
-        .chars()
-        .map(|c| if c.is_control() || c.is_whitespace() { '_' } else { c })
-        .collect()
+    single_word(file)
+}
+
+/// `name` as one word of a line, with `_` for characters that could break it.
+pub fn single_word(name: &[u8]) -> String {
+    let name = String::from_utf8_lossy(name);
+    name.chars().map(|c| if c.is_control() || c.is_whitespace() { '_' } else { c }).collect()
 }
 
 const MARKERS: [&[u8]; 6] =

@@ -143,15 +143,7 @@ impl Guest {
     pub fn exec(&mut self, line: &str, deadline: Instant) -> io::Result<Ended> {
         let id = self.send(&Request::new(Command::Exec(line.into())))?;
         loop {
-            let frame = self.receive(deadline)?;
-            if frame.id != id || frame.kind != Kind::Reply {
-                continue;
-            }
-            let reply = String::from_utf8_lossy(&frame.payload);
-            if let Some(why) = reply.strip_prefix(wire::ERR) {
-                return Err(io::Error::other(why.to_owned()));
-            }
-            if let Some(ended) = Ended::parse(&reply) {
+            if let Some(ended) = Ended::parse(&self.answer(id, deadline)?) {
                 return Ok(ended);
             }
         }

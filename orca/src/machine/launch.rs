@@ -263,7 +263,8 @@ impl Instance {
         UnixStream::connect(&self.resources.slot.socket)
     }
 
-    fn let_go(&mut self) -> io::Result<()> {
+    /// Lets the machine go on: QEMU starts it stopped.
+    pub(super) fn let_go(&mut self) -> io::Result<()> {
         self.qmp.execute("cont", Value::Null, Instant::now() + QEMU_LIMIT).map(|_| ())
     }
 

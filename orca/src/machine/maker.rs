@@ -20,7 +20,6 @@ use crate::qemu::template::{self, Store, Template};
 use crate::shape::{Node, Shape};
 use crate::text::count::count;
 use agent::wire::Command;
-use serde_json::Value;
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -96,8 +95,8 @@ impl VmMaker {
     pub fn start_console(&self) -> Result<ConsoleVm, Trouble> {
         let mut instance =
             self.start(&self.launcher.spec, Placement::default(), Memory::Anonymous, None)?;
-        match instance.qmp.execute("cont", Value::Null, Instant::now() + QEMU_LIMIT) {
-            Ok(_) => Ok(ConsoleVm::new(instance)),
+        match instance.let_go() {
+            Ok(()) => Ok(ConsoleVm::new(instance)),
             Err(error) => Err(instance.boot_trouble(&error, QEMU_LIMIT)),
         }
     }
@@ -135,8 +134,7 @@ impl VmMaker {
     }
 
     fn cold(&self, placement: Placement<'_>, shape: Shape, cancel: &Cancel) -> Result<Vm, Trouble> {
-        let overlays = self.launcher.overlays.as_ref();
-        let mut instance = self.start(&self.spec(shape), placement, Memory::Anonymous, overlays)?;
+        let mut instance = self.start(&self.spec(shape), placement, Memory::Anonymous, None)?;
         let deadline = self.boot_deadline();
         let guest = instance.greet(deadline, cancel).and_then(|mut guest| {
             // The request is made only now, so that its time is that after the boot.

@@ -372,7 +372,7 @@ fn was_killed(finished: &Finished) -> bool {
 fn observation(row: &Row) -> Observation {
     Observation {
         failed: row.failed(),
-        problems: row.problems,
+        problems: row.errors(),
         todo: row.suite.todo,
         elapsed: row.elapsed.as_secs_f64(),
     }

@@ -144,7 +144,7 @@ impl<W: Write> Printer<W> {
         }
         self.name_for_close(row)?;
         let suite = &row.suite;
-        let good_line = suite.skip_all.is_some() || !row.problems;
+        let good_line = suite.skip_all.is_some() || !row.errors();
         if suite.skip_all.is_none() && !self.lines_shown && !text.is_empty() {
             self.out.write_all(b"\n")?;
             self.out.write_all(text)?;
@@ -156,7 +156,7 @@ impl<W: Write> Printer<W> {
                 let reason = if reason.is_empty() { "(no reason given)" } else { reason };
                 writeln!(self.out, "skipped: {reason}")?;
             }
-            None if row.problems => self.report_failure(row)?,
+            None if row.errors() => self.report_failure(row)?,
             None => {
                 let ok = format!("ok{}\n", if self.show.timer { times } else { "" });
                 self.colored(GREEN, &ok)?;

@@ -13,8 +13,6 @@ pub(super) struct Row {
     pub(super) name: String,
     pub(super) suite: Suite,
     pub(super) elapsed: Duration,
-    /// Whether anything fails the file.
-    pub(super) problems: bool,
     /// Lines about failures that Perl's `prove` does not know, such as a timeout.
     pub(super) extra: Vec<String>,
     ignore_exit: bool,
@@ -32,17 +30,14 @@ impl Row {
             extra.push(format!("Cannot be run: {error}"));
         }
         extra.extend(forbidden(&suite, settings.fail_on));
-        let mut row = Self {
+        Self {
             name: shown(&test),
             test,
             suite,
             elapsed: finished.elapsed,
-            problems: false,
             extra,
             ignore_exit: settings.ignore_exit,
-        };
-        row.problems = row.errors();
-        row
+        }
     }
 
     /// Points that count as failed, including `ok` points beyond the plan.

@@ -185,7 +185,7 @@ fn header<W: Write>(printer: &mut Printer<W>, row: &Row) -> io::Result<()> {
     };
     let (run, failed) = (row.suite.run, row.failed());
     let text = format!("{}{spaces}(Wstat: {wait} Tests: {run} Failed: {failed})\n", row.name);
-    if row.problems { printer.failure(&text) } else { printer.out.write_all(text.as_bytes()) }
+    if row.errors() { printer.failure(&text) } else { printer.out.write_all(text.as_bytes()) }
 }
 
 fn signal_name(signal: i32) -> String {
