@@ -7,15 +7,13 @@
 //! served only while the orca that holds the machine lives.
 
 use super::client::Writer;
-use crate::host::rundir;
+use crate::host::{rundir, sys};
 use agent::wire::{self, Command, Frame, Kind, Request};
 use crossbeam::channel::{Receiver, Sender, bounded, select};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fs;
 use std::io::{self, BufReader, Read, Write};
-use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -141,15 +139,7 @@ fn route(inbox: &Receiver<Frame>, stopped: &Receiver<Infallible>, callers: &Call
 fn admit(listener: &UnixListener, hung_up: &UnixStream, callers: &Callers, writer: &Writer) {
     let mut threads: Vec<JoinHandle<()>> = Vec::new();
     for number in 1.. {
-        let mut fds = [
-            PollFd::new(listener.as_fd(), PollFlags::POLLIN),
-            PollFd::new(hung_up.as_fd(), PollFlags::POLLIN),
-        ];
-        match poll(&mut fds, PollTimeout::NONE) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-            Err(_) => break,
-        }
-        if fds[1].any().unwrap_or(true) || number >> OWN_BITS != 0 {
+        if !sys::readable(listener, hung_up) || number >> OWN_BITS != 0 {
             break;
         }
         threads.retain(|thread| !thread.is_finished());

@@ -1,11 +1,30 @@
 //! The crate's only `unsafe`: a child that dies with this process, and the size of a terminal. Also
-//! the facts that Linux and macOS provide in different ways.
+//! the facts that Linux and macOS provide in different ways, and waiting for a descriptor.
 
 use crate::arch::Accel;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
+
+/// Waits until `fd` can be read, or is at its end. Returns false, without waiting any longer, when
+/// the other end of `stop` is closed or the system cannot wait.
+pub fn readable(fd: &impl AsFd, stop: &UnixStream) -> bool {
+    loop {
+        let mut fds = [fd.as_fd(), stop.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(_) => return false,
+        }
+        let [ready, stopped] = fds.map(|fd| fd.any().unwrap_or(true));
+        if ready || stopped {
+            return !stopped;
+        }
+    }
+}
 
 /// Makes the kernel kill the child when the thread that spawns it ends. That is why
 /// [`crate::host::spawner`] spawns from a thread that never does.

@@ -171,21 +171,7 @@ impl Input {
         let thread = std::thread::Builder::new().name("input".into()).spawn(move || {
             let stdin = io::stdin();
             let mut buffer = [0; 4096];
-            loop {
-                let mut fds = [
-                    PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
-                    PollFd::new(stopped.as_fd(), PollFlags::POLLIN),
-                ];
-                match poll(&mut fds, PollTimeout::NONE) {
-                    Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-                    Err(_) => return,
-                }
-                if fds[1].any().unwrap_or(true) {
-                    return;
-                }
-                if !fds[0].any().unwrap_or(true) {
-                    continue;
-                }
+            while sys::readable(&stdin, &stopped) {
                 // Reads the descriptor, not the buffered handle: `poll` does not see what is in a
                 // buffer.
                 let n = nix::unistd::read(&stdin, &mut buffer).unwrap_or(0);

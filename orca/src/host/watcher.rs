@@ -42,7 +42,8 @@ impl Watcher {
         let notify = inotify::Tree::new(&root).ok();
         #[cfg(not(target_os = "linux"))]
         let notify: Option<std::convert::Infallible> = None;
-        let mut before = stamps(&root);
+        // Taken before the thread starts, so that no change is missed.
+        let mut before = if notify.is_none() { stamps(&root) } else { Stamps::new() };
         let watch = move || match notify {
             #[cfg(target_os = "linux")]
             Some(tree) => tree.watch(&sender, &woken),
@@ -123,11 +124,10 @@ mod inotify {
     //! it appears.
 
     use super::{folders, is_hidden};
+    use crate::host::sys;
     use crossbeam::channel::Sender;
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
     use std::collections::HashMap;
-    use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
     use std::path::{Path, PathBuf};
 
@@ -161,18 +161,7 @@ mod inotify {
 
         /// Reports changes until `woken` is closed.
         pub(super) fn watch(mut self, out: &Sender<PathBuf>, woken: &UnixStream) {
-            loop {
-                let mut fds = [
-                    PollFd::new(self.notify.as_fd(), PollFlags::POLLIN),
-                    PollFd::new(woken.as_fd(), PollFlags::POLLIN),
-                ];
-                match poll(&mut fds, PollTimeout::NONE) {
-                    Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-                    Err(_) => return,
-                }
-                if fds[1].any().unwrap_or(true) {
-                    return;
-                }
+            while sys::readable(&self.notify, woken) {
                 for event in self.notify.read_events().unwrap_or_default() {
                     self.take(&event, out);
                 }
