@@ -40,8 +40,9 @@ pub fn run(config: &Config) -> Result<u8> {
     let fail = |e: std::io::Error| Error::new(format!("cannot watch: {}", plain_io(&e)));
     let signals = signals::listen()?;
     let watcher = Watcher::start(&config.root).map_err(fail)?;
+    let all = tests.len();
     let mut watch = Watch { config, own: own_files(config), due: tests, child: None };
-    watch.start()?;
+    watch.start(all)?;
     let mut changed: Vec<PathBuf> = Vec::new();
     loop {
         let ended = watch.child.as_ref().map_or_else(never, |child| child.ended.clone());
@@ -111,17 +112,19 @@ impl Watch<'_> {
             let _ = kill(child.pid, Signal::SIGINT);
             let _ = child.ended.recv();
         }
+        let all = tests.len();
         let again = |test: &Test| self.due.contains(test) || found.contains(test);
         self.due = tests.into_iter().filter(|test| again(test)).collect();
         let tests = count(self.due.len(), "test");
         plain::err(format!("\norca: {what} changed, {tests} to run\n").as_bytes());
-        self.start()
+        self.start(all)
     }
 
-    fn start(&mut self) -> Result<()> {
+    /// Begins a run of the tests that are due, out of `all` that there are.
+    fn start(&mut self, all: usize) -> Result<()> {
         let fail = |e: std::io::Error| Error::new(format!("cannot run tests: {}", plain_io(&e)));
         let mut command = Command::new(std::env::current_exe().map_err(fail)?);
-        command.arg0("orca").arg("test").args(options(self.config)).args(self.names()?);
+        command.arg0("orca").arg("test").args(options(self.config)).args(self.names(all));
         // This is the main thread, which lives as long as the process.
         sys::die_with_parent(&mut command);
         let mut child = command.spawn().map_err(fail)?;
@@ -136,12 +139,11 @@ impl Watch<'_> {
         Ok(())
     }
 
-    fn names(&self) -> Result<Vec<OsString>> {
-        let all = discover(&self.config.root, &self.config.paths())?;
-        if self.due.len() == all.len() || self.due.len() > NAMED_MAX {
-            return Ok(self.config.raw.words.clone());
+    fn names(&self, all: usize) -> Vec<OsString> {
+        if self.due.len() == all || self.due.len() > NAMED_MAX {
+            return self.config.raw.words.clone();
         }
-        Ok(self.due.iter().map(|test| self.config.root.join(&test.path).into()).collect())
+        self.due.iter().map(|test| self.config.root.join(&test.path).into()).collect()
     }
 
     fn ended(&mut self) {
