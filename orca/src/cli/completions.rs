@@ -3,7 +3,7 @@
 
 use super::command::{COMMANDS, Row, Words};
 use super::flag::{Flag, Takes};
-use super::flags::FLAGS;
+use super::flags::{self, FLAGS};
 
 /// How a value is completed.
 enum Value {
@@ -39,11 +39,6 @@ fn value(flag: &Flag) -> Value {
     }
 }
 
-fn flags(row: &Row) -> impl Iterator<Item = &'static Flag> {
-    let command = row.command;
-    FLAGS.iter().filter(move |flag| flag.is_on(command))
-}
-
 /// The words that a command takes; `None` if it takes files, or a command that may name some.
 fn words(row: &Row) -> Option<String> {
     match row.words {
@@ -60,7 +55,7 @@ fn names() -> String {
 fn bash() -> String {
     let mut cases = String::new();
     for row in &COMMANDS {
-        let long = flags(row).map(|flag| format!("--{}", flag.long));
+        let long = flags::of(row.command).map(|flag| format!("--{}", flag.long));
         let options: Vec<String> = long.chain(["--help".to_owned()]).collect();
         let what = match words(row) {
             Some(words) => format!("words='{words}'"),
@@ -148,7 +143,7 @@ fn zsh() -> String {
     for row in &COMMANDS {
         commands.push_str(&format!("        '{}:{}'\n", row.name, zsh_text(row.help)));
         cases.push_str(&format!("        {})\n            _arguments -s \\\n", row.name));
-        for flag in flags(row) {
+        for flag in flags::of(row.command) {
             let (help, equals) =
                 (zsh_text(&flag.summary()), if flag.value().is_some() { "=" } else { "" });
             let tail = match value(flag) {
@@ -223,7 +218,7 @@ fn fish() -> String {
             Some(words) => out.push_str(&format!("{here} -a '{words}'\n")),
             None => out.push_str(&format!("{here} -F\n")),
         }
-        for flag in flags(row) {
+        for flag in flags::of(row.command) {
             let short = flag.short.map(|letter| format!(" -s {letter}")).unwrap_or_default();
             let tail = match value(flag) {
                 Value::None => String::new(),

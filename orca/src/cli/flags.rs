@@ -847,14 +847,19 @@ fn expression(slot: &mut Vec<Filter>, value: &OsStr) -> Parsed<()> {
     Ok(())
 }
 
+/// The flags that `command` takes.
+pub fn of(command: Command) -> impl Iterator<Item = &'static Flag> {
+    FLAGS.iter().filter(move |flag| flag.is_on(command))
+}
+
 /// The flag called `long`, if `command` takes it.
 pub fn find(command: Command, long: &str) -> Option<&'static Flag> {
-    FLAGS.iter().find(|flag| flag.long == long && flag.is_on(command))
+    of(command).find(|flag| flag.long == long)
 }
 
 /// The flag with the letter `short`, if `command` takes it.
 pub fn find_short(command: Command, short: char) -> Option<&'static Flag> {
-    FLAGS.iter().find(|flag| flag.short == Some(short) && flag.is_on(command))
+    of(command).find(|flag| flag.short == Some(short))
 }
 
 /// Every flag at its default, if that is a fixed value.

@@ -2,7 +2,7 @@
 
 use super::command::{COMMANDS, Command, Row};
 use super::flag::{Flag, Group};
-use super::flags::FLAGS;
+use super::flags;
 
 /// The width of paragraphs, in columns.
 const WIDTH: usize = 80;
@@ -40,8 +40,7 @@ pub fn command(command: Command, long: bool) -> String {
         }
     }
     for group in Group::ALL {
-        let mine = |flag: &&Flag| flag.group == group && flag.is_on(command);
-        let flags: Vec<&Flag> = FLAGS.iter().filter(mine).collect();
+        let flags: Vec<&Flag> = flags::of(command).filter(|flag| flag.group == group).collect();
         if !flags.is_empty() {
             out.push_str(&format!("\n{}:\n", group.title()));
             flags.into_iter().for_each(|flag| describe(&mut out, flag, long));
@@ -131,7 +130,7 @@ mod tests {
     fn every_flag_of_a_command_is_in_both_of_its_helps() {
         for row in &COMMANDS {
             let (short, long) = (command(row.command, false), command(row.command, true));
-            for flag in FLAGS.iter().filter(|flag| flag.is_on(row.command)) {
+            for flag in flags::of(row.command) {
                 let name = format!("--{}", flag.long);
                 assert!(short.contains(&name) && long.contains(&name), "{} {name}", row.name);
             }

@@ -202,7 +202,7 @@ fn unknown_flag(command: Command, name: &str) -> Error {
     let dashes = if name.chars().count() == 1 { "-" } else { "--" };
     let orca = command.row().name;
     let error = Error::new(format!("orca {orca} has no option `{dashes}{}`", name.escape_debug()));
-    let mine = FLAGS.iter().filter(|flag| flag.is_on(command)).map(|flag| flag.long);
+    let mine = flags::of(command).map(|flag| flag.long);
     let elsewhere = FLAGS.iter().find(|flag| flag.long == name);
     match (elsewhere, nearest(name, mine.chain(["help", "version"]))) {
         (Some(flag), _) => {
@@ -228,7 +228,7 @@ fn from_environment(command: Command, variables: &[(OsString, OsString)]) -> Vec
         let value = if is_switch { OsString::new() } else { value.clone() };
         is_on.then_some(Setting { flag, value, source: Source::Variable(name) })
     };
-    FLAGS.iter().filter(|flag| flag.is_on(command)).filter_map(setting).collect()
+    flags::of(command).filter_map(setting).collect()
 }
 
 /// The settings of `.orcarc`. Those of other commands are skipped, unknown ones are errors.

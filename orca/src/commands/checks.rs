@@ -8,7 +8,7 @@ use crate::cli::config::{self, Config};
 use crate::cli::raw::Raw;
 use crate::error::{Error, Result};
 use crate::host::limits::{self, MachineKind};
-use crate::host::rundir::RunDir;
+use crate::host::rundir::{RunDir, SHELL_SOCKET};
 use crate::host::tty;
 use crate::qemu::template::Store;
 use crate::qemu::{arch, overlay, version};
@@ -326,7 +326,7 @@ fn private_folder(config: &Config) -> Finding {
             return disks;
         }
     }
-    let socket = dir.path().join("vm10000.shell");
+    let socket = dir.path().join("vm10000").with_extension(SHELL_SOCKET);
     match UnixListener::bind(&socket) {
         Ok(_) => Finding::good(WHAT, format!("sockets and disks in {}", base(dir.path()))),
         Err(e) => Finding::bad(

@@ -3,6 +3,7 @@
 use crate::cli::config::{Config, HISTORIES};
 use crate::error::{Error, Result};
 use crate::events::exit;
+use crate::host::logdir::RUNS;
 use crate::image::cache::ArtifactCache;
 use crate::qemu::template::Store;
 use crate::qemu::{accel, version};
@@ -20,7 +21,7 @@ pub fn run(config: &Config) -> Result<u8> {
         plain::out(format!("removed template {}\n", entry.key).as_bytes());
     }
     store.clear()?;
-    let runs = config.state.join("runs");
+    let runs = config.state.join(RUNS);
     if runs.exists() {
         std::fs::remove_dir_all(&runs).map_err(|e| Error::io("remove", &runs, &e))?;
         plain::out(format!("removed the logs in {}\n", runs.display()).as_bytes());

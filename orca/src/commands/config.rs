@@ -4,7 +4,7 @@ use crate::arch::Arch;
 use crate::cli::command::Command;
 use crate::cli::config::Config;
 use crate::cli::flag::{Computed, DefaultValue, Flag, Later, Takes};
-use crate::cli::flags::FLAGS;
+use crate::cli::flags;
 use crate::cli::raw::{Format, Given, Source};
 use crate::error::Result;
 use crate::events::exit;
@@ -34,7 +34,7 @@ struct Setting {
 /// None: wrong settings have been refused before.
 pub fn run(config: &Config) -> Result<u8> {
     let settings: Vec<Setting> =
-        FLAGS.iter().filter(|flag| flag.is_on(Command::Test)).map(|f| resolve(f, config)).collect();
+        flags::of(Command::Test).map(|flag| resolve(flag, config)).collect();
     let folders = [
         ("project", config.root.display().to_string()),
         ("cache", config.cache.display().to_string()),

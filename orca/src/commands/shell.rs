@@ -48,7 +48,12 @@ fn served(socket: PathBuf) -> Option<Served> {
     let run = socket.parent()?.file_name()?.to_str()?.to_owned();
     let about = std::fs::read_to_string(socket.with_extension("about")).unwrap_or_default();
     let about = about.chars().filter(|c| !c.is_control()).collect();
-    Some(Served { socket, run: run.trim_start_matches("orca-").to_owned(), name, about })
+    Some(Served {
+        socket,
+        run: run.strip_prefix(rundir::PREFIX).unwrap_or(&run).to_owned(),
+        name,
+        about,
+    })
 }
 
 fn choose<'a>(all: &'a [Served], names: &[String]) -> Result<&'a Served> {

@@ -10,6 +10,7 @@ use crate::error::{Error, Result, plain};
 use crate::events::attempt::Kernel;
 use crate::events::event::Start;
 use crate::events::exit;
+use crate::host::rundir::SOCKET_PATH_MAX;
 use crate::host::{clock, limits, logdir, signals, tty};
 use crate::machine::prefetch::Prefetcher;
 use crate::machine::{Maker, Order};
@@ -343,9 +344,9 @@ fn check_socket(config: &Config, workers: usize) -> Result<()> {
         return Err(error.hint("say -j1, or for example --socket /run/me/vm{id}.sock"));
     }
     let longest = socket.replace("{id}", "99999");
-    if Path::new(&longest).as_os_str().len() > 107 {
+    if Path::new(&longest).as_os_str().len() > SOCKET_PATH_MAX {
         return Err(Error::new(format!(
-            "--socket: `{socket}` is longer than the 107 bytes of a socket's path"
+            "--socket: `{socket}` is longer than the {SOCKET_PATH_MAX} bytes of a socket's path"
         )));
     }
     Ok(())

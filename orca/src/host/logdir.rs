@@ -9,6 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// The folder of the logs of all projects, in the state folder.
+pub const RUNS: &str = "runs";
 /// Runs of one project that are kept; older ones are removed.
 const KEPT_RUNS: usize = 20;
 /// The most bytes that the kept runs of one project may hold together.
@@ -28,7 +30,7 @@ pub fn create(given: Option<&Path>, state: &Path, root: &Path) -> Result<PathBuf
         make(dir)?;
         return fs::canonicalize(dir).map_err(|e| Error::io("find", dir, &e));
     }
-    let project = state.join("runs").join(project_name(root));
+    let project = state.join(RUNS).join(project_name(root));
     make(&project)?;
     let name = format!("{}-{}", timestamp(SystemTime::now()), std::process::id());
     let dir = project.join(&name);
@@ -113,7 +115,7 @@ mod tests {
     fn old_runs_are_pruned_and_the_newest_is_linked() {
         let state = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-logdir-XXXXXX")).unwrap();
         let root = Path::new("/srv/project");
-        let project = state.join("runs").join(project_name(root));
+        let project = state.join(RUNS).join(project_name(root));
         for n in 0..KEPT_RUNS + 3 {
             fs::create_dir_all(project.join(format!("19990101-0000{n:02}-1"))).unwrap();
         }
@@ -130,7 +132,7 @@ mod tests {
     #[test]
     fn old_runs_go_when_all_of_them_hold_too_much() {
         let state = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-logdir-XXXXXX")).unwrap();
-        let project = state.join("runs");
+        let project = state.join(RUNS);
         for (name, bytes) in [("1", 10), ("2", KEPT_BYTES), ("3", KEPT_BYTES - 5), ("4", 5)] {
             fs::create_dir_all(project.join(name).join("t")).unwrap();
             let file = fs::File::create(project.join(name).join("t/hole")).unwrap();

@@ -13,13 +13,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const PREFIX: &str = "orca-";
+/// What the names of these folders begin with.
+pub const PREFIX: &str = "orca-";
 const LOCK: &str = "lock";
 /// The extension of the sockets at which `orca shell` reaches machines (see `guest::mux`).
 pub const SHELL_SOCKET: &str = "shell";
-/// The longest path of a folder, in bytes: `sun_path` holds 107 and a zero, and a socket's own name
-/// may take 32.
-const SOCKET_PATH_MAX: usize = 107 - 32;
+/// The longest path of a socket, in bytes: `sun_path` holds a zero besides.
+pub const SOCKET_PATH_MAX: usize = 107;
+/// The longest path of a folder, in bytes: a socket's own name may take 32.
+const DIR_PATH_MAX: usize = SOCKET_PATH_MAX - 32;
 
 /// Owns the folder; dropping it removes the folder.
 #[derive(Debug)]
@@ -92,7 +94,7 @@ pub fn is_inside_one(path: &Path) -> bool {
 fn base_dir() -> PathBuf {
     let dir = std::env::temp_dir();
     let dir = std::path::absolute(&dir).unwrap_or(dir);
-    if dir.as_os_str().len() + PREFIX.len() + 7 > SOCKET_PATH_MAX { "/tmp".into() } else { dir }
+    if dir.as_os_str().len() + PREFIX.len() + 7 > DIR_PATH_MAX { "/tmp".into() } else { dir }
 }
 
 /// Removes this user's folders whose run is dead. A folder that cannot be read or removed stays.
