@@ -4,7 +4,7 @@ use crate::cli::config::{Config, HISTORIES};
 use crate::error::{Error, Result};
 use crate::events::exit;
 use crate::host::logdir::RUNS;
-use crate::image::cache::ArtifactCache;
+use crate::image::artifacts::ArtifactCache;
 use crate::qemu::template::Store;
 use crate::qemu::{accel, version};
 use crate::report::plain;

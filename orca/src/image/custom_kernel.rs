@@ -3,7 +3,7 @@
 //! guest's `modprobe`. Features that the kernel lacks are reported before anything boots, as far as
 //! its modules, its configuration or its own bytes show them.
 
-use super::cache::{ArtifactCache, Key};
+use super::artifacts::{ArtifactCache, Key};
 use super::decompress::{Format, decompress};
 use super::ext4::{self, Purpose};
 use super::fingerprint::Fingerprint;

@@ -1,6 +1,7 @@
 //! What a machine boots: kernels, initramfs, modules and roots. They are checked, unpacked, made
 //! and cached here; no machine is started.
 
+pub mod artifacts;
 pub mod bytes;
 pub mod cache;
 pub mod check;

@@ -8,7 +8,7 @@
 use crate::arch::Arch;
 use crate::cli::config::Config;
 use crate::error::{Error, Result};
-use crate::image::cache::{ArtifactCache, Key};
+use crate::image::artifacts::{ArtifactCache, Key};
 use crate::image::check::{self, Origin};
 use crate::image::custom_kernel::{self, KernelFiles, KernelSource};
 use crate::image::ext4::{self, Purpose};
