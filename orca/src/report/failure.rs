@@ -1,13 +1,12 @@
 //! The block about a test that is not good: which checks failed, what they said, where the log is,
 //! how to run the test again.
 
+use super::file;
 use super::paint::{Paint, safe, safe_lines};
 use super::width::fit;
 use super::wording::{seconds, timeout};
 use crate::events::attempt::{Attempt, Outcome};
 use crate::text::quote::{self, shell_word};
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Failing checks shown at each level; the log has all.
@@ -202,11 +201,7 @@ fn cut(text: &str) -> String {
 
 /// The last whole lines of a log; `None` if there is no log.
 fn last_lines(path: &Path) -> Option<String> {
-    let file = File::open(path).ok()?;
-    let len = file.metadata().ok()?.len();
-    let from = len.saturating_sub(LOG_TAIL);
-    let mut bytes = vec![0; (len - from) as usize];
-    file.read_exact_at(&mut bytes, from).ok()?;
+    let (from, bytes) = file::tail(path, LOG_TAIL).ok()?;
     let whole = if from == 0 { 0 } else { bytes.iter().position(|b| *b == b'\n')? + 1 };
     Some(String::from_utf8_lossy(&bytes[whole..]).into_owned())
 }

@@ -93,6 +93,19 @@ impl Seek for ReportFile {
     }
 }
 
+/// The last bytes of the file at `path`, `most` at the most, and where in it they begin.
+///
+/// # Errors
+/// There is no such file, it cannot be read, or it became shorter meanwhile.
+pub(super) fn tail(path: &Path, most: u64) -> io::Result<(u64, Vec<u8>)> {
+    let file = File::open(path)?;
+    let len = file.metadata()?.len();
+    let from = len.saturating_sub(most);
+    let mut bytes = vec![0; (len - from) as usize];
+    file.read_exact_at(&mut bytes, from)?;
+    Ok((from, bytes))
+}
+
 fn cannot_write(path: &Path, error: &io::Error) -> Error {
     use io::ErrorKind::{QuotaExceeded, StorageFull};
     let full = matches!(error.kind(), StorageFull | QuotaExceeded);

@@ -6,13 +6,12 @@
 //! exit status, plan, timeout, machine. It is always there, so that the set of cases is the same in
 //! every run.
 
-use super::Reporter;
 use super::wording::name;
+use super::{Reporter, file};
 use crate::events::attempt::{Attempt, Outcome};
 use crate::events::event::Event;
 use crate::events::points::Point;
 use crate::events::tally::Tally;
-use std::fs;
 use std::io::{Seek, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -130,16 +129,7 @@ fn fault(attempt: &Attempt, message: String, text: String) -> CaseOutcome {
 
 /// The end of a log; empty if there is none.
 fn tail(path: &Path) -> Vec<u8> {
-    use std::os::unix::fs::FileExt;
-    let read = || {
-        let file = fs::File::open(path)?;
-        let len = file.metadata()?.len();
-        let want = len.min(OUTPUT_BYTES_MAX as u64);
-        let mut bytes = vec![0; want as usize];
-        file.read_exact_at(&mut bytes, len - want)?;
-        std::io::Result::Ok(bytes)
-    };
-    read().unwrap_or_default()
+    file::tail(path, OUTPUT_BYTES_MAX as u64).map(|(_, bytes)| bytes).unwrap_or_default()
 }
 
 #[cfg(test)]
