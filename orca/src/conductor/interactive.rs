@@ -209,7 +209,7 @@ pub fn console(maker: &VmMaker, signals: &Receiver<i32>) -> Result<End, Trouble>
     plain::err(b"orca: Ctrl-] ends the machine\n");
     let raw = RawMode::enter();
     let vm = maker.start_console()?;
-    let (escape, escaped) = bounded(1);
+    let (escape, mut escaped) = bounded(1);
     let keyboard = vm.console().keyboard();
     let input = keyboard.and_then(|mut keyboard| {
         Input::start(move |bytes| {
@@ -221,23 +221,18 @@ pub fn console(maker: &VmMaker, signals: &Receiver<i32>) -> Result<End, Trouble>
         })
     });
     let ended = vm.console().ended().clone();
-    let end = select! {
-        recv(ended) -> _ => End::Status(exit::GOOD),
-        recv(escaped) -> pressed => match pressed {
-            Ok(()) => End::Status(exit::GOOD),
-            Err(_) => wait(&ended, signals), // the input ended: the machine runs on
-        },
-        recv(signals) -> signal => signal.map_or(End::Status(exit::GOOD), End::Signal),
+    let end = loop {
+        select! {
+            recv(ended) -> _ => break End::Status(exit::GOOD),
+            recv(escaped) -> pressed => match pressed {
+                Ok(()) => break End::Status(exit::GOOD),
+                Err(_) => escaped = never(), // the input ended: the machine runs on
+            },
+            recv(signals) -> signal => break signal.map_or(End::Status(exit::GOOD), End::Signal),
+        }
     };
     drop(input);
     drop(vm);
     drop(raw);
     Ok(end)
-}
-
-fn wait(ended: &Receiver<std::convert::Infallible>, signals: &Receiver<i32>) -> End {
-    select! {
-        recv(ended) -> _ => End::Status(exit::GOOD),
-        recv(signals) -> signal => signal.map_or(End::Status(exit::GOOD), End::Signal),
-    }
 }
