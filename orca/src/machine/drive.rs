@@ -15,11 +15,11 @@ use std::io;
 use std::time::{Duration, Instant};
 
 /// How long the guest may be silent before it gets a `PING`.
-pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// How long a machine may take to answer a `PING` after its kernel said that it panics. Most have
 /// ended long before.
-pub(super) const PANIC_GRACE: Duration = Duration::from_millis(1500);
+const PANIC_GRACE: Duration = Duration::from_millis(1500);
 
 /// How long a guest may take to answer, whatever the test is.
 #[derive(Clone, Copy, Debug)]
@@ -98,9 +98,7 @@ pub fn drive(
         end_by: now + order.timeout,
         silence: order.silence,
         spoke: now,
-        heard: now,
-        pinged: None,
-        patience: timeouts.ping,
+        heartbeat: Heartbeat::new(timeouts.ping),
         cut_by: None,
         timeouts,
     };
@@ -142,6 +140,63 @@ pub fn drive(
     }
 }
 
+/// Whether a guest is alive. One that has been silent is sent a `PING`, and is given up if it does
+/// not answer in time. Whoever has the guest's connection sends the `PING`.
+pub(super) struct Heartbeat {
+    /// How long a `PING` may stay unanswered.
+    limit: Duration,
+    /// When the guest last said anything.
+    heard: Instant,
+    /// When the unanswered `PING` was sent.
+    pinged: Option<Instant>,
+    /// How long that `PING` may stay unanswered.
+    patience: Duration,
+}
+
+impl Heartbeat {
+    /// That of a guest that has said something now, and may take `limit` to answer a `PING`.
+    pub(super) fn new(limit: Duration) -> Self {
+        Self { limit, heard: clock::now(), pinged: None, patience: limit }
+    }
+
+    /// The guest has said something at `now`.
+    pub(super) fn hear(&mut self, now: Instant) {
+        self.heard = now;
+        self.pinged = None;
+        self.patience = self.limit;
+    }
+
+    /// The machine looks dead: it is sent a `PING` now, and is not given long for the answer.
+    pub(super) fn doubt(&mut self) {
+        self.patience = PANIC_GRACE.min(self.limit);
+        self.pinged = Some(clock::now());
+    }
+
+    /// When a `PING` is due, or has gone unanswered for too long.
+    pub(super) fn wake(&self) -> Instant {
+        self.pinged.map_or(self.heard + HEARTBEAT, |at| at + self.patience)
+    }
+
+    /// # Errors
+    /// A `PING` has gone unanswered for too long.
+    pub(super) fn check(&self, now: Instant) -> Result<(), Fault> {
+        if self.pinged.is_some() && now >= self.wake() {
+            let detail = format!("no answer to PING in {:.0} s", self.patience.as_secs_f64());
+            return Err(Fault::new(Kind::Hung, detail));
+        }
+        Ok(())
+    }
+
+    /// Whether a `PING` is due. If so, it counts as sent.
+    pub(super) fn is_due(&mut self, now: Instant) -> bool {
+        let is_due = self.pinged.is_none() && now >= self.wake();
+        if is_due {
+            self.pinged = Some(now);
+        }
+        is_due
+    }
+}
+
 /// A test that is running.
 struct RunningTest {
     id: u32,
@@ -151,12 +206,7 @@ struct RunningTest {
     silence: Option<Duration>,
     /// When the test last printed.
     spoke: Instant,
-    /// When the guest last said anything.
-    heard: Instant,
-    /// When the unanswered `PING` was sent.
-    pinged: Option<Instant>,
-    /// How long that `PING` may stay unanswered.
-    patience: Duration,
+    heartbeat: Heartbeat,
     /// When orca gives up on a cut test.
     cut_by: Option<Instant>,
     timeouts: GuestTimeouts,
@@ -165,12 +215,11 @@ struct RunningTest {
 impl RunningTest {
     /// When `tick` next has something to do.
     fn wake(&self) -> Instant {
-        let life = self.pinged.map_or(self.heard + HEARTBEAT, |at| at + self.patience);
         let end = match self.cut_by {
             Some(at) => at,
             None => self.silence.map_or(self.end_by, |s| self.end_by.min(self.spoke + s)),
         };
-        life.min(end)
+        self.heartbeat.wake().min(end)
     }
 
     fn tick(&mut self, guest: &mut Guest) -> Result<(), Fault> {
@@ -179,16 +228,12 @@ impl RunningTest {
             let detail = "the test was told to end and neither it nor the agent did";
             return Err(Fault::new(Kind::Hung, detail));
         }
-        if self.pinged.is_some_and(|at| now >= at + self.patience) {
-            let detail = format!("no answer to PING in {:.0} s", self.patience.as_secs_f64());
-            return Err(Fault::new(Kind::Hung, detail));
-        }
+        self.heartbeat.check(now)?;
         if self.cut.is_none() && now >= self.end_by {
             self.cut(guest, Cut::Timeout)?;
         } else if self.cut.is_none() && self.silence.is_some_and(|s| now >= self.spoke + s) {
             self.cut(guest, Cut::Silence)?;
-        } else if self.pinged.is_none() && now >= self.heard + HEARTBEAT {
-            self.pinged = Some(now);
+        } else if self.heartbeat.is_due(now) {
             guest.send(&Request::new(Command::Ping))?;
         }
         Ok(())
@@ -196,8 +241,7 @@ impl RunningTest {
 
     /// Sends a `PING` to a machine that looks dead, and does not wait long for the answer.
     fn doubt(&mut self, guest: &mut Guest) {
-        self.patience = PANIC_GRACE.min(self.timeouts.ping);
-        self.pinged = Some(clock::now());
+        self.heartbeat.doubt();
         // The loss of the machine shows in the inbox.
         let _ = guest.send(&Request::new(Command::Ping));
     }
@@ -213,9 +257,8 @@ impl RunningTest {
 
     /// Handles one frame. Returns the test's end if the frame was its end marker.
     fn take(&mut self, frame: &Frame, sink: &mut dyn Sink) -> Result<Option<Ended>, Fault> {
-        self.heard = clock::now();
-        self.pinged = None;
-        self.patience = self.timeouts.ping;
+        let now = clock::now();
+        self.heartbeat.hear(now);
         if frame.kind == wire::Kind::Ask && sink.ask(frame) {
             return Ok(None);
         }
@@ -224,7 +267,7 @@ impl RunningTest {
         }
         match frame.kind {
             wire::Kind::Stdout | wire::Kind::Stderr => {
-                self.spoke = self.heard;
+                self.spoke = now;
                 if frame.kind == wire::Kind::Stdout {
                     sink.stdout(&frame.payload);
                 } else {

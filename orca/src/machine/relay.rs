@@ -4,7 +4,7 @@
 //! It does not use the wires between the nodes: those are under test. It holds nothing back either:
 //! `on` and the agent that runs the command tell each other how much may be on the way.
 
-use super::drive::{Fault, HEARTBEAT, NodeEvent, PANIC_GRACE};
+use super::drive::{Fault, Heartbeat, NodeEvent};
 use super::interface::Sink;
 use crate::events::trouble::Kind;
 use crate::guest::client::Writer;
@@ -14,7 +14,7 @@ use crossbeam::channel::{Receiver, Sender, never, select};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The most commands that run on other nodes at a time.
 const COMMANDS_MAX: usize = 256;
@@ -211,29 +211,27 @@ pub(super) fn forward_replies(
     let node = &relay.nodes[at];
     let mut panicked = node.panicked.clone();
     let ping = Request::new(Command::Ping).encode();
-    let (mut heard, mut pinged, mut patience) = (clock::now(), None::<Instant>, node.ping);
+    let mut heartbeat = Heartbeat::new(node.ping);
     loop {
-        let wake = pinged.map_or(heard + HEARTBEAT, |at| at + patience);
         select! {
             recv(node.inbox) -> frame => {
                 let lost = |_| Fault::new(Kind::Lost, "the connection to the agent ended");
                 let frame = frame.map_err(lost)?;
-                (heard, pinged, patience) = (clock::now(), None, node.ping);
+                heartbeat.hear(clock::now());
                 forward(relay, at, frame, node_events);
             }
             recv(panicked) -> _ => {
                 panicked = never();
-                (pinged, patience) = (Some(clock::now()), PANIC_GRACE.min(node.ping));
+                heartbeat.doubt();
                 relay.send(at, wire::Kind::Command, PING, &ping);
             }
             recv(stopped) -> _ => return Ok(()),
-            default(wake.saturating_duration_since(clock::now())) => {
-                if pinged.is_some() {
-                    let why = format!("no answer to PING in {:.0} s", patience.as_secs_f64());
-                    return Err(Fault::new(Kind::Hung, why));
+            default(heartbeat.wake().saturating_duration_since(clock::now())) => {
+                let now = clock::now();
+                heartbeat.check(now)?;
+                if heartbeat.is_due(now) {
+                    relay.send(at, wire::Kind::Command, PING, &ping);
                 }
-                pinged = Some(clock::now());
-                relay.send(at, wire::Kind::Command, PING, &ping);
             }
         }
     }
