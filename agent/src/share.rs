@@ -1,5 +1,6 @@
 //! Mounts the host's project, and unmounts it.
 
+use crate::cmdline::CommandLine;
 use crate::mounts::make_folder;
 use crate::wire::{SHARE_DIR, SHARE_TAG, Share};
 use nix::errno::Errno;
@@ -70,6 +71,7 @@ fn change(from: Share, to: Share, upper: bool) -> Result<(), String> {
         Share::Ro => mount_9p(SHARE_DIR, MsFlags::MS_RDONLY, LOOSE),
         // `mmap` is nearly no cache, but lets files be mapped writable.
         Share::Rw => mount_9p(SHARE_DIR, MsFlags::empty(), "mmap"),
+        Share::Disk => mount_disk(),
         Share::Overlay => mount_overlay(upper).inspect_err(|_| {
             // Undoes the part that was mounted. The error that counts is the first one.
             _ = umount2(UPPER, MntFlags::MNT_DETACH);
@@ -93,6 +95,14 @@ fn mount_overlay(upper: bool) -> Result<(), String> {
     }
     let layers = format!("lowerdir={LOWER},upperdir={UPPER}/upper,workdir={UPPER}/work");
     mount_at("project", SHARE_DIR, "overlay", MsFlags::empty(), &layers)
+}
+
+/// Mounts the disk with the project. Times that are only noted in memory spare a copy the code that
+/// writes them.
+fn mount_disk() -> Result<(), String> {
+    let line = CommandLine::of_this_boot();
+    let device = line.value("orca.project").ok_or("the host offers no disk with the project")?;
+    mount_at(device, SHARE_DIR, "ext4", MsFlags::MS_LAZYTIME, "")
 }
 
 fn mount_9p(target: &str, flags: MsFlags, cache: &str) -> Result<(), String> {

@@ -13,6 +13,11 @@ pub struct Shape {
     pub kernel: usize,
     /// How many cards it has on wires to other machines.
     pub wired_cards: u32,
+    /// The set-up that it has been through, by its number in the run, from 0.
+    pub setup: Option<usize>,
+    /// Whether it is likely to be frozen again: then its memory is a file of its own, and freezing
+    /// it costs little.
+    pub freezes: bool,
 }
 
 /// One of the machines of a test that has several.

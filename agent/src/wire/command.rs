@@ -61,6 +61,8 @@ pub enum Share {
     Ro,
     /// Writes go through to the host.
     Rw,
+    /// A disk with a copy of the project, which a test may write to as to any other.
+    Disk,
     /// Not mounted.
     None,
 }
@@ -72,13 +74,15 @@ impl Share {
             Self::Overlay => "overlay",
             Self::Ro => "ro",
             Self::Rw => "rw",
+            Self::Disk => "disk",
             Self::None => "none",
         }
     }
 
     /// The `Share` that `name` stands for.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Overlay, Self::Ro, Self::Rw, Self::None].into_iter().find(|s| s.name() == name)
+        let all = [Self::Overlay, Self::Ro, Self::Rw, Self::Disk, Self::None];
+        all.into_iter().find(|share| share.name() == name)
     }
 }
 

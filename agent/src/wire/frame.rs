@@ -43,6 +43,11 @@ pub enum Kind {
     /// on another node of the test. The agent chooses the id, which is not a request's. See
     /// [`wrap`].
     Ask,
+    /// Agent to host: the running test asks for a fork. The payload is the names of its cases, each
+    /// followed by a NUL; the agent chooses the id, which is not a request's. Host to agent, in
+    /// each case, with the same id: the answer, wrapped: as [`Kind::Data`] the name of this case,
+    /// as [`Kind::Reply`] `ERR ` and why there is none.
+    Fork,
 }
 
 impl Kind {
@@ -59,6 +64,7 @@ impl Kind {
             Self::Data => b'D',
             Self::Credit => b'K',
             Self::Ask => b'A',
+            Self::Fork => b'X',
         }
     }
 
@@ -75,6 +81,7 @@ impl Kind {
             Self::Data,
             Self::Credit,
             Self::Ask,
+            Self::Fork,
         ]
         .into_iter()
         .find(|kind| kind.byte() == byte)

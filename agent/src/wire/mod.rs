@@ -39,6 +39,13 @@ pub const ARTIFACTS_FILES_MAX: usize = 1000;
 pub const ARTIFACTS_BYTES_MAX: u64 = 64 << 20;
 /// How many folders deep an artifact may lie.
 pub const ARTIFACTS_DEPTH_MAX: usize = 16;
+/// How many cases a fork may have.
+pub const CASES_MAX: usize = 4096;
+/// The longest name of a case, in bytes.
+pub const CASE_NAME_MAX: usize = 200;
+/// The variable, with the value `1`, that makes a `TEST` a set-up: what it starts is the machine's
+/// from then on, and belongs to no test.
+pub const SETUP: &str = "ORCA_SETUP";
 /// Begins the guest's line on the console about what its kernel lacks: options, with blanks between
 /// them.
 pub const LACKS: &str = "the kernel lacks ";

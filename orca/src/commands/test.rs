@@ -296,6 +296,7 @@ impl Run<'_> {
                 silence: config.raw.silence.map(|silence| silence.mul_f64(lab.factor)),
                 fail_on_warn: config.raw.fail_on_warn,
                 nodes: planned.nodes.clone(),
+                ..Order::default()
             };
             let job = Job {
                 test,
@@ -307,6 +308,7 @@ impl Run<'_> {
                 quarantined: planned.quarantined.clone(),
                 order,
                 dir: logs.join(&planned.test.path),
+                before: None,
             };
             let skipped = planned.skipped.clone();
             ScheduledJob { job, exclusive: planned.exclusive, skipped }

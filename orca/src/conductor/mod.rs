@@ -18,7 +18,7 @@ use crate::events::event::{Event, Start};
 use crate::events::tally::Tally;
 use crate::host::signals;
 use crate::host::tty::Attention;
-use crate::pod::{Job, Pod};
+use crate::pod::{Job, Message, Pod};
 use crate::report::Reporter;
 use crossbeam::channel::{Receiver, Sender, after, never, select, tick};
 use keeper::Keeper;
@@ -80,8 +80,9 @@ pub fn run(conductor: Conductor<'_>, mut state: RunState, start: Start) -> Ended
     let stuck = loop {
         let shell_ended = executor.keeper.as_ref().map_or_else(never, Keeper::shell_ended);
         let input = select! {
-            recv(pod.events()) -> event => match event {
-                Ok(event) => Input::Event(event),
+            recv(pod.messages()) -> message => match message {
+                Ok(Message::Event(event)) => Input::Event(event),
+                Ok(Message::Forked(forked)) => Input::Forked(forked),
                 Err(_) => break false,
             },
             recv(give_up) -> _ => break true,

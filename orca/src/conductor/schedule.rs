@@ -158,6 +158,7 @@ mod tests {
                 quarantined: None,
                 order: Order::default(),
                 dir: format!("/logs/{letter}").into(),
+                before: None,
             },
             exclusive: letter.is_uppercase(),
             skipped: (letter == '-').then(String::new),

@@ -8,7 +8,7 @@ use crate::events::attempt::{Attempt, Outcome, TestId};
 use crate::events::event::Event;
 use crate::events::tally::Tally;
 use crate::events::trouble::Kind;
-use crate::pod::Job;
+use crate::pod::{ForkedTest, Job};
 
 /// How many boots may fail in a row before the run ends: the fourth machine would fail too.
 const BOOT_FAILURES_MAX: u32 = 3;
@@ -18,6 +18,8 @@ const BOOT_FAILURES_MAX: u32 = 3;
 pub(super) enum Input {
     /// An event of the pod.
     Event(Event),
+    /// A test forked instead of ending.
+    Forked(Box<ForkedTest>),
     /// The process got this signal.
     Signal(i32),
 }
@@ -118,6 +120,7 @@ impl RunState {
         match input {
             Input::Signal(signal) => self.interrupted(signal),
             Input::Event(Event::TestFinished(attempt)) => self.finished(*attempt),
+            Input::Forked(_) => Vec::new(), // no machine forks yet
             Input::Event(event) => {
                 match &event {
                     Event::MachineReady { .. } => self.boot_failures = 0,
@@ -287,6 +290,7 @@ mod tests {
             quarantined: None,
             order,
             dir,
+            before: None,
         }
     }
 

@@ -116,7 +116,7 @@ pub fn drive(
                 let frame = frame
                     .map_err(|_| Fault::new(Kind::Lost, "the connection to the agent ended"))?;
                 if let Some(ended) = running.take(&frame, sink)? {
-                    return Ok(Ran { ended, cut: running.cut });
+                    return Ok(Ran { ended, cut: running.cut, forked: None });
                 }
             }
             recv(cut_asked) -> _ => {
@@ -281,7 +281,8 @@ impl RunningTest {
             | wire::Kind::Stdin
             | wire::Kind::Window
             | wire::Kind::Credit
-            | wire::Kind::Ask => {
+            | wire::Kind::Ask
+            | wire::Kind::Fork => {
                 let detail = format!("the agent sent a frame of kind {:?}", frame.kind);
                 return Err(Fault::new(Kind::Refused, detail));
             }

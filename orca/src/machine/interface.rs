@@ -3,12 +3,14 @@
 //! The pod knows these traits and nothing of QEMU. They are implemented by [`super::vm`] (the real
 //! machine), [`super::local`] (the agent as a child process) and, in tests, by a scripted fake.
 
+use super::fork::ForkPoint;
 use crate::cancel::Cancel;
 use crate::events::trouble::{ConsoleTail, Kind, Trouble};
 use crate::guest::client::Writer;
 use crate::shape::{Node, Shape};
 use agent::wire::{Ended, Frame};
 use crossbeam::channel::Receiver;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One test to run, as a machine sees it.
@@ -29,6 +31,36 @@ pub struct Order {
     /// The test's nodes, if it needs several machines: each has `shape`, and a card for each of its
     /// wires.
     pub nodes: Vec<Node>,
+    /// If this is a set-up: which one. A machine in which it passes is frozen, and tests with that
+    /// number in their shape start there.
+    pub setup: Option<SetUp>,
+    /// The set-ups that have to run in a new machine before the test, outermost first, where
+    /// machines cannot be frozen: their paths, relative to the project.
+    pub setups_before: Vec<Vec<u8>>,
+    /// The case of a fork that this is; `None`: the test from its beginning.
+    pub case: Option<Case>,
+    /// The cases that were asked for, each as the names of its forks, outermost first; all of them
+    /// if this is empty.
+    pub only: Vec<Vec<String>>,
+}
+
+/// A set-up: a script that is run once, whose machine is then frozen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetUp {
+    /// Its number in the run, from 0.
+    pub number: usize,
+    /// A digest of what its template depends on, if the template is kept between runs.
+    pub kept: Option<u64>,
+}
+
+/// One case of a test that forked.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The names of the cases of its forks, outermost first.
+    pub names: Vec<String>,
+    /// Where it goes on; `None`: the test is run from its beginning, and its forks are answered
+    /// with `names`.
+    pub point: Option<Arc<ForkPoint>>,
 }
 
 /// Where a running test's output goes. All methods are called on the worker's thread, in the order
@@ -56,13 +88,24 @@ pub trait Sink {
     }
 }
 
-/// How a test ended, as seen from outside. There was an end marker.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How a test ended, as seen from outside: there was an end marker, or it forked.
+#[derive(Clone, Debug, Default)]
 pub struct Ran {
     /// How its main process ended.
     pub ended: Ended,
     /// Why the test was cut, if it did not end by itself.
     pub cut: Option<Cut>,
+    /// The test did not end: it goes on in these cases.
+    pub forked: Option<Forked>,
+}
+
+/// The cases that a test forked into.
+#[derive(Clone, Debug)]
+pub struct Forked {
+    /// Their names, each different, at least one.
+    pub names: Vec<String>,
+    /// Where they go on; `None` if the machine cannot be frozen.
+    pub point: Option<Arc<ForkPoint>>,
 }
 
 /// Why a running test was told to end.
@@ -92,6 +135,16 @@ pub trait Machine: Send {
 
     /// The phases of its start.
     fn phases(&self) -> &[Phase];
+
+    /// Freezes it after its set-up, whose number is `setup`, so that machines of its shape with that
+    /// set-up start as it is now.
+    ///
+    /// # Errors
+    /// The machine's trouble: why it could not be frozen.
+    fn become_setup(self: Box<Self>, _setup: &SetUp) -> Result<(), Trouble> {
+        let detail = "this machine cannot be frozen".to_owned();
+        Err(Trouble { kind: Kind::Boot, detail, console: ConsoleTail::default() })
+    }
 
     /// Both directions of the connection to its agent, for a person, while no test runs; `None` if
     /// nobody could talk to the agent.
@@ -140,5 +193,20 @@ pub trait Maker: Send + Sync {
     ) -> Result<Box<dyn Machine>, Trouble> {
         let detail = "these machines cannot be connected to each other".to_owned();
         Err(Trouble { kind: Kind::Boot, detail, console: ConsoleTail::default() })
+    }
+
+    /// A machine, or several as one, in which the test goes on that was frozen at `point`.
+    ///
+    /// # Errors
+    /// As [`Maker::make`].
+    fn thaw(&self, _point: &Arc<ForkPoint>, _cancel: &Cancel) -> Result<Box<dyn Machine>, Trouble> {
+        let detail = "these machines cannot be frozen".to_owned();
+        Err(Trouble { kind: Kind::Boot, detail, console: ConsoleTail::default() })
+    }
+
+    /// Whether the template of `setup` is there from an earlier run, for machines of `shape`. If
+    /// so, they start there.
+    fn recall(&self, _shape: Shape, _setup: &SetUp) -> bool {
+        false
     }
 }

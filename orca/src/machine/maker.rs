@@ -208,7 +208,7 @@ impl VmMaker {
     }
 
     fn spec(&self, shape: Shape) -> Spec {
-        let Shape { memory_mib, cpus, net, kernel, wired_cards } = shape;
+        let Shape { memory_mib, cpus, net, kernel, wired_cards, .. } = shape;
         let mut spec = Spec { memory_mib, cpus, net, wired_cards, ..self.launcher.spec.clone() };
         if let Some(KernelFiles { kernel, initrd, modules, .. }) = self.launcher.kernels.get(kernel)
         {

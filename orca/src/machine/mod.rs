@@ -2,6 +2,7 @@
 
 pub mod diagnose;
 pub mod drive;
+pub mod fork;
 pub mod group;
 pub mod interface;
 pub mod launch;
@@ -12,4 +13,4 @@ mod relay;
 pub mod snapshot;
 pub mod vm;
 
-pub use interface::{Cut, Machine, Maker, Order, Ran, Sink};
+pub use interface::{Case, Cut, Forked, Machine, Maker, Order, Ran, SetUp, Sink};

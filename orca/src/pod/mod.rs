@@ -4,30 +4,31 @@
 //! through a channel; when its last sender is dropped the workers end, and the event channel with
 //! them.
 
+mod before;
 mod job;
 mod recorder;
 mod worker;
 
-pub use job::{After, Held, Job};
+pub use before::Before;
+pub use job::{After, ForkedTest, Held, Job, Message};
 pub use worker::Policy;
 
 use crate::cancel::Cancel;
-use crate::events::event::Event;
 use crate::machine::Maker;
 use crossbeam::channel::{Receiver, bounded};
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-/// How many events may wait for the conductor. After that the workers wait too, which bounds
+/// How many messages may wait for the conductor. After that the workers wait too, which bounds
 /// memory.
-const EVENT_QUEUE: usize = 1024;
+const MESSAGE_QUEUE: usize = 1024;
 
 /// The workers.
 #[derive(Debug)]
 pub struct Pod {
     workers: Vec<JoinHandle<()>>,
-    events: Receiver<Event>,
+    messages: Receiver<Message>,
 }
 
 impl Pod {
@@ -43,7 +44,7 @@ impl Pod {
         jobs: &Receiver<Job>,
         cancel: &Cancel,
     ) -> io::Result<Self> {
-        let (sender, events) = bounded(EVENT_QUEUE);
+        let (sender, messages) = bounded(MESSAGE_QUEUE);
         let start = |number| {
             let worker = worker::Worker {
                 number,
@@ -52,25 +53,25 @@ impl Pod {
                 after: after.clone(),
                 jobs: jobs.clone(),
                 cancel: cancel.clone(),
-                events: sender.clone(),
+                conductor: sender.clone(),
             };
             std::thread::Builder::new()
                 .name(format!("worker-{number}"))
                 .spawn(move || worker.work())
         };
         let workers = (0..size).map(start).collect::<io::Result<_>>()?;
-        Ok(Self { workers, events })
+        Ok(Self { workers, messages })
     }
 
-    /// The events of all workers; disconnected once every worker has ended.
-    pub fn events(&self) -> &Receiver<Event> {
-        &self.events
+    /// What all workers say; disconnected once every worker has ended.
+    pub fn messages(&self) -> &Receiver<Message> {
+        &self.messages
     }
 
-    /// Waits for the workers. Call it when [`Pod::events`] is disconnected: until then a worker may
-    /// wait for its event to be read.
+    /// Waits for the workers. Call it when [`Pod::messages`] is disconnected: until then a worker
+    /// may wait for its message to be read.
     pub fn join(self) {
-        drop(self.events);
+        drop(self.messages);
         for worker in self.workers {
             // The test of a worker that panicked has no result; the conductor sees that.
             let _ = worker.join();

@@ -3,7 +3,7 @@
 //! Everything is bounded: the logs in size, the tails in memory, the artifacts in number and size.
 //! A note says what was cut off.
 
-use super::job::Job;
+use super::job::{Job, Message};
 use crate::events::attempt::{Complaints, TestId};
 use crate::events::event::Event;
 use crate::events::points::Points;
@@ -33,7 +33,7 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 /// Records one attempt.
 pub(super) struct Recorder {
     test: TestId,
-    events: Sender<Event>,
+    conductor: Sender<Message>,
     parser: tap::Collector,
     points: Points,
     output: Log,
@@ -60,14 +60,14 @@ pub(super) struct Recorded {
 impl Recorder {
     /// Opens the logs in the job's folder. A folder that cannot be written to costs the logs, not
     /// the test.
-    pub(super) fn new(job: &Job, events: Sender<Event>) -> Self {
+    pub(super) fn new(job: &Job, conductor: Sender<Message>) -> Self {
         let mut notes = Vec::new();
         if let Err(e) = fs::create_dir_all(&job.dir) {
             notes.push(format!("no logs: {}", crate::error::Error::io("create", &job.dir, &e)));
         }
         Self {
             test: job.test,
-            events,
+            conductor,
             parser: tap::Collector::default(),
             points: Points::default(),
             output: Log::open(&job.dir.join("output.log")),
@@ -124,7 +124,11 @@ impl Recorder {
             self.last_progress = Instant::now();
             let tap::Progress { run: points, planned, .. } = self.parser.progress();
             // A conductor that is busy or gone can do without this event.
-            let _ = self.events.try_send(Event::TestProgress { test: self.test, points, planned });
+            let _ = self.conductor.try_send(Message::Event(Event::TestProgress {
+                test: self.test,
+                points,
+                planned,
+            }));
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::cancel::{self, Level};
 use crate::events::attempt::{Attempt, Outcome};
+use crate::events::event::Event;
 use crate::events::trouble::{Kind, Trouble};
 use crate::machine::interface::{Phase, Warn};
 use crate::machine::{Machine, Order, Ran, Sink};
@@ -66,12 +67,16 @@ impl Machine for FakeMachine {
             b"endless" => {
                 let _ = cancel.on(Level::Cut).recv();
                 let cut = Some(crate::machine::Cut::Cancelled);
-                return Ok(Ran { ended: Ended { exit: 143, ..Ended::default() }, cut });
+                return Ok(Ran {
+                    ended: Ended { exit: 143, ..Ended::default() },
+                    cut,
+                    forked: None,
+                });
             }
             other => panic!("no script for {other:?}"),
         }
         let exit = i32::from(order.path == b"fail");
-        Ok(Ran { ended: Ended { exit, ..Ended::default() }, cut: None })
+        Ok(Ran { ended: Ended { exit, ..Ended::default() }, cut: None, forked: None })
     }
 
     fn phases(&self) -> &[Phase] {
@@ -127,6 +132,7 @@ impl Rig {
             quarantined: None,
             order,
             dir,
+            before: None,
         };
         self.jobs.as_ref().unwrap().send(job).unwrap();
     }
@@ -135,8 +141,8 @@ impl Rig {
     fn finish(mut self) -> (Vec<Attempt>, Arc<Fake>) {
         self.jobs = None;
         let mut attempts = Vec::new();
-        for event in self.pod.events() {
-            if let Event::TestFinished(attempt) = event {
+        for message in self.pod.messages() {
+            if let Message::Event(Event::TestFinished(attempt)) = message {
                 attempts.push(*attempt);
             }
         }
@@ -191,7 +197,8 @@ fn a_cut_ends_the_running_test_and_starts_no_other() {
     rig.submit(0, "endless");
     rig.submit(1, "pass");
     loop {
-        if let Event::TestStarted { .. } = rig.pod.events().recv().unwrap() {
+        let message = rig.pod.messages().recv().unwrap();
+        if let Message::Event(Event::TestStarted { .. }) = message {
             break;
         }
     }
@@ -216,6 +223,7 @@ fn a_flood_is_capped_on_disk_and_parsed_to_its_end() {
         quarantined: None,
         order,
         dir: jobs_dir.clone(),
+        before: None,
     };
     let mut recorder = recorder::Recorder::new(&job, events);
     let chunk = b"# noise\n".repeat(128 * 1024);
@@ -243,6 +251,7 @@ fn record(dir: &std::path::Path, artifacts: &[(&str, &str)]) -> recorder::Record
         quarantined: None,
         order: Order::default(),
         dir: dir.to_owned(),
+        before: None,
     };
     let mut recorder = recorder::Recorder::new(&job, unbounded().0);
     for (path, bytes) in artifacts {

@@ -3,7 +3,7 @@
 //! The worker owns its machine by value, so the machine ends with it. No failure ends a worker
 //! early: every job that it takes gets exactly one `TestFinished`.
 
-use super::job::{After, Held, Job};
+use super::job::{After, Held, Job, Message};
 use super::recorder::Recorder;
 use crate::cancel::{Cancel, Level};
 use crate::events::attempt::{Attempt, Outcome, Timing};
@@ -40,7 +40,7 @@ pub(super) struct Worker {
     pub(super) after: After,
     pub(super) jobs: Receiver<Job>,
     pub(super) cancel: Cancel,
-    pub(super) events: Sender<Event>,
+    pub(super) conductor: Sender<Message>,
 }
 
 impl Worker {
@@ -89,7 +89,7 @@ impl Worker {
             worker: self.number,
             machine: machine.name().to_owned(),
         });
-        let mut recorder = Recorder::new(job, self.events.clone());
+        let mut recorder = Recorder::new(job, self.conductor.clone());
         let before = machine.console();
         let started = Instant::now();
         let result = machine.run(&job.order, &self.cancel, &mut recorder);
@@ -216,14 +216,14 @@ impl Worker {
     }
 
     fn report_trouble(&self, job: &Job, trouble: Trouble, timing: Timing) {
-        let recorder = Recorder::new(job, self.events.clone());
+        let recorder = Recorder::new(job, self.conductor.clone());
         let attempt = self.attempt(job, None, Err(trouble), recorder, timing);
         self.report(Event::TestFinished(Box::new(attempt)));
     }
 
     fn report(&self, event: Event) {
         // Without a conductor nobody reads events; the cancel channel ends the worker.
-        let _ = self.events.send(event);
+        let _ = self.conductor.send(Message::Event(event));
     }
 }
 
