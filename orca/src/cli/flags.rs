@@ -426,19 +426,24 @@ pub const FLAGS: &[Flag] = &[
         takes: Choice(
             "HOW",
             &[
-                ("overlay", |raw| raw.share = Share::Overlay),
-                ("ro", |raw| raw.share = Share::Ro),
-                ("rw", |raw| raw.share = Share::Rw),
-                ("none", |raw| raw.share = Share::None),
+                ("auto", |raw| raw.share = None),
+                ("disk", |raw| raw.share = Some(Share::Disk)),
+                ("overlay", |raw| raw.share = Some(Share::Overlay)),
+                ("ro", |raw| raw.share = Some(Share::Ro)),
+                ("rw", |raw| raw.share = Some(Share::Rw)),
+                ("none", |raw| raw.share = Some(Share::None)),
             ],
         ),
         group: Group::Machine,
         on: VMS,
-        default: Fixed("overlay"),
+        default: Fixed("auto"),
         again: true,
-        help: "how the project is mounted",
-        doc: "overlay: a test may write anywhere and the host never sees it. ro: writes fail. rw: \
-              writes reach the host.",
+        help: "how machines get the project",
+        doc: "disk: each has a disk of its own with a copy of it, made once and again when a file \
+              has changed; a test may write anywhere and the host never sees it. Of the files that \
+              git ignores those come along that fit. overlay: the same over 9p, for projects that \
+              are too large for a disk. ro: writes fail. rw: writes reach the host. auto: disk, or \
+              overlay where the project does not fit.",
     },
     Flag {
         long: "net",
@@ -918,7 +923,7 @@ mod tests {
             }
         }
         let raw = defaults();
-        assert_eq!((raw.shape.memory_mib, raw.bail, raw.share), (512, true, Share::Overlay));
+        assert_eq!((raw.shape.memory_mib, raw.bail, raw.share), (512, true, None));
     }
 
     #[test]
@@ -930,7 +935,7 @@ mod tests {
         };
         let words = |long: &str| find(Test, long).unwrap().choices();
         for word in words("share") {
-            assert_eq!(chosen("share", word).share.name(), word);
+            assert_eq!(chosen("share", word).share.map_or("auto", Share::name), word);
         }
         for word in words("arch") {
             assert_eq!(chosen("arch", word).arch.map(Arch::name), Some(word));

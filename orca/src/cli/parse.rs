@@ -324,7 +324,7 @@ mod tests {
     #[test]
     fn what_nobody_sets_has_the_default_of_the_table() {
         let raw = raw(&["test", "--share=ro"], &[], &[]);
-        assert_eq!((raw.shape.cpus, raw.retries, raw.share), (1, 0, Share::Ro));
+        assert_eq!((raw.shape.cpus, raw.retries, raw.share), (1, 0, Some(Share::Ro)));
         assert_eq!(raw.timeout, std::time::Duration::from_secs(120));
         assert_eq!((raw.jobs, raw.repeat, raw.given.len()), (None, None, 1));
     }

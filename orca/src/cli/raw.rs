@@ -64,7 +64,8 @@ pub struct Raw {
     pub shard: Option<Shard>,
     /// `--memory`, `--cpus` and `--net`.
     pub shape: Shape,
-    pub share: Share,
+    /// `None`: a disk, or an overlay where that does not fit.
+    pub share: Option<Share>,
     pub shell_on_fail: bool,
     /// The seed; `Some(None)` if orca makes one up.
     pub shuffle: Option<Option<u64>>,

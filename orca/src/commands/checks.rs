@@ -165,7 +165,7 @@ fn emulator_version(emulator: &Emulator) -> Finding {
 
 /// Whether this QEMU can share folders of the host with its guests, if the machines use any.
 fn share(config: &Config, emulator: &Emulator, root: Option<&RootSource>) -> Finding {
-    let none = config.raw.share == Share::None;
+    let none = config.raw.share == Some(Share::None);
     if none && root != Some(&RootSource::Host) {
         let advice = "machines do not see the project's tests; `orca run` works";
         return Finding::fair("share", "none, as --share says", advice);

@@ -84,7 +84,7 @@ impl Watch<'_> {
     /// Whether a person may have changed this file, and not a run.
     fn counts(&self, path: &Path) -> bool {
         let raw = &self.config.raw;
-        let tests_write = raw.local || raw.share == Share::Rw;
+        let tests_write = raw.local || raw.share == Some(Share::Rw);
         if tests_write && self.child.is_some() {
             return false;
         }

@@ -48,6 +48,23 @@ pub struct Guest {
     stop: Receiver<Infallible>,
     reader: Option<JoinHandle<()>>,
     last_id: u32,
+    /// Whether frames of other requests are kept while an answer is waited for.
+    keeps: bool,
+    /// Those frames.
+    kept: Vec<Frame>,
+    /// The beginning of a frame of which no more came.
+    torn: Arc<Mutex<Vec<u8>>>,
+}
+
+/// A conversation with an agent that was frozen in the middle of it.
+#[derive(Clone, Debug, Default)]
+pub struct Conversation {
+    /// The id of the last request.
+    pub last_id: u32,
+    /// What the agent said that nobody has heard yet.
+    pub unheard: Vec<Frame>,
+    /// The beginning of the frame that the agent was saying.
+    pub torn: Vec<u8>,
 }
 
 impl Guest {
@@ -62,35 +79,79 @@ impl Guest {
         deadline: Instant,
         stop: &Receiver<Infallible>,
     ) -> io::Result<Self> {
-        let mut guest = Self::new(stream, stop, read_greeting)?;
+        let mut guest = Self::new(stream, stop, Vec::new(), read_greeting)?;
         guest.expect(wire::HELLO, deadline)?;
         guest.stream.write_all(b"FRAMES\n")?;
         guest.expect(wire::OK, deadline)?;
         Ok(guest)
     }
 
-    /// Continues the connection of a frozen agent to the host that it had: the agent speaks frames,
-    /// runs nothing, and takes this host for that one. What is sent before the agent wakes is the
-    /// first thing that it finds.
+    /// Continues `conversation` with the agent of a copy, which takes this host for the one that it
+    /// had. What is sent before the agent wakes is the first thing that it finds. If anything was
+    /// being said, frames of all requests are kept for [`Guest::take_kept`] while an answer is
+    /// waited for.
     ///
     /// # Errors
     /// An error of the stream, or no more threads.
-    pub fn resume(stream: UnixStream, stop: &Receiver<Infallible>) -> io::Result<Self> {
-        Self::new(stream, stop, read_frames)
+    pub fn go_on(
+        stream: UnixStream,
+        conversation: Conversation,
+        stop: &Receiver<Infallible>,
+    ) -> io::Result<Self> {
+        let Conversation { last_id, unheard, torn } = conversation;
+        let mut guest = Self::new(stream, stop, torn, read_frames)?;
+        guest.keeps = last_id > 0; // nobody has asked a template for anything
+        (guest.last_id, guest.kept) = (last_id, unheard);
+        Ok(guest)
+    }
+
+    /// Asks for one sign of life, so that the agent has heard all that was sent before, and keeps
+    /// what it says meanwhile.
+    ///
+    /// # Errors
+    /// As [`Guest::ask`].
+    pub fn hush(&mut self, deadline: Instant) -> io::Result<()> {
+        self.keeps = true;
+        self.ask(Command::Ping, deadline).map(|_| ())
+    }
+
+    /// The conversation up to the end of the stream, which must be near: the machine is gone.
+    pub fn conclude(&mut self) -> Conversation {
+        let mut unheard = std::mem::take(&mut self.kept);
+        unheard.extend(self.inbox.iter());
+        if let Some(reader) = self.reader.take() {
+            // A reader that panicked has read nothing torn.
+            let _ = reader.join();
+        }
+        let torn = std::mem::take(&mut *self.torn.lock().unwrap_or_else(PoisonError::into_inner));
+        Conversation { last_id: self.last_id, unheard, torn }
+    }
+
+    /// The frames that came while an answer was waited for.
+    pub fn take_kept(&mut self) -> Vec<Frame> {
+        std::mem::take(&mut self.kept)
     }
 
     fn new(
         stream: UnixStream,
         stop: &Receiver<Infallible>,
-        read: fn(UnixStream, &Sender<Frame>),
+        torn: Vec<u8>,
+        read: fn(Input, &Sender<Frame>) -> Vec<u8>,
     ) -> io::Result<Self> {
         stream.set_write_timeout(Some(WRITE_LIMIT))?;
         let (frames, inbox) = bounded(INBOX_FRAMES);
-        let input = stream.try_clone()?;
+        let input = io::Cursor::new(torn).chain(stream.try_clone()?);
         let reader = std::thread::Builder::new().name("agent".into());
-        let reader = Some(reader.spawn(move || read(input, &frames))?);
+        let torn = Arc::new(Mutex::new(Vec::new()));
+        let rest = Arc::clone(&torn);
+        let work = move || {
+            let read = read(input, &frames);
+            *rest.lock().unwrap_or_else(PoisonError::into_inner) = read;
+        };
+        let reader = Some(reader.spawn(work)?);
         let writer = Writer(Arc::new(Mutex::new(stream.try_clone()?)));
-        Ok(Self { stream, writer, inbox, stop: stop.clone(), reader, last_id: 0 })
+        let (stop, kept) = (stop.clone(), Vec::new());
+        Ok(Self { stream, writer, inbox, stop, reader, last_id: 0, keeps: false, kept, torn })
     }
 
     /// Every frame from the agent, in order; disconnected once the guest is lost.
@@ -132,6 +193,9 @@ impl Guest {
                     Some(why) => Err(io::Error::other(why.to_owned())),
                     None => Ok(line),
                 };
+            }
+            if self.keeps {
+                self.kept.push(frame);
             }
         }
     }
@@ -191,37 +255,56 @@ impl Drop for Guest {
     }
 }
 
+/// What an agent says, after what it had begun to say before.
+type Input = io::Chain<io::Cursor<Vec<u8>>, UnixStream>;
+
 /// Reads two lines of text (`HELLO`, then the answer to `FRAMES`), each passed on as a reply, and
 /// then frames until the end.
-fn read_greeting(mut input: UnixStream, frames: &Sender<Frame>) {
+fn read_greeting(mut input: Input, frames: &Sender<Frame>) -> Vec<u8> {
     let reply = |payload| Frame { kind: Kind::Reply, id: 0, payload };
     let Some(hello) = read_line_where(&mut input, |line| line == wire::HELLO.as_bytes()) else {
-        return;
+        return Vec::new();
     };
     if frames.send(reply(hello)).is_err() {
-        return;
+        return Vec::new();
     }
     // A port that was opened twice in quick succession may hold a second HELLO.
     let Some(ok) = read_line_where(&mut input, |line| line != wire::HELLO.as_bytes()) else {
-        return;
+        return Vec::new();
     };
-    if frames.send(reply(ok)).is_ok() {
-        read_frames(input, frames);
-    }
+    if frames.send(reply(ok)).is_ok() { read_frames(input, frames) } else { Vec::new() }
 }
 
-fn read_frames(input: UnixStream, frames: &Sender<Frame>) {
-    let mut input = io::BufReader::with_capacity(wire::PAYLOAD_MAX, input);
+/// Reads frames until the end, and returns the beginning of the one that was not complete.
+fn read_frames(input: Input, frames: &Sender<Frame>) -> Vec<u8> {
+    let from = io::BufReader::with_capacity(wire::PAYLOAD_MAX, input);
+    let mut input = Remembering { from, bytes: Vec::new() };
     while let Ok(Some(frame)) = wire::read_frame(&mut input) {
+        input.bytes.clear();
         if frames.send(frame).is_err() {
-            return;
+            break;
         }
+    }
+    input.bytes
+}
+
+/// Remembers what was read of the current frame.
+struct Remembering<R> {
+    from: R,
+    bytes: Vec<u8>,
+}
+
+impl<R: Read> Read for Remembering<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.from.read(into)?;
+        self.bytes.extend_from_slice(&into[..count]);
+        Ok(count)
     }
 }
 
 /// The first line that `wanted` accepts, without its line end; `None` at the end of the stream or
 /// after too much junk. It reads byte by byte, because what follows the line is not text.
-fn read_line_where(input: &mut UnixStream, wanted: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
+fn read_line_where(input: &mut Input, wanted: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
     let mut line = Vec::new();
     for _ in 0..JUNK_MAX {
         let mut byte = [0];
@@ -288,7 +371,8 @@ mod tests {
             assert_eq!(Request::decode(&frame.payload).unwrap().command, Command::Ping);
             wire::write_frame(&mut out, Kind::Reply, frame.id, b"PONG").unwrap();
         });
-        let ping = |stream| Guest::resume(stream, &never())?.ask(Command::Ping, soon());
+        let resume = |stream| Guest::go_on(stream, Conversation::default(), &never());
+        let ping = |stream| resume(stream)?.ask(Command::Ping, soon());
         assert_eq!(ping(ours).unwrap(), "PONG");
         agent.join().unwrap();
         let (ours, mut theirs) = UnixStream::pair().unwrap();

@@ -6,6 +6,7 @@ pub mod limits;
 pub mod logdir;
 pub mod rundir;
 pub mod signals;
+pub mod sparse;
 pub mod spawner;
 pub mod sys;
 pub mod tty;

@@ -18,6 +18,11 @@ const ARTIFACTS_SPACE_MAX: u64 = 8 << 30;
 /// An artifact that was used more recently stays: a run may be about to give it to a machine.
 const ARTIFACTS_IDLE_MIN: Duration = Duration::from_secs(24 * 3600);
 
+/// Disk space that the disks of all projects together may take, in bytes.
+const PROJECTS_SPACE_MAX: u64 = 2 << 30;
+/// A project's disk that was used more recently stays: a run may be about to use it.
+const PROJECTS_IDLE_MIN: Duration = Duration::from_secs(3600);
+
 /// A digest of what an artifact is made from.
 #[derive(Clone, Debug)]
 pub struct Key(Fnv1a);
@@ -82,6 +87,12 @@ impl ArtifactCache {
     /// The artifacts below the cache folder `cache`.
     pub fn new(cache: &Path) -> Self {
         Self(Cache::new(cache.join("made"), ARTIFACTS_SPACE_MAX, ARTIFACTS_IDLE_MIN))
+    }
+
+    /// The disks of projects below the cache folder `cache`. Each change of a project makes another
+    /// one, so they are kept for less long.
+    pub fn of_projects(cache: &Path) -> Self {
+        Self(Cache::new(cache.join("projects"), PROJECTS_SPACE_MAX, PROJECTS_IDLE_MIN))
     }
 
     /// The artifact called `kind` with the key `key`. If it is not there yet, `make` writes it to

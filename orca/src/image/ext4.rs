@@ -10,13 +10,15 @@ use crate::error::{Error, Result, plain};
 use crate::host::sys;
 use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Room for what a guest writes to its root, in bytes.
 const ROOT_ROOM_BYTES: u64 = 640 << 20;
 /// The same, in files.
 const ROOT_ROOM_FILES: u64 = 32_768;
+/// Room for what a guest writes to its project, in bytes.
+pub const PROJECT_ROOM_BYTES: u64 = 1 << 30;
 /// Room for the file system's own tables, in bytes, besides a tenth of the content.
 const OVERHEAD: u64 = 16 << 20;
 /// The size of an inode, in bytes.
@@ -29,6 +31,8 @@ pub enum Purpose {
     Modules,
     /// It is the root, with room for more files.
     Root,
+    /// It is the project, with room for more files.
+    Project,
 }
 
 /// The user ids that a tool sees when orca is not run by root.
@@ -38,6 +42,8 @@ enum Users {
     One,
     /// Root, and the user's subordinate ids.
     All,
+    /// All, as they are on this host.
+    Own,
 }
 
 /// Writes an ext4 image with the content of `dir` to `out`. `fingerprint` is that of `dir`.
@@ -51,6 +57,74 @@ pub fn from_folder(
     out: &Path,
 ) -> Result<()> {
     ext4(dir, fingerprint, purpose, Users::One, out)
+}
+
+/// Writes an ext4 image with the content of `dir`, a project, to `out`, without what lies at the
+/// paths `left_out`, relative to `dir`. `fingerprint` is that of the rest.
+///
+/// # Errors
+/// `mke2fs` is missing or fails; `left_out` cannot be hidden from it, which takes a mount namespace.
+pub fn from_project(
+    dir: &Path,
+    left_out: &[PathBuf],
+    fingerprint: &Fingerprint,
+    out: &Path,
+) -> Result<()> {
+    let mkfs = mkfs_words(dir, fingerprint, Purpose::Project, out);
+    if left_out.is_empty() {
+        let made = run("mke2fs", "e2fsprogs", mkfs.clone(), Users::One);
+        // Without a namespace the files belong to the user, as on the host.
+        made.or_else(|_| run("mke2fs", "e2fsprogs", mkfs, Users::Own))?;
+    } else {
+        hidden(dir, left_out, mkfs, out)?;
+    }
+    tidy_up(dir, left_out, out);
+    Ok(())
+}
+
+/// Runs `mke2fs` with empty files and folders in the place of `left_out`: it cannot leave anything
+/// out by itself.
+fn hidden(dir: &Path, left_out: &[PathBuf], mkfs: Vec<OsString>, out: &Path) -> Result<()> {
+    let stand_ins = out.with_extension("empty");
+    let (folder, file) = (stand_ins.join("folder"), stand_ins.join("file"));
+    let made = fs::create_dir_all(&folder).and_then(|()| fs::write(&file, ""));
+    made.map_err(|e| Error::io("create", &stand_ins, &e))?;
+    let mut words = words("--mount sh -c");
+    words.extend([HIDE.into(), "sh".into(), folder.into(), file.into()]);
+    words.extend(left_out.iter().map(|path| dir.join(path).into()));
+    words.extend(["--".into(), "mke2fs".into()]);
+    words.extend(mkfs);
+    let ran = run("unshare", "util-linux", words, Users::One);
+    let removed = fs::remove_dir_all(&stand_ins);
+    ran?;
+    removed.map_err(|e| Error::io("remove", &stand_ins, &e))
+}
+
+/// Mounts an empty folder ($1) or file ($2) over each path up to `--`, and runs the rest.
+const HIDE: &str = r#"folder=$1 file=$2; shift 2
+while [ "$1" != -- ]; do
+    if [ -d "$1" ]; then mount --bind "$folder" "$1"; else mount --bind "$file" "$1"; fi || exit
+    shift
+done
+shift; exec "$@""#;
+
+/// Removes from an image what is no part of the project: the folder that `mke2fs` makes, and what
+/// stood in for what was left out. It stays where there is no `debugfs`, and does little harm.
+fn tidy_up(dir: &Path, left_out: &[PathBuf], image: &Path) {
+    let mut script = "rmdir lost+found\n".to_owned();
+    for path in left_out {
+        let verb = if dir.join(path).is_dir() { "rmdir" } else { "rm" };
+        if let Some(name) = path.to_str().filter(|name| !name.contains(['"', '\n'])) {
+            script.push_str(&format!("{verb} \"{name}\"\n"));
+        }
+    }
+    let commands = image.with_extension("debugfs");
+    if fs::write(&commands, script).is_ok() {
+        let mut args = words("-w -f");
+        args.extend([commands.clone().into(), image.into()]);
+        let _ = run("debugfs", "e2fsprogs", args, Users::Own);
+        let _ = fs::remove_file(&commands);
+    }
 }
 
 /// Writes an ext4 image with the content of the tar archive at `path` to `out`. The archive is
@@ -78,9 +152,21 @@ fn ext4(
     users: Users,
     out: &Path,
 ) -> Result<()> {
+    run("mke2fs", "e2fsprogs", mkfs_words(dir, fingerprint, purpose, out), users)
+}
+
+fn mkfs_words(
+    dir: &Path,
+    fingerprint: &Fingerprint,
+    purpose: Purpose,
+    out: &Path,
+) -> Vec<OsString> {
     let (bytes, files) = match purpose {
         Purpose::Modules => (fingerprint.bytes, fingerprint.files + 64),
         Purpose::Root => (fingerprint.bytes + ROOT_ROOM_BYTES, fingerprint.files + ROOT_ROOM_FILES),
+        Purpose::Project => {
+            (fingerprint.bytes + PROJECT_ROOM_BYTES, fingerprint.files + ROOT_ROOM_FILES)
+        }
     };
     let kib = (bytes * 11 / 10 + files * INODE_BYTES + OVERHEAD).div_ceil(1024);
     // No journal and no checksums: the disk is thrown away, and both cost the guest time. The inode
@@ -89,7 +175,7 @@ fn ext4(
     args.extend(words("-E lazy_itable_init=0 -N"));
     args.extend([files.to_string().into(), "-d".into(), dir.into(), out.into()]);
     args.push(format!("{kib}k").into());
-    run("mke2fs", "e2fsprogs", args, users)
+    args
 }
 
 fn unpack(path: &Path, tree: &Path) -> Result<()> {
@@ -129,7 +215,7 @@ fn words(text: &str) -> Vec<OsString> {
 
 fn run(program: &str, package: &str, args: Vec<OsString>, users: Users) -> Result<()> {
     let mut words: Vec<OsString> = Vec::new();
-    if !nix::unistd::geteuid().is_root() {
+    if !nix::unistd::geteuid().is_root() && !matches!(users, Users::Own) {
         words.extend(["unshare", "--map-root-user"].map(OsString::from));
         if matches!(users, Users::All) {
             words.push("--map-auto".into());

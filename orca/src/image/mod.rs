@@ -13,4 +13,5 @@ pub mod fingerprint;
 pub mod format;
 pub mod initramfs;
 pub mod kernel;
+pub mod project;
 pub mod requirements;

@@ -3,6 +3,8 @@
 //! It is the same for every machine with an agent. A guest that stops answering while a test is
 //! silent is found by `PING`, which the agent answers whatever the test does.
 
+use super::cases::{Answer, Answers};
+use super::fork::Paused;
 use super::interface::{Cut, Order, Ran, Sink};
 use crate::cancel::{Cancel, Level};
 use crate::events::trouble::Kind;
@@ -76,32 +78,35 @@ impl ExternalEvents {
     }
 }
 
-/// Runs one test and feeds `sink` until the test's end marker.
+/// Where a test was left.
+#[derive(Debug)]
+pub enum Left {
+    /// At its end.
+    Ended(Ran),
+    /// At a fork into the cases with these names.
+    Forking(Paused, Vec<String>),
+}
+
+/// Runs one test and feeds `sink` until the test's end marker, or until it forks. A test that is
+/// `paused` goes on as the case that `order` names.
 ///
 /// # Errors
 /// A [`Fault`] when there will be no end marker.
 pub fn drive(
     guest: &mut Guest,
-    order: &Order,
+    (order, paused): (&Order, Option<Paused>),
     timeouts: GuestTimeouts,
     cancel: &Cancel,
     events: ExternalEvents,
     sink: &mut dyn Sink,
-) -> Result<Ran, Fault> {
+) -> Result<Left, Fault> {
     let ExternalEvents { mut panicked, mut node_events } = events;
-    let request = Request { command: Command::Test(order.path.clone()), env: order.env.clone() };
-    let id = guest.send(&request)?;
-    let now = clock::now();
-    let mut running = RunningTest {
-        id,
-        cut: None,
-        end_by: now + order.timeout,
-        silence: order.silence,
-        spoke: now,
-        heartbeat: Heartbeat::new(timeouts.ping),
-        cut_by: None,
-        timeouts,
-    };
+    let mut running = RunningTest::begin(guest, order, paused, timeouts)?;
+    for frame in guest.take_kept() {
+        if let Some(left) = running.take(guest, &frame, sink)? {
+            return Ok(left);
+        }
+    }
     let mut cut_asked = cancel.on(Level::Cut).clone();
     loop {
         // The clock is checked first: a flood keeps the inbox ready, and `select!` would never take
@@ -115,8 +120,8 @@ pub fn drive(
             recv(inbox) -> frame => {
                 let frame = frame
                     .map_err(|_| Fault::new(Kind::Lost, "the connection to the agent ended"))?;
-                if let Some(ended) = running.take(&frame, sink)? {
-                    return Ok(Ran { ended, cut: running.cut, forked: None });
+                if let Some(left) = running.take(guest, &frame, sink)? {
+                    return Ok(left);
                 }
             }
             recv(cut_asked) -> _ => {
@@ -198,8 +203,11 @@ impl Heartbeat {
 }
 
 /// A test that is running.
-struct RunningTest {
+struct RunningTest<'a> {
     id: u32,
+    answers: Answers<'a>,
+    /// When it began, as if it had never been frozen.
+    began: Instant,
     cut: Option<Cut>,
     /// When the test times out.
     end_by: Instant,
@@ -212,7 +220,43 @@ struct RunningTest {
     timeouts: GuestTimeouts,
 }
 
-impl RunningTest {
+impl<'a> RunningTest<'a> {
+    /// Starts the test, or lets it go on as a case.
+    fn begin(
+        guest: &mut Guest,
+        order: &'a Order,
+        paused: Option<Paused>,
+        timeouts: GuestTimeouts,
+    ) -> Result<Self, Fault> {
+        let mut answers = Answers::new(order);
+        let id = match paused {
+            Some(Paused { request, fork, .. }) => {
+                let name = wire::wrap(wire::Kind::Data, answers.first().as_bytes());
+                guest.writer().send(wire::Kind::Fork, fork, &name)?;
+                request
+            }
+            None => {
+                let command = Command::Test(order.path.clone());
+                guest.send(&Request { command, env: order.env.clone() })?
+            }
+        };
+        let now = clock::now();
+        let elapsed = paused.map_or(Duration::ZERO, |paused| paused.elapsed);
+        let began = now.checked_sub(elapsed).unwrap_or(now);
+        Ok(Self {
+            id,
+            answers,
+            began,
+            cut: None,
+            end_by: began + order.timeout,
+            silence: order.silence,
+            spoke: now,
+            heartbeat: Heartbeat::new(timeouts.ping),
+            cut_by: None,
+            timeouts,
+        })
+    }
+
     /// When `tick` next has something to do.
     fn wake(&self) -> Instant {
         let end = match self.cut_by {
@@ -255,10 +299,19 @@ impl RunningTest {
         Ok(())
     }
 
-    /// Handles one frame. Returns the test's end if the frame was its end marker.
-    fn take(&mut self, frame: &Frame, sink: &mut dyn Sink) -> Result<Option<Ended>, Fault> {
+    /// Handles one frame. Returns where the test was left if the frame was its end marker, or asked
+    /// for a fork.
+    fn take(
+        &mut self,
+        guest: &mut Guest,
+        frame: &Frame,
+        sink: &mut dyn Sink,
+    ) -> Result<Option<Left>, Fault> {
         let now = clock::now();
         self.heartbeat.hear(now);
+        if frame.kind == wire::Kind::Fork {
+            return self.fork(guest, frame);
+        }
         if frame.kind == wire::Kind::Ask && sink.ask(frame) {
             return Ok(None);
         }
@@ -276,7 +329,11 @@ impl RunningTest {
             }
             wire::Kind::File => sink.file(&frame.payload),
             wire::Kind::Data => sink.data(&frame.payload),
-            wire::Kind::Reply => return self.reply(&frame.payload, sink),
+            wire::Kind::Reply => {
+                let ended = self.reply(&frame.payload, sink)?;
+                let ran = |ended| Left::Ended(Ran { ended, cut: self.cut, forked: None });
+                return Ok(ended.map(ran));
+            }
             wire::Kind::Command
             | wire::Kind::Stdin
             | wire::Kind::Window
@@ -287,6 +344,26 @@ impl RunningTest {
                 return Err(Fault::new(Kind::Refused, detail));
             }
         }
+        Ok(None)
+    }
+
+    /// Answers a request for a fork. A test that is being cut gets no answer.
+    fn fork(&mut self, guest: &Guest, frame: &Frame) -> Result<Option<Left>, Fault> {
+        if self.cut.is_some() {
+            return Ok(None);
+        }
+        let answer = match self.answers.answer(&frame.payload) {
+            Answer::Fork(names) => {
+                let elapsed = clock::now().saturating_duration_since(self.began);
+                let paused = Paused { request: self.id, fork: frame.id, elapsed };
+                return Ok(Some(Left::Forking(paused, names)));
+            }
+            Answer::Case(name) => wire::wrap(wire::Kind::Data, name.as_bytes()),
+            Answer::Refused(why) => {
+                wire::wrap(wire::Kind::Reply, format!("{}{why}", wire::ERR).as_bytes())
+            }
+        };
+        guest.writer().send(wire::Kind::Fork, frame.id, &answer)?;
         Ok(None)
     }
 
@@ -358,7 +435,7 @@ mod tests {
         // The agent never ends the test, so the cut's own deadline has to come through as well.
         let fault = drive(
             &mut guest,
-            &order,
+            (&order, None),
             timeouts,
             &cancel,
             ExternalEvents::of_one(never()),
@@ -390,14 +467,14 @@ mod tests {
         let timeouts = GuestTimeouts { ping: far, cut: far };
         let ran = drive(
             &mut guest,
-            &order,
+            (&order, None),
             timeouts,
             &cancel,
             ExternalEvents::of_one(panicked),
             &mut Slow,
         )
         .unwrap();
-        assert_eq!(ran.ended, Ended::default());
+        assert!(matches!(ran, Left::Ended(Ran { ended, .. }) if ended == Ended::default()));
         drop(guest);
         agent.join().unwrap();
     }

@@ -4,8 +4,8 @@
 //! A group is made for one test and ends with it. Its machines are as pristine as any: each is a
 //! copy of the template of its shape.
 
-use super::drive::{Fault, NodeEvent};
-use super::interface::{Machine, Order, Phase, Ran, Sink, Warn};
+use super::drive::{Fault, Left, NodeEvent};
+use super::interface::{Forked, Machine, Order, Phase, Ran, Sink, Warn};
 use super::launch::{Placement, boot_failure, killed};
 use super::relay::{CommandRelay, RelaySink, RemoteNode, forward_replies};
 use super::vm::Vm;
@@ -197,7 +197,13 @@ impl Machine for Group {
             drop(stop);
             ran
         });
-        ran.map_err(|fault| self.trouble(lost.into_inner(), fault))
+        match ran {
+            Ok(Left::Ended(ran)) => Ok(ran),
+            Ok(Left::Forking(_, names)) => {
+                Ok(Ran { forked: Some(Forked { names, point: None }), ..Ran::default() })
+            }
+            Err(fault) => Err(self.trouble(lost.into_inner(), fault)),
+        }
     }
 
     fn phases(&self) -> &[Phase] {

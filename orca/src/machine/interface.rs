@@ -141,7 +141,7 @@ pub trait Machine: Send {
     ///
     /// # Errors
     /// The machine's trouble: why it could not be frozen.
-    fn become_setup(self: Box<Self>, _setup: &SetUp) -> Result<(), Trouble> {
+    fn become_setup(self: Box<Self>, _setup: &SetUp, _warn: Warn<'_>) -> Result<(), Trouble> {
         let detail = "this machine cannot be frozen".to_owned();
         Err(Trouble { kind: Kind::Boot, detail, console: ConsoleTail::default() })
     }
@@ -202,6 +202,14 @@ pub trait Maker: Send + Sync {
     fn thaw(&self, _point: &Arc<ForkPoint>, _cancel: &Cancel) -> Result<Box<dyn Machine>, Trouble> {
         let detail = "these machines cannot be frozen".to_owned();
         Err(Trouble { kind: Kind::Boot, detail, console: ConsoleTail::default() })
+    }
+
+    /// Makes the machines of `shape` that are made later start faster, if it can.
+    ///
+    /// # Errors
+    /// As [`Maker::make`]. Machines are made as before.
+    fn warm(&self, _shape: Shape, _cancel: &Cancel, _warn: Warn<'_>) -> Result<(), Trouble> {
+        Ok(())
     }
 
     /// Whether the template of `setup` is there from an earlier run, for machines of `shape`. If

@@ -16,6 +16,7 @@ use crate::qemu::qmp::Qmp;
 use agent::wire::{Command, LACKS, Request, Resume, Share};
 use serde_json::Value;
 use signal_hook::consts::{SIGBUS, SIGKILL};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
@@ -38,8 +39,15 @@ pub struct Launcher {
     pub kernels: Vec<KernelFiles>,
     /// How the project is mounted.
     pub share: Share,
-    /// Makes their disks; `None` if they have no disk.
+    /// The root disk, and QEMU's name for its format; `None` if they have none.
+    pub root: Option<(PathBuf, String)>,
+    /// Makes their root disks; `None` if they have none.
     pub overlays: Option<Overlays>,
+    /// Makes their disks with the project; `None` if it is a shared folder.
+    pub project: Option<ProjectDisk>,
+    /// Where files without a name are made: memory and states of machines that are frozen in this
+    /// run.
+    pub spool: PathBuf,
     /// The private folder, for sockets: removed with the run.
     pub run_dir: PathBuf,
     /// The log folder, for consoles and QEMU's own messages: it stays after the run.
@@ -57,6 +65,15 @@ pub struct Launcher {
     pub gdb: bool,
 }
 
+/// The disk with the project, which is never written to.
+#[derive(Debug)]
+pub struct ProjectDisk {
+    /// The file.
+    pub image: PathBuf,
+    /// Makes disks over it.
+    pub overlays: Overlays,
+}
+
 /// What one machine has to itself before it starts.
 pub(super) struct InstanceConfig<'a> {
     /// Its name, and the name of its files.
@@ -67,8 +84,12 @@ pub(super) struct InstanceConfig<'a> {
     pub(super) spec: &'a Spec,
     /// Its memory.
     pub(super) memory: Memory,
-    /// Its disk.
+    /// The file with its memory, if it has one of its own.
+    pub(super) ram: Option<File>,
+    /// Its root disk.
     pub(super) disk: Option<PathBuf>,
+    /// Its disk with the project.
+    pub(super) project: Option<PathBuf>,
     /// The sockets of the hubs that its wired cards are connected to.
     pub(super) hubs: &'a [PathBuf],
 }
@@ -90,7 +111,7 @@ impl Launcher {
             None => self.run_dir.join(format!("vm{id}.sock")),
         };
         let gdb = self.gdb.then(|| self.run_dir.join(format!("vm{id}.gdb")));
-        Slot { socket, overlay: disk, memory, gdb, hubs: Vec::new() }
+        Slot { socket, overlay: disk, project: None, memory, gdb, hubs: Vec::new() }
     }
 
     /// Starts QEMU, paused or waiting for its state, and connects every channel.
@@ -98,6 +119,7 @@ impl Launcher {
         let began = Instant::now();
         let mut slot = self.slot(config.id, config.memory, config.disk);
         slot.hubs = config.hubs.to_vec();
+        slot.project = config.project;
         let arguments = argv::argv(config.spec, &slot);
         let stderr = self.log_dir.join(format!("{}.qemu.log", config.name));
         let program = &config.spec.program;
@@ -110,7 +132,7 @@ impl Launcher {
         let log = self.log_dir.join(format!("{}.console.log", config.name));
         let console = Console::start(pipes.console, &log, self.tee.map(|tee| tee(config.name)))
             .map_err(|e| boot_failure(format!("cannot keep the console: {}", plain(&e))))?;
-        let mut resources = Resources { process, console, slot };
+        let mut resources = Resources { process, console, ram: config.ram, slot };
         match Qmp::connect(pipes.qmp, Instant::now() + QEMU_LIMIT) {
             Ok(qmp) => {
                 let name = config.name.to_owned();
@@ -175,7 +197,9 @@ fn death_of_qemu(status: ExitStatus) -> Option<String> {
 pub(super) struct Resources {
     process: Process,
     pub(super) console: Console,
-    slot: Slot,
+    /// The file with its memory, if it has one of its own.
+    pub(super) ram: Option<File>,
+    pub(super) slot: Slot,
 }
 
 impl Resources {
@@ -200,8 +224,9 @@ impl Drop for Resources {
         let private = |path: &&PathBuf| {
             !matches!(self.slot.memory, Memory::Template(_)) || *path == &self.slot.socket
         };
-        let files = [Some(&self.slot.socket), self.slot.overlay.as_ref()];
-        for path in files.into_iter().flatten().filter(private) {
+        let disks = [self.slot.overlay.as_ref(), self.slot.project.as_ref()];
+        let files = [Some(&self.slot.socket)].into_iter().chain(disks);
+        for path in files.flatten().filter(private) {
             // A file that is gone already is fine; what cannot be removed goes with the private
             // folder.
             let _ = std::fs::remove_file(path);
@@ -237,17 +262,15 @@ impl Instance {
         Ok(guest)
     }
 
-    /// Lets a copy go. Its agent has been connected to `stream` all along; it gets a `PING` and
+    /// Lets a copy go. Its agent has been connected to `guest` all along; it gets a `PING` and
     /// `resume`. Both requests lie in the port before the copy wakes: the fewer times the copy has
     /// to wait, the less of its kernel it has to run.
     pub(super) fn wake(
         &mut self,
-        stream: UnixStream,
+        mut guest: Guest,
         resume: Command,
         deadline: Instant,
-        cancel: &Cancel,
     ) -> io::Result<Guest> {
-        let mut guest = Guest::resume(stream, cancel.on(Level::Cut))?;
         let ping = guest.send(&Request::new(Command::Ping))?;
         let resume = guest.send(&Request::new(resume))?;
         self.let_go()?;

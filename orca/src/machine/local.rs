@@ -4,8 +4,8 @@
 //! exit status can be tested where no VM matters. The help of `--machine local` says what that
 //! means: a test can do anything to this host.
 
-use super::drive::{self, ExternalEvents, GuestTimeouts};
-use super::interface::{Machine, Maker, Order, Phase, Ran, Sink, Warn};
+use super::drive::{self, ExternalEvents, Fault, GuestTimeouts, Left};
+use super::interface::{Forked, Machine, Maker, Order, Phase, Ran, Sink, Warn};
 use crate::cancel::{Cancel, Level};
 use crate::error::plain;
 use crate::events::trouble::{ConsoleTail, Kind, Trouble};
@@ -109,9 +109,16 @@ impl Machine for Local {
 
     fn run(&mut self, order: &Order, cancel: &Cancel, sink: &mut dyn Sink) -> Result<Ran, Trouble> {
         let events = ExternalEvents::of_one(crossbeam::channel::never());
-        drive::drive(&mut self.guest, order, self.timeouts, cancel, events, sink).map_err(|fault| {
-            Trouble { kind: fault.kind, detail: fault.detail, console: ConsoleTail::default() }
-        })
+        let order = (order, None);
+        match drive::drive(&mut self.guest, order, self.timeouts, cancel, events, sink) {
+            Ok(Left::Ended(ran)) => Ok(ran),
+            Ok(Left::Forking(_, names)) => {
+                Ok(Ran { forked: Some(Forked { names, point: None }), ..Ran::default() })
+            }
+            Err(Fault { kind, detail }) => {
+                Err(Trouble { kind, detail, console: ConsoleTail::default() })
+            }
+        }
     }
 
     fn phases(&self) -> &[Phase] {

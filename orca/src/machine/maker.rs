@@ -4,25 +4,27 @@
 //! The choice is made once per shape, by the thread that needs the first machine of that shape,
 //! while the others wait.
 
+use super::fork::{ForkPoint, FrozenMachine};
+use super::freezer::{Freezer, Keeper, setup_key};
 use super::group::{self, GroupPermits};
-use super::interface::{Machine, Maker, Warn};
+use super::interface::{Machine, Maker, SetUp, Warn};
 use super::launch::{Instance, InstanceConfig, Launcher, Placement, QEMU_LIMIT, boot_failure};
+use super::layers::{BootMethod, CopySource, Disks, Layers};
 use super::snapshot;
 use super::vm::{ConsoleVm, Vm};
-use crate::cancel::Cancel;
+use crate::cancel::{Cancel, Level};
+use crate::error::plain;
 use crate::events::trouble::{Kind, Trouble};
-use crate::guest::client::Guest;
-use crate::host::clock;
+use crate::guest::client::{Conversation, Guest};
+use crate::host::{clock, sparse};
 use crate::image::custom_kernel::KernelFiles;
 use crate::qemu::argv::{self, Memory, Spec};
-use crate::qemu::overlay::Overlays;
-use crate::qemu::template::{self, Store, Template};
+use crate::qemu::template::{self, Store};
 use crate::shape::{Node, Shape};
 use crate::text::count::count;
-use agent::wire::Command;
-use std::collections::HashMap;
+use agent::wire::{Command, Share};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -31,31 +33,28 @@ use std::time::Instant;
 pub struct VmMaker {
     launcher: Launcher,
     made: AtomicU32,
-    /// The store of templates; `None` for cold boots only.
-    store: Option<Store>,
-    methods: Mutex<HashMap<Shape, BootMethod>>,
+    /// Keeps frozen machines; `None` for cold boots only.
+    keeper: Option<Arc<Keeper>>,
+    layers: Arc<Layers>,
     permits: GroupPermits,
-}
-
-/// How machines of one shape are booted.
-#[derive(Clone)]
-enum BootMethod {
-    Cold,
-    Copy(Arc<CopySource>),
-}
-
-/// A template, and what makes the overlays over its disk.
-struct CopySource {
-    template: Template,
-    overlays: Option<Overlays>,
 }
 
 impl VmMaker {
     /// A maker that has made no machine yet. With a `store` it copies templates from there. At most
     /// `grouped` machines are in groups at a time, or one group alone.
     pub fn new(launcher: Launcher, store: Option<Store>, grouped: usize) -> Self {
-        let (made, methods) = (AtomicU32::new(0), Mutex::default());
-        Self { launcher, made, store, methods, permits: GroupPermits::new(grouped) }
+        let keeper = |store| {
+            Arc::new(Keeper {
+                store,
+                root: launcher.root.clone(),
+                project: launcher.project.as_ref().map(|disk| disk.image.clone()),
+                run_dir: launcher.run_dir.clone(),
+                spool: launcher.spool.clone(),
+            })
+        };
+        let keeper = store.map(keeper);
+        let (made, layers) = (AtomicU32::new(0), Arc::default());
+        Self { launcher, made, keeper, layers, permits: GroupPermits::new(grouped) }
     }
 
     /// Makes one machine of the concrete type, for callers that use it for more than a test.
@@ -77,10 +76,12 @@ impl VmMaker {
         if let BootMethod::Copy(source) = self.method(shape, cancel, warn)? {
             match self.copy(placement, shape, &source, cancel) {
                 Ok(vm) => return Ok(vm),
-                Err(trouble) if trouble.kind == Kind::Killed => return Err(trouble),
+                Err(trouble) if trouble.kind == Kind::Killed || shape.setup.is_some() => {
+                    return Err(trouble);
+                }
                 Err(trouble) => {
                     warn(snapshot::unusable(&io::Error::other(trouble.detail)));
-                    self.methods().insert(shape, BootMethod::Cold);
+                    self.layers.lock().put(shape, BootMethod::Cold);
                 }
             }
         }
@@ -93,8 +94,7 @@ impl VmMaker {
     /// # Errors
     /// [`Kind::Boot`] when QEMU does not start.
     pub fn start_console(&self) -> Result<ConsoleVm, Trouble> {
-        let mut instance =
-            self.start(&self.launcher.spec, Placement::default(), Memory::Anonymous, None)?;
+        let mut instance = self.start_cold(&self.launcher.spec, Placement::default())?;
         match instance.let_go() {
             Ok(()) => Ok(ConsoleVm::new(instance)),
             Err(error) => Err(instance.boot_trouble(&error, QEMU_LIMIT)),
@@ -111,8 +111,9 @@ impl VmMaker {
     pub fn command_line(&self) -> String {
         let launcher = &self.launcher;
         let id = self.made.load(Ordering::Relaxed) + 1;
-        let disk = launcher.run_dir.join(format!("vm{id}.qcow2"));
-        let slot = launcher.slot(id, Memory::Anonymous, Some(disk));
+        let disk = |kind: &str| launcher.run_dir.join(format!("vm{id}{kind}.qcow2"));
+        let mut slot = launcher.slot(id, Memory::Anonymous, Some(disk("")));
+        slot.project = launcher.project.as_ref().map(|_| disk("-project"));
         argv::display(&launcher.spec.program, &argv::argv(&launcher.spec, &slot))
     }
 
@@ -134,7 +135,7 @@ impl VmMaker {
     }
 
     fn cold(&self, placement: Placement<'_>, shape: Shape, cancel: &Cancel) -> Result<Vm, Trouble> {
-        let mut instance = self.start(&self.spec(shape), placement, Memory::Anonymous, None)?;
+        let mut instance = self.start_cold(&self.spec(shape), placement)?;
         let deadline = self.boot_deadline();
         let guest = instance.greet(deadline, cancel).and_then(|mut guest| {
             // The request is made only now, so that its time is that after the boot.
@@ -146,7 +147,7 @@ impl VmMaker {
             }
             Ok(guest)
         });
-        self.finish(instance, guest)
+        self.finish(instance, guest, None)
     }
 
     fn copy(
@@ -156,37 +157,88 @@ impl VmMaker {
         source: &CopySource,
         cancel: &Cancel,
     ) -> Result<Vm, Trouble> {
-        let memory = Memory::Copy(source.template.ram());
-        let mut instance =
-            self.start(&self.spec(shape), placement, memory, source.overlays.as_ref())?;
+        self.thaw_from(source, placement, shape, Conversation::default(), cancel)
+    }
+
+    /// Starts a copy of `source` and goes on with the conversation that its agent had.
+    fn thaw_from(
+        &self,
+        source: &CopySource,
+        placement: Placement<'_>,
+        shape: Shape,
+        conversation: Conversation,
+        cancel: &Cancel,
+    ) -> Result<Vm, Trouble> {
+        let spec = self.spec(shape);
+        let (id, name) = self.next();
+        let host = |e: crate::error::Error| boot_failure(e.to_string());
+        let ram = shape.freezes.then(|| sparse::unnamed(&self.launcher.spool)).transpose();
+        let memory = ram.and_then(|ram| source.memory(ram));
+        let (memory, ram) = memory.map_err(|e| {
+            let spool = self.launcher.spool.display();
+            boot_failure(format!("no memory for a copy in `{spool}`: {}", plain(&e)))
+        })?;
+        let disks = source.disks(&name, self.launcher.project.as_ref()).map_err(host)?;
+        let config = InstanceConfig {
+            name: &name,
+            id,
+            spec: &spec,
+            memory,
+            ram,
+            disk: disks.root,
+            project: disks.project,
+            hubs: placement.hubs,
+        };
+        let mut instance = self.launcher.start(config)?;
         let stream = match snapshot::thaw(&mut instance, &source.template) {
             Ok(stream) => stream,
             Err(error) => return Err(instance.boot_trouble(&error, QEMU_LIMIT)),
         };
         let resume = self.resume(&instance, placement);
-        let guest = instance.wake(stream, resume, self.boot_deadline(), cancel);
-        self.finish(instance, guest)
+        let guest = Guest::go_on(stream, conversation, cancel.on(Level::Cut))
+            .and_then(|guest| instance.wake(guest, resume, self.boot_deadline()));
+        let freezer = self.freezer(source, shape);
+        self.finish(instance, guest, freezer)
     }
 
-    fn start(
-        &self,
-        spec: &Spec,
-        placement: Placement<'_>,
-        memory: Memory,
-        overlays: Option<&Overlays>,
-    ) -> Result<Instance, Trouble> {
+    /// What freezes a copy of `source`; `None` if it cannot be frozen: a guest that has mounted a
+    /// folder of the host.
+    fn freezer(&self, source: &CopySource, shape: Shape) -> Option<Freezer> {
+        let keeper = self.keeper.as_ref().filter(|_| self.is_freezable())?;
+        Some(Freezer {
+            below: Arc::clone(&source.template),
+            shape: Shape { freezes: false, ..shape },
+            layers: Arc::clone(&self.layers),
+            keeper: Arc::clone(keeper),
+            base: self.base_key(&self.spec(shape)).ok()?,
+        })
+    }
+
+    fn is_freezable(&self) -> bool {
+        self.launcher.share == Share::Disk && !self.launcher.spec.host_root
+    }
+
+    fn start_cold(&self, spec: &Spec, placement: Placement<'_>) -> Result<Instance, Trouble> {
+        let (id, name) = self.next();
+        let project = self.launcher.project.as_ref().map(|disk| &disk.overlays);
+        let disks = Disks::create(self.launcher.overlays.as_ref(), project, &name)
+            .map_err(|e| boot_failure(e.to_string()))?;
+        self.launcher.start(InstanceConfig {
+            name: &name,
+            id,
+            spec,
+            memory: Memory::Anonymous,
+            ram: None,
+            disk: disks.root,
+            project: disks.project,
+            hubs: placement.hubs,
+        })
+    }
+
+    /// The number and the name of the next machine.
+    fn next(&self) -> (u32, String) {
         let id = self.made.fetch_add(1, Ordering::Relaxed) + 1;
-        let name = format!("vm{id}");
-        let overlays = overlays.or(self.launcher.overlays.as_ref());
-        let disk: Option<PathBuf> = match overlays {
-            Some(overlays) => {
-                let disk = overlays.create(&name);
-                Some(disk.map_err(|e| boot_failure(e.to_string()))?)
-            }
-            None => None,
-        };
-        let hubs = placement.hubs;
-        self.launcher.start(InstanceConfig { name: &name, id, spec, memory, disk, hubs })
+        (id, format!("vm{id}"))
     }
 
     fn boot_deadline(&self) -> Instant {
@@ -200,9 +252,14 @@ impl VmMaker {
     }
 
     /// The machine, ready to run a test, or why it is not.
-    fn finish(&self, mut instance: Instance, guest: io::Result<Guest>) -> Result<Vm, Trouble> {
+    fn finish(
+        &self,
+        mut instance: Instance,
+        guest: io::Result<Guest>,
+        freezer: Option<Freezer>,
+    ) -> Result<Vm, Trouble> {
         match guest {
-            Ok(guest) => Ok(Vm::new(instance, guest, self.launcher.timeouts)),
+            Ok(guest) => Ok(Vm::new(instance, guest, self.launcher.timeouts, freezer)),
             Err(error) => Err(instance.boot_trouble(&error, self.launcher.boot_limit)),
         }
     }
@@ -219,19 +276,18 @@ impl VmMaker {
         spec
     }
 
-    fn methods(&self) -> std::sync::MutexGuard<'_, HashMap<Shape, BootMethod>> {
-        self.methods.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Finds or makes the template for `shape`. The lock is held meanwhile: another thread that
-    /// needs the template would only make it a second time.
+    /// Finds or makes what machines of `shape` are copied from. The lock is held meanwhile: another
+    /// thread that needs the template would only make it a second time.
     fn method(&self, shape: Shape, cancel: &Cancel, warn: Warn<'_>) -> Result<BootMethod, Trouble> {
-        let Some(store) = &self.store else { return Ok(BootMethod::Cold) };
-        let mut methods = self.methods();
-        if let Some(method) = methods.get(&shape) {
-            return Ok(method.clone());
+        let Some(keeper) = &self.keeper else { return Ok(BootMethod::Cold) };
+        let mut layers = self.layers.lock();
+        if let Some(method) = layers.get(shape) {
+            return Ok(method);
         }
-        let method = match self.copy_source(store, shape, cancel, warn) {
+        if shape.setup.is_some() && self.is_freezable() {
+            return Err(boot_failure("its set-up has not run".to_owned()));
+        }
+        let method = match self.copy_source(keeper, shape, cancel, warn) {
             Ok(source) => BootMethod::Copy(Arc::new(source)),
             Err(trouble) if trouble.kind == Kind::Killed => return Err(trouble),
             Err(trouble) => {
@@ -239,21 +295,39 @@ impl VmMaker {
                 BootMethod::Cold
             }
         };
-        methods.insert(shape, method.clone());
+        layers.put(shape, method.clone());
         Ok(method)
+    }
+
+    fn base_key(&self, spec: &Spec) -> io::Result<String> {
+        template::key(spec, &snapshot::settling(spec))
+    }
+
+    /// What is done in the template of a project: it is part of the key.
+    fn warming(&self) -> Option<(&Path, &'static str)> {
+        let disk = self.launcher.project.as_ref().filter(|_| self.is_freezable())?;
+        Some((&disk.image, snapshot::WARM))
     }
 
     fn copy_source(
         &self,
-        store: &Store,
+        keeper: &Keeper,
         shape: Shape,
         cancel: &Cancel,
         warn: Warn<'_>,
     ) -> Result<CopySource, Trouble> {
         let host = |e: crate::error::Error| boot_failure(e.to_string());
         let spec = self.spec(shape);
-        let key = template::key(&spec, &snapshot::settling(&spec))
-            .map_err(|e| boot_failure(crate::error::plain(&e)))?;
+        let key = self.base_key(&spec).map_err(|e| boot_failure(crate::error::plain(&e)))?;
+        let store = &keeper.store;
+        let source = |template, is_mounted| {
+            CopySource::new(Arc::new(template), is_mounted, &keeper.run_dir).map_err(host)
+        };
+        if let Some(warming) = self.warming()
+            && let Ok(Some(template)) = store.open(&template::key_above(&key, warming))
+        {
+            return source(template, true);
+        }
         let template = match store.open(&key) {
             Ok(found) => found,
             Err(why) => {
@@ -273,13 +347,7 @@ impl VmMaker {
                 made.ok_or_else(|| boot_failure("the template is gone".to_owned()))?
             }
         };
-        let overlays = match template.disk() {
-            Some(disk) => {
-                Some(Overlays::new(&disk, "qcow2", &self.launcher.run_dir).map_err(host)?)
-            }
-            None => None,
-        };
-        Ok(CopySource { template, overlays })
+        source(template, false)
     }
 }
 
@@ -322,5 +390,38 @@ impl Maker for VmMaker {
         };
         let group = group::assemble(nodes, run_dir, permit, &boot, warn)?;
         Ok(Box::new(group))
+    }
+
+    fn thaw(&self, point: &Arc<ForkPoint>, cancel: &Cancel) -> Result<Box<dyn Machine>, Trouble> {
+        let FrozenMachine { template, conversation, shape } = &point.machine;
+        let source = CopySource::new(Arc::clone(template), true, &self.launcher.run_dir)
+            .map_err(|e| boot_failure(e.to_string()))?;
+        let here = Placement::default();
+        let vm = self.thaw_from(&source, here, *shape, conversation.clone(), cancel)?;
+        Ok(Box::new(vm.with_paused(Some(point.paused))))
+    }
+
+    fn recall(&self, shape: Shape, setup: &SetUp) -> bool {
+        let (Some(keeper), Some(kept)) = (&self.keeper, setup.kept) else { return false };
+        let Ok(base) = self.base_key(&self.spec(shape)) else { return false };
+        let found = keeper.store.open(&setup_key(&base, kept));
+        let Ok(Some(template)) = found else { return false };
+        let Ok(source) = CopySource::new(Arc::new(template), false, &keeper.run_dir) else {
+            return false;
+        };
+        let shape = Shape { setup: Some(setup.number), ..shape };
+        self.layers.lock().put(shape, BootMethod::Copy(Arc::new(source)));
+        true
+    }
+
+    fn warm(&self, shape: Shape, cancel: &Cancel, warn: Warn<'_>) -> Result<(), Trouble> {
+        let Some(warming) = self.warming() else { return Ok(()) };
+        if let BootMethod::Copy(source) = self.method(shape, cancel, warn)?
+            && !source.is_mounted
+        {
+            let vm = self.boot(Shape { freezes: true, ..shape }, cancel, warn)?;
+            return vm.become_base(warming);
+        }
+        Ok(())
     }
 }

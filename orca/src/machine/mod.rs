@@ -1,11 +1,14 @@
 //! Machines: the interface that the pod uses, and the ways of making a machine.
 
+mod cases;
 pub mod diagnose;
 pub mod drive;
 pub mod fork;
+mod freezer;
 pub mod group;
 pub mod interface;
 pub mod launch;
+mod layers;
 pub mod local;
 pub mod maker;
 pub mod prefetch;

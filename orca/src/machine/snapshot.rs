@@ -6,9 +6,9 @@ use crate::cancel::Cancel;
 use crate::error::{Result as HostResult, plain};
 use crate::events::trouble::Trouble;
 use crate::guest::client::Guest;
-use crate::host::clock;
+use crate::host::{clock, sparse};
 use crate::image::check::{self, Origin};
-use crate::qemu::argv::{Memory, Spec};
+use crate::qemu::argv::{Memory, PROJECT_DISK_BYTES, Project, Spec};
 use crate::qemu::overlay::Overlays;
 use crate::qemu::qmp::Qmp;
 use crate::qemu::template::{Stage, Template};
@@ -18,6 +18,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The script that is run before the freeze, so that copies need not run it: it brings the shell
@@ -33,6 +35,12 @@ for f in /bin/sh /bin/cat /bin/ls /bin/grep /bin/sed /bin/mount /bin/sleep \
 /usr/bin/curl; do [ -e $f ] && cat $f; done >/dev/null 2>&1
 for f in /sys/block/*/queue/wbt_lat_usec; do echo 0 >$f; done
 ip link; nft list ruleset; sh -c :; true";
+
+/// The script that is run in a copy with the project before that is frozen in turn: it reads what
+/// tests read first, their own scripts and what those source.
+pub(super) const WARM: &str = "\
+cd /mnt/glacic && find t -xdev -type f -size -64k 2>/dev/null | head -n 2000 | \
+tr '\\n' '\\0' | xargs -0 cat >/dev/null 2>&1; ls -l . t >/dev/null; true";
 
 /// The script that is run first if the root's own init is process 1. It waits until the init's
 /// services have started or failed. An init with an inittab starts the agent after everything that
@@ -53,7 +61,7 @@ pub(super) fn settling(spec: &Spec) -> String {
 
 /// How long an idle guest is left alone before it is frozen: what is pending then (callbacks,
 /// timers of its disk, the rest of its last answer) is pending in every copy.
-const QUIET: Duration = Duration::from_millis(300);
+pub(super) const QUIET: Duration = Duration::from_millis(300);
 /// The host name of a template's machine until a copy gets its own: as short as any.
 const NAME_AHEAD: &str = "vm0";
 /// The name of a template's machine in logs.
@@ -66,15 +74,29 @@ pub(super) fn freeze(
     stage: &Stage,
     cancel: &Cancel,
 ) -> Result<(), Trouble> {
-    let disk = match &spec.rootfs {
-        Some(rootfs) => Some(blank_disk(rootfs, stage).map_err(|e| boot_failure(e.to_string()))?),
-        None => None,
+    let host = |e: crate::error::Error| boot_failure(e.to_string());
+    let mut config = InstanceConfig {
+        name: NAME,
+        id: 0,
+        spec,
+        memory: Memory::Template(stage.ram()),
+        ram: None,
+        disk: None,
+        project: None,
+        hubs: &[],
     };
-    let memory = Memory::Template(stage.ram());
-    let mut instance =
-        launcher.start(InstanceConfig { name: NAME, id: 0, spec, memory, disk, hubs: &[] })?;
-    let frozen = settle(launcher, spec, &mut instance, cancel)
-        .and_then(|_connected| save(&mut instance.qmp, &stage.state()));
+    if let Some(rootfs) = &spec.rootfs {
+        config.disk = Some(blank_disk(rootfs, stage).map_err(host)?);
+    }
+    if spec.project == Project::Disk {
+        Overlays::create_empty(PROJECT_DISK_BYTES, &stage.project()).map_err(host)?;
+        config.project = Some(stage.project());
+    }
+    let mut instance = launcher.start(config)?;
+    let frozen = settle(launcher, spec, &mut instance, cancel).and_then(|_connected| {
+        let state = File::create(stage.state())?;
+        save(&mut instance.qmp, &state, false)
+    });
     match frozen {
         Ok(()) => {
             instance.resources.wait();
@@ -84,9 +106,9 @@ pub(super) fn freeze(
     }
 }
 
-fn blank_disk(rootfs: &std::path::Path, stage: &Stage) -> HostResult<std::path::PathBuf> {
+fn blank_disk(rootfs: &Path, stage: &Stage) -> HostResult<PathBuf> {
     let format = check::disk(rootfs, Origin::Image)?.name();
-    let disk = stage.dir().join("disk.qcow2");
+    let disk = stage.disk();
     Overlays::create_at(rootfs, format, &disk)?;
     Ok(disk)
 }
@@ -113,13 +135,35 @@ fn settle(
     Ok(guest)
 }
 
-/// Writes the state of the devices; the memory is in its file already.
-fn save(qmp: &mut Qmp, path: &std::path::Path) -> io::Result<()> {
+/// Writes the state of the devices, and with `memory` the memory too, which is in a file of its own
+/// otherwise.
+fn save(qmp: &mut Qmp, file: &File, memory: bool) -> io::Result<()> {
     let deadline = Instant::now() + QEMU_LIMIT;
-    let file = File::create(path)?;
     qmp.execute("stop", Value::Null, deadline)?;
-    migrate(qmp, "migrate", &file, deadline)?;
+    migrate(qmp, "migrate", file, memory, deadline)?;
     qmp.execute("quit", Value::Null, deadline).map(|_| ())
+}
+
+/// Freezes a machine as it runs, for copies in this run. `below` is what it is a copy of itself.
+/// If its memory has no file of its own, that becomes part of the state, which costs a third of a
+/// second here and in each copy. QEMU has ended afterwards.
+///
+/// # Errors
+/// QEMU's reason, or no room for the state.
+pub(super) fn freeze_running(
+    instance: &mut Instance,
+    spool: &Path,
+    below: Arc<Template>,
+) -> io::Result<Template> {
+    let state = sparse::unnamed(spool)?;
+    let has_file = instance.resources.ram.is_some();
+    save(&mut instance.qmp, &state, !has_file)?;
+    instance.resources.wait();
+    let open = |path: &Option<PathBuf>| path.as_ref().map(File::open).transpose();
+    let slot = &instance.resources.slot;
+    let (disk, project) = (open(&slot.overlay)?, open(&slot.project)?);
+    let ram = instance.resources.ram.take();
+    Ok(Template { ram, state, disk, project, below: Some(below) })
 }
 
 /// Loads the state of the devices into a waiting copy, and returns the connection to its agent. The
@@ -129,17 +173,25 @@ pub(super) fn thaw(instance: &mut Instance, template: &Template) -> io::Result<U
     // Connected before the state is loaded, because the state says that there is a host: a guest
     // that then finds no host is told so and starts over.
     let stream = instance.connect()?;
-    migrate(&mut instance.qmp, "migrate-incoming", &template.state()?, deadline)?;
+    let memory = template.ram.is_none();
+    migrate(&mut instance.qmp, "migrate-incoming", &template.state()?, memory, deadline)?;
     instance.reached("state");
     Ok(stream)
 }
 
-/// Moves the state of the devices out to `file`, or in from it. `x-ignore-shared` leaves the memory
-/// out. The descriptor works under QEMU's sandbox, which forbids the processes of `exec:`, and with
+/// Moves the state of the devices out to `file`, or in from it, with `memory` the memory too.
+/// `x-ignore-shared` leaves it out. The descriptor works under QEMU's sandbox, which forbids the processes of `exec:`, and with
 /// QEMU 7, which has no `file:`.
-fn migrate(qmp: &mut Qmp, command: &str, file: &File, deadline: Instant) -> io::Result<()> {
-    let on = |name: &str| json!({ "capability": name, "state": true });
-    let capabilities = json!({ "capabilities": [on("x-ignore-shared"), on("events")] });
+fn migrate(
+    qmp: &mut Qmp,
+    command: &str,
+    file: &File,
+    memory: bool,
+    deadline: Instant,
+) -> io::Result<()> {
+    let set = |name: &str, state: bool| json!({ "capability": name, "state": state });
+    let capabilities = [set("x-ignore-shared", !memory), set("events", true)];
+    let capabilities = json!({ "capabilities": capabilities });
     qmp.execute("migrate-set-capabilities", capabilities, deadline)?;
     qmp.give_fd("state", file.as_fd(), deadline)?;
     qmp.execute(command, json!({ "uri": "fd:state" }), deadline)?;

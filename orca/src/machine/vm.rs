@@ -1,10 +1,13 @@
 //! The real machine: QEMU with an agent inside, ready for a test.
 
 use super::diagnose::{Diagnosis, diagnose};
-use super::drive::{self, ExternalEvents, Fault, GuestTimeouts, NodeEvent};
-use super::interface::{Machine, Order, Phase, Ran, Sink};
-use super::launch::Instance;
+use super::drive::{self, ExternalEvents, Fault, GuestTimeouts, Left, NodeEvent};
+use super::fork::{ForkPoint, FrozenMachine, Paused};
+use super::freezer::Freezer;
+use super::interface::{Forked, Machine, Order, Phase, Ran, SetUp, Sink, Warn};
+use super::launch::{Instance, boot_failure};
 use crate::cancel::Cancel;
+use crate::error::plain;
 use crate::events::trouble::{Kind, Trouble};
 use crate::guest::client::{Guest, Writer};
 use crate::host::clock;
@@ -13,6 +16,9 @@ use agent::wire::{Command, Frame};
 use crossbeam::channel::Receiver;
 use serde_json::Value;
 use std::convert::Infallible;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long an orderly stop may take before it becomes a kill.
@@ -24,11 +30,25 @@ pub struct Vm {
     guest: Guest,
     instance: Instance,
     timeouts: GuestTimeouts,
+    /// What freezes it; `None` if it cannot be frozen.
+    freezer: Option<Freezer>,
+    /// The test that goes on in it.
+    paused: Option<Paused>,
 }
 
 impl Vm {
-    pub(super) fn new(instance: Instance, guest: Guest, timeouts: GuestTimeouts) -> Self {
-        Self { guest, instance, timeouts }
+    pub(super) fn new(
+        instance: Instance,
+        guest: Guest,
+        timeouts: GuestTimeouts,
+        freezer: Option<Freezer>,
+    ) -> Self {
+        Self { guest, instance, timeouts, freezer, paused: None }
+    }
+
+    /// The test `paused` goes on in it.
+    pub(super) fn with_paused(self, paused: Option<Paused>) -> Self {
+        Self { paused, ..self }
     }
 
     /// The connection to its agent, for a shell or a command.
@@ -43,9 +63,49 @@ impl Vm {
         order: &Order,
         cancel: &Cancel,
         sink: &mut dyn Sink,
-    ) -> Result<Ran, Fault> {
+    ) -> Result<Left, Fault> {
         let events = ExternalEvents { panicked: self.panicked(), node_events };
+        let order = (order, self.paused.take());
         drive::drive(&mut self.guest, order, self.timeouts, cancel, events, sink)
+    }
+
+    /// Freezes it as it runs. It has ended afterwards.
+    ///
+    /// # Errors
+    /// Why it cannot be frozen.
+    pub(super) fn freeze(&mut self) -> io::Result<FrozenMachine> {
+        let freezer = self.freezer.take().ok_or_else(|| io::Error::other("no template"))?;
+        self.guest.hush(clock::now() + self.timeouts.ping)?;
+        let template = freezer.freeze(&mut self.instance)?;
+        let conversation = self.guest.conclude();
+        Ok(FrozenMachine { template: Arc::new(template), conversation, shape: freezer.shape })
+    }
+
+    /// Reads what tests read first, and freezes the machine: from now on machines of its shape are
+    /// copies of it. `warming` is what is done, with the project it is done in.
+    ///
+    /// # Errors
+    /// Why it cannot be frozen.
+    pub(super) fn become_base(mut self, warming: (&Path, &'static str)) -> Result<(), Trouble> {
+        let limit = self.timeouts.ping;
+        let deadline = clock::now() + limit;
+        let failed = |e: io::Error| boot_failure(format!("cannot be frozen: {}", plain(&e)));
+        let freezer = self.freezer.take().ok_or_else(|| failed(io::Error::other("no template")))?;
+        self.guest.exec(warming.1, deadline).map_err(failed)?;
+        freezer.become_base(&mut self.guest, &mut self.instance, warming, limit).map_err(failed)
+    }
+
+    /// The cases that a test forked into. If the machine cannot be frozen, they will be run from
+    /// the beginning.
+    fn forked(&mut self, paused: Paused, names: Vec<String>, sink: &mut dyn Sink) -> Ran {
+        let point = match self.freeze() {
+            Ok(machine) => Some(Arc::new(ForkPoint { paused, machine })),
+            Err(error) => {
+                sink.note(&format!("the machine cannot be frozen: {}", plain(&error)));
+                None
+            }
+        };
+        Ran { forked: Some(Forked { names, point }), ..Ran::default() }
     }
 
     /// Closes when there is reason to think that its kernel is dead.
@@ -90,7 +150,18 @@ impl Machine for Vm {
 
     fn run(&mut self, order: &Order, cancel: &Cancel, sink: &mut dyn Sink) -> Result<Ran, Trouble> {
         let node_events = crossbeam::channel::never();
-        self.run_with_nodes(node_events, order, cancel, sink).map_err(|fault| self.trouble(fault))
+        match self.run_with_nodes(node_events, order, cancel, sink) {
+            Ok(Left::Ended(ran)) => Ok(ran),
+            Ok(Left::Forking(paused, names)) => Ok(self.forked(paused, names, sink)),
+            Err(fault) => Err(self.trouble(fault)),
+        }
+    }
+
+    fn become_setup(mut self: Box<Self>, setup: &SetUp, warn: Warn<'_>) -> Result<(), Trouble> {
+        let limit = self.timeouts.ping;
+        let boot = |e: io::Error| boot_failure(format!("cannot be frozen: {}", plain(&e)));
+        let freezer = self.freezer.take().ok_or_else(|| boot(io::Error::other("no template")))?;
+        freezer.become_setup(&mut self.guest, &mut self.instance, setup, limit, warn).map_err(boot)
     }
 
     fn phases(&self) -> &[Phase] {

@@ -35,10 +35,8 @@ pub struct Spec {
     pub memory_mib: u32,
     /// Virtual CPUs.
     pub cpus: u32,
-    /// The folder that the guest mounts as its project.
-    pub share: PathBuf,
-    /// Whether the guest's writes reach `share`.
-    pub share_writable: bool,
+    /// How the guest gets its project.
+    pub project: Project,
     /// Whether the guest has a network card with user-mode networking.
     pub net: bool,
     /// How many network cards are on private wires between machines: each is connected to a hub.
@@ -47,6 +45,24 @@ pub struct Spec {
     pub append: String,
 }
 
+/// How a guest gets its project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Project {
+    /// As a folder of the host, over 9p.
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Whether the guest's writes reach it.
+        writable: bool,
+    },
+    /// As a disk of its own. Every guest sees one of [`PROJECT_DISK_BYTES`], however large the file
+    /// system on it is, so that one template serves all projects.
+    Disk,
+}
+
+/// The size of the disk with the project, in bytes. Only what is written takes space.
+pub const PROJECT_DISK_BYTES: u64 = 64 << 30;
+
 /// The files and sockets of one machine alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
@@ -54,6 +70,8 @@ pub struct Slot {
     pub socket: PathBuf,
     /// The writable disk over the root disk.
     pub overlay: Option<PathBuf>,
+    /// The writable disk over the project's disk.
+    pub project: Option<PathBuf>,
     /// Where the guest's memory is.
     pub memory: Memory,
     /// The socket where gdb attaches.
@@ -73,6 +91,18 @@ pub enum Memory {
     /// Mapped privately from a template's file; QEMU waits for the state of the devices. This is
     /// how a copy starts.
     Copy(PathBuf),
+    /// In a file of its own that begins as a template's, written through; QEMU waits for the state
+    /// of the devices. This is how a copy starts that is to be frozen again.
+    Layer(PathBuf),
+    /// In QEMU's own memory, and part of the state that QEMU waits for.
+    Stream,
+}
+
+impl Memory {
+    /// Whether the machine goes on where another was frozen.
+    pub fn is_thawed(&self) -> bool {
+        matches!(self, Self::Copy(_) | Self::Layer(_) | Self::Stream)
+    }
 }
 
 /// The arguments after the program's name. The machine starts paused; QMP is on fd 0, the serial
@@ -83,6 +113,7 @@ pub fn argv(spec: &Spec, slot: &Slot) -> Vec<OsString> {
     boot(&mut args, spec, slot);
     disk(&mut args, spec, slot);
     modules(&mut args, spec);
+    project(&mut args, slot);
     share(&mut args, spec);
     ports(&mut args, slot);
     wired_cards(&mut args, spec, slot);
@@ -133,13 +164,19 @@ fn machine(args: &mut Args, spec: &Spec, slot: &Slot) {
     let object = format!("memory-backend-file,id=ram,size={}M,mem-path=", spec.memory_mib);
     match &slot.memory {
         Memory::Anonymous => {}
-        Memory::Template(file) => {
+        // The state names the memory by its id, whatever holds it.
+        Memory::Stream => {
+            args.pair("-object", format!("memory-backend-ram,id=ram,size={}M", spec.memory_mib));
+        }
+        Memory::Template(file) | Memory::Layer(file) => {
             args.pair("-object", option_with_path(&object, file, ",share=on"));
         }
         Memory::Copy(file) => {
             args.pair("-object", option_with_path(&object, file, ",share=off"));
-            args.pair("-incoming", "defer");
         }
+    }
+    if slot.memory.is_thawed() {
+        args.pair("-incoming", "defer");
     }
     // Only what was asked for: no floppy, no VGA, no network card, no configuration of the host's.
     args.flag("-nodefaults");
@@ -157,7 +194,7 @@ fn machine(args: &mut Args, spec: &Spec, slot: &Slot) {
 /// The kernel and the initramfs. A copy has its kernel in its memory already: without these
 /// arguments it starts 10 ms sooner, and QEMU does not hold 45 MiB of files.
 fn boot(args: &mut Args, spec: &Spec, slot: &Slot) {
-    if matches!(slot.memory, Memory::Copy(_)) {
+    if slot.memory.is_thawed() {
         return;
     }
     args.pair("-kernel", &spec.kernel);
@@ -186,11 +223,12 @@ pub fn kernel_command_line(spec: &Spec) -> String {
          sysctl.kernel.hung_task_panic=1 sysctl.kernel.sysrq=1 rcupdate.rcu_expedited=1",
         arch::target(spec.arch).console
     );
-    if spec.modules.is_some() {
-        // The kernel names disks in the order in which it finds them, which is their order on the
-        // command line.
-        let disk = if spec.rootfs.is_some() { "vdb" } else { "vda" };
-        line.push_str(&format!(" orca.modules=/dev/{disk}"));
+    // The kernel names disks in the order in which it finds them, which is their order on the
+    // command line.
+    let mut disks = ["vda", "vdb", "vdc"].into_iter().skip(usize::from(spec.rootfs.is_some()));
+    let others = [("modules", spec.modules.is_some()), ("project", spec.project == Project::Disk)];
+    for ((what, _), disk) in others.iter().filter(|(_, there)| *there).zip(&mut disks) {
+        line.push_str(&format!(" orca.{what}=/dev/{disk}"));
     }
     if spec.arch == Arch::X86_64 {
         // The timer works; probing whether it does costs milliseconds under emulation. A copy's
@@ -214,12 +252,23 @@ pub fn kernel_command_line(spec: &Spec) -> String {
 
 fn disk(args: &mut Args, spec: &Spec, slot: &Slot) {
     if let (Some(_), Some(overlay)) = (&spec.rootfs, &slot.overlay) {
-        // The overlay is removed with the machine, so flushing it to the host's disk protects
-        // nothing.
-        let tail = ",format=qcow2,if=none,id=root,cache=unsafe,discard=unmap";
-        args.pair("-drive", option_with_path("file=", overlay, tail));
-        args.pair("-device", "virtio-blk-pci,drive=root");
+        writable_disk(args, "root", overlay);
     }
+}
+
+/// The disk with the project.
+fn project(args: &mut Args, slot: &Slot) {
+    if let Some(overlay) = &slot.project {
+        writable_disk(args, "project", overlay);
+    }
+}
+
+/// A disk that the guest may write to. It is removed with the machine, so flushing it to the host's
+/// disk protects nothing.
+fn writable_disk(args: &mut Args, name: &str, overlay: &Path) {
+    let tail = format!(",format=qcow2,if=none,id={name},cache=unsafe,discard=unmap");
+    args.pair("-drive", option_with_path("file=", overlay, &tail));
+    args.pair("-device", format!("virtio-blk-pci,drive={name}"));
 }
 
 /// The disk with the kernel's modules. All machines use the same one, so it is read-only.
@@ -239,12 +288,13 @@ fn share(args: &mut Args, spec: &Spec) {
         );
         args.pair("-virtfs", option_with_path("local,path=", Path::new("/"), &tail));
     }
-    let readonly = if spec.share_writable { "off" } else { "on" };
+    let Project::Folder { path, writable } = &spec.project else { return };
+    let readonly = if *writable { "off" } else { "on" };
     let tail = format!(
         ",mount_tag={},security_model=none,multidevs=remap,readonly={readonly}",
         agent::wire::SHARE_TAG
     );
-    args.pair("-virtfs", option_with_path("local,path=", &spec.share, &tail));
+    args.pair("-virtfs", option_with_path("local,path=", path, &tail));
 }
 
 fn ports(args: &mut Args, slot: &Slot) {
@@ -320,8 +370,7 @@ mod tests {
             own_init: false,
             memory_mib: 512,
             cpus: 1,
-            share: "/home/a,b".into(),
-            share_writable: false,
+            project: Project::Folder { path: "/home/a,b".into(), writable: false },
             net: false,
             wired_cards: 0,
             append: String::new(),
@@ -330,7 +379,8 @@ mod tests {
 
     fn slot(memory: Memory) -> Slot {
         let overlay = Some("/r/vm1.qcow2".into());
-        Slot { socket: "/r/vm1.sock".into(), overlay, memory, gdb: None, hubs: Vec::new() }
+        let project = None;
+        Slot { socket: "/r/vm1.sock".into(), overlay, project, memory, gdb: None, hubs: Vec::new() }
     }
 
     #[test]
@@ -356,7 +406,14 @@ mod tests {
     fn the_share_is_read_only_unless_asked_and_there_is_no_network() {
         let closed = line(&spec(), Memory::Anonymous);
         assert!(closed.contains("readonly=on") && closed.contains("-nic none"), "{closed}");
-        let open = line(&Spec { share_writable: true, net: true, ..spec() }, Memory::Anonymous);
+        let open = line(
+            &Spec {
+                project: Project::Folder { path: "/p".into(), writable: true },
+                net: true,
+                ..spec()
+            },
+            Memory::Anonymous,
+        );
         assert!(open.contains("readonly=off") && open.contains("-netdev user"), "{open}");
     }
 
@@ -379,6 +436,25 @@ mod tests {
         let boot = format!(" -kernel /b/vmlinux -initrd /b/initramfs -append '{kernel}'");
         let same = template.replace("share=on", "share=off -incoming defer").replace(&boot, "");
         assert_eq!(same, copy);
+        let layer = line(&spec(), Memory::Layer("/c/ram".into()));
+        assert_eq!(copy.replace("share=off", "share=on"), layer);
+        let stream = line(&spec(), Memory::Stream);
+        assert!(stream.contains("-incoming defer") && stream.contains("memory-backend-ram,id=ram"));
+    }
+
+    #[test]
+    fn the_project_is_the_last_disk() {
+        let spec = Spec { project: Project::Disk, modules: Some("/c/m".into()), ..spec() };
+        assert!(
+            kernel_command_line(&spec).contains(" orca.modules=/dev/vdb orca.project=/dev/vdc")
+        );
+        let alone = Spec { rootfs: None, modules: None, ..spec.clone() };
+        assert!(kernel_command_line(&alone).contains(" orca.project=/dev/vda"));
+        let slot = Slot { project: Some("/r/p.qcow2".into()), ..slot(Memory::Anonymous) };
+        let line = display(&spec.program, &argv(&spec, &slot));
+        let order = ["drive=root", "drive=modules", "drive=project"].map(|disk| line.find(disk));
+        assert!(order.is_sorted() && order[0].is_some(), "{line}");
+        assert!(!line.contains("mount_tag=host_share"), "{line}");
     }
 
     #[test]

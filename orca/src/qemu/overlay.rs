@@ -5,6 +5,7 @@
 //! which is 200 KB and needs no process.
 
 use crate::error::{Error, Result, plain};
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,9 +26,18 @@ impl Overlays {
     /// # Errors
     /// `qemu-img` is missing or refuses, or the folder cannot be written to.
     pub fn new(backing: &Path, format: &str, dir: &Path) -> Result<Self> {
+        Self::sized(backing, format, None, dir)
+    }
+
+    /// The same, with a size in bytes of the disk that the guest sees. What is behind the end of
+    /// `backing` reads as zeros.
+    ///
+    /// # Errors
+    /// As [`Overlays::new`].
+    pub fn sized(backing: &Path, format: &str, bytes: Option<u64>, dir: &Path) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let blank = dir.join(format!("blank{}.qcow2", COUNT.fetch_add(1, Ordering::Relaxed)));
-        create_blank(backing, format, &blank)?;
+        create(Some((backing, format)), bytes, &blank)?;
         Ok(Self { blank, dir: dir.to_owned() })
     }
 
@@ -36,7 +46,25 @@ impl Overlays {
     /// # Errors
     /// As [`Overlays::new`].
     pub fn create_at(backing: &Path, format: &str, path: &Path) -> Result<()> {
-        create_blank(backing, format, path)
+        create(Some((backing, format)), None, path)
+    }
+
+    /// Makes a disk at `path` that reads as zeros, of this size in bytes.
+    ///
+    /// # Errors
+    /// As [`Overlays::new`].
+    pub fn create_empty(bytes: u64, path: &Path) -> Result<()> {
+        create(None, Some(bytes), path)
+    }
+
+    /// Makes the overlay at `path` one of `backing` alone: what lies between them is written to it.
+    ///
+    /// # Errors
+    /// As [`Overlays::new`].
+    pub fn flatten(path: &Path, backing: &Path, format: &str) -> Result<()> {
+        let mut words: Vec<OsString> = ["rebase", "-q", "-f", "qcow2"].map(OsString::from).into();
+        words.extend(["-F".into(), format.into(), "-b".into(), absolute(backing), path.into()]);
+        qemu_img(words, path)
     }
 
     /// A fresh overlay called `<name>.qcow2`. Its owner removes it.
@@ -70,18 +98,28 @@ fn cannot_run(cause: &io::Error) -> Error {
     error.hint("install qemu-utils (Debian, Ubuntu) or qemu-img (Fedora, Alpine)")
 }
 
-fn create_blank(backing: &Path, format: &str, path: &Path) -> Result<()> {
-    let output = Command::new("qemu-img")
-        .args(["create", "-q", "-f", "qcow2", "-F", format, "-b"])
-        .arg(std::path::absolute(backing).unwrap_or_else(|_| backing.to_owned()))
-        .arg(path)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| cannot_run(&e))?;
+fn absolute(path: &Path) -> OsString {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).into()
+}
+
+fn create(backing: Option<(&Path, &str)>, bytes: Option<u64>, path: &Path) -> Result<()> {
+    let mut words: Vec<OsString> = ["create", "-q", "-f", "qcow2"].map(OsString::from).into();
+    if let Some((backing, format)) = backing {
+        words.extend(["-F".into(), format.into(), "-b".into(), absolute(backing)]);
+    }
+    words.push(path.into());
+    words.extend(bytes.map(|bytes| bytes.to_string().into()));
+    qemu_img(words, path)
+}
+
+/// Runs `qemu-img`, which writes to `path`.
+fn qemu_img(words: Vec<OsString>, path: &Path) -> Result<()> {
+    let output = Command::new("qemu-img").args(words).stdin(Stdio::null()).output();
+    let output = output.map_err(|e| cannot_run(&e))?;
     if output.status.success() {
         return Ok(());
     }
     let why = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
-    let error = Error::new(format!("cannot make an overlay of `{}`: {why}", backing.display()));
-    Err(error.hint(format!("check that `{}` can be written to and has room", path.display())))
+    let error = Error::new(format!("cannot make the disk `{}`: {why}", path.display()));
+    Err(error.hint("check that it can be written to and that there is room"))
 }

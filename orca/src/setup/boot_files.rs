@@ -101,14 +101,15 @@ impl fmt::Display for InitrdSource {
 ///
 /// # Errors
 /// A kernel, an initramfs or a root that cannot be read or used.
-pub fn resolve(config: &Config, arch: Arch) -> Result<BootFiles> {
+pub fn resolve(config: &Config, arch: Arch, share: Share) -> Result<BootFiles> {
     let named = kernel_paths(config, arch);
     let paths =
         named.iter().map(|path| find_kernel(config, path, arch)).collect::<Result<Vec<_>>>()?;
     let source = find_root(config)?;
     let cache = ArtifactCache::new(&config.cache);
     let root = make_root(&cache, source)?;
-    let each = paths.iter().map(|path| kernel_files(config, &cache, arch, &root, path));
+    let needs = needs(share, &root);
+    let each = paths.iter().map(|path| kernel_files(config, &cache, arch, (&root, needs), path));
     let mut kernels = each.collect::<Result<Vec<_>>>()?;
     if kernels.len() > 1 {
         tell_apart(&mut kernels, &named)?;
@@ -128,6 +129,15 @@ pub fn kernel_paths(config: &Config, arch: Arch) -> Vec<PathBuf> {
     let is_host = config.raw.rootfs.as_deref() == Some(Path::new("host")) && arch == Arch::HOST;
     let own = if is_host && !built.exists() { host_kernel() } else { None };
     vec![own.unwrap_or(built)]
+}
+
+/// The files of the image, whether or not they are there.
+pub fn image_files(config: &Config, arch: Arch) -> Vec<PathBuf> {
+    let names = arch::target(arch).kernels.iter().chain(&[IMAGE_INITRD, IMAGE_ROOT, IMAGE_MODULES]);
+    let dirs = [Arch::X86_64, Arch::Aarch64].map(|arch| arch.name());
+    let build = config.root.join("build");
+    let folders = dirs.iter().map(|dir| build.join(dir)).chain([build.clone()]);
+    folders.flat_map(|dir| names.clone().map(move |name| dir.join(name))).collect()
 }
 
 /// The kernel that this host runs on, where distributions keep it.
@@ -234,14 +244,14 @@ fn kernel_files(
     config: &Config,
     cache: &ArtifactCache,
     arch: Arch,
-    root: &Root,
+    (root, needs): (&Root, Needs),
     path: &Path,
 ) -> Result<KernelFiles> {
     let named = find_modules(config)?;
     let initrd = match find_initrd(config, arch, path)? {
         InitrdSource::File(initrd) => initrd,
         InitrdSource::Agent(agent) => {
-            let (kernel, needs) = (absolute(path), needs(config, root));
+            let kernel = absolute(path);
             let source = KernelSource { kernel: &kernel, modules: named, agent: &agent, needs };
             return custom_kernel::prepare(cache, &source);
         }
@@ -282,11 +292,11 @@ pub fn only_one(config: &Config) -> Result<()> {
 }
 
 /// The features of a kernel that the machines of a run use.
-fn needs(config: &Config, root: &Root) -> Needs {
-    let share = config.raw.share;
+fn needs(share: Share, root: &Root) -> Needs {
+    let is_folder = matches!(share, Share::Overlay | Share::Ro | Share::Rw);
     Needs {
-        disk: matches!(root, Root::Disk(..)),
-        shares: share != Share::None || *root == Root::Host,
+        disk: matches!(root, Root::Disk(..)) || share == Share::Disk,
+        shares: is_folder || *root == Root::Host,
         overlay: share == Share::Overlay || *root == Root::Host,
     }
 }

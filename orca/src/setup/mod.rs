@@ -6,6 +6,7 @@
 
 pub mod boot_files;
 pub mod emulator;
+pub mod project;
 
 use crate::arch::{Accel, Arch};
 use crate::cli::config::Config;
@@ -17,11 +18,11 @@ use crate::host::{logdir, sys};
 use crate::image::custom_kernel::KernelFiles;
 use crate::machine::Maker;
 use crate::machine::drive::GuestTimeouts;
-use crate::machine::launch::Launcher;
+use crate::machine::launch::{Launcher, ProjectDisk};
 use crate::machine::local::LocalMaker;
 use crate::machine::maker::VmMaker;
 use crate::qemu::accel;
-use crate::qemu::argv::Spec;
+use crate::qemu::argv::{PROJECT_DISK_BYTES, Project, Spec};
 use crate::qemu::overlay::Overlays;
 use crate::qemu::template::Store;
 use crate::report::console;
@@ -29,6 +30,8 @@ use crate::select::header::NODES;
 use agent::wire::Share;
 use boot_files::{BootFiles, Root};
 use emulator::Emulator;
+use project::ProjectShare;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -109,13 +112,14 @@ fn local(config: &Config) -> Result<Lab<Arc<dyn Maker>>> {
 pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
     let raw = &config.raw;
     let emulator = Emulator::find(config)?;
-    let files = boot_files::resolve(config, emulator.arch)?;
+    let project = project::resolve(config, emulator.arch)?;
+    let files = boot_files::resolve(config, emulator.arch, project.share)?;
     let choice = emulator.accelerator(raw.accel, Some(&config.cache))?;
     let factor = raw.timeout_factor.unwrap_or_else(|| accel::timeout_factor(choice.accel));
     let run_dir = RunDir::create()?;
     let log_dir = log_dir(config)?;
-    let spec = spec(config, &emulator, choice.accel, &files);
-    let launcher = launcher(config, spec, &files, (run_dir.path(), &log_dir), factor)?;
+    let spec = spec(config, &emulator, choice.accel, (&files, &project));
+    let launcher = launcher(config, spec, (&files, &project), (run_dir.path(), &log_dir), factor)?;
     let store = (!raw.cold && !raw.gdb).then(|| Store::new(&config.cache));
     Ok(Lab {
         maker: VmMaker::new(launcher, store, config.jobs),
@@ -123,7 +127,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
         log_dir,
         factor,
         has: has(&emulator, choice.accel),
-        description: describe(config, &emulator, choice.accel),
+        description: describe(config, &emulator, choice.accel, &project),
         kernels: matrix(config, &files),
         warnings: choice.warning().into_iter().collect(),
     })
@@ -134,7 +138,12 @@ fn log_dir(config: &Config) -> Result<PathBuf> {
 }
 
 /// The spec of the machines. They boot the first kernel unless a test is for another.
-fn spec(config: &Config, emulator: &Emulator, accel: Accel, files: &BootFiles) -> Spec {
+fn spec(
+    config: &Config,
+    emulator: &Emulator,
+    accel: Accel,
+    (files, project): (&BootFiles, &ProjectShare),
+) -> Spec {
     let raw = &config.raw;
     let first = files.kernels[0].clone(); // there is one at least
     let rootfs = match &files.root {
@@ -153,8 +162,10 @@ fn spec(config: &Config, emulator: &Emulator, accel: Accel, files: &BootFiles) -
         own_init: raw.init,
         memory_mib: config.shape.memory_mib,
         cpus: config.shape.cpus,
-        share: config.root.clone(),
-        share_writable: raw.share == Share::Rw,
+        project: match project.share {
+            Share::Disk => Project::Disk,
+            share => Project::Folder { path: config.root.clone(), writable: share == Share::Rw },
+        },
         net: config.shape.net,
         wired_cards: 0,
         append: if raw.gdb { with_debugger(raw) } else { raw.append.clone().unwrap_or_default() },
@@ -170,21 +181,30 @@ fn with_debugger(raw: &Raw) -> String {
 fn launcher(
     config: &Config,
     spec: Spec,
-    files: &BootFiles,
+    (files, project): (&BootFiles, &ProjectShare),
     dirs: (&Path, &Path),
     factor: f64,
 ) -> Result<Launcher> {
     let raw = &config.raw;
     let (run_dir, log_dir) = dirs;
-    let overlays = match &files.root {
-        Root::Disk(path, format) => Some(Overlays::new(path, format, run_dir)?),
+    let root = match &files.root {
+        Root::Disk(path, format) => Some((path.clone(), (*format).to_owned())),
         Root::None | Root::Host => None,
     };
+    let over = |(path, format): &(PathBuf, String)| Overlays::new(path, format, run_dir);
+    let project_disk = |image: &PathBuf| {
+        let overlays = Overlays::sized(image, "raw", Some(PROJECT_DISK_BYTES), run_dir)?;
+        Ok::<_, Error>(ProjectDisk { image: image.clone(), overlays })
+    };
+    fs::create_dir_all(&config.cache).map_err(|e| Error::io("create", &config.cache, &e))?;
     Ok(Launcher {
-        overlays,
+        overlays: root.as_ref().map(over).transpose()?,
+        root,
+        project: project.image.as_ref().map(project_disk).transpose()?,
+        spool: config.cache.clone(),
         spec,
         kernels: files.kernels.clone(),
-        share: raw.share,
+        share: project.share,
         run_dir: run_dir.to_owned(),
         log_dir: log_dir.to_owned(),
         boot_limit: if raw.gdb { DEBUGGED } else { config.raw.boot_timeout.mul_f64(factor) },
@@ -210,8 +230,9 @@ fn has(emulator: &Emulator, accel: Accel) -> Vec<&'static str> {
     ["vm", emulator.arch.name()].into_iter().chain(hardware).chain(nodes).collect()
 }
 
-fn describe(config: &Config, emulator: &Emulator, accel: Accel) -> String {
-    format!("{}, {}, {} MiB", emulator.arch, accel.name(), config.shape.memory_mib)
+fn describe(config: &Config, emulator: &Emulator, accel: Accel, project: &ProjectShare) -> String {
+    let (arch, mib) = (emulator.arch, config.shape.memory_mib);
+    format!("{arch}, {}, {mib} MiB; {}", accel.name(), project.description)
 }
 
 /// The kernels that every test runs on, if there are several.

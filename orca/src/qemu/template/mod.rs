@@ -5,10 +5,10 @@
 //! (checksums). A run that uses one holds its files open and hands QEMU those, not their names: a
 //! template may be replaced or removed while copies of it run, or are still to be made.
 
-use super::argv::{Memory, Slot, Spec, argv};
+use super::argv::{Memory, Project, Slot, Spec, argv};
 use super::checksum;
 use crate::error::{Error, Result};
-use crate::host::sys;
+use crate::host::{sparse, sys};
 use crate::image::artifacts::Identity;
 use crate::image::cache::{Cache, CacheEntry, Staged};
 use crate::text::hash::Fnv1a;
@@ -18,25 +18,34 @@ use std::hash::{Hash, Hasher};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// Changes whenever older templates must not be used any more.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 /// Disk space that all templates together may take, in bytes; the least recently used go first.
 pub const SPACE_MAX: u64 = 4 << 30;
 const META: &str = "meta.json";
-const PARTS: [&str; 3] = ["ram", "state", "disk.qcow2"];
+const PARTS: [&str; 4] = ["ram", "state", "disk.qcow2", "project.qcow2"];
 
 /// The folder of all templates.
 #[derive(Clone, Debug)]
 pub struct Store(Cache);
 
-/// A template that has been checked, its files held open.
+/// A frozen machine, its files held open. Either it was found in the store and checked, or it is of
+/// this run and its files may have no names.
 #[derive(Debug)]
 pub struct Template {
-    ram: File,
-    state: File,
-    disk: Option<File>,
+    /// The guest's memory; `None` if it is part of `state`.
+    pub ram: Option<File>,
+    /// The devices' state.
+    pub state: File,
+    /// What the guest had written over its root disk, if it has one.
+    pub disk: Option<File>,
+    /// The project's disk, as far as the guest had it, if it has one.
+    pub project: Option<File>,
+    /// The frozen machine that this one is a copy of, whose disks are below its own.
+    pub below: Option<Arc<Self>>,
 }
 
 /// A template as `orca template list` shows it.
@@ -131,8 +140,17 @@ impl Stage {
         self.dir().join(PARTS[1])
     }
 
-    /// The folder, for a disk called `disk.qcow2`.
-    pub fn dir(&self) -> &Path {
+    /// The file for the root disk.
+    pub fn disk(&self) -> PathBuf {
+        self.dir().join(PARTS[2])
+    }
+
+    /// The file for the project's disk.
+    pub fn project(&self) -> PathBuf {
+        self.dir().join(PARTS[3])
+    }
+
+    fn dir(&self) -> &Path {
         self.0.path()
     }
 
@@ -163,9 +181,20 @@ impl Stage {
 }
 
 impl Template {
-    /// The guest's memory, to be mapped privately.
-    pub fn ram(&self) -> PathBuf {
-        sys::path_of(&self.ram)
+    /// Where the memory of a copy is. With `file`, it is that file, which begins as a copy of the
+    /// template's memory; otherwise it is mapped privately.
+    ///
+    /// # Errors
+    /// The memory cannot be copied: no room.
+    pub fn memory(&self, file: Option<&File>) -> io::Result<Memory> {
+        match (&self.ram, file) {
+            (None, _) => Ok(Memory::Stream),
+            (Some(ram), None) => Ok(Memory::Copy(sys::path_of(ram))),
+            (Some(ram), Some(file)) => {
+                sparse::copy(ram, file)?;
+                Ok(Memory::Layer(sys::path_of(file)))
+            }
+        }
     }
 
     /// The devices' state, open at its beginning.
@@ -180,6 +209,11 @@ impl Template {
     pub fn disk(&self) -> Option<PathBuf> {
         self.disk.as_ref().map(sys::path_of)
     }
+
+    /// The project's disk, as far as the guest had it, if it has one.
+    pub fn project(&self) -> Option<PathBuf> {
+        self.project.as_ref().map(sys::path_of)
+    }
 }
 
 /// The name of the template that machines of `spec` are copied from: a digest of QEMU, its command
@@ -191,11 +225,17 @@ impl Template {
 pub fn key(spec: &Spec, settle: &str) -> io::Result<String> {
     let mut hasher = Fnv1a::new();
     (FORMAT, settle).hash(&mut hasher);
-    let neutral = Spec { share: PathBuf::new(), share_writable: false, ..spec.clone() };
     let nowhere = PathBuf::new();
+    let project = match &spec.project {
+        Project::Folder { .. } => Project::Folder { path: nowhere.clone(), writable: false },
+        Project::Disk => Project::Disk,
+    };
+    let has_disk = project == Project::Disk;
+    let neutral = Spec { project, ..spec.clone() };
     let slot = Slot {
         socket: nowhere.clone(),
         overlay: Some(nowhere.clone()),
+        project: has_disk.then(|| nowhere.clone()),
         memory: Memory::Template(nowhere),
         gdb: None,
         hubs: Vec::new(),
@@ -212,6 +252,14 @@ pub fn key(spec: &Spec, settle: &str) -> io::Result<String> {
         Identity::of(file)?.hash(&mut hasher);
     }
     Ok(format!("{:016x}", hasher.finish()))
+}
+
+/// The name of a template that is made from the one called `below`, by what is done in it.
+pub fn key_above(below: &str, done: impl Hash) -> String {
+    let mut hasher = Fnv1a::new();
+    (FORMAT, below).hash(&mut hasher);
+    done.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
 }
 
 fn check(dir: &Path) -> Result<Template, String> {
@@ -232,7 +280,9 @@ fn check(dir: &Path) -> Result<Template, String> {
         }
     };
     let needed = |part: &str| open(part)?.ok_or_else(|| format!("{META} has no sum for {part}"));
-    Ok(Template { ram: needed(PARTS[0])?, state: needed(PARTS[1])?, disk: open(PARTS[2])? })
+    let (ram, state) = (needed(PARTS[0])?, needed(PARTS[1])?);
+    let (disk, project) = (open(PARTS[2])?, open(PARTS[3])?);
+    Ok(Template { ram: Some(ram), state, disk, project, below: None })
 }
 
 /// Opens a regular file. A pipe in its place would block the reader for ever.

@@ -29,6 +29,10 @@ impl Drop for Cache {
     }
 }
 
+fn ram(template: &Template) -> Vec<u8> {
+    fs::read(sys::path_of(template.ram.as_ref().unwrap())).unwrap()
+}
+
 const KEY: &str = "0123456789abcdef";
 
 #[test]
@@ -41,7 +45,7 @@ fn a_template_is_there_whole_or_not_at_all() {
     assert!(cache.store().open(KEY).unwrap().is_none());
     cache.make(KEY);
     let template = cache.store().open(KEY).unwrap().unwrap();
-    assert_eq!(fs::read(template.ram()).unwrap().len(), 100_000);
+    assert_eq!(ram(&template).len(), 100_000);
     assert_eq!(cache.store().list().len(), 1);
 }
 
@@ -80,7 +84,7 @@ fn the_least_recently_used_goes_first_and_one_in_use_stays_usable() {
     cache.make(new);
     Store::bounded(&cache.0, 0).0.prune();
     assert_eq!(keys(), [new]);
-    assert_eq!(fs::read(in_use.ram()).unwrap(), vec![7; 100_000]);
+    assert_eq!(ram(&in_use), vec![7; 100_000]);
     let mut state = String::new();
     io::Read::read_to_string(&mut in_use.state().unwrap(), &mut state).unwrap();
     assert_eq!(state, "devices");
@@ -106,15 +110,16 @@ fn the_key_follows_the_machine_and_not_the_project() {
         own_init: false,
         memory_mib: 512,
         cpus: 1,
-        share: "/a".into(),
-        share_writable: false,
+        project: Project::Folder { path: "/a".into(), writable: false },
         net: false,
         wired_cards: 0,
         append: String::new(),
     };
     let key = |spec: &Spec| super::key(spec, "settle").unwrap();
     let first = key(&spec);
-    assert_eq!(first, key(&Spec { share: "/b".into(), share_writable: true, ..spec.clone() }));
+    let other = Project::Folder { path: "/b".into(), writable: true };
+    assert_eq!(first, key(&Spec { project: other, ..spec.clone() }));
+    assert_ne!(first, key(&Spec { project: Project::Disk, ..spec.clone() }));
     assert_ne!(first, key(&Spec { memory_mib: 1024, ..spec.clone() }));
     assert_ne!(first, key(&Spec { append: "quiet".into(), ..spec.clone() }));
     assert_ne!(first, super::key(&spec, "other").unwrap());

@@ -1,0 +1,112 @@
+//! How the machines of a run get the project: as a disk, or as a folder of the host.
+
+use super::boot_files;
+use crate::arch::Arch;
+use crate::cli::config::Config;
+use crate::error::Result;
+use crate::image::artifacts::ArtifactCache;
+use crate::image::project::{self, Tree};
+use crate::text::count::count;
+use agent::wire::Share;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// How many of the files that are left out are named.
+const NAMED: usize = 3;
+
+/// How machines get the project.
+#[derive(Clone, Debug)]
+pub struct ProjectShare {
+    /// The way.
+    pub share: Share,
+    /// The image of the disk, if it is one.
+    pub image: Option<PathBuf>,
+    /// What was taken, in words.
+    pub description: String,
+}
+
+/// Makes a disk of the project if the configuration says so, or if it says nothing and the project
+/// fits.
+///
+/// # Errors
+/// A disk was asked for, and cannot be made.
+pub fn resolve(config: &Config, arch: Arch) -> Result<ProjectShare> {
+    if let Some(share) = config.raw.share.filter(|share| *share != Share::Disk) {
+        let description = format!("project: {}", share.name());
+        return Ok(ProjectShare { share, image: None, description });
+    }
+    let began = Instant::now();
+    match disk(config, arch) {
+        Ok((image, tree, is_new)) => {
+            let took = is_new.then(|| began.elapsed().as_secs_f64());
+            Ok(ProjectShare {
+                share: Share::Disk,
+                image: Some(image),
+                description: describe(&tree, took),
+            })
+        }
+        Err(error) if config.raw.share.is_some() => Err(match error.next_step() {
+            Some(_) => error,
+            None => error.hint("say --share overlay, which has no bound"),
+        }),
+        Err(error) => Ok(ProjectShare {
+            share: Share::Overlay,
+            image: None,
+            description: format!("project: overlay, since {error}"),
+        }),
+    }
+}
+
+fn disk(config: &Config, arch: Arch) -> Result<(PathBuf, Tree, bool)> {
+    let root = &config.root;
+    let tree = project::survey(root, &own_images(config, arch), &ignored(root))?;
+    let cache = ArtifactCache::of_projects(&config.cache);
+    let (image, is_new) = project::image(&cache, root, tree.clone())?;
+    Ok((image, tree, is_new))
+}
+
+/// `project: a disk with 12 MiB in 412 files, made in 0.4 s, without target`.
+fn describe(tree: &Tree, took: Option<f64>) -> String {
+    let mib = tree.fingerprint.bytes.div_ceil(1 << 20);
+    let files = count(tree.fingerprint.files as usize, "file");
+    let made = took.map_or("kept".to_owned(), |seconds| format!("made in {seconds:.1} s"));
+    let mut text = format!("project: a disk with {mib} MiB in {files}, {made}");
+    let too_large = &tree.left_out[..tree.too_large];
+    let names: Vec<String> =
+        too_large.iter().take(NAMED).map(|path| path.display().to_string()).collect();
+    if !names.is_empty() {
+        text.push_str(&format!(", without {}", names.join(", ")));
+        let more = too_large.len() - names.len();
+        if more > 0 {
+            text.push_str(&format!(" and {more} more"));
+        }
+    }
+    text
+}
+
+/// The files that machines boot, which may lie in the project.
+fn own_images(config: &Config, arch: Arch) -> Vec<PathBuf> {
+    let raw = &config.raw;
+    let named = [&raw.initrd, &raw.rootfs, &raw.modules].into_iter().flatten().cloned();
+    let image = boot_files::image_files(config, arch);
+    let all = boot_files::kernel_paths(config, arch).into_iter().chain(named).chain(image);
+    let all = all.filter(|path| *path != config.root && !config.root.starts_with(path));
+    all.filter_map(|path| std::fs::canonicalize(path).ok()).collect()
+}
+
+/// What git ignores in the project, relative to it; nothing where there is no repository.
+fn ignored(root: &Path) -> Vec<PathBuf> {
+    let words = ["ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"];
+    let mut command = Command::new("git");
+    command.arg("-C").arg(root).args(words).stdin(Stdio::null());
+    let Ok(output) = command.output() else { return Vec::new() };
+    if !output.status.success() {
+        return Vec::new();
+    }
+    let paths = output.stdout.split(|&b| b == 0).filter(|path| !path.is_empty());
+    let paths = paths.map(|path| path.strip_suffix(b"/").unwrap_or(path).to_vec());
+    paths.map(|path| PathBuf::from(OsString::from_vec(path))).collect()
+}
