@@ -5,7 +5,7 @@ use crate::suite::{ExitStatus, Suite};
 use crate::tally::{Progress, Tally};
 
 /// Reads a stream of TAP and sums it up in one [`Suite`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Collector {
     parser: Parser,
     tally: Tally,

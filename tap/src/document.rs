@@ -15,7 +15,7 @@ const PLAN_DIGITS_MAX: usize = 300;
 pub(crate) const REASON_BYTES_MAX: usize = 4096;
 
 /// The counts, faults and failures of one document so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Document {
     pub(crate) version: Version,
     pub(crate) name: String,
@@ -52,7 +52,7 @@ pub(crate) struct Document {
 }
 
 /// A subtest that has ended, as the point it belongs to needs it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Child {
     pub(crate) name: String,
     pub(crate) failing: bool,

@@ -13,7 +13,7 @@ pub const DEPTH_MAX: u32 = 64;
 const TAB_WIDTH: usize = 8;
 
 /// The open documents of a KTAP stream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Nest {
     /// Length of the console's prefix: the bytes in front of the first version line.
     prefix: usize,

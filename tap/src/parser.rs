@@ -88,7 +88,7 @@ pub enum Standing {
 }
 
 /// The streaming parser of one stream.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Parser {
     splitter: Splitter,
     state: State,
@@ -131,7 +131,7 @@ impl Parser {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     line: u64,
     version: Version,

@@ -10,7 +10,7 @@ use memchr::memchr;
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
 /// What is kept of a stream from one chunk to the next.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Splitter {
     carry: Vec<u8>,
     /// The last chunk ended in CR: an LF at the start of the next one belongs to it.

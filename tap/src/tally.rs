@@ -33,7 +33,7 @@ pub struct Progress {
 }
 
 /// The open documents, and how much more may be kept.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tally {
     /// The stream itself, and the open subtests below it.
     open: Vec<Document>,

@@ -438,7 +438,7 @@ pub const FLAGS: &[Flag] = &[
         on: VMS,
         default: Fixed("auto"),
         again: true,
-        help: "how machines get the project",
+        help: "the project as",
         doc: "disk: each has a disk of its own with a copy of it, made once and again when a file \
               has changed; a test may write anywhere and the host never sees it. Of the files that \
               git ignores those come along that fit. overlay: the same over 9p, for projects that \

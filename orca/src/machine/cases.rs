@@ -1,7 +1,7 @@
 //! The answers to a test that asks for a fork: which case it is, or which cases there are.
 
 use super::interface::Order;
-use agent::wire::{CASE_NAME_MAX, CASES_MAX};
+use agent::wire::{CASE_NAME_MAX, CASES_MAX, SETUP};
 use std::collections::HashSet;
 
 /// The answers of one test, in the order of its forks.
@@ -11,6 +11,8 @@ pub(super) struct Answers<'a> {
     only: &'a [Vec<String>],
     /// How many forks have been answered.
     given: usize,
+    /// Whether this is a set-up, whose tests start after its end.
+    is_setup: bool,
 }
 
 /// An answer to a request for a fork.
@@ -30,7 +32,8 @@ impl<'a> Answers<'a> {
         let names = order.case.as_ref().map_or(&[][..], |case| &case.names);
         let goes_on = order.case.as_ref().is_some_and(|case| case.point.is_some());
         let given = if goes_on { names.len().saturating_sub(1) } else { 0 };
-        Self { names, only: &order.only, given }
+        let is_setup = order.env.iter().any(|(name, _)| name == SETUP.as_bytes());
+        Self { names, only: &order.only, given, is_setup }
     }
 
     /// The answer that a case gets which goes on at its fork.
@@ -42,6 +45,9 @@ impl<'a> Answers<'a> {
 
     /// The answer to a request with this payload, which a guest wrote.
     pub(super) fn answer(&mut self, payload: &[u8]) -> Answer {
+        if self.is_setup {
+            return Answer::Refused("a set-up cannot fork".to_owned());
+        }
         let cases = match read(payload) {
             Ok(cases) => cases,
             Err(why) => return Answer::Refused(why),

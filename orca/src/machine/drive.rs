@@ -80,7 +80,7 @@ impl ExternalEvents {
 
 /// Where a test was left.
 #[derive(Debug)]
-pub enum Left {
+pub(super) enum Left {
     /// At its end.
     Ended(Ran),
     /// At a fork into the cases with these names.
@@ -92,7 +92,7 @@ pub enum Left {
 ///
 /// # Errors
 /// A [`Fault`] when there will be no end marker.
-pub fn drive(
+pub(super) fn drive(
     guest: &mut Guest,
     (order, paused): (&Order, Option<Paused>),
     timeouts: GuestTimeouts,

@@ -48,8 +48,14 @@ impl Freezer {
     ///
     /// # Errors
     /// Why it cannot be frozen.
-    pub(super) fn freeze(&self, instance: &mut Instance) -> io::Result<Template> {
-        snapshot::freeze_running(instance, &self.keeper.spool, Arc::clone(&self.below))
+    pub(super) fn freeze(
+        &self,
+        instance: &mut Instance,
+        is_mounted: bool,
+    ) -> io::Result<CopySource> {
+        let Keeper { spool, run_dir, .. } = &*self.keeper;
+        let template = snapshot::freeze_running(instance, spool, Arc::clone(&self.below))?;
+        CopySource::new(Arc::new(template), is_mounted, run_dir).map_err(io::Error::other)
     }
 
     /// Freezes a machine after its set-up. From now on machines of its shape with that set-up are
@@ -102,8 +108,7 @@ impl Freezer {
 
     fn freeze_settled(&self, instance: &mut Instance, is_mounted: bool) -> io::Result<CopySource> {
         std::thread::sleep(snapshot::QUIET);
-        let template = Arc::new(self.freeze(instance)?);
-        CopySource::new(template, is_mounted, &self.keeper.run_dir).map_err(io::Error::other)
+        self.freeze(instance, is_mounted)
     }
 
     fn put(&self, shape: Shape, source: CopySource) {

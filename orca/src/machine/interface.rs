@@ -133,6 +133,19 @@ pub trait Machine: Send {
     /// The machine's trouble. The machine must not be used afterwards.
     fn run(&mut self, order: &Order, cancel: &Cancel, sink: &mut dyn Sink) -> Result<Ran, Trouble>;
 
+    /// Runs a set-up in it, which is driven as a test is.
+    ///
+    /// # Errors
+    /// As [`Machine::run`].
+    fn set_up(
+        &mut self,
+        order: &Order,
+        cancel: &Cancel,
+        sink: &mut dyn Sink,
+    ) -> Result<Ran, Trouble> {
+        self.run(order, cancel, sink)
+    }
+
     /// The phases of its start.
     fn phases(&self) -> &[Phase];
 

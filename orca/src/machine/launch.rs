@@ -3,6 +3,7 @@
 
 use super::drive::GuestTimeouts;
 use super::interface::Phase;
+use super::layers::ProjectDisk;
 use crate::cancel::{Cancel, Level};
 use crate::error::plain;
 use crate::events::trouble::{ConsoleTail, Kind, Trouble};
@@ -63,15 +64,6 @@ pub struct Launcher {
     pub tee: Option<fn(&str) -> Tee>,
     /// Whether machines wait for a debugger to let them go.
     pub gdb: bool,
-}
-
-/// The disk with the project, which is never written to.
-#[derive(Debug)]
-pub struct ProjectDisk {
-    /// The file.
-    pub image: PathBuf,
-    /// Makes disks over it.
-    pub overlays: Overlays,
 }
 
 /// What one machine has to itself before it starts.

@@ -1,7 +1,6 @@
 //! The frozen machines that a run's machines are copied from, by shape: templates, and the layers
 //! that were made on top of them.
 
-use super::launch::ProjectDisk;
 use crate::error::Result;
 use crate::qemu::argv::Memory;
 use crate::qemu::overlay::Overlays;
@@ -13,6 +12,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// The disk with the project, which is never written to.
+#[derive(Debug)]
+pub struct ProjectDisk {
+    /// The file.
+    pub image: PathBuf,
+    /// Makes disks over it.
+    pub overlays: Overlays,
+}
+
 /// How machines of one shape are booted.
 #[derive(Clone)]
 pub(super) enum BootMethod {
@@ -23,6 +31,7 @@ pub(super) enum BootMethod {
 }
 
 /// A frozen machine, and what makes the disks of its copies.
+#[derive(Debug)]
 pub(super) struct CopySource {
     pub(super) template: Arc<Template>,
     /// Whether the project's disk is mounted in it.

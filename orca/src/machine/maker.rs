@@ -393,11 +393,9 @@ impl Maker for VmMaker {
     }
 
     fn thaw(&self, point: &Arc<ForkPoint>, cancel: &Cancel) -> Result<Box<dyn Machine>, Trouble> {
-        let FrozenMachine { template, conversation, shape } = &point.machine;
-        let source = CopySource::new(Arc::clone(template), true, &self.launcher.run_dir)
-            .map_err(|e| boot_failure(e.to_string()))?;
+        let FrozenMachine { source, conversation, shape } = &point.machine;
         let here = Placement::default();
-        let vm = self.thaw_from(&source, here, *shape, conversation.clone(), cancel)?;
+        let vm = self.thaw_from(source, here, *shape, conversation.clone(), cancel)?;
         Ok(Box::new(vm.with_paused(Some(point.paused))))
     }
 

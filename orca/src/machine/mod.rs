@@ -8,7 +8,7 @@ mod freezer;
 pub mod group;
 pub mod interface;
 pub mod launch;
-mod layers;
+pub mod layers;
 pub mod local;
 pub mod maker;
 pub mod prefetch;

@@ -163,7 +163,7 @@ pub(super) fn freeze_running(
     let slot = &instance.resources.slot;
     let (disk, project) = (open(&slot.overlay)?, open(&slot.project)?);
     let ram = instance.resources.ram.take();
-    Ok(Template { ram, state, disk, project, below: Some(below) })
+    Ok(Template { ram, state, disk, project, _below: Some(below) })
 }
 
 /// Loads the state of the devices into a waiting copy, and returns the connection to its agent. The

@@ -76,9 +76,9 @@ impl Vm {
     pub(super) fn freeze(&mut self) -> io::Result<FrozenMachine> {
         let freezer = self.freezer.take().ok_or_else(|| io::Error::other("no template"))?;
         self.guest.hush(clock::now() + self.timeouts.ping)?;
-        let template = freezer.freeze(&mut self.instance)?;
+        let source = freezer.freeze(&mut self.instance, true)?;
         let conversation = self.guest.conclude();
-        Ok(FrozenMachine { template: Arc::new(template), conversation, shape: freezer.shape })
+        Ok(FrozenMachine { source, conversation, shape: freezer.shape })
     }
 
     /// Reads what tests read first, and freezes the machine: from now on machines of its shape are

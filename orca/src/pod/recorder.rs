@@ -3,6 +3,7 @@
 //! Everything is bounded: the logs in size, the tails in memory, the artifacts in number and size.
 //! A note says what was cut off.
 
+use super::before::Before;
 use super::job::{Job, Message};
 use crate::events::attempt::{Complaints, TestId};
 use crate::events::event::Event;
@@ -12,13 +13,15 @@ use agent::wire::{ARTIFACTS_BYTES_MAX, ARTIFACTS_DEPTH_MAX, ARTIFACTS_FILES_MAX,
 use crossbeam::channel::Sender;
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The most bytes of output that a log keeps. The parser reads all of it.
 pub(super) const LOG_BYTES: u64 = 64 * 1024 * 1024;
+/// How much of a log is copied at a time, in bytes.
+const COPY_BYTES: usize = 64 * 1024;
 /// The most bytes of standard error that are kept in memory.
 const STDERR_TAIL: usize = 4 * 1024;
 /// The most notes that are kept.
@@ -65,13 +68,14 @@ impl Recorder {
         if let Err(e) = fs::create_dir_all(&job.dir) {
             notes.push(format!("no logs: {}", crate::error::Error::io("create", &job.dir, &e)));
         }
-        Self {
+        let logs = ["output.log", "stdout.tap"].map(|name| job.dir.join(name));
+        let mut recorder = Self {
             test: job.test,
             conductor,
             parser: tap::Collector::default(),
             points: Points::default(),
-            output: Log::open(&job.dir.join("output.log")),
-            stdout: Log::open(&job.dir.join("stdout.tap")),
+            output: Log::open(&logs[0]),
+            stdout: Log::open(&logs[1]),
             stderr_tail: Vec::new(),
             artifacts: Artifacts { dir: job.dir.join("artifacts"), ..Artifacts::default() },
             nodes: (job.dir.join("nodes"), HashMap::new()),
@@ -79,6 +83,49 @@ impl Recorder {
             complaints: Complaints { fatal: job.order.fail_on_warn, ..Complaints::default() },
             last_progress: Instant::now(),
             first_output: None,
+        };
+        if let Some(before) = &job.before {
+            recorder.begin_with(before);
+            let names = job.order.case.as_ref().map(|case| case.names.join(", "));
+            let name = names.unwrap_or_default();
+            recorder.output.write(format!("[orca: forked here: {name}]\n").as_bytes());
+        }
+        recorder
+    }
+
+    /// Takes over what was recorded before a fork.
+    fn begin_with(&mut self, before: &Before) {
+        self.parser = before.parser.clone();
+        self.points = before.points.clone();
+        self.stderr_tail.clone_from(&before.stderr_tail);
+        self.notes.extend(before.notes.iter().cloned());
+        let Complaints { titles, lines, .. } = before.complaints.clone();
+        self.complaints = Complaints { titles, lines, fatal: self.complaints.fatal };
+        self.output.copy(&before.dir.join("output.log"));
+        self.stdout.copy(&before.dir.join("stdout.tap"));
+        for entry in fs::read_dir(before.dir.join("nodes")).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if let Some(node) = name.strip_suffix(".log") {
+                self.node(node, b"");
+                self.nodes.1.get_mut(node).into_iter().for_each(|log| log.copy(&entry.path()));
+            }
+        }
+    }
+
+    /// Whether the kernel has complained so far, and that fails the test.
+    pub(super) fn has_fatal_complaints(&self) -> bool {
+        self.complaints.fatal && !self.complaints.titles.is_empty()
+    }
+
+    /// What is recorded of a test that forked. `dir` is the folder of its job.
+    pub(super) fn before_fork(self, dir: &Path) -> Before {
+        Before {
+            parser: self.parser,
+            points: self.points,
+            stderr_tail: self.stderr_tail,
+            notes: self.notes,
+            complaints: self.complaints,
+            dir: dir.to_owned(),
         }
     }
 
@@ -203,6 +250,15 @@ impl Log {
         match File::create(path) {
             Ok(file) => Self { file: Some(file), left: LOG_BYTES, fault: None },
             Err(e) => Self { file: None, left: 0, fault: Some(crate::error::plain(&e)) },
+        }
+    }
+
+    /// Appends what is in another log.
+    fn copy(&mut self, from: &Path) {
+        let mut chunk = vec![0; COPY_BYTES];
+        let Ok(mut from) = File::open(from) else { return };
+        while let Ok(count @ 1..) = from.read(&mut chunk) {
+            self.write(&chunk[..count]);
         }
     }
 

@@ -3,14 +3,15 @@
 //! The worker owns its machine by value, so the machine ends with it. No failure ends a worker
 //! early: every job that it takes gets exactly one `TestFinished`.
 
-use super::job::{After, Held, Job, Message};
+use super::job::{After, ForkedTest, Held, Job, Message};
 use super::recorder::Recorder;
 use crate::cancel::{Cancel, Level};
 use crate::events::attempt::{Attempt, Outcome, Timing};
 use crate::events::event::Event;
 use crate::events::trouble::{Kind, Trouble};
-use crate::machine::{Cut, Machine, Maker, Order, Ran};
+use crate::machine::{Cut, Forked, Machine, Maker, Order, Ran};
 use crate::shape::Shape;
+use agent::wire;
 use crossbeam::channel::{Receiver, Sender, bounded, select};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -32,6 +33,16 @@ pub enum Policy {
 /// A machine for the next test that needs this shape.
 type Reusable = (Shape, Box<dyn Machine>);
 
+/// What becomes of a machine after its test.
+enum MachineAfter {
+    /// Somebody has taken it; the worker waits until that is over.
+    Kept(Receiver<Infallible>),
+    /// The next test runs on it.
+    Reused(Box<dyn Machine>),
+    /// It has ended.
+    Gone,
+}
+
 /// A worker that has not started yet.
 pub(super) struct Worker {
     pub(super) number: usize,
@@ -48,8 +59,11 @@ impl Worker {
     pub(super) fn work(self) {
         let mut reusable: Option<Reusable> = None;
         while let Some(job) = self.next_job() {
-            let fits =
-                |(shape, _): &Reusable| *shape == job.order.shape && job.order.nodes.is_empty();
+            let order = &job.order;
+            let is_alone = order.nodes.is_empty()
+                && order.setup.is_none()
+                && order.case.as_ref().is_none_or(|case| case.point.is_none());
+            let fits = |(shape, _): &Reusable| *shape == order.shape && is_alone;
             reusable = self.run(&job, reusable.filter(fits).map(|(_, machine)| machine));
         }
         if let Some((_, machine)) = reusable {
@@ -69,8 +83,12 @@ impl Worker {
 
     /// Runs one job and returns the machine if it may be used again.
     fn run(&self, job: &Job, machine: Option<Box<dyn Machine>>) -> Option<Reusable> {
+        if self.recall(job) {
+            return None;
+        }
         let waiting = Instant::now();
-        let mut machine = match machine.map_or_else(|| self.make(&job.order), Ok) {
+        let is_new = machine.is_none();
+        let mut machine = match machine.map_or_else(|| self.make(job), Ok) {
             Ok(machine) => machine,
             Err(trouble) => {
                 let ready = waiting.elapsed();
@@ -89,12 +107,23 @@ impl Worker {
             worker: self.number,
             machine: machine.name().to_owned(),
         });
+        if is_new && !self.set_up(job, &mut machine, ready) {
+            return None;
+        }
         let mut recorder = Recorder::new(job, self.conductor.clone());
         let before = machine.console();
         let started = Instant::now();
-        let result = machine.run(&job.order, &self.cancel, &mut recorder);
+        let order = job.order.setup.as_ref().map(|_| as_setup(job.order.clone()));
+        let order = order.as_ref().unwrap_or(&job.order);
+        let mut result = machine.run(order, &self.cancel, &mut recorder);
         let test = started.elapsed();
         let name = machine.name().to_owned();
+        let forked = result.as_mut().ok().and_then(|ran| ran.forked.take());
+        if let Some(forked) = forked {
+            let timing = Timing { ready, test, ..Timing::default() };
+            self.fork(job, forked, recorder, (name, timing));
+            return None;
+        }
         let console = said_since(&before, machine.console());
         let reusable = self.policy == Policy::Reuse
             && job.order.nodes.is_empty()
@@ -106,17 +135,10 @@ impl Worker {
             attempt.console = console;
         }
         let stopped = Instant::now();
-        let (keep, released) = match self.hand_over(&attempt, machine) {
-            Ok(released) => (None, Some(released)),
-            Err(machine) if reusable => (Some((job.order.shape, machine)), None),
-            Err(machine) if self.after.failed.is_some() => {
-                machine.stop(); // its agent still holds what it kept of the test
-                (None, None)
-            }
-            Err(machine) => {
-                drop(machine);
-                (None, None)
-            }
+        let (keep, released) = match self.after(job, &mut attempt, machine, reusable) {
+            MachineAfter::Kept(released) => (None, Some(released)),
+            MachineAfter::Reused(machine) => (Some((job.order.shape, machine)), None),
+            MachineAfter::Gone => (None, None),
         };
         attempt.timing.teardown = stopped.elapsed();
         self.report(Event::TestFinished(Box::new(attempt)));
@@ -127,6 +149,109 @@ impl Worker {
             }
         }
         keep
+    }
+
+    /// What becomes of the machine. That of a set-up which passed is frozen.
+    fn after(
+        &self,
+        job: &Job,
+        attempt: &mut Attempt,
+        machine: Box<dyn Machine>,
+        reusable: bool,
+    ) -> MachineAfter {
+        if let Some(setup) = &job.order.setup {
+            if attempt.outcome == Outcome::Passed {
+                let warn = |text| self.report(Event::Warning(format!("{}: {text}", job.path)));
+                if let Err(trouble) = machine.become_setup(setup, &warn) {
+                    attempt.outcome = Outcome::Errored(trouble);
+                }
+            }
+            return MachineAfter::Gone;
+        }
+        match self.hand_over(attempt, machine) {
+            Ok(released) => MachineAfter::Kept(released),
+            Err(machine) if reusable => MachineAfter::Reused(machine),
+            Err(machine) => {
+                if self.after.failed.is_some() {
+                    machine.stop(); // its agent still holds what it kept of the test
+                }
+                MachineAfter::Gone
+            }
+        }
+    }
+
+    /// Whether this is a set-up whose machine is kept from an earlier run. It is answered then.
+    fn recall(&self, job: &Job) -> bool {
+        let Some(setup) = &job.order.setup else { return false };
+        if !self.maker.recall(job.order.shape, setup) {
+            return false;
+        }
+        let recorder = Recorder::new(job, self.conductor.clone());
+        let result = Ok(Ran::default());
+        let mut attempt = self.attempt(job, None, result, recorder, Timing::default());
+        attempt.outcome = Outcome::Passed;
+        attempt.reasons.clear();
+        attempt.notes.push("kept from an earlier run".to_owned());
+        self.report(Event::TestFinished(Box::new(attempt)));
+        true
+    }
+
+    /// Runs the set-ups of a test in its machine, where they could not be run before. Returns false
+    /// if one did not pass; the job is answered then.
+    fn set_up(&self, job: &Job, machine: &mut Box<dyn Machine>, ready: Duration) -> bool {
+        for path in &job.order.setups_before {
+            let shown = String::from_utf8_lossy(path).into_owned();
+            let order = Order { case: None, path: path.clone(), ..job.order.clone() };
+            let order = as_setup(order);
+            let dir = job.dir.join(shown.replace('/', "%2F"));
+            let setup = Job { order, dir, before: None, ..job.clone() };
+            let mut recorder = Recorder::new(&setup, self.conductor.clone());
+            let started = Instant::now();
+            let result = machine.set_up(&setup.order, &self.cancel, &mut recorder);
+            let timing = Timing { ready, test: started.elapsed(), ..Timing::default() };
+            let name = Some(machine.name().to_owned());
+            let mut attempt = self.attempt(&setup, name, result, recorder, timing);
+            match &attempt.outcome {
+                Outcome::Passed => continue,
+                Outcome::Skipped(why) => {
+                    attempt.outcome = Outcome::Skipped(format!("set-up skipped: {why}"));
+                }
+                Outcome::Failed | Outcome::TimedOut { .. } => {
+                    attempt.reasons.insert(0, format!("set-up failed: {shown}"));
+                }
+                Outcome::Errored(_) | Outcome::NotRun => {}
+            }
+            self.report(Event::TestFinished(Box::new(attempt)));
+            return false;
+        }
+        true
+    }
+
+    /// Answers the job of a test that forked. A test whose kernel had complained before goes on in
+    /// no case: its cases would all fail for that.
+    fn fork(&self, job: &Job, forked: Forked, recorder: Recorder, about: (String, Timing)) {
+        if recorder.has_fatal_complaints() {
+            let result = Ok(Ran::default());
+            let mut attempt = self.attempt(job, Some(about.0), result, recorder, about.1);
+            let titles = attempt.complaints.titles.iter();
+            attempt.reasons =
+                titles.map(|title| format!("the kernel complained: {title}")).collect();
+            attempt.reasons.push("that was before the test forked: no case was run".to_owned());
+            attempt.outcome = Outcome::Failed;
+            return self.report(Event::TestFinished(Box::new(attempt)));
+        }
+        let outer = job.order.case.as_ref().map_or(&[][..], |case| &case.names);
+        let case = |name: String| [outer, &[name]].concat();
+        let forked = ForkedTest {
+            test: job.test,
+            round: job.round,
+            attempt: job.attempt,
+            cases: forked.names.into_iter().map(case).collect(),
+            point: forked.point,
+            before: Arc::new(recorder.before_fork(&job.dir)),
+        };
+        // Without a conductor nobody waits for the answer.
+        let _ = self.conductor.send(Message::Forked(Box::new(forked)));
     }
 
     /// Hands over the machine of a test that did not pass, if the run keeps such machines. The
@@ -145,13 +270,16 @@ impl Worker {
         failed.send(held).map(|()| released).map_err(|unsent| unsent.0.machine)
     }
 
-    fn make(&self, order: &Order) -> Result<Box<dyn Machine>, Trouble> {
+    fn make(&self, job: &Job) -> Result<Box<dyn Machine>, Trouble> {
         self.report(Event::MachineStarting { worker: self.number });
         let started = Instant::now();
         let warn = |text| self.report(Event::Warning(text));
-        let machine = match &order.nodes[..] {
-            [] => self.maker.make(order.shape, &self.cancel, &warn)?,
-            nodes => self.maker.group(order.shape, nodes, &self.cancel, &warn)?,
+        let order = &job.order;
+        let point = order.case.as_ref().and_then(|case| case.point.as_ref());
+        let machine = match (point, &order.nodes[..]) {
+            (Some(point), _) => self.maker.thaw(point, &self.cancel)?,
+            (None, []) => self.maker.make(order.shape, &self.cancel, &warn)?,
+            (None, nodes) => self.maker.group(order.shape, nodes, &self.cancel, &warn)?,
         };
         self.report(Event::MachineReady {
             worker: self.number,
@@ -225,6 +353,12 @@ impl Worker {
         // Without a conductor nobody reads events; the cancel channel ends the worker.
         let _ = self.conductor.send(Message::Event(event));
     }
+}
+
+/// The order of a set-up: its processes are to live on.
+fn as_setup(mut order: Order) -> Order {
+    order.env.push((wire::SETUP.into(), b"1".to_vec()));
+    order
 }
 
 /// The part of the console's tail `after` that is new since the tail was `before`.

@@ -78,6 +78,13 @@ impl Overlays {
     }
 }
 
+impl Drop for Overlays {
+    fn drop(&mut self) {
+        // What cannot be removed goes with the folder.
+        let _ = fs::remove_file(&self.blank);
+    }
+}
+
 /// Checks that `qemu-img`, which makes overlays, is there and works.
 ///
 /// # Errors

@@ -45,7 +45,7 @@ pub struct Template {
     /// The project's disk, as far as the guest had it, if it has one.
     pub project: Option<File>,
     /// The frozen machine that this one is a copy of, whose disks are below its own.
-    pub below: Option<Arc<Self>>,
+    pub _below: Option<Arc<Self>>,
 }
 
 /// A template as `orca template list` shows it.
@@ -282,7 +282,7 @@ fn check(dir: &Path) -> Result<Template, String> {
     let needed = |part: &str| open(part)?.ok_or_else(|| format!("{META} has no sum for {part}"));
     let (ram, state) = (needed(PARTS[0])?, needed(PARTS[1])?);
     let (disk, project) = (open(PARTS[2])?, open(PARTS[3])?);
-    Ok(Template { ram: Some(ram), state, disk, project, below: None })
+    Ok(Template { ram: Some(ram), state, disk, project, _below: None })
 }
 
 /// Opens a regular file. A pipe in its place would block the reader for ever.
