@@ -3,8 +3,8 @@
 
 use crate::cmdline::CommandLine;
 use crate::launch::Launcher;
-use crate::nodes::requests::NodeRequests;
 use crate::prestarted_shell::PrestartedShell;
+use crate::programs::node_requests::NodeRequests;
 use crate::remains::Remains;
 use crate::root;
 use crate::share::Mounted;

@@ -4,7 +4,7 @@ use crate::agent::Agent;
 use crate::control::Orders;
 use crate::kmsg::KernelLog;
 use crate::launch::{self, Env, PATH, SHELL};
-use crate::nodes::requests;
+use crate::programs::requests::{HOME, programs_in};
 use crate::pump::{Running, pump};
 use crate::remains::{Finished, Remains};
 use crate::reply::Reply;
@@ -79,7 +79,7 @@ fn test(
     let mut command = command_for(&script, interpreter.is_some());
     command.current_dir(&agent.project).env("ORCA_TEST", OsStr::from_bytes(path));
     if env.iter().any(|(name, _)| name == wire::NODES.as_bytes()) {
-        command.env("PATH", format!("{}:{PATH}", requests::PROGRAMS));
+        command.env("PATH", format!("{}:{PATH}", programs_in(Path::new(HOME)).display()));
     }
     let framed = reply.is_framed();
     // The kernel's log is about the test only where the machine is the test's own.

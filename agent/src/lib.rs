@@ -27,13 +27,13 @@ mod launch;
 #[cfg(target_os = "linux")]
 mod mounts;
 #[cfg(target_os = "linux")]
-mod nodes;
-#[cfg(target_os = "linux")]
 mod port;
 #[cfg(target_os = "linux")]
 mod prestarted_shell;
 #[cfg(target_os = "linux")]
 mod process_tree;
+#[cfg(target_os = "linux")]
+mod programs;
 #[cfg(target_os = "linux")]
 mod pump;
 #[cfg(target_os = "linux")]
@@ -101,7 +101,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn on(args: impl IntoIterator<Item = OsString>) -> u8 {
-    nodes::on::run(args.into_iter().collect())
+    programs::on::run(args.into_iter().collect())
 }
 
 /// Says that there is no agent on this system: a guest is a Linux.

@@ -1,7 +1,7 @@
 //! `on NODE COMMAND [ARGUMENT…]`: runs a command on another node of the test. The command's input,
 //! outputs and exit status are those of this process. When this process dies, so does the command.
 
-use super::requests::SOCKET;
+use super::node_requests::SOCKET;
 use crate::launch::say_why;
 use crate::quote::quote;
 use crate::sys;

@@ -1,31 +1,23 @@
 //! The requests of a test to its other nodes: from the program `on`, through a socket in the guest,
 //! to the host, which runs them.
 //!
-//! Nothing is run or understood here. Each `on` gets an id. Its frames go to the host with that id,
-//! and the host's answers come back to it. The network under test has no part in this.
+//! Each `on` gets an id. Its frames go to the host with that id, and the host's answers come back
+//! to it.
 
+use super::requests::{self, HOME, REQUESTS_MAX, hang_up};
 use crate::connection::Out;
-use crate::reply::error_line;
 use crate::threads::Threads;
 use crate::wire::{self, Kind};
+use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::SndBufForce;
-use nix::sys::socket::{MsgFlags, send, setsockopt};
 use std::collections::HashMap;
-use std::fs;
-use std::io::{self, ErrorKind, Write};
-use std::net::Shutdown;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::symlink;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::io::{self, ErrorKind};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Where `on` connects.
 pub(crate) const SOCKET: &str = "/run/orca/on.sock";
-/// The folder that `on` lies in.
-pub(crate) const PROGRAMS: &str = "/run/orca/bin";
-/// How many requests may be open at a time.
-const REQUESTS_MAX: usize = 64;
 /// How many bytes may wait for an `on` to read them: its credit, and what two pipes of the largest
 /// size hold when a command ends.
 const ROOM: usize = 4 << 20;
@@ -55,18 +47,12 @@ impl NodeRequests {
         if state.listens {
             return Ok(());
         }
-        fs::create_dir_all(PROGRAMS)?;
-        let this = format!("/proc/{}/exe", std::process::id());
-        for (place, made) in [(Path::new(PROGRAMS).join("on"), true), (SOCKET.into(), false)] {
-            match fs::remove_file(&place) {
-                Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
-                _ if made => symlink(&this, place)?,
-                _ => {}
-            }
-        }
-        let listener = UnixListener::bind(SOCKET)?;
-        let (requests, own_threads) = (self.clone(), threads.clone());
-        threads.run(move || requests.listen(&listener, &own_threads))?;
+        requests::link_program(Path::new(HOME), "on")?;
+        let (these, own_threads) = (self.clone(), threads.clone());
+        requests::listen(threads, Path::new(SOCKET), move |stream| {
+            // An `on` that cannot be served sees its connection end.
+            _ = these.admit(stream, &own_threads);
+        })?;
         state.listens = true;
         Ok(())
     }
@@ -84,20 +70,13 @@ impl NodeRequests {
     pub(crate) fn answer(&self, id: u32, payload: &[u8]) {
         if let (Some((kind, payload)), Some(to)) =
             (wire::unwrap(payload), self.lock().open.get(&id))
-            && wire::write_frame(&mut AtOnce(to), kind, 0, payload).is_err()
+            && requests::answer(to, kind, payload).is_err()
         {
             hang_up(to);
         }
     }
 
-    fn listen(&self, listener: &UnixListener, threads: &Threads) {
-        for stream in listener.incoming().flatten() {
-            // An `on` that cannot be served sees its connection end.
-            _ = self.admit(stream, threads);
-        }
-    }
-
-    fn admit(&self, mut stream: UnixStream, threads: &Threads) -> io::Result<()> {
+    fn admit(&self, stream: UnixStream, threads: &Threads) -> io::Result<()> {
         let mut state = self.lock();
         let refused = match &state.out {
             None => Some("no test is running".to_owned()),
@@ -107,19 +86,19 @@ impl NodeRequests {
             Some(_) => None,
         };
         let Some(out) = state.out.clone().filter(|_| refused.is_none()) else {
-            let why = error_line(&refused.unwrap_or_default());
-            return wire::write_frame(&mut stream, Kind::Reply, 0, why.as_bytes());
+            requests::refuse(&stream, &refused.unwrap_or_default());
+            return Ok(());
         };
         state.last_id = state.last_id.wrapping_add(1);
         let id = state.last_id;
         setsockopt(&stream, SndBufForce, &ROOM)?;
         state.open.insert(id, stream.try_clone()?);
         drop(state);
-        let requests = self.clone();
+        let these = self.clone();
         threads.run(move || {
             // After an error, `on` is as gone as after its end.
             _ = pass_on(stream, id, &out);
-            requests.lock().open.remove(&id);
+            these.lock().open.remove(&id);
             // A host that is gone, too, need not know.
             _ = out.frame(Kind::Ask, id, &wire::wrap(Kind::Command, b""));
         })
@@ -139,23 +118,4 @@ fn pass_on(mut from: UnixStream, id: u32, out: &Out) -> io::Result<()> {
         out.frame(Kind::Ask, id, &wire::wrap(frame.kind, &frame.payload))?;
     }
     Ok(())
-}
-
-/// Ends the connection, which wakes its readers at both ends.
-fn hang_up(stream: &UnixStream) {
-    _ = stream.shutdown(Shutdown::Both);
-}
-
-/// Writes as much as there is room for, and fails instead of waiting for more.
-struct AtOnce<'a>(&'a UnixStream);
-
-impl Write for AtOnce<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        send(self.0.as_raw_fd(), bytes, flags).map_err(Into::into)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
