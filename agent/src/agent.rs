@@ -32,6 +32,8 @@ pub(crate) struct Agent {
     prestarted_shell: Mutex<Option<PrestartedShell>>,
     /// What the last test left, if it was told to.
     remains: Mutex<Option<Remains>>,
+    /// What set-ups left, where the agent's end is the end of its machine.
+    setups: Mutex<Vec<Remains>>,
 }
 
 impl Agent {
@@ -53,6 +55,7 @@ impl Agent {
             node_requests: NodeRequests::default(),
             prestarted_shell: Mutex::default(),
             remains: Mutex::default(),
+            setups: Mutex::default(),
         })
     }
 
@@ -78,6 +81,23 @@ impl Agent {
     /// Ends what the last test left, if anything.
     pub(crate) fn end_remains(&self) {
         self.replace_remains(None);
+    }
+
+    /// Makes what a set-up left the machine's own: no end of a test or a session touches it.
+    pub(crate) fn adopt(&self, mut setup: Remains) {
+        setup.settle(&self.threads);
+        if self.owns_machine {
+            std::mem::forget(setup); // dropping it would end it, also when the agent is restarted
+        } else {
+            self.setups.lock().unwrap_or_else(PoisonError::into_inner).push(setup);
+        }
+    }
+
+    /// Ends what set-ups left, where no machine ends with the agent.
+    pub(crate) fn end_setups(&self) {
+        let setups =
+            std::mem::take(&mut *self.setups.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(setups); // not under the lock: killing takes its time
     }
 
     fn replace_remains(&self, remains: Option<Remains>) {

@@ -5,7 +5,7 @@ use crate::control::Orders;
 use crate::kmsg::KernelLog;
 use crate::launch::{self, Env, PATH, SHELL};
 use crate::programs::requests::{HOME, programs_in};
-use crate::pump::{Running, pump};
+use crate::pump::{AtEnd, Running, pump};
 use crate::remains::{Finished, Remains};
 use crate::reply::Reply;
 use crate::scratch::Scratch;
@@ -95,7 +95,7 @@ fn test(
         started.iter().for_each(|running| running.processes.kill());
         return Err(gone);
     }
-    let keep = is_to_stay(env);
+    let at_end = at_end(env);
     let (ended, processes, kept) = match started {
         Err(e) => {
             let mut why = Vec::new();
@@ -104,7 +104,7 @@ fn test(
             (Ended { exit, ..Ended::default() }, None, None)
         }
         Ok(running) => {
-            let outcome = pump(Running { kernel, keep, ..running }, orders, reply);
+            let outcome = pump(Running { kernel, at_end, ..running }, orders, reply);
             outcome.name_left(reply)?;
             (outcome.ended, outcome.processes, outcome.kept)
         }
@@ -114,7 +114,11 @@ fn test(
     }
     let line = ended.test_line(&name);
     let Some(kept) = kept else { return Ok(Finished::new(line, processes, Some(scratch))) };
-    agent.keep(Remains::new(kept, path.to_vec(), scratch));
+    let remains = Remains::new(kept, path.to_vec(), scratch);
+    match at_end {
+        AtEnd::Adopt => agent.adopt(remains),
+        _ => agent.keep(remains),
+    }
     Ok(Finished::new(line, None, None))
 }
 
@@ -145,10 +149,18 @@ fn start_test(
     Ok((scratch, agent.launcher.start_claiming(command, framed, false)))
 }
 
-/// Whether the host wants to look at what the test leaves. If so, its processes live on and its
-/// folders stay, until the next test or until the host leaves.
-fn is_to_stay(env: &Env) -> bool {
-    env.iter().any(|(name, value)| name == KEEP && value == b"1")
+/// What becomes of what the test leaves. If the host wants to look at it, its processes live on and
+/// its folders stay, until the next test or until the host leaves. If it is a set-up, until the
+/// machine ends.
+fn at_end(env: &Env) -> AtEnd {
+    let is_set = |wanted| env.iter().any(|(name, value)| name == wanted && value == b"1");
+    if is_set(wire::SETUP.as_bytes()) {
+        AtEnd::Adopt
+    } else if is_set(KEEP) {
+        AtEnd::Keep
+    } else {
+        AtEnd::Kill
+    }
 }
 
 /// The script at `path` in the project. It must lie in the project with symlinks followed, too.

@@ -3,7 +3,7 @@
 //! Nothing here knows what a request is. `pump.rs` carries a started process to its end.
 
 use crate::process_tree::{self, Outside, ProcessTree};
-use crate::pump::Running;
+use crate::pump::{AtEnd, Running};
 use crate::reaper::{Reaper, Spawned, adopt_orphans};
 use crate::sys::{self, ChildSetup};
 use crate::wire::Kind;
@@ -127,7 +127,7 @@ impl Launcher {
             input,
             terminal: false,
             kernel: None,
-            keep: false,
+            at_end: AtEnd::Kill,
         })
     }
 

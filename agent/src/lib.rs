@@ -21,6 +21,8 @@ mod exec;
 #[cfg(target_os = "linux")]
 mod init;
 #[cfg(target_os = "linux")]
+mod kept_processes;
+#[cfg(target_os = "linux")]
 mod kmsg;
 #[cfg(target_os = "linux")]
 mod launch;
@@ -32,6 +34,8 @@ mod port;
 mod prestarted_shell;
 #[cfg(target_os = "linux")]
 mod process_tree;
+#[cfg(target_os = "linux")]
+mod process_walk;
 #[cfg(target_os = "linux")]
 mod programs;
 #[cfg(target_os = "linux")]

@@ -3,11 +3,13 @@
 //!
 //! A cgroup holds all descendants, however often they fork and in whatever session they are. But
 //! root can leave it. So a machine's init also looks for strays: processes outside its own cgroups
-//! that were not there before. The walk finds processes that still have the session, an ancestor or
-//! the environment of the command. A daemon can shed these if it means to. The walk is for agents
-//! without root, outside a guest.
+//! that were not there before. What a set-up left is the machine's: its processes stay in their
+//! cgroup, and so does what they start. The walk finds processes that still have the session, an
+//! ancestor or the environment of the command. A daemon can shed these if it means to. The walk is
+//! for agents without root, outside a guest.
 
 use crate::mounts::mount_point;
+use crate::process_walk::{MARK, Process, walk};
 use crate::wire;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
@@ -20,18 +22,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// The environment variable by which the walk recognises daemons.
-const MARK: &str = "ORCA_SCOPE";
 /// The memory of a small process, in KiB, kernel memory included.
 const KB_PER_PROCESS: u64 = 512;
 /// How many processes even the smallest machine lets a test have.
 const PROCESSES_MIN: u64 = 256;
 /// A session that no process has.
 const NOT_STARTED: i32 = -1;
-/// `PF_KTHREAD`, the flag of the kernel's own processes.
-const KERNEL_THREAD: u32 = 0x0020_0000;
 /// Room for `cgroup.events`, in bytes. The file is two short lines.
 const EVENTS_ROOM: usize = 128;
+/// How often strays are looked for that are to be taken back: they may fork meanwhile.
+const GATHERED_MAX: usize = 10;
 /// How long to wait before looking again, where nothing tells of a change.
 const WALK_TICK: Duration = Duration::from_millis(2);
 
@@ -54,6 +54,9 @@ pub(crate) struct Outside {
     procs: File,
     /// The processes that were there at first: their ids, sorted.
     before: Vec<i32>,
+    /// The cgroups below `mount` that had processes at first, which may start others there: what a
+    /// set-up left in cgroups of its own.
+    inhabited: Vec<PathBuf>,
 }
 
 /// Where this agent may make cgroups, if anywhere.
@@ -202,6 +205,20 @@ impl ProcessTree {
         }
     }
 
+    /// Takes strays back into the cgroup, where what they start is found. One with a cgroup of its
+    /// own keeps that.
+    pub(crate) fn gather(&self) {
+        let Self::Cgroup { folder, outside: Some(outside), .. } = self else { return };
+        for _ in 0..GATHERED_MAX {
+            let there = pids_in(&outside.procs);
+            let strays = outside.strays().into_iter().filter(|pid| there.contains(pid));
+            let moved = strays.filter(|pid| write(&folder.join("cgroup.procs"), &pid.to_string()));
+            if moved.count() == 0 {
+                return;
+            }
+        }
+    }
+
     fn wait_for_change(&self, at_most: Duration) {
         let events = match self {
             Self::Cgroup { events, .. } if is_populated(events) => events,
@@ -227,24 +244,25 @@ impl Outside {
     pub(crate) fn now(own: &Path) -> Option<Self> {
         let mount = own.parent()?.to_owned();
         let procs = File::open(mount.join("cgroup.procs")).ok()?;
-        let mut outside = Self { own: own.to_owned(), mount, procs, before: Vec::new() };
-        outside.before = outside.members();
-        outside.before.sort_unstable();
-        Some(outside)
+        let (own, mut before, mut inhabited) = (own.to_owned(), pids_in(&procs), Vec::new());
+        for_each_cgroup_outside(&mount, &own, &mut |cgroup| {
+            let pids = members(cgroup);
+            if !pids.is_empty() {
+                inhabited.push(cgroup.to_owned());
+                before.extend(pids);
+            }
+        });
+        before.sort_unstable();
+        Some(Self { own, mount, procs, before, inhabited })
     }
 
     fn members(&self) -> Vec<i32> {
         let mut pids = pids_in(&self.procs);
-        // A folder has two links, and one for each cgroup in it. As a rule, only the agent's is
-        // there.
-        if fs::metadata(&self.mount).is_ok_and(|meta| meta.nlink() == 3) {
-            return pids;
-        }
-        for entry in fs::read_dir(&self.mount).into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) && entry.path() != self.own {
-                for_each_cgroup(&entry.path(), &mut |cgroup| pids.extend(members(cgroup)));
+        for_each_cgroup_outside(&self.mount, &self.own, &mut |cgroup| {
+            if !self.inhabited.iter().any(|inhabited| inhabited == cgroup) {
+                pids.extend(members(cgroup));
             }
-        }
+        });
         pids
     }
 
@@ -281,6 +299,19 @@ fn is_populated(events: &File) -> bool {
     text[..count].starts_with(b"populated 1")
 }
 
+/// Visits every cgroup below `mount`, except the agent's `own`.
+fn for_each_cgroup_outside(mount: &Path, own: &Path, visit: &mut dyn FnMut(&Path)) {
+    // A folder has two links, and one for each cgroup in it. As a rule, only the agent's is there.
+    if fs::metadata(mount).is_ok_and(|meta| meta.nlink() == 3) {
+        return;
+    }
+    for entry in fs::read_dir(mount).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) && entry.path() != own {
+            for_each_cgroup(&entry.path(), visit);
+        }
+    }
+}
+
 /// Visits `folder` and every cgroup below it, the deepest first.
 fn for_each_cgroup(folder: &Path, visit: &mut dyn FnMut(&Path)) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -299,73 +330,6 @@ fn write(path: &Path, text: &str) -> bool {
 pub(crate) fn name_of(pid: i32) -> String {
     let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
     wire::single_word(name.trim_ascii_end())
-}
-
-/// A process that is alive, as `/proc/PID/stat` has it.
-struct Process {
-    parent: i32,
-    session: i32,
-    /// Whether it is one of the kernel's threads.
-    is_kernels: bool,
-}
-
-/// A process that the walk comes by.
-struct Walked {
-    pid: i32,
-    parent: i32,
-    found: bool,
-}
-
-fn walk(mark: &str, session: i32) -> Vec<i32> {
-    let entry = format!("{MARK}={mark}");
-    let mut all: Vec<Walked> = fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|dir| dir.file_name().to_str()?.parse().ok())
-        .filter_map(|pid| look_at(pid, entry.as_bytes(), session))
-        .collect();
-    let mut grew = true;
-    while grew {
-        grew = false;
-        for at in 0..all.len() {
-            let parent = all[at].parent;
-            if !all[at].found && all.iter().any(|p| p.found && p.pid == parent) {
-                all[at].found = true;
-                grew = true;
-            }
-        }
-    }
-    all.into_iter().filter(|process| process.found).map(|process| process.pid).collect()
-}
-
-/// Process `pid`, unless it is dead already.
-fn look_at(pid: i32, entry: &[u8], session: i32) -> Option<Walked> {
-    let process = Process::read(pid)?;
-    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    let marked = || environment.split(|&b| b == 0).any(|variable| variable == entry);
-    let found = process.session == session || marked();
-    Some(Walked { pid, parent: process.parent, found })
-}
-
-impl Process {
-    /// Process `pid`, unless it is dead already.
-    fn read(pid: i32) -> Option<Self> {
-        let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-        // The name stands in parentheses, and may contain some.
-        let close = stat.iter().rposition(|&b| b == b')')?;
-        let rest = std::str::from_utf8(&stat[close + 1..]).ok()?;
-        let mut fields = rest.split_ascii_whitespace();
-        if matches!(fields.next()?, "Z" | "X") {
-            return None;
-        }
-        let parent = fields.next()?.parse().ok()?;
-        // Skips the process group.
-        let session = fields.nth(1)?.parse().ok()?;
-        // Skips the terminal and its foreground group.
-        let flags: u32 = fields.nth(2)?.parse().ok()?;
-        Some(Self { parent, session, is_kernels: flags & KERNEL_THREAD != 0 })
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! pipes already is read, and nothing else.
 
 use crate::control::{Orders, ProcessInput, UNBOUNDED};
+use crate::kept_processes::{KILL_WAIT, KeptProcesses};
 use crate::kmsg::KernelLog;
 use crate::process_tree::{ProcessTree, name_of};
 use crate::reaper::Exit;
@@ -23,9 +24,6 @@ use std::time::{Duration, Instant};
 
 /// How long cancelled processes may take between TERM and KILL.
 const CANCEL_GRACE: Duration = Duration::from_secs(2);
-/// How long killed processes may take to be gone. After that, one that hangs in the kernel is given
-/// up.
-const KILL_WAIT: Duration = Duration::from_secs(5);
 /// How often to look at cancelled processes whose main process has ended.
 const GRACE_TICK: Duration = Duration::from_millis(10);
 /// How many bytes are read from each pipe after the end, at most: the largest size that a pipe can
@@ -56,14 +54,24 @@ pub(crate) struct Running {
     pub(crate) terminal: bool,
     /// The kernel's log, if the host wants to know what the kernel complains of meanwhile.
     pub(crate) kernel: Option<KernelLog>,
-    /// Whether processes that still run at its end stay alive, with their pipes open.
-    pub(crate) keep: bool,
+    pub(crate) at_end: AtEnd,
+}
+
+/// What becomes of the processes that still run at the end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AtEnd {
+    /// They are killed.
+    Kill,
+    /// They stay alive, with their pipes open. A `CANCEL` is an end, too.
+    Keep,
+    /// They stay alive, but a `CANCEL` kills them.
+    Adopt,
 }
 
 impl Running {
     /// Ends it, without an outcome.
     pub(crate) fn end(self) {
-        drop(KeptProcesses { processes: self.processes, _outputs: self.outputs });
+        drop(KeptProcesses::new(self.processes, Vec::new()));
     }
 }
 
@@ -88,20 +96,6 @@ impl Outcome {
             }
         }
         Ok(())
-    }
-}
-
-/// Processes that outlive their request. Dropping this kills what is left of them.
-pub(crate) struct KeptProcesses {
-    processes: ProcessTree,
-    /// The agent's ends of its pipes: a process that writes to a pipe without a reader dies.
-    _outputs: Vec<(Kind, OwnedFd)>,
-}
-
-impl Drop for KeptProcesses {
-    fn drop(&mut self) {
-        // A process that hangs in the kernel is given up, as everywhere.
-        _ = self.processes.end(Instant::now() + KILL_WAIT);
     }
 }
 
@@ -262,7 +256,7 @@ impl Pump<'_> {
                 self.kill();
             }
             Ok(count) if bytes[..count].contains(&b'C') => {
-                if self.run.keep {
+                if self.run.at_end == AtEnd::Keep {
                     self.stage = Stage::LeftAlive;
                 } else if self.stage == Stage::Running {
                     self.run.processes.signal(Signal::SIGTERM);
@@ -338,7 +332,7 @@ impl Pump<'_> {
 
     /// Kills what is left, reads what is in the pipes, and takes the exit status if it has ended.
     fn finish(mut self, has_ended: bool) -> Outcome {
-        if self.run.keep && !matches!(self.stage, Stage::Killed { .. }) {
+        if self.run.at_end != AtEnd::Kill && !matches!(self.stage, Stage::Killed { .. }) {
             return self.keep(has_ended);
         }
         // Processes that die of a KILL to all of them were not left behind.
@@ -362,7 +356,8 @@ impl Pump<'_> {
         self.drain();
         let Running { processes, end, outputs, .. } = self.run;
         let ended = if has_ended { end.wait() } else { LEFT_ALIVE };
-        let kept = Some(KeptProcesses { processes, _outputs: outputs });
+        let outputs = outputs.into_iter().map(|(_, fd)| fd).collect();
+        let kept = Some(KeptProcesses::new(processes, outputs));
         Outcome { ended, left: Vec::new(), processes: None, kept }
     }
 

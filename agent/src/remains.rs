@@ -1,10 +1,11 @@
 //! What is left of a request when it has ended: its last line, with the processes and folders to
 //! clear away, or the processes and folders of a test that was told to leave them.
 
+use crate::kept_processes::KeptProcesses;
 use crate::process_tree::ProcessTree;
-use crate::pump::KeptProcesses;
 use crate::reply::error_line;
 use crate::scratch::Scratch;
+use crate::threads::Threads;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
@@ -36,11 +37,10 @@ impl Finished {
     }
 }
 
-/// The processes and folders that a test left because the host asked it to. Dropping it ends and
-/// removes them.
+/// The processes and folders that a test left because the host asked it to, or that a set-up left.
+/// Dropping it ends and removes them.
 pub(crate) struct Remains {
     /// Dropped before `scratch`: processes may hold files there.
-    #[expect(dead_code, reason = "held for its drop")]
     processes: KeptProcesses,
     test: Vec<u8>,
     scratch: Scratch,
@@ -50,6 +50,11 @@ impl Remains {
     /// What `test`, a path in the project, left.
     pub(crate) fn new(processes: KeptProcesses, test: Vec<u8>, scratch: Scratch) -> Self {
         Self { processes, test, scratch }
+    }
+
+    /// Makes the processes fit to live as long as the machine, as [`KeptProcesses::settle`] does.
+    pub(crate) fn settle(&mut self, threads: &Threads) {
+        self.processes.settle(threads);
     }
 
     /// The variables that only this test had.

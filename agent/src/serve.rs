@@ -47,6 +47,7 @@ pub(crate) fn serve(agent: &Arc<Agent>, mut port: Port) -> io::Result<()> {
             break;
         }
     }
+    agent.end_setups();
     Ok(())
 }
 
@@ -218,6 +219,7 @@ impl Session<'_> {
         _ = idle.recv();
         self.agent.end_remains(); // before BYE, after which a host may end this process
         if let Stop::Exit(id) = stop {
+            self.agent.end_setups();
             // The session is over, with or without it.
             _ = Reply::frames(self.out.clone(), id).line(BYE);
         }

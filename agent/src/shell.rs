@@ -3,7 +3,7 @@
 use crate::agent::Agent;
 use crate::control::Orders;
 use crate::launch::Env;
-use crate::pump::{Running, pump};
+use crate::pump::{AtEnd, Running, pump};
 use crate::remains::Finished;
 use crate::reply::Reply;
 use crate::sys;
@@ -61,7 +61,7 @@ fn start(agent: &Agent, path: &str, env: &Env) -> io::Result<Running> {
         input: Some(master),
         terminal: true,
         kernel: None,
-        keep: false,
+        at_end: AtEnd::Kill,
     })
 }
 

@@ -11,6 +11,8 @@ mod mutate;
 #[cfg(test)]
 mod mutation;
 #[cfg(test)]
+mod setups;
+#[cfg(test)]
 mod shell;
 #[cfg(test)]
 mod text;
