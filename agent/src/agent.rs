@@ -4,6 +4,7 @@
 use crate::cmdline::CommandLine;
 use crate::launch::Launcher;
 use crate::prestarted_shell::PrestartedShell;
+use crate::programs::fork_requests::ForkRequests;
 use crate::programs::node_requests::NodeRequests;
 use crate::remains::Remains;
 use crate::root;
@@ -28,6 +29,8 @@ pub(crate) struct Agent {
     pub(crate) root_pending: AtomicBool,
     /// The requests of tests to other nodes.
     pub(crate) node_requests: NodeRequests,
+    /// The forks that tests ask for.
+    pub(crate) fork_requests: ForkRequests,
     /// Ready for the next test.
     prestarted_shell: Mutex<Option<PrestartedShell>>,
     /// What the last test left, if it was told to.
@@ -53,6 +56,7 @@ impl Agent {
             share: Mutex::new(Mounted::NOTHING),
             root_pending: AtomicBool::new(root_pending),
             node_requests: NodeRequests::default(),
+            fork_requests: ForkRequests::default(),
             prestarted_shell: Mutex::default(),
             remains: Mutex::default(),
             setups: Mutex::default(),
@@ -93,8 +97,12 @@ impl Agent {
         }
     }
 
-    /// Ends what set-ups left, where no machine ends with the agent.
-    pub(crate) fn end_setups(&self) {
+    /// Clears away what stays until the agent ends, where no machine ends with it: what set-ups
+    /// left, and the place of `orca-fork`.
+    pub(crate) fn end(&self) {
+        if !self.owns_machine {
+            self.fork_requests.close();
+        }
         let setups =
             std::mem::take(&mut *self.setups.lock().unwrap_or_else(PoisonError::into_inner));
         drop(setups); // not under the lock: killing takes its time

@@ -1,5 +1,8 @@
-//! The control of a running request: its input, a cancel, and how much it may print.
+//! The control of a running request: its input, a cancel, how much it may print, and the forks that
+//! it asks for.
 
+use crate::programs::fork_queue::{Fork, ForkQueue};
+use crate::wire::Kind;
 use std::io::{self, PipeReader, PipeWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,6 +17,7 @@ pub(crate) struct Control {
     wake: PipeWriter,
     input: SyncSender<ProcessInput>,
     credit: Arc<Credit>,
+    forks: Arc<ForkQueue>,
 }
 
 /// The request's side of its [`Control`].
@@ -21,6 +25,7 @@ pub(crate) struct Orders {
     pub(crate) wake: PipeReader,
     pub(crate) input: Receiver<ProcessInput>,
     pub(crate) credit: Arc<Credit>,
+    pub(crate) forks: Arc<ForkQueue>,
 }
 
 /// How many bytes may be printed before the host gives more, or [`UNBOUNDED`].
@@ -60,8 +65,10 @@ pub(crate) fn control() -> io::Result<(Control, Orders)> {
     let (reader, writer) = io::pipe()?;
     let (sender, receiver) = sync_channel(INPUT_CHUNKS);
     let credit = Arc::new(Credit(AtomicI64::new(UNBOUNDED)));
-    let control = Control { wake: writer, input: sender, credit: credit.clone() };
-    Ok((control, Orders { wake: reader, input: receiver, credit }))
+    let forks = Arc::new(ForkQueue::default());
+    let (own_credit, own_forks) = (credit.clone(), forks.clone());
+    let control = Control { wake: writer, input: sender, credit: own_credit, forks: own_forks };
+    Ok((control, Orders { wake: reader, input: receiver, credit, forks }))
 }
 
 impl Control {
@@ -76,6 +83,20 @@ impl Control {
     pub(crate) fn give_credit(&self, more: u32) {
         self.credit.give(more);
         _ = (&self.wake).write_all(b"K");
+    }
+
+    /// Lets the request pass on `fork`.
+    pub(crate) fn ask_fork(&self, fork: Fork) {
+        self.forks.push(fork);
+        _ = (&self.wake).write_all(b"F");
+    }
+
+    /// Hands the host's answer to the program that asked for fork `id`, if this request passed it
+    /// on. Then the request goes on.
+    pub(crate) fn answer_fork(&self, id: u32, kind: Kind, payload: &[u8]) {
+        if self.forks.answer(id, kind, payload) {
+            _ = (&self.wake).write_all(b"F");
+        }
     }
 
     /// Hands over input. Gives it back if too much input waits already; drops it if the request is

@@ -3,7 +3,8 @@
 use crate::agent::Agent;
 use crate::control::Orders;
 use crate::kmsg::KernelLog;
-use crate::launch::{self, Env, PATH, SHELL};
+use crate::launch::{self, Env, SHELL};
+use crate::programs::fork_requests;
 use crate::programs::requests::{HOME, programs_in};
 use crate::pump::{AtEnd, Running, pump};
 use crate::remains::{Finished, Remains};
@@ -78,10 +79,10 @@ fn test(
     let interpreter = shebang::interpreter(&script);
     let mut command = command_for(&script, interpreter.is_some());
     command.current_dir(&agent.project).env("ORCA_TEST", OsStr::from_bytes(path));
-    if env.iter().any(|(name, _)| name == wire::NODES.as_bytes()) {
-        command.env("PATH", format!("{}:{PATH}", programs_in(Path::new(HOME)).display()));
-    }
     let framed = reply.is_framed();
+    if framed {
+        offer_programs(agent, &mut command, env);
+    }
     // The kernel's log is about the test only where the machine is the test's own.
     let kernel = KernelLog::open().filter(|_| agent.owns_machine && framed);
     let made = start_test(agent, &mut command, interpreter.as_deref(), env, framed);
@@ -120,6 +121,23 @@ fn test(
         _ => agent.keep(remains),
     }
     Ok(Finished::new(line, None, None))
+}
+
+/// Lets the test `command` find the programs that come with the agent.
+fn offer_programs(agent: &Agent, command: &mut Command, env: &Env) {
+    let has_nodes = env.iter().any(|(name, _)| name == wire::NODES.as_bytes());
+    let folder = match agent.fork_requests.place() {
+        Some((folder, socket)) => {
+            command.env(fork_requests::SOCKET, socket);
+            folder
+        }
+        None if has_nodes => programs_in(Path::new(HOME)),
+        None => return,
+    };
+    let mut path = folder.into_os_string();
+    path.push(":");
+    path.push(agent.launcher.path());
+    command.env("PATH", path);
 }
 
 /// Starts `command` with `env` and folders of its own: in the prestarted shell, if there is one.

@@ -7,7 +7,7 @@ use crate::pump::{AtEnd, Running};
 use crate::reaper::{Reaper, Spawned, adopt_orphans};
 use crate::sys::{self, ChildSetup};
 use crate::wire::Kind;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -68,18 +68,27 @@ impl Launcher {
         })
     }
 
+    /// Where commands are looked for.
+    pub(crate) fn path(&self) -> OsString {
+        self.own("PATH", PATH)
+    }
+
+    /// The agent's own variable, or `default`. The kernel gives process 1 variables that are not
+    /// meant for others.
+    fn own(&self, name: &str, default: &str) -> OsString {
+        match std::env::var_os(name) {
+            Some(value) if !self.is_pid_1 => value,
+            _ => default.into(),
+        }
+    }
+
     /// Sets the environment of `command`: what all requests have, then what `command` has already,
     /// then `env`. The later one wins.
     pub(crate) fn environment(&self, command: &mut Command, env: &Env) {
-        // The kernel gives process 1 variables that are not meant for others.
-        let own = |name, default: &str| match std::env::var_os(name) {
-            Some(value) if !self.is_pid_1 => value,
-            _ => default.into(),
-        };
         let set: Vec<_> =
             command.get_envs().map(|(k, v)| (k.to_owned(), v.map(OsStr::to_owned))).collect();
         command.env_clear();
-        command.env("PATH", own("PATH", PATH)).env("HOME", own("HOME", "/root"));
+        command.env("PATH", self.path()).env("HOME", self.own("HOME", "/root"));
         command.env("LANG", "C.UTF-8").env("ORCA", "1").env("ORCA_TIMEOUT_FACTOR", "1");
         command.env("ORCA_VM", nix::unistd::gethostname().unwrap_or_default());
         command.envs(set.into_iter().filter_map(|(name, value)| Some((name, value?))));

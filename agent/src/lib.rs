@@ -76,16 +76,23 @@ use {
     agent::Agent,
     args::{Invocation, Options},
     port::{Port, Source},
+    programs::fork_requests::PROGRAM,
     std::sync::Arc,
 };
 
 /// Runs the agent and returns its exit status. `args` are the arguments after the program's name.
 ///
 /// As process 1, the agent is the init of its machine. It then ignores `args`, where the kernel
-/// puts words of its own, and does not return.
+/// puts words of its own, and does not return. If the first one is `orca-fork`, this is that
+/// program.
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let is_agent = args.first().is_some_and(|first| first == "agent");
+    if args.get(usize::from(is_agent)).is_some_and(|word| word == PROGRAM) {
+        return fork(args.into_iter().skip(1 + usize::from(is_agent)));
+    }
     sys::one_heap();
     if std::process::id() == 1 {
         init::main();
@@ -106,6 +113,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
 #[must_use]
 pub fn on(args: impl IntoIterator<Item = OsString>) -> u8 {
     programs::on::run(args.into_iter().collect())
+}
+
+/// Runs the program `orca-fork`, by which a test goes on in copies of its machine, and returns its
+/// exit status.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn fork(args: impl IntoIterator<Item = OsString>) -> u8 {
+    programs::fork::run(args.into_iter().collect())
 }
 
 /// Says that there is no agent on this system: a guest is a Linux.

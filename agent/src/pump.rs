@@ -162,7 +162,7 @@ impl Pump<'_> {
             if ready.input {
                 self.feed();
             }
-            if ready.end && self.is_over() {
+            if ready.end && !self.is_held() && self.is_over() {
                 return self.finish(true);
             }
             match self.stage {
@@ -180,12 +180,16 @@ impl Pump<'_> {
     fn wait(&self) -> Ready {
         let input = self.run.input.as_ref().filter(|_| !self.pending.is_empty());
         let orders = self.orders.as_ref().map(|orders| orders.wake.as_fd());
-        let mut fds = vec![PollFd::new(self.run.end.as_fd(), PollFlags::POLLIN)];
+        let held = self.is_held();
+        let mut fds = Vec::new();
+        if !held {
+            fds.push(PollFd::new(self.run.end.as_fd(), PollFlags::POLLIN));
+        }
         fds.extend(orders.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         fds.extend(input.map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLOUT)));
-        let kernel = self.run.kernel.as_ref().map(AsFd::as_fd);
+        let kernel = self.run.kernel.as_ref().filter(|_| !held).map(AsFd::as_fd);
         fds.extend(kernel.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
-        let stalled = self.credit() <= 0;
+        let stalled = held || self.credit() <= 0;
         let outputs = self.run.outputs.iter().filter(|_| !stalled);
         fds.extend(outputs.map(|(_, fd)| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
         let timeout = match self.stage {
@@ -199,11 +203,29 @@ impl Pump<'_> {
         let any = poll(&mut fds, timeout).is_ok();
         let mut ready = fds.iter().map(|fd| any && fd.any().unwrap_or(true));
         Ready {
-            end: ready.next().unwrap_or(false),
+            end: !held && ready.next().unwrap_or(false),
             orders: orders.is_some() && ready.next().unwrap_or(false),
             input: input.is_some() && ready.next().unwrap_or(false),
             kernel: kernel.is_some() && ready.next().unwrap_or(false),
             outputs: ready.collect(),
+        }
+    }
+
+    /// Whether the host has a fork that it has not answered. The machine is frozen meanwhile, so
+    /// nothing of the test may be on the way to the host: neither output nor its end.
+    fn is_held(&self) -> bool {
+        self.stage == Stage::Running
+            && self.orders.as_ref().is_some_and(|orders| orders.forks.is_open())
+    }
+
+    /// Passes on the next fork that was asked for, after all that was printed before it.
+    fn pass_on_fork(&mut self) {
+        let orders = self.orders.as_ref().filter(|_| self.stage == Stage::Running);
+        if let Some((id, names)) = orders.and_then(|orders| orders.forks.take_next()) {
+            self.drain();
+            if self.reply.fork(id, &names).is_err() {
+                self.kill();
+            }
         }
     }
 
@@ -266,6 +288,7 @@ impl Pump<'_> {
             }
             Ok(_) => self.feed(),
         }
+        self.pass_on_fork();
     }
 
     /// Writes as much input as the process takes.

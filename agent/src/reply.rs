@@ -72,6 +72,11 @@ impl Reply {
         }
     }
 
+    /// Asks the host for fork `id` into cases with these names; nothing in text mode.
+    pub(crate) fn fork(&self, id: u32, names: &[u8]) -> io::Result<()> {
+        if self.is_framed() { self.out.frame(Kind::Fork, id, names) } else { Ok(()) }
+    }
+
     /// Sends a frame of any kind; nothing in text mode.
     pub(crate) fn frame(&self, kind: Kind, payload: &[u8]) -> io::Result<()> {
         match &self.mode {

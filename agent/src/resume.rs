@@ -64,7 +64,8 @@ pub(crate) fn mount_share(agent: &Agent, to: Share) -> Result<(), String> {
     agent.share.lock().unwrap_or_else(PoisonError::into_inner).change(to)
 }
 
-/// `SETTLE`: does before a freeze what every copy would have to do after it.
+/// `SETTLE`: does before a freeze what every copy would have to do after it. It may be done again,
+/// also in the middle of a test.
 ///
 /// # Errors
 /// Why something could not be done, fit to follow `ERR `.
@@ -73,7 +74,11 @@ pub(crate) fn settle(agent: &Agent) -> Result<(), String> {
         return Err("this machine is not the agent's to change".into());
     }
     agent.share.lock().unwrap_or_else(PoisonError::into_inner).prepare()?;
-    agent.prestart_shell();
+    if !agent.fork_requests.is_test_running() {
+        agent.prestart_shell();
+    }
+    // If this fails, the next test tries again.
+    _ = agent.fork_requests.open(&agent.threads, agent.owns_machine);
     agent.threads.run(|| ()).map_err(|e| e.to_string())?;
     // Pages that are dirty now would be written back in every copy.
     nix::unistd::sync();

@@ -47,7 +47,7 @@ pub(crate) fn serve(agent: &Arc<Agent>, mut port: Port) -> io::Result<()> {
             break;
         }
     }
-    agent.end_setups();
+    agent.end();
     Ok(())
 }
 
@@ -219,7 +219,7 @@ impl Session<'_> {
         _ = idle.recv();
         self.agent.end_remains(); // before BYE, after which a host may end this process
         if let Stop::Exit(id) = stop {
-            self.agent.end_setups();
+            self.agent.end();
             // The session is over, with or without it.
             _ = Reply::frames(self.out.clone(), id).line(BYE);
         }
@@ -257,6 +257,10 @@ impl Session<'_> {
             }
             Kind::Ask => {
                 self.agent.node_requests.answer(frame.id, &frame.payload);
+                return Ok(());
+            }
+            Kind::Fork => {
+                self.agent.fork_requests.answer(frame.id, &frame.payload);
                 return Ok(());
             }
             // Only the agent sends the others.
@@ -303,15 +307,10 @@ impl Session<'_> {
         } else {
             None
         };
-        let reaches_nodes = matches!(request.command, Command::Test(_))
-            && request.env.iter().any(|(name, _)| name == wire::NODES.as_bytes());
+        let is_test = matches!(request.command, Command::Test(_));
         let started = match refused {
             Some(why) => Err(io::Error::other(why)),
-            None if reaches_nodes && self.agent.owns_machine => self
-                .agent
-                .node_requests
-                .open(&self.agent.threads, &self.out)
-                .and_then(|()| control::control()),
+            None if is_test => self.open_programs(&request).and_then(|()| control::control()),
             None => control::control(),
         };
         let (control, orders) = match started {
@@ -323,12 +322,15 @@ impl Session<'_> {
                 return;
             }
         };
-        requests.insert(id, Arc::new(control));
+        let control = Arc::new(control);
+        let may_fork = is_test.then(|| self.agent.fork_requests.begin(&control));
+        requests.insert(id, control);
         drop(requests);
         let (agent, registered) = (self.agent.clone(), running.clone());
         let out = self.out.clone();
         let begun = self.agent.threads.run(move || {
             let last = exec::run(&agent, &request, orders, &mut reply);
+            drop(may_fork);
             // Before the last line: after it, the host may use the id again.
             registered.lock().remove(&id);
             // In a machine, the last line comes first: the host may end the machine after it, and
@@ -344,6 +346,18 @@ impl Session<'_> {
             running.lock().remove(&id);
             _ = Reply::frames(out, id).error(&e.to_string());
         }
+    }
+
+    /// Makes the programs work that the test of `request` may call.
+    fn open_programs(&self, request: &Request) -> io::Result<()> {
+        let agent = self.agent;
+        // Without `orca-fork`, a test that needs it says so, and others do not miss it.
+        _ = agent.fork_requests.open(&agent.threads, agent.owns_machine);
+        let reaches_nodes = request.env.iter().any(|(name, _)| name == wire::NODES.as_bytes());
+        if reaches_nodes && agent.owns_machine {
+            agent.node_requests.open(&agent.threads, &self.out)?;
+        }
+        Ok(())
     }
 
     /// Hands `input` to request `id`, if it is running.

@@ -38,7 +38,7 @@ pub(super) fn link_program(home: &Path, name: &str) -> io::Result<()> {
 }
 
 /// The path of the program that this process runs, as long as this process lives.
-fn this_program() -> String {
+pub(super) fn this_program() -> String {
     format!("/proc/{}/exe", std::process::id())
 }
 

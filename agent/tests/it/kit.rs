@@ -136,6 +136,18 @@ impl Agent {
         }
     }
 
+    /// Reads the frames of request `id` up to a fork, and returns what was printed and the fork.
+    pub fn until_fork(&mut self, id: u32) -> (String, Frame) {
+        let mut answer = Answer::default();
+        loop {
+            let frame = self.next();
+            if frame.kind == Kind::Fork {
+                return (answer.text(), frame);
+            }
+            assert!(frame.id == id && !answer.take(frame), "it ended: {answer:?}");
+        }
+    }
+
     /// Runs one command in frames.
     pub fn run(&mut self, command: &str) -> Answer {
         self.request(1, command, &[]);

@@ -1,6 +1,8 @@
 //! The agent alone, over a socket pair: no machine, no root needed.
 
 #[cfg(test)]
+mod forks;
+#[cfg(test)]
 mod frames;
 #[cfg(test)]
 mod kit;

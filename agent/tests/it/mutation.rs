@@ -41,6 +41,8 @@ fn frames() -> Vec<u8> {
         (Kind::Stdout, 2, &[b'x'; 500]),
         (Kind::File, 2, b"a/b"),
         (Kind::Data, 2, b""),
+        (Kind::Fork, 1, b"Dcase"),
+        (Kind::Fork, 2, b"RERR no"),
     ] {
         wire::write_frame(&mut out, kind, id, payload).unwrap();
     }
