@@ -151,6 +151,11 @@ skip_unless_module() {
     done
 }
 
+# Needs an orca that makes copies of this machine, for fork_cases.
+skip_unless_forks() {
+    [ -n "${ORCA_FORK_SOCKET:-}" ] || skip_all 'needs the copies of a machine that orca makes'
+}
+
 # bail REASON: ends the whole run, because no result in this or another file could mean anything.
 bail() {
     echo "Bail out! $1"
@@ -161,6 +166,15 @@ bail() {
 must() {
     "$@" >"$T/.out" 2>&1 && return
     diag "preparation failed (exit $?): $*" "$(cat "$T/.out")"
+    exit 1
+}
+
+# fork_cases NAME…: the test goes on once for each name, in a copy of this machine, with the name in
+# $case. Plan and points so far are every copy's. `fork_cases --lines FILE` has a name a line.
+# shellcheck disable=SC2034 # for the test
+fork_cases() {
+    case=$(orca-fork "$@" 2>"$T/.fork") && return
+    diag "cannot fork into cases (exit $?): $*" "$(cat "$T/.fork")"
     exit 1
 }
 
@@ -237,7 +251,9 @@ lib_exit() {
     lib_got=$?
     trap - EXIT
     trap '' HUP INT TERM
-    if [ "${ORCA_KEEP:-}" = 1 ] && ! lib_is_good; then
+    if [ "${ORCA_SETUP:-}" = 1 ]; then
+        : # what a set-up started and made is for the tests
+    elif [ "${ORCA_KEEP:-}" = 1 ] && ! lib_is_good; then
         diag "nothing was cleared away; \$T is $T" # for the user of --shell-on-fail or --keep
     else
         for lib_pid in $lib_pids; do stop "$lib_pid"; done
@@ -245,14 +261,20 @@ lib_exit() {
         rm -rf "$T"
     fi
     [ "$lib_got" -eq 0 ] || exit "$lib_got"
-    [ "$lib_run" = "${lib_plan:-none}" ] || diag "planned ${lib_plan:-no} points, ran $lib_run"
+    lib_is_complete || diag "planned ${lib_plan:-no} points, ran $lib_run"
     [ "$lib_failed" -eq 0 ] || diag "$lib_failed of $lib_run points failed"
     lib_is_good
     exit $?
 }
 
 lib_is_good() {
-    [ "$lib_got" -eq 0 ] && [ "$lib_run" = "${lib_plan:-none}" ] && [ "$lib_failed" -eq 0 ]
+    [ "$lib_got" -eq 0 ] && lib_is_complete && [ "$lib_failed" -eq 0 ]
+}
+
+# A set-up may do without points.
+lib_is_complete() {
+    [ "${ORCA_SETUP:-}" = 1 ] && [ -z "$lib_plan" ] && [ "$lib_run" = 0 ] && return
+    [ "$lib_run" = "${lib_plan:-none}" ]
 }
 trap lib_exit EXIT
 trap 'exit 129' HUP

@@ -4,7 +4,7 @@
 # shellcheck source=t/lib.sh
 . "${0%/*}/../lib.sh"
 lib=${0%/*}/../lib.sh
-plan 40
+plan 41
 
 # tap SCRIPT: runs SCRIPT as a test of its own; prints its output, then its exit status.
 tap() {
@@ -65,6 +65,7 @@ dies 1 'plan 2; ok d true; ok e false' 'a failed point is a failed test'
 dies 1 'plan 2; ok d true' 'a point too few'
 dies 1 'plan 1; ok d true; ok e true' 'a point too many'
 dies 1 'ok d true' 'no plan'
+dies 1 'plan 1' 'a plan and no point'
 dies 3 'plan 1; ok d true; exit 3' 'exit 3 after the last point'
 dies 1 'plan 1; ok d true; must false' 'preparation that fails'
 dies 143 'plan 1; ok d true; kill -TERM $$; sleep 60' 'a signal'
