@@ -5,20 +5,23 @@ use crate::console::say;
 use crate::mounts::make_folder;
 use crate::wire::ROOT_TAG;
 use crate::{mounts, share};
-use nix::mount::{MsFlags, mount};
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
 };
 use nix::unistd::{chdir, chroot};
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Where the root is mounted before it is the root.
 const NEW: &str = "/newroot";
+/// The folder for temporary files.
+const TMP: &str = "/tmp";
 /// Holds the layers of the overlay over a root that must not be written.
 const BELOW: &str = "/run/orca/root";
 /// How long the disk may take to appear.
@@ -46,6 +49,10 @@ pub(crate) fn enter(line: &CommandLine) -> Result<(), String> {
     } else {
         // Times that are only noted in memory take a tenth of the code, which every copy runs cold.
         mount_at(device, NEW, kind, MsFlags::MS_LAZYTIME, options)?;
+        if let Err(why) = share::put_upper_on(NEW).and_then(|()| use_tmp_on_disk()) {
+            // There is less room then, and enough for most tests.
+            say(&why);
+        }
     }
     switch(line)
 }
@@ -73,9 +80,21 @@ fn mount_over(source: &str, kind: &str, options: &str) -> Result<(), String> {
     for folder in ["upper/upper", "upper/work"] {
         make_folder(&format!("{BELOW}/{folder}"))?;
     }
-    let layers =
-        format!("lowerdir={BELOW}/lower,upperdir={BELOW}/upper/upper,workdir={BELOW}/upper/work");
-    mount_at("root", NEW, "overlay", MsFlags::empty(), &layers)
+    share::mount_layers("root", NEW, &format!("{BELOW}/lower"), &format!("{BELOW}/upper"))
+}
+
+/// Lets /tmp be the folder of the disk at [`NEW`]: a tmpfs holds half of the memory at most. What
+/// the image has in there stays.
+fn use_tmp_on_disk() -> Result<(), String> {
+    let folder = format!("{NEW}{TMP}");
+    match fs::symlink_metadata(&folder) {
+        Ok(meta) if !meta.is_dir() => return Ok(()), // it may lead anywhere
+        Ok(_) => {}
+        Err(_) => make_folder(&folder)?,
+    }
+    fs::set_permissions(&folder, Permissions::from_mode(0o1777))
+        .map_err(|e| format!("cannot open `{TMP}` to all: {e}"))?;
+    umount2(TMP, MntFlags::MNT_DETACH).map_err(|e| format!("cannot unmount `{TMP}`: {}", e.desc()))
 }
 
 /// Makes the file system at [`NEW`] the root, and mounts the kernel's modules there.
@@ -140,7 +159,10 @@ fn move_root() -> nix::Result<()> {
         let target = format!("{NEW}{top}");
         // A root that cannot be written must have the folders already.
         _ = fs::create_dir(&target);
-        mount(Some(top), target.as_str(), none, MsFlags::MS_MOVE, none)?;
+        match mount(Some(top), target.as_str(), none, MsFlags::MS_MOVE, none) {
+            Err(Errno::EINVAL) if top == TMP => {} // unmounted: the root has its own
+            moved => moved?,
+        }
     }
     if let Ok(here) = fs::metadata("/") {
         empty(Path::new("/"), here.dev());

@@ -5,14 +5,21 @@ use crate::mounts::make_folder;
 use crate::wire::{SHARE_DIR, SHARE_TAG, Share};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 /// The project, under the overlay.
 const LOWER: &str = "/run/orca/share/lower";
-/// The file system that takes the writes.
+/// What takes the writes: a folder on the root's disk, or else a file system in memory.
 const UPPER: &str = "/run/orca/share/upper";
+/// The folder on the root's disk. No test comes across it: its /run lies under the one of this
+/// machine.
+const UPPER_ON_DISK: &str = "run/orca/share/upper";
 /// The size of a 9p message, in bytes: half of the 512 KiB that virtio can carry is nearly as fast,
 /// for half the memory.
 const MSIZE: usize = 256 * 1024;
+/// Lets a folder be renamed whose content is still in the lower layer.
+const REDIRECT: &str = "redirect_dir=on";
 /// The cache mode for files that do not change: cached for ever.
 const LOOSE: &str = "loose";
 
@@ -20,7 +27,7 @@ const LOOSE: &str = "loose";
 #[derive(Debug)]
 pub(crate) struct Mounted {
     share: Share,
-    /// Whether the file system that takes an overlay's writes is mounted already.
+    /// Whether what takes an overlay's writes is there and empty.
     upper: bool,
 }
 
@@ -34,7 +41,7 @@ impl Mounted {
     /// As [`Mounted::change`].
     pub(crate) fn prepare(&mut self) -> Result<(), String> {
         if self.share == Share::None && !self.upper {
-            mount_upper()?;
+            prepare_upper()?;
             self.upper = true;
             make_folder(LOWER)?;
             make_folder(SHARE_DIR)?;
@@ -62,7 +69,9 @@ fn change(from: Share, to: Share, upper: bool) -> Result<(), String> {
         unmount(SHARE_DIR)?;
     }
     if from == Share::Overlay {
-        unmount(UPPER)?;
+        if !is_upper_on_disk() {
+            unmount(UPPER)?;
+        }
         unmount(LOWER)?;
     }
     match to {
@@ -74,16 +83,43 @@ fn change(from: Share, to: Share, upper: bool) -> Result<(), String> {
         Share::Disk => mount_disk(),
         Share::Overlay => mount_overlay(upper).inspect_err(|_| {
             // Undoes the part that was mounted. The error that counts is the first one.
-            _ = umount2(UPPER, MntFlags::MNT_DETACH);
+            if !is_upper_on_disk() {
+                _ = umount2(UPPER, MntFlags::MNT_DETACH);
+            }
             _ = umount2(LOWER, MntFlags::MNT_DETACH);
         }),
     }
 }
 
-fn mount_upper() -> Result<(), String> {
-    mount_at("tmpfs", UPPER, "tmpfs", MsFlags::empty(), "mode=0755")?;
-    for folder in ["upper", "work"] {
-        make_folder(&format!("{UPPER}/{folder}"))?;
+/// Lets the writes to the project go to the disk that is mounted at `root` and becomes the root: a
+/// tmpfs holds half of the memory at most.
+///
+/// # Errors
+/// Why they cannot go there. They then go to memory.
+pub(crate) fn put_upper_on(root: &str) -> Result<(), String> {
+    let folder = format!("{root}/{UPPER_ON_DISK}");
+    make_folder(&folder)?;
+    mount_at(&folder, UPPER, "none", MsFlags::MS_BIND, "")
+}
+
+/// Whether the writes to the project go to the root's disk.
+pub(crate) fn is_upper_on_disk() -> bool {
+    let device = |path| fs::metadata(path).map(|meta| meta.dev()).ok();
+    device(UPPER).is_some_and(|upper| Some(upper) == device("/"))
+}
+
+/// Makes what takes an overlay's writes, without those of an overlay before.
+fn prepare_upper() -> Result<(), String> {
+    let on_disk = is_upper_on_disk();
+    if !on_disk {
+        mount_at("tmpfs", UPPER, "tmpfs", MsFlags::empty(), "mode=0755")?;
+    }
+    for folder in ["upper", "work"].map(|name| format!("{UPPER}/{name}")) {
+        if on_disk {
+            // What cannot be removed is seen again.
+            _ = fs::remove_dir_all(&folder);
+        }
+        make_folder(&folder)?;
     }
     Ok(())
 }
@@ -91,10 +127,25 @@ fn mount_upper() -> Result<(), String> {
 fn mount_overlay(upper: bool) -> Result<(), String> {
     mount_9p(LOWER, MsFlags::MS_RDONLY, LOOSE)?;
     if !upper {
-        mount_upper()?;
+        prepare_upper()?;
     }
-    let layers = format!("lowerdir={LOWER},upperdir={UPPER}/upper,workdir={UPPER}/work");
-    mount_at("project", SHARE_DIR, "overlay", MsFlags::empty(), &layers)
+    mount_layers("project", SHARE_DIR, LOWER, UPPER)
+}
+
+/// Mounts at `target` the folder `lower`, under an overlay whose writes go to `upper`.
+///
+/// # Errors
+/// Why it could not be mounted.
+pub(crate) fn mount_layers(
+    name: &str,
+    target: &str,
+    lower: &str,
+    upper: &str,
+) -> Result<(), String> {
+    let layers = format!("lowerdir={lower},upperdir={upper}/upper,workdir={upper}/work");
+    let attempt = |options: &str| mount_at(name, target, "overlay", MsFlags::empty(), options);
+    // A kernel that does not know the option does without.
+    attempt(&format!("{layers},{REDIRECT}")).or_else(|_| attempt(&layers))
 }
 
 /// Mounts the disk with the project. Times that are only noted in memory spare a copy the code that

@@ -27,10 +27,11 @@ ok 'an orphan lives' test -d "/proc/$orphan"
 gone() { ! test -d "/proc/$1"; }
 ok 'and leaves no zombie' retry 10 gone "$orphan"
 
-for mount in 'proc /proc' 'sysfs /sys' 'devtmpfs /dev' 'devpts /dev/pts' 'tmpfs /run' 'tmpfs /tmp' \
+for mount in 'proc /proc' 'sysfs /sys' 'devtmpfs /dev' 'devpts /dev/pts' 'tmpfs /run' \
     'tmpfs /dev/shm' 'cgroup2 /sys/fs/cgroup'; do
     like "$(cat /proc/mounts)" "^[^ ]+ ${mount#* } ${mount% *} rw" "${mount#* } is mounted"
 done
+is "$(stat -c %a /tmp)" 1777 '/tmp is open to all'
 
 date >/dev/null || bail 'not even date works'
 is "$(wc -c </dev/null)" 0 '/dev/null is empty'

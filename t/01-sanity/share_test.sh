@@ -15,7 +15,8 @@ plan 15
 like "$(grep " $lower " /proc/mounts)" "^[^ ]+ $lower 9p ro," \
     'the lower layer is the host, over 9p, read-only'
 like "$entry" "upperdir=/" 'it has an upper layer'
-like "$(df "${lower%/*}/upper" | tail -n 1)" '^tmpfs ' 'which is in memory'
+like "$(df "${lower%/*}/upper" | tail -n 1)" '^(tmpfs|/dev/[^ ]+) ' \
+    'which is in memory or on a disk of the machine'
 is "$(head -n 1 "/mnt/glacic/$mine")" '#!/bin/sh' 'a file of the host can be read'
 ok 'with the same content in both layers' cmp "/mnt/glacic/$mine" "$lower/$mine"
 

@@ -54,7 +54,7 @@ pub struct Resume {
 /// How the project is mounted in the guest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Share {
-    /// Read-only with a tmpfs overlay on top: a test may write anywhere and the host never sees it.
+    /// Read-only with an overlay on top: a test may write anywhere and the host never sees it.
     #[default]
     Overlay,
     /// Read-only, no overlay.
