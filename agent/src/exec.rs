@@ -11,7 +11,7 @@ use crate::remains::{Finished, Remains};
 use crate::reply::Reply;
 use crate::scratch::Scratch;
 use crate::wire::{self, Ended, Kind, Request};
-use crate::{shebang, shell};
+use crate::{room, shebang, shell};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -111,6 +111,9 @@ fn test(
         }
     };
     if framed {
+        for note in room::notes(agent, &scratch.tmp()) {
+            reply.line(&format!("NOTE {note}"))?;
+        }
         scratch.send_artifacts(reply)?;
     }
     let line = ended.test_line(&name);

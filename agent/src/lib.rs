@@ -51,6 +51,7 @@ mod reply;
 #[cfg(target_os = "linux")]
 mod resume;
 #[cfg(target_os = "linux")]
+mod room;
 mod root;
 #[cfg(target_os = "linux")]
 mod scratch;

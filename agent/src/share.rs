@@ -35,6 +35,11 @@ impl Mounted {
     /// Not mounted.
     pub(crate) const NOTHING: Self = Self { share: Share::None, upper: false };
 
+    /// How it is mounted.
+    pub(crate) fn kind(&self) -> Share {
+        self.share
+    }
+
     /// Prepares an overlay as far as possible before the project is there.
     ///
     /// # Errors
