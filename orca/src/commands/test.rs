@@ -248,7 +248,7 @@ impl Run<'_> {
             log_dir: self.lab.log_dir.clone(),
             rounds: self.rounds(),
             again: self.again(&targets),
-            merged: 0,
+            ..Start::default()
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::points::Points;
 use super::trouble::Trouble;
+use crate::text::case;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,6 +23,18 @@ impl Kernel {
     pub fn name(&self, path: &str) -> String {
         format!("{path} [{}]", self.release)
     }
+}
+
+/// What an entry of a run is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// A test file.
+    #[default]
+    Test,
+    /// The set-up of tests. It is no test: the counts of tests leave it out.
+    SetUp,
+    /// A case of a test that forked, by the names of its forks, outermost first.
+    Case(Vec<String>),
 }
 
 /// How an attempt ended.
@@ -103,6 +116,10 @@ pub struct Attempt {
     pub attempt: u32,
     /// Why a bad result does not count, if the test is in quarantine.
     pub quarantined: Option<String>,
+    /// What it was made at.
+    pub role: Role,
+    /// The path of the set-up without which the test could not be started.
+    pub blocked_by: Option<String>,
     /// Whether another attempt follows.
     pub retried: bool,
     /// The worker's number, from 0.
@@ -143,6 +160,22 @@ impl Attempt {
         !self.outcome.is_good() && self.outcome != Outcome::NotRun
     }
 
+    /// Whether it was made at a set-up.
+    pub fn is_setup(&self) -> bool {
+        self.role == Role::SetUp
+    }
+
+    /// The path of the file that was run: its path without the kernel and the case.
+    pub fn file(&self) -> &str {
+        let kernel = self.kernel.as_ref().map(|kernel| kernel.name("")).unwrap_or_default();
+        let path = self.path.strip_suffix(&kernel).unwrap_or(&self.path);
+        match &self.role {
+            Role::Test => path,
+            Role::SetUp => path.rsplit_once(" (").map_or(path, |(file, _)| file),
+            Role::Case(names) => path.strip_suffix(&case::path("", names)).unwrap_or(path),
+        }
+    }
+
     /// Whether it is bad but does not count, because the test is in quarantine.
     pub fn is_excused(&self) -> bool {
         self.quarantined.is_some() && self.is_bad()
@@ -176,6 +209,8 @@ impl Attempt {
             round,
             attempt: 1,
             quarantined: None,
+            role: Role::Test,
+            blocked_by: None,
             retried: false,
             worker: 0,
             machine: None,
@@ -190,5 +225,24 @@ impl Attempt {
             console: String::new(),
             notes: Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_the_path_without_what_follows_it() {
+        let check = |path: &str, role: Role, kernel: Option<&str>| {
+            let kernel = kernel.map(|release| Kernel { release: release.into(), path: "k".into() });
+            let attempt = Attempt { role, kernel, ..Attempt::not_run(0, path.to_owned(), 1) };
+            assert_eq!(attempt.file(), path.split_once("sh ").map_or(path, |_| "t/x.sh"));
+        };
+        let names = ["b".to_owned(), "c [1]".to_owned()].to_vec();
+        check("t/x.sh", Role::Test, None);
+        check("t/x.sh [6.1]", Role::Test, Some("6.1"));
+        check("t/x.sh [b] [c \\x5b1\\x5d] [6.1]", Role::Case(names), Some("6.1"));
+        check("t/x.sh (1024 MiB)", Role::SetUp, None);
     }
 }

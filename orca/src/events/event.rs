@@ -6,6 +6,7 @@
 
 use super::attempt::{Attempt, TestId};
 use crate::cancel::Level;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -61,6 +62,19 @@ pub enum Event {
     },
     /// An attempt at a test has ended. The test has ended too, unless [`Attempt::retried`] is set.
     TestFinished(Box<Attempt>),
+    /// A test forked instead of ending. It has no result of its own: its cases have one each.
+    TestForked {
+        /// Which test.
+        test: TestId,
+        /// Its path.
+        path: String,
+        /// From 1: which repetition of the test this is.
+        round: u32,
+        /// From 1: which attempt of this round it is.
+        attempt: u32,
+        /// Its cases, at least one. Those that are new in this run have the next free ids.
+        cases: Vec<ForkedCase>,
+    },
     /// The run was told to stop: no more tests are taken.
     Cancelled {
         /// Why, as a fragment: `interrupted`, `a failure in round 3`.
@@ -77,11 +91,28 @@ pub enum Event {
     },
 }
 
+/// A case of a test that forked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForkedCase {
+    /// Its id. It goes on where those of [`Start::tests`] end.
+    pub test: TestId,
+    /// Its path: that of the test, with the names of its forks in brackets.
+    pub path: String,
+    /// How long it is expected to take, from history.
+    pub expected: Option<Duration>,
+    /// The shell command that runs just this case again.
+    pub again: String,
+}
+
 /// What is known before the first test.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Start {
-    /// Paths of the planned tests; a [`TestId`] is an index into this.
+    /// Paths of the set-ups and the planned tests; a [`TestId`] is an index into this.
     pub tests: Vec<String>,
+    /// How many of them are set-ups: those come first.
+    pub setups: usize,
+    /// The tests of which only some cases are to be run, with the paths of those.
+    pub only: BTreeMap<TestId, Vec<String>>,
     /// How long each is expected to take, from history; in the order of `tests`.
     pub expected: Vec<Option<Duration>>,
     /// The seed of the order, if it is shuffled.

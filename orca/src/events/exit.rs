@@ -15,11 +15,11 @@ pub const NOTHING: u8 = 4;
 
 /// The status of a run that was not interrupted. A failure outranks trouble: it is certain.
 pub fn status(tally: &Tally) -> u8 {
-    if tally.failed + tally.timed_out > 0 {
+    if tally.failed + tally.timed_out + tally.setups_failed > 0 {
         FAILED
-    } else if tally.errored + tally.not_run > 0 {
+    } else if tally.errored + tally.not_run + tally.setups_errored > 0 {
         TROUBLE
-    } else if tally.files() == 0 {
+    } else if tally.tests() == 0 {
         NOTHING
     } else {
         GOOD
@@ -42,6 +42,8 @@ mod tests {
         check(Tally { passed: 2, failed: 256, ..none.clone() }, FAILED);
         check(Tally { timed_out: 1, errored: 1, ..none.clone() }, FAILED);
         check(Tally { passed: 9, errored: 1, ..none.clone() }, TROUBLE);
+        check(Tally { quarantined: 1, setups: 1, setups_failed: 1, ..none.clone() }, FAILED);
+        check(Tally { quarantined: 1, setups: 1, setups_errored: 1, ..none.clone() }, TROUBLE);
         check(Tally { not_run: 1, ..none }, TROUBLE);
     }
 }

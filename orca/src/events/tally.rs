@@ -1,29 +1,38 @@
 //! Counts of final results: the numbers in the summary and behind the exit status.
 
-use super::attempt::{Attempt, Outcome};
+use super::attempt::{Attempt, Outcome, Role};
 use super::event::Event;
 
-/// Test files by outcome, and the points in them.
+/// Tests by outcome, the points in them, and set-ups. A test is a file, or a case of one that
+/// forked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Files that passed, flaky ones included.
+    /// Tests that passed, flaky ones included.
     pub passed: usize,
-    /// Files that passed only when tried again.
+    /// Tests that passed only when tried again.
     pub flaky: usize,
-    /// Files whose bad result does not count, because they are in quarantine.
+    /// Tests whose bad result does not count, because they are in quarantine.
     pub quarantined: usize,
-    /// Files that skipped themselves.
+    /// Tests that skipped themselves.
     pub skipped: usize,
-    /// Files that failed.
+    /// Tests that failed.
     pub failed: usize,
-    /// Files that were cut for time or silence.
+    /// Tests that were cut for time or silence.
     pub timed_out: usize,
-    /// Files without a verdict because of machine trouble.
+    /// Tests without a verdict because of machine trouble.
     pub errored: usize,
-    /// Files that never ran, or were cut by a cancelled run.
+    /// Tests that never ran, or were cut by a cancelled run.
     pub not_run: usize,
-    /// Points in all files.
+    /// Points in all of them.
     pub points: u64,
+    /// How many of them are cases.
+    pub cases: usize,
+    /// Set-ups with a final result, whatever it is.
+    pub setups: usize,
+    /// Set-ups that failed or were cut for time or silence.
+    pub setups_failed: usize,
+    /// Set-ups without a verdict because of machine trouble.
+    pub setups_errored: usize,
 }
 
 impl Tally {
@@ -35,8 +44,8 @@ impl Tally {
         }
     }
 
-    /// Files that have a final result.
-    pub fn files(&self) -> usize {
+    /// Tests that have a final result.
+    pub fn tests(&self) -> usize {
         self.passed
             + self.skipped
             + self.failed
@@ -46,18 +55,22 @@ impl Tally {
             + self.quarantined
     }
 
-    /// Files whose result is not good.
+    /// Tests whose result is not good.
     pub fn bad(&self) -> usize {
         self.failed + self.timed_out + self.errored
     }
 
-    /// Whether every file has a good result.
+    /// Whether every test and every set-up has a good result.
     pub fn is_good(&self) -> bool {
-        self.bad() + self.not_run == 0
+        self.bad() + self.not_run + self.setups_failed + self.setups_errored == 0
     }
 
     fn count(&mut self, attempt: &Attempt) {
+        if attempt.is_setup() {
+            return self.count_setup(&attempt.outcome);
+        }
         self.points += attempt.suite.run;
+        self.cases += usize::from(matches!(attempt.role, Role::Case(_)));
         self.flaky += usize::from(attempt.is_flaky());
         let slot = match attempt.outcome {
             _ if attempt.is_excused() => &mut self.quarantined,
@@ -69,5 +82,14 @@ impl Tally {
             Outcome::NotRun => &mut self.not_run,
         };
         *slot += 1;
+    }
+
+    fn count_setup(&mut self, outcome: &Outcome) {
+        self.setups += 1;
+        match outcome {
+            Outcome::Failed | Outcome::TimedOut { .. } => self.setups_failed += 1,
+            Outcome::Errored(_) => self.setups_errored += 1,
+            Outcome::Passed | Outcome::Skipped(_) | Outcome::NotRun => {}
+        }
     }
 }

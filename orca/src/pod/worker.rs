@@ -340,6 +340,7 @@ impl Worker {
             complaints: recorded.complaints,
             console: String::new(),
             notes: recorded.notes,
+            ..Attempt::not_run(job.test, job.path.clone(), job.round)
         }
     }
 

@@ -11,7 +11,7 @@ use super::wording::{counts, detail, front, opening, seconds, summary};
 use super::{Reporter, failure, live};
 use crate::cancel::Level;
 use crate::events::attempt::{Attempt, Outcome};
-use crate::events::event::{Event, Start};
+use crate::events::event::{Event, ForkedCase, Start};
 use crate::events::points::{self, Point};
 use crate::events::tally::Tally;
 use crate::host::tty::Attention;
@@ -100,6 +100,7 @@ impl Human {
                 self.paint.warn(&cancelled(why, *level, *running)) + "\n"
             }
             Event::Finished { took } => self.summary(*took),
+            Event::TestForked { path, cases, .. } => self.forked(path, cases),
             Event::MachineStarting { .. }
             | Event::MachineReady { .. }
             | Event::TestStarted { .. }
@@ -113,6 +114,21 @@ impl Human {
         if self.volume == Volume::Quiet { String::new() } else { opening(start) }
     }
 
+    /// A test that forked has no line of its own unless asked for: its cases have one each.
+    fn forked(&mut self, path: &str, cases: &[ForkedCase]) -> String {
+        for case in cases {
+            if self.again.len() <= case.test {
+                self.again.resize(case.test + 1, String::new());
+            }
+            self.again[case.test].clone_from(&case.again);
+        }
+        if self.volume < Volume::Verbose {
+            return String::new();
+        }
+        let cases = count(cases.len(), "case");
+        format!("FORK             {}  ({cases})\n", safe(path))
+    }
+
     fn finished(&mut self, attempt: &Attempt) -> String {
         let bad = attempt.is_bad();
         let mut text = String::new();
@@ -123,6 +139,7 @@ impl Human {
         // A test in quarantine gets no block unless asked for: its line says why it is there.
         if bad && !attempt.retried && (!excused || self.volume >= Volume::Verbose) {
             let again = self.again.get(attempt.test).map(String::as_str);
+            let again = again.filter(|command| !command.is_empty());
             text.push_str(&failure::block(attempt, again, self.paint));
         }
         if bad && !attempt.retried && !excused {

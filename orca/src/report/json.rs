@@ -6,8 +6,8 @@
 //! everything that a report for people says is here too.
 
 use super::Reporter;
-use crate::events::attempt::{Attempt, Outcome};
-use crate::events::event::{Event, Start};
+use crate::events::attempt::{Attempt, Outcome, Role};
+use crate::events::event::{Event, ForkedCase, Start};
 use crate::events::points::{self, Point};
 use crate::events::tally::Tally;
 use crate::text::quote;
@@ -76,6 +76,14 @@ fn object(event: &Event, tally: &Tally) -> Value {
             "planned": planned,
         }),
         Event::TestFinished(attempt) => finished(attempt),
+        Event::TestForked { test, path, round, attempt, cases } => json!({
+            "event": "test_forked",
+            "index": test,
+            "test": path,
+            "round": round,
+            "attempt": attempt,
+            "cases": cases.iter().map(case).collect::<Vec<_>>(),
+        }),
         Event::Cancelled { why, running, .. } => {
             json!({ "event": "cancelled", "why": why, "running": running })
         }
@@ -91,6 +99,8 @@ fn object(event: &Event, tally: &Tally) -> Value {
             "skipped": tally.skipped,
             "not_run": tally.not_run,
             "checks": tally.points,
+            "cases": tally.cases,
+            "setups": tally.setups,
         }),
     }
 }
@@ -107,6 +117,7 @@ fn started(start: &Start) -> Value {
         "event": "started",
         "version": VERSION,
         "tests": start.tests,
+        "setups": start.setups,
         "expected": expected,
         "again": start.again,
         "seed": start.seed,
@@ -115,6 +126,15 @@ fn started(start: &Start) -> Value {
         "machine": start.machine,
         "log_dir": quote::path(&start.log_dir),
         "merged": start.merged,
+    })
+}
+
+fn case(case: &ForkedCase) -> Value {
+    json!({
+        "index": case.test,
+        "test": case.path,
+        "expected": case.expected.map(|time| time.as_secs_f64()),
+        "again": case.again,
     })
 }
 
@@ -132,11 +152,18 @@ fn finished(attempt: &Attempt) -> Value {
         Outcome::Errored(trouble) => trouble.console.to_string(),
         _ => attempt.console.clone(),
     };
+    let names = match &attempt.role {
+        Role::Case(names) => names.as_slice(),
+        Role::Test | Role::SetUp => &[],
+    };
     json!({
         "event": "test_finished",
         "index": attempt.test,
         "test": attempt.path,
         "kernel": attempt.kernel.as_ref().map(|kernel| kernel.release.as_str()),
+        "setup": attempt.is_setup(),
+        "case": names,
+        "blocked_by": attempt.blocked_by,
         "round": attempt.round,
         "attempt": attempt.attempt,
         "quarantined": attempt.quarantined,

@@ -86,7 +86,7 @@ fn test(running: &Running, elapsed: Duration, width: usize, paint: Paint) -> Str
 /// `[#####-----] 12/44  1 failed  1m05s  about 2m10s left`, the most important parts first. Where
 /// room is short, parts are left out from the end.
 fn run(progress: &Progress, tally: &Tally, width: usize, now: Instant) -> String {
-    let done = tally.files();
+    let done = tally.tests();
     let mut parts = vec![match progress.total {
         Some(total) => format!("{done}/{total}"),
         None => format!("{done} done"),

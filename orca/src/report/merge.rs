@@ -151,15 +151,13 @@ fn first(reports: &[Report]) -> Start {
     let seed = same(|start| start.seed.map(|seed| seed.to_string()));
     let log_dir = same(|start| Some(start.log_dir.to_string_lossy().into_owned()));
     Start {
-        tests: Vec::new(),
-        expected: Vec::new(),
         rounds: Some(1), // every round is a test of its own here
-        again: Vec::new(),
         seed: seed.and_then(|seed| seed.parse().ok()),
         workers: reports.iter().map(|report| report.start.workers).sum(),
         machine: machines.join("; "),
         log_dir: log_dir.map(PathBuf::from).unwrap_or_default(),
         merged: reports.iter().map(|report| report.start.merged.max(1)).sum(),
+        ..Start::default()
     }
 }
 

@@ -161,8 +161,8 @@ impl Progress {
             "status after {}: {} done",
             seconds(now.saturating_duration_since(self.began)),
             match self.total {
-                Some(total) => format!("{} of {}", tally.files(), count(total, "test file")),
-                None => count(tally.files(), "test file"),
+                Some(total) => format!("{} of {}", tally.tests(), count(total, "test file")),
+                None => count(tally.tests(), "test file"),
             }
         );
         if tally.bad() > 0 {
@@ -206,13 +206,11 @@ pub(super) mod tests {
         Start {
             tests: (0..tests).map(|n| format!("t/{n}_test.sh")).collect(),
             expected: vec![None; tests],
-            seed: None,
             rounds: Some(1),
             workers,
             machine: "x86_64, tcg".into(),
             log_dir: "/logs".into(),
-            again: Vec::new(),
-            merged: 0,
+            ..Start::default()
         }
     }
 

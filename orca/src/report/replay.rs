@@ -110,7 +110,9 @@ fn begin(name: &str, value: &Value) -> Result<Report> {
         log_dir: path_of(value, "log_dir").unwrap_or_default(),
         again: texts(value, "again"),
         merged: value["merged"].as_u64().unwrap_or(0) as usize,
+        setups: value["setups"].as_u64().map_or(0, |n| (n as usize).min(tests.len())),
         tests,
+        ..Start::default()
     };
     let name = name.to_owned();
     Ok(Report { name, start, attempts: Vec::new(), warnings: Vec::new(), took: None })

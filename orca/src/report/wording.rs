@@ -156,8 +156,8 @@ pub(super) fn counts(tally: &Tally) -> String {
 /// the number of files if they had several rounds.
 pub(super) fn summary(tally: &Tally, took: Duration, repeated: Option<usize>) -> String {
     let files = match repeated {
-        Some(files) => format!("{} runs of {}", tally.files(), count(files, "test file")),
-        None => count(tally.files(), "test file"),
+        Some(files) => format!("{} runs of {}", tally.tests(), count(files, "test file")),
+        None => count(tally.tests(), "test file"),
     };
     let checks = count(tally.points, "check");
     format!("{files}, {checks} in {}: {}", seconds(took), counts(tally))
@@ -181,13 +181,11 @@ mod tests {
         let mut start = Start {
             tests: vec!["t/a_test.sh".into()],
             expected: vec![None],
-            seed: None,
             workers: 0,
             machine: "QEMU".into(),
             log_dir: "/logs".into(),
             rounds: Some(1),
-            again: Vec::new(),
-            merged: 0,
+            ..Start::default()
         };
         assert_eq!(opening(&start), "nothing to run here: 1 test file is skipped\n");
         start.tests.push("t/b_test.sh".into());

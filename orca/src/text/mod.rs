@@ -1,5 +1,6 @@
 //! Forms that people type and read: pure, and below everything else.
 
+pub mod case;
 pub mod count;
 pub mod day;
 pub mod filter;

@@ -45,18 +45,7 @@ impl Drop for Store {
 
 fn start(tests: Vec<String>) -> Start {
     let expected = vec![None; tests.len()];
-    let (machine, log_dir) = (String::new(), PathBuf::new());
-    Start {
-        tests,
-        expected,
-        seed: None,
-        workers: 1,
-        machine,
-        log_dir,
-        rounds: Some(1),
-        again: Vec::new(),
-        merged: 0,
-    }
+    Start { tests, expected, workers: 1, rounds: Some(1), ..Start::default() }
 }
 
 fn finished(test: &str, outcome: Outcome, seconds: u64) -> Event {
