@@ -21,6 +21,7 @@ use crate::report::{Reporter, plain};
 use crate::select::choose::{Chosen, choose, untimed};
 use crate::select::history::{History, Journal};
 use crate::select::plan::{Defaults, Plan, Planned};
+use crate::select::setups::SetUps;
 use crate::setup::{self, Lab};
 use crate::shape::Shape;
 use crate::text::day::Day;
@@ -64,7 +65,8 @@ pub fn run(config: &Config) -> Result<u8> {
         hunting: config.raw.until_fail,
     };
     let seed = config.raw.shuffle.map(|seed| seed.unwrap_or_else(fresh_seed));
-    let mut plan = Plan::new(tests, &defaults, &history, seed);
+    let setups = SetUps::read(&config.root, tests.iter().map(|(test, _)| test))?;
+    let mut plan = Plan::new(tests, &setups, &defaults, &history, seed);
     plan.warnings.extend(damage);
     plan.warnings.extend(untimed(config, &history));
     let run = Run { config, history, plan, lab, seed, on_failure };

@@ -1,4 +1,5 @@
-//! Finds the tests: files called `*_test.sh` below the project's `t/`.
+//! Finds the tests: files called `*_test.sh` below the project's `t/`. Files called `setup.sh` there
+//! are set-ups.
 //!
 //! Symbolic links to files are followed as long as they stay in the project. Links to folders are
 //! not followed, so there are no loops.
@@ -13,6 +14,9 @@ use std::path::{Component, Path, PathBuf};
 
 /// How the name of a test ends.
 pub const TEST_SUFFIX: &str = "_test.sh";
+
+/// The name of a set-up.
+pub const SETUP_NAME: &str = "setup.sh";
 
 /// A test file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +54,11 @@ pub fn discover(root: &Path, wanted: &[PathBuf]) -> Result<Vec<Test>> {
             continue;
         }
         let inside = locate(root, path)?;
+        if is_setup(root, &inside) {
+            let error = format!("`{}` is a set-up, not a test", path.display());
+            let dir = inside.parent().unwrap_or(&inside).display();
+            return Err(Error::new(error).hint(format!("name the tests that it is for: {dir}")));
+        }
         if root.join(&inside).is_dir() {
             walk(root, &inside, &mut found)?;
         } else if is_test_file(root, &inside) {
@@ -118,6 +127,17 @@ fn expand(root: &Path, pattern: &Path) -> Result<Vec<Test>> {
 
 fn is_test_name(name: &OsStr) -> bool {
     name.as_bytes().ends_with(TEST_SUFFIX.as_bytes())
+}
+
+/// Whether the project has a set-up at `path`, which is relative to its root. It is for the tests in
+/// its folder and below.
+pub fn is_setup(root: &Path, path: &Path) -> bool {
+    is_setup_name(path) && is_test_file(root, path)
+}
+
+/// Whether a file at `path`, relative to the project's root, is a set-up.
+pub fn is_setup_name(path: &Path) -> bool {
+    path.starts_with(TEST_DIR) && path.file_name() == Some(OsStr::new(SETUP_NAME))
 }
 
 /// Whether it is a regular file in the project, maybe behind a link.
@@ -254,6 +274,11 @@ mod tests {
         let error = project.names(&["t/30-firewal"]).unwrap_err();
         assert_eq!(error.to_string(), "no such test: `t/30-firewal`");
         assert_eq!(error.next_step(), Some("did you mean `t/30-firewall`?"));
+        let setup = Project::new(&["t/a/setup.sh", "t/a/x_test.sh"]);
+        assert_eq!(setup.names(&["t/a"]).unwrap(), ["t/a/x_test.sh"]);
+        let error = setup.names(&["t/a/setup.sh"]).unwrap_err();
+        assert_eq!(error.to_string(), "`t/a/setup.sh` is a set-up, not a test");
+        assert_eq!(error.next_step(), Some("name the tests that it is for: t/a"));
         assert!(
             project
                 .names(&["/etc/passwd"])

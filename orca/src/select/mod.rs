@@ -1,5 +1,5 @@
-//! Which tests run, in which order, and what is known about each: discovery, headers, history,
-//! shards, the plan.
+//! Which tests run, in which order, and what is known about each: discovery, headers, set-ups,
+//! history, shards, the plan.
 
 pub mod choose;
 pub mod dependents;
@@ -7,5 +7,7 @@ pub mod discover;
 pub mod git;
 pub mod header;
 pub mod history;
+pub mod kept;
 pub mod plan;
+pub mod setups;
 pub mod shard;

@@ -3,6 +3,7 @@
 use super::discover::Test;
 use super::header::Header;
 use super::history::History;
+use super::setups::{SetUpFile, SetUps};
 use crate::shape::{Node, Shape};
 use crate::text::day::Day;
 use std::cmp::Reverse;
@@ -23,12 +24,27 @@ pub struct Planned {
     pub shape: Shape,
     /// Its machines, if it has several.
     pub nodes: Vec<Node>,
+    /// The set-up that it starts from, by its place in [`Plan::setups`].
+    pub setup: Option<usize>,
     /// Whether no other test may run at the same time.
     pub exclusive: bool,
     /// Why its bad results do not count.
     pub quarantined: Option<String>,
     /// Why it is not run at all.
     pub skipped: Option<String>,
+}
+
+/// A set-up of planned tests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedSetUp {
+    /// Its file.
+    pub file: Test,
+    /// The set-up that it runs on top of, by its place in [`Plan::setups`].
+    pub outer: Option<usize>,
+    /// How long it may run, scaled for the accelerator.
+    pub timeout: Duration,
+    /// How often it may be tried again after a failure.
+    pub retries: u32,
 }
 
 /// The settings of a test without a header, and what machines have.
@@ -51,26 +67,43 @@ pub struct Defaults<'a> {
     pub hunting: bool,
 }
 
+impl Defaults<'_> {
+    /// How often what has this header may be tried again.
+    fn retries(&self, header: &Header) -> u32 {
+        if self.hunting { 0 } else { header.retries.unwrap_or(self.retries) }
+    }
+}
+
 /// The run's tests, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// The tests, in the order of the run.
     pub tests: Vec<Planned>,
+    /// The set-ups of the tests. An inner one comes after its outer one.
+    pub setups: Vec<PlannedSetUp>,
     /// Warnings for the user before the run.
     pub warnings: Vec<String>,
 }
 
 impl Plan {
-    /// Plans every test, in the order that `history` suggests, or in that of a `seed`.
+    /// Plans every test, in the order that `history` suggests, or in that of a `seed`. `setups` has
+    /// the set-ups of these tests.
     pub fn new(
         tests: Vec<(Test, Header)>,
+        setups: &SetUps,
         defaults: &Defaults<'_>,
         history: &History,
         seed: Option<u64>,
     ) -> Self {
-        let mut plan = Self::default();
+        let setup = |setup: &SetUpFile| PlannedSetUp {
+            file: setup.file.clone(),
+            outer: setup.outer,
+            timeout: setup.header.timeout.unwrap_or(defaults.timeout).mul_f64(defaults.factor),
+            retries: defaults.retries(&setup.header),
+        };
+        let mut plan = Self { setups: setups.all.iter().map(setup).collect(), ..Self::default() };
         for (test, header) in tests {
-            plan.add(test, header, defaults, history);
+            plan.add(test, header, setups, defaults, history);
         }
         match seed {
             Some(seed) => shuffle(&mut plan.tests, seed),
@@ -79,7 +112,23 @@ impl Plan {
         plan
     }
 
-    fn add(&mut self, test: Test, header: Header, defaults: &Defaults<'_>, history: &History) {
+    /// The set-ups of a test that starts from `innermost`, outermost first, by their places in
+    /// [`Plan::setups`].
+    pub fn chain(&self, innermost: Option<usize>) -> Vec<usize> {
+        let outer = |at: &usize| self.setups[*at].outer;
+        let mut chain: Vec<usize> = std::iter::successors(innermost, outer).collect();
+        chain.reverse();
+        chain
+    }
+
+    fn add(
+        &mut self,
+        test: Test,
+        header: Header,
+        setups: &SetUps,
+        defaults: &Defaults<'_>,
+        history: &History,
+    ) {
         let name = test.display();
         let mut quarantined = None;
         if let Some(quarantine) = &header.quarantine {
@@ -92,15 +141,24 @@ impl Plan {
                 quarantined = Some(format!("{reason}, until {until}"));
             }
         }
-        let retries = header.retries.unwrap_or(defaults.retries);
+        let setup = setups.innermost(&test);
+        // A set-up's header says what is usual below it.
+        let (mut usual, mut skipped) = (defaults.shape, header.lacks(defaults.has));
+        for at in self.chain(setup) {
+            let outer = &setups.all[at].header;
+            usual = outer.shape(usual);
+            let lacks = outer.lacks(defaults.has).map(|why| format!("set-up skipped: {why}"));
+            skipped = skipped.or(lacks);
+        }
         self.tests.push(Planned {
             timeout: header.timeout.unwrap_or(defaults.timeout).mul_f64(defaults.factor),
             expected: history.expected(&name),
-            retries: if defaults.hunting { 0 } else { retries },
-            shape: header.shape(defaults.shape),
+            retries: defaults.retries(&header),
+            shape: header.shape(usual),
+            setup,
             exclusive: header.exclusive,
             quarantined,
-            skipped: header.lacks(defaults.has),
+            skipped,
             nodes: header.nodes,
             test,
         });
@@ -175,7 +233,7 @@ mod tests {
         assert_eq!(warning, None);
         let mut defaults = defaults("2027-01-31");
         change(&mut defaults);
-        let plan = Plan::new(tests, &defaults, &history, seed);
+        let plan = Plan::new(tests, &SetUps::default(), &defaults, &history, seed);
         std::fs::remove_dir_all(&root).unwrap();
         plan
     }

@@ -1,4 +1,4 @@
-//! Settings in a test's first comments: `# orca: timeout=120s memory=1G tags=slow,net exclusive`.
+//! Settings in the first comments of a test or a set-up: `# orca: timeout=120s memory=1G tags=slow,net exclusive`.
 //!
 //! Only comment lines at the top of the file count, so nothing in a test's body is taken for a
 //! setting. Unknown keys are errors: a misspelt timeout that is silently ignored is worse than
@@ -21,7 +21,7 @@ use std::time::Duration;
 /// How much of a file is read, in bytes.
 const HEAD_BYTES: u64 = 4096;
 const MARK: &str = "orca:";
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "timeout",
     "memory",
     "cpus",
@@ -33,7 +33,12 @@ const KEYS: [&str; 11] = [
     "requires",
     "flaky",
     "until",
+    "cache",
 ];
+/// The keys that make no sense in a set-up.
+const FOR_TESTS: [&str; 5] = ["tags", "exclusive", "nodes", "flaky", "until"];
+/// The key that makes no sense in a test.
+const FOR_SETUPS: &str = "cache";
 /// The words of `requires=`: `kvm` is hardware virtualisation of any kind, `vm` is a machine of its
 /// own, the others are architectures of the guest.
 pub const NEEDS: [&str; 4] = ["kvm", "vm", "x86_64", "aarch64"];
@@ -65,6 +70,17 @@ pub struct Header {
     pub requires: Vec<&'static str>,
     /// For how long its bad results do not count, and why.
     pub quarantine: Option<Quarantine>,
+    /// For a set-up that is kept between runs: the patterns of the project's files that it depends
+    /// on.
+    pub cache: Vec<String>,
+}
+
+/// What a header belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Kind {
+    #[default]
+    Test,
+    SetUp,
 }
 
 /// The time during which the bad results of a test do not count.
@@ -82,6 +98,18 @@ impl Header {
     /// # Errors
     /// A file that cannot be read, or a setting that is wrong, with its line.
     pub fn read(root: &Path, test: &Test) -> Result<Self> {
+        Self::read_as(Kind::Test, root, test)
+    }
+
+    /// Reads the header of a set-up of the project at `root`.
+    ///
+    /// # Errors
+    /// As [`Header::read`].
+    pub fn read_setup(root: &Path, setup: &Test) -> Result<Self> {
+        Self::read_as(Kind::SetUp, root, setup)
+    }
+
+    fn read_as(kind: Kind, root: &Path, test: &Test) -> Result<Self> {
         let name = test.display();
         let unreadable = |e: io::Error| {
             let hint = "make it readable, or name the tests that are";
@@ -93,7 +121,7 @@ impl Header {
         if !head.windows(MARK.len()).any(|bytes| bytes == MARK.as_bytes()) {
             return Ok(Self::default());
         }
-        Self::parse(&String::from_utf8_lossy(&head), &name)
+        Self::parse(kind, &String::from_utf8_lossy(&head), &name)
     }
 
     /// The machine of the test: `usual`, except for what the header asks for.
@@ -119,8 +147,8 @@ impl Header {
         }
     }
 
-    fn parse(text: &str, name: &str) -> Result<Self> {
-        let mut draft = Draft::default();
+    fn parse(kind: Kind, text: &str, name: &str) -> Result<Self> {
+        let mut draft = Draft { kind, ..Draft::default() };
         let comments =
             text.lines().take_while(|line| line.trim().is_empty() || line.starts_with('#'));
         for (number, line) in (1..).zip(comments) {
@@ -164,6 +192,7 @@ fn split(line: &str) -> Result<Vec<String>> {
 /// line.
 #[derive(Default)]
 struct Draft {
+    kind: Kind,
     header: Header,
     flaky: Option<(String, usize)>,
     until: Option<(Day, usize)>,
@@ -173,6 +202,7 @@ impl Draft {
     fn set(&mut self, setting: &str, number: usize) -> Result<()> {
         let (key, text) = setting.split_once('=').unwrap_or((setting, ""));
         let value = OsStr::new(text);
+        self.check_kind(key)?;
         let header = &mut self.header;
         let form = |form: String| Error::new(format!("`{key}` takes {form}, not `{text}`"));
         match key {
@@ -200,9 +230,25 @@ impl Draft {
                     Day::parse(text).ok_or_else(|| form("a day such as 2027-01-31".to_owned()))?;
                 self.until = Some((day, number));
             }
+            "cache" => header.cache.extend(patterns(text).map_err(form)?),
             _ => return Err(unknown("key", key, &KEYS)),
         }
         Ok(())
+    }
+
+    /// Refuses the keys of tests in a set-up, and those of set-ups in a test.
+    fn check_kind(&self, key: &str) -> Result<()> {
+        match self.kind {
+            Kind::SetUp if FOR_TESTS.contains(&key) => {
+                let error = Error::new(format!("`{key}` makes no sense in a set-up"));
+                Err(error.hint("say it in the tests that it is about"))
+            }
+            Kind::Test if key == FOR_SETUPS => {
+                let error = Error::new(format!("`{key}` makes no sense in a test"));
+                Err(error.hint("it keeps a set-up, `setup.sh`, between runs"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn finish(mut self) -> Result<Header, (Error, usize)> {
@@ -233,6 +279,19 @@ fn words(text: &str) -> value::Parsed<Vec<String>> {
     good.then_some(words).ok_or_else(|| "words with commas between them, such as a,b".to_owned())
 }
 
+/// Patterns of files in the project between commas.
+fn patterns(text: &str) -> value::Parsed<Vec<String>> {
+    let inside = |pattern: &str| {
+        !pattern.is_empty() && !pattern.starts_with('/') && pattern.split('/').all(|p| p != "..")
+    };
+    let patterns: Vec<String> = text.split(',').map(str::to_owned).collect();
+    let good = patterns.iter().all(|pattern| inside(pattern));
+    good.then_some(patterns).ok_or_else(|| {
+        "patterns of files in the project with commas between them, such as src/**,Makefile"
+            .to_owned()
+    })
+}
+
 fn need(word: &str) -> Result<&'static str> {
     let known = NEEDS.into_iter().find(|need| *need == word);
     known.ok_or_else(|| unknown("requirement", word, &NEEDS))
@@ -251,7 +310,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: Result<Header, &str>) {
-        let got = Header::parse(text, "x").map_err(|error| error.to_string());
+        let got = Header::parse(Kind::Test, text, "x").map_err(|error| error.to_string());
         assert_eq!(got, expected.map_err(str::to_owned), "{text:?}");
     }
 
@@ -312,7 +371,8 @@ mod tests {
     #[test]
     fn every_mistake_has_its_line() {
         let check = |line: &str, why: &str, hint: Option<&str>| {
-            let error = Header::parse(&format!("#!/bin/sh\n# orca: {line}\n"), "x").unwrap_err();
+            let text = format!("#!/bin/sh\n# orca: {line}\n");
+            let error = Header::parse(Kind::Test, &text, "x").unwrap_err();
             assert_eq!(error.to_string(), format!("`x` line 2: {why}"));
             assert_eq!(error.next_step(), hint, "{line}");
         };
@@ -331,5 +391,26 @@ mod tests {
         check("flaky=x until=2027-02-30", day, None);
         let quote = "put a value with spaces between two `\"`";
         check("flaky=\"a race until=2027-01-31", "a quote is not closed", Some(quote));
+    }
+
+    #[test]
+    fn set_ups_and_tests_have_keys_of_their_own() {
+        let parse = |kind, line: &str| {
+            Header::parse(kind, &format!("# orca: {line}\n"), "x").map_err(|e| e.to_string())
+        };
+        let good = parse(Kind::SetUp, "timeout=5m memory=1G requires=vm cache=src/**,Makefile");
+        let header = good.unwrap();
+        assert_eq!(header.cache, ["src/**", "Makefile"]);
+        assert_eq!((header.memory_mib, header.requires), (Some(1024), vec!["vm"]));
+        for key in FOR_TESTS {
+            let why = format!("`x` line 1: `{key}` makes no sense in a set-up");
+            assert_eq!(parse(Kind::SetUp, &format!("{key}=a")), Err(why));
+        }
+        let why = "`x` line 1: `cache` makes no sense in a test";
+        assert_eq!(parse(Kind::Test, "cache=src"), Err(why.to_owned()));
+        for odd in ["", "a,,b", "/etc/hosts", "a/../../b", ".."] {
+            let error = parse(Kind::SetUp, &format!("cache={odd}")).unwrap_err();
+            assert!(error.contains("`cache` takes patterns of files in the project"), "{error}");
+        }
     }
 }
