@@ -4,8 +4,9 @@ use crate::cancel::{self, Cancel};
 use crate::cli::command::Command;
 use crate::cli::config::Config;
 use crate::cli::raw::{Artifacts, Format};
+use crate::conductor::agenda::Agenda;
 use crate::conductor::keeper::{Keeper, OnFailure};
-use crate::conductor::{self, Conductor, Ended, Limits, RunState, ScheduledJob, interactive};
+use crate::conductor::{self, Conductor, Ended, Entry, Limits, RunState, interactive};
 use crate::error::{Error, Result, plain};
 use crate::events::attempt::Kernel;
 use crate::events::event::Start;
@@ -14,16 +15,16 @@ use crate::host::rundir::SOCKET_PATH_MAX;
 use crate::host::{clock, limits, logdir, signals, tty};
 use crate::machine::prefetch::Prefetcher;
 use crate::machine::{Maker, Order};
-use crate::pod::{After, Job, Pod, Policy};
+use crate::pod::{After, Pod, Policy};
 use crate::report::journal::JournalReporter;
 use crate::report::open::{self, Reporters};
 use crate::report::{Reporter, plain};
 use crate::select::choose::{Chosen, choose, untimed};
 use crate::select::history::{History, Journal};
-use crate::select::plan::{Defaults, Plan, Planned};
+use crate::select::kept;
+use crate::select::plan::{Defaults, Plan};
 use crate::select::setups::SetUps;
 use crate::setup::{self, Lab};
-use crate::shape::Shape;
 use crate::text::day::Day;
 use crate::text::quote;
 use crossbeam::channel::unbounded;
@@ -69,14 +70,22 @@ pub fn run(config: &Config) -> Result<u8> {
     let mut plan = Plan::new(tests, &setups, &defaults, &history, seed);
     plan.warnings.extend(damage);
     plan.warnings.extend(untimed(config, &history));
-    let run = Run { config, history, plan, lab, seed, on_failure };
-    let workers = run.workers();
+    let kept = if lab.freezes {
+        let (kept, warnings) = kept::digests(&config.root, &setups, &config.variables());
+        plan.warnings.extend(warnings);
+        kept
+    } else {
+        Vec::new()
+    };
+    let run = Run { config, history, plan, kept, lab, seed, on_failure };
+    let entries = run.entries();
+    let workers = run.workers(&entries);
     if !local {
         limits::room_for_disks(run.lab.run_dir.path(), workers)?;
     }
     check_socket(config, workers)?;
     let Reporters { all, faults } = open::open(config, Some(&run.lab.log_dir))?;
-    let ended = run.conduct(all)?;
+    let ended = run.conduct(entries, all)?;
     drop(run);
     let status = open::settle(&faults, exit::status(&ended.tally));
     match ended.signal {
@@ -107,29 +116,13 @@ struct Run<'a> {
     config: &'a Config,
     history: History,
     plan: Plan,
+    /// The digest of each of the plan's set-ups that is kept between runs.
+    kept: Vec<Option<u64>>,
     lab: Lab<Arc<dyn Maker>>,
     /// The seed of a shuffled order.
     seed: Option<u64>,
     /// What happens to the machines of failed tests.
     on_failure: Option<OnFailure>,
-}
-
-/// A test on one of the run's kernels.
-#[derive(Clone, Copy)]
-struct Target<'a> {
-    planned: &'a Planned,
-    /// The number of the kernel, from 0.
-    number: usize,
-    /// The kernel, if the run has several.
-    kernel: Option<&'a Kernel>,
-}
-
-impl Target<'_> {
-    /// What reports call it.
-    fn path(self) -> String {
-        let path = self.planned.test.display();
-        self.kernel.map_or(path.clone(), |kernel| kernel.name(&path))
-    }
 }
 
 impl Run<'_> {
@@ -150,28 +143,18 @@ impl Run<'_> {
         }
     }
 
-    /// How many machines work at once: no more than there are tests that can run at the same time.
-    fn workers(&self) -> usize {
-        let runs = || self.plan.tests.iter().filter(|planned| planned.skipped.is_none());
-        let shared = runs().filter(|planned| !planned.exclusive).count();
-        let at_once = self.in_rounds(shared).max(runs().count().min(1));
-        self.config.jobs.min(at_once.saturating_mul(self.lab.kernels.len().max(1)))
-    }
-
-    /// Every test on every kernel, in the order of the run; a `TestId` is an index into this. One
-    /// kernel comes after the other, since most machines of a kernel are copies of one template.
-    fn targets(&self) -> Vec<Target<'_>> {
-        let several: Vec<Option<&Kernel>> = self.lab.kernels.iter().map(Some).collect();
-        let kernels = if several.is_empty() { vec![None] } else { several };
-        let on = |(number, kernel)| {
-            let target = move |planned| Target { planned, number, kernel };
-            self.plan.tests.iter().map(target)
-        };
-        kernels.into_iter().enumerate().flat_map(on).collect()
+    /// How many machines work at once: no more than there are set-ups and tests that can run at the
+    /// same time.
+    fn workers(&self, entries: &[Entry]) -> usize {
+        let runs = || entries.iter().filter(|entry| entry.skipped.is_none());
+        let setups = runs().filter(|entry| entry.is_setup()).count();
+        let shared = runs().filter(|entry| !entry.exclusive && !entry.is_setup()).count();
+        let at_once = self.in_rounds(shared).saturating_add(setups);
+        self.config.jobs.min(at_once.max(runs().count().min(1)))
     }
 
     /// Runs the tests and tells `reporters` about it.
-    fn conduct(&self, mut reporters: Vec<Box<dyn Reporter>>) -> Result<Ended> {
+    fn conduct(&self, entries: Vec<Entry>, mut reporters: Vec<Box<dyn Reporter>>) -> Result<Ended> {
         let Self { config, plan, lab, on_failure, .. } = self;
         let journal = self.journal().map_err(|error| format!("no history is kept: {error}"));
         let mut warnings = [lab.warnings.as_slice(), &plan.warnings].concat();
@@ -183,7 +166,8 @@ impl Run<'_> {
         let (canceller, cancel) = cancel::channel();
         let (jobs, queue) = unbounded();
         let policy = if config.raw.reuse { Policy::Reuse } else { Policy::Pristine };
-        let maker = self.maker(policy, &cancel);
+        let (workers, start) = (self.workers(&entries), self.start(&entries));
+        let maker = self.maker(policy, &entries, &cancel);
         let (failed, held) = unbounded();
         let after = After {
             failed: on_failure.map(|_| failed),
@@ -191,7 +175,6 @@ impl Run<'_> {
         };
         let env = interactive::environment(config);
         let keeper = on_failure.map(|what| Keeper::new(what, held, lab.run_dir.path(), env));
-        let workers = self.workers();
         let pod = Pod::start(workers, &maker, policy, &after, &queue, &cancel)
             .map_err(|e| Error::new(format!("cannot start the workers: {}", plain(&e))))?;
         drop((queue, maker));
@@ -200,7 +183,7 @@ impl Run<'_> {
             until_fail: config.raw.until_fail,
             bail: config.raw.bail,
         };
-        let state = RunState::new(self.jobs(), self.rounds(), limits, workers);
+        let state = RunState::new(entries, self.rounds(), limits, workers);
         let conductor = Conductor {
             jobs,
             pod,
@@ -212,7 +195,7 @@ impl Run<'_> {
             reporters: &mut reporters,
             keeper,
         };
-        Ok(conductor::run(conductor, state, self.start()))
+        Ok(conductor::run(conductor, state, start))
     }
 
     /// Writes the run's results to the history. A shard leaves the times alone: later shards are
@@ -225,60 +208,55 @@ impl Run<'_> {
 
     /// The maker of the machines. It makes them ahead of the workers if every test gets one of its
     /// own.
-    fn maker(&self, policy: Policy, cancel: &Cancel) -> Arc<dyn Maker> {
+    fn maker(&self, policy: Policy, entries: &[Entry], cancel: &Cancel) -> Arc<dyn Maker> {
         let maker = Arc::clone(&self.lab.maker);
         if policy == Policy::Reuse {
             return maker;
         }
         let usual = self.config.shape;
-        let fits = |planned: &&Planned| {
-            planned.shape == usual && planned.skipped.is_none() && planned.nodes.is_empty()
+        let fits = |entry: &&Entry| {
+            let order = &entry.job.order;
+            order.shape == usual && entry.skipped.is_none() && order.nodes.is_empty()
         };
-        let demand = self.in_rounds(self.plan.tests.iter().filter(fits).count());
-        Arc::new(Prefetcher::new(maker, usual, self.workers(), demand, cancel))
+        let demand = self.in_rounds(entries.iter().filter(fits).count());
+        Arc::new(Prefetcher::new(maker, usual, self.workers(entries), demand, cancel))
     }
 
     /// What reporters are told before the first test.
-    fn start(&self) -> Start {
-        let targets = self.targets();
+    fn start(&self, entries: &[Entry]) -> Start {
         Start {
-            tests: targets.iter().map(|target| target.path()).collect(),
-            expected: targets.iter().map(|target| target.planned.expected).collect(),
+            tests: entries.iter().map(|entry| entry.job.path.clone()).collect(),
+            setups: entries.iter().filter(|entry| entry.is_setup()).count(),
+            expected: entries.iter().map(|entry| entry.expected).collect(),
+            again: entries.iter().map(|entry| entry.again.clone()).collect(),
             seed: self.seed,
-            workers: self.workers(),
+            workers: self.workers(entries),
             machine: self.lab.description.clone(),
             log_dir: self.lab.log_dir.clone(),
             rounds: self.rounds(),
-            again: self.again(&targets),
             ..Start::default()
         }
     }
 
-    /// For each target the command that runs just that target again, with the options that change
-    /// what happens to it.
-    fn again(&self, targets: &[Target<'_>]) -> Vec<String> {
+    /// The command that runs a test again, without the test: with the options that change what
+    /// happens to it.
+    fn command(&self, kernel: Option<&Kernel>) -> String {
         let name = Command::Test.row().name;
         let program = std::env::args_os().take_while(|word| word != name);
-        let several = !self.lab.kernels.is_empty(); // and each target names its own
+        let several = kernel.is_some(); // and each test names its own
         let repeats = |word: &&OsString| !(several && word.as_bytes().starts_with(b"--kernel="));
         let options = self.config.raw.again.iter().filter(repeats).cloned();
         let words = program.chain([name.into()]).chain(options);
-        let words: Vec<String> = words.map(|word| quote::shown_word(word.as_bytes())).collect();
-        let line = |target: &Target<'_>| {
-            let mut words = words.clone();
-            if let Some(kernel) = target.kernel {
-                words.push("--kernel".to_owned());
-                words.push(quote::shown_word(kernel.path.as_os_str().as_bytes()));
-            }
-            let path = quote::line(&target.planned.test.display());
-            words.push(quote::shell_word(path.as_bytes()));
-            words.join(" ")
-        };
-        targets.iter().map(line).collect()
+        let mut words: Vec<String> = words.map(|word| quote::shown_word(word.as_bytes())).collect();
+        if let Some(kernel) = kernel {
+            words.push("--kernel".to_owned());
+            words.push(quote::shown_word(kernel.path.as_os_str().as_bytes()));
+        }
+        words.join(" ")
     }
 
-    /// Every target as the conductor takes it.
-    fn jobs(&self) -> Vec<ScheduledJob> {
+    /// Every set-up and every test as the conductor takes it. A `TestId` is an index into this.
+    fn entries(&self) -> Vec<Entry> {
         let Self { config, lab, .. } = self;
         let mut env = config.variables();
         let factor = lab.factor.to_string();
@@ -287,35 +265,27 @@ impl Run<'_> {
             // The agent and lib.sh clear nothing away then.
             env.push((b"ORCA_KEEP".to_vec(), b"1".to_vec()));
         }
-        let job = |(test, target): (usize, Target<'_>)| {
-            let planned = target.planned;
-            let logs = target.kernel.map_or(lab.log_dir.clone(), |k| lab.log_dir.join(&k.release));
-            let order = Order {
-                shape: Shape { kernel: target.number, ..planned.shape },
-                path: planned.test.path.as_os_str().as_bytes().to_vec(),
-                env: env.clone(),
-                timeout: planned.timeout,
+        let commands: Vec<String> = match &lab.kernels[..] {
+            [] => vec![self.command(None)],
+            several => several.iter().map(|kernel| self.command(Some(kernel))).collect(),
+        };
+        let place = |kernel: &Kernel| lab.kernels.iter().position(|other| other == kernel);
+        let agenda = Agenda {
+            plan: &self.plan,
+            kernels: &lab.kernels,
+            freezes: lab.freezes,
+            kept: &self.kept,
+            usual: Order {
+                env,
                 silence: config.raw.silence.map(|silence| silence.mul_f64(lab.factor)),
                 fail_on_warn: config.raw.fail_on_warn,
-                nodes: planned.nodes.clone(),
                 ..Order::default()
-            };
-            let job = Job {
-                test,
-                path: target.path(),
-                kernel: target.kernel.cloned(),
-                round: 1,
-                attempt: 1,
-                retries: planned.retries,
-                quarantined: planned.quarantined.clone(),
-                order,
-                dir: logs.join(&planned.test.path),
-                before: None,
-            };
-            let skipped = planned.skipped.clone();
-            ScheduledJob { job, exclusive: planned.exclusive, skipped }
+            },
+            log_dir: lab.log_dir.clone(),
+            command: &|kernel| commands[kernel.and_then(place).unwrap_or_default()].clone(),
+            expected: &|path| self.history.expected(path),
         };
-        self.targets().into_iter().enumerate().map(job).collect()
+        agenda.entries()
     }
 }
 

@@ -4,13 +4,17 @@
 //! ends the workers. It alone decides what is final. The loop owns everything that must be wound
 //! down and so has no `?`.
 
+pub mod agenda;
+mod blocked;
+mod entry;
+mod fork;
 pub mod interactive;
 pub mod keeper;
 mod retry;
 mod schedule;
 mod step;
 
-pub use schedule::ScheduledJob;
+pub use entry::Entry;
 pub use step::{Limits, RunState};
 
 use crate::cancel::{Cancel, Canceller};

@@ -1,123 +1,171 @@
-//! The order of jobs: rounds of tests, attempts that are made again, and tests that run alone.
+//! The order of jobs: set-ups and what waits for them, rounds of tests, attempts that are made
+//! again, cases of tests that forked, and tests that run alone.
 //!
 //! This is pure, as [`super::step`] is. Exclusive tests come after all others, so that the workers
 //! have to wait for each other only once. A run without an end would never come to them, so it
 //! takes them at the end of every round.
 
+use super::entry::Entry;
 use crate::events::attempt::TestId;
 use crate::pod::Job;
 use std::collections::VecDeque;
 
-/// A test of the run, and how it is scheduled.
-#[derive(Clone, Debug)]
-pub struct ScheduledJob {
-    /// The first attempt in its first round.
-    pub job: Job,
-    /// Whether no other test may run at the same time.
-    pub exclusive: bool,
-    /// Why it is not run at all.
-    pub skipped: Option<String>,
-}
-
 /// The order of the jobs of a run.
 #[derive(Debug)]
 pub(super) struct Schedule {
-    entries: Vec<ScheduledJob>,
-    /// The tests that may run side by side, and the tests that run alone.
-    lists: [Vec<TestId>; 2],
+    entries: Vec<Entry>,
+    /// How many of them were planned; the others are cases.
+    planned: usize,
     /// How many rounds there are; `None`: no end.
     rounds: Option<u32>,
-    /// Attempts that are made again. They come before anything new.
-    retries: VecDeque<Job>,
-    /// The next test that is new.
-    next: Option<Position>,
+    /// Attempts that are made again, and cases. They come before anything new, and wait for no
+    /// set-up.
+    urgent: VecDeque<Job>,
+    /// The entries that are new in this turn.
+    pending: VecDeque<TestId>,
+    turn: Turn,
 }
 
-/// A position in the rounds.
+/// A part of the run: the entries of a round that may run side by side, or those that run alone.
 #[derive(Clone, Copy, Debug)]
-struct Position {
-    list: usize,
+struct Turn {
+    alone: bool,
     round: u32,
-    index: usize,
 }
 
 impl Schedule {
-    /// A schedule of `entries`, each of them `rounds` times.
-    pub(super) fn new(entries: Vec<ScheduledJob>, rounds: Option<u32>) -> Self {
-        let list = |exclusive: bool| {
-            let belongs = |(_, entry): &(_, &ScheduledJob)| {
-                entry.exclusive == exclusive && entry.skipped.is_none()
-            };
-            entries.iter().enumerate().filter(belongs).map(|(id, _)| id).collect::<Vec<TestId>>()
-        };
-        let lists = [list(false), list(true)];
-        let any = lists.iter().any(|list| !list.is_empty()) && rounds != Some(0);
-        let first = Position { list: usize::from(lists[0].is_empty()), round: 1, index: 0 };
-        Self { entries, lists, rounds, retries: VecDeque::new(), next: any.then_some(first) }
+    /// A schedule of `entries`, each of them `rounds` times, but for set-ups.
+    pub(super) fn new(entries: Vec<Entry>, rounds: Option<u32>) -> Self {
+        let (planned, turn) = (entries.len(), Turn { alone: false, round: 1 });
+        let (urgent, pending) = (VecDeque::new(), VecDeque::new());
+        let mut schedule = Self { entries, planned, rounds, urgent, pending, turn };
+        if rounds != Some(0) {
+            schedule.pending = schedule.entries_of(turn);
+            schedule.fill();
+        }
+        schedule
     }
 
-    /// Every test, in plan order.
-    pub(super) fn entries(&self) -> &[ScheduledJob] {
+    /// Every entry, in plan order, and then the cases.
+    pub(super) fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// Adds an entry that is a case, and returns its id. It runs only when it is put in front.
+    pub(super) fn add(&mut self, mut entry: Entry) -> TestId {
+        let test = self.entries.len();
+        entry.job.test = test;
+        self.entries.push(entry);
+        test
     }
 
     /// Whether no job is left.
     pub(super) fn is_empty(&self) -> bool {
-        self.retries.is_empty() && self.next.is_none()
+        self.urgent.is_empty() && self.pending.is_empty()
     }
 
-    /// Puts an attempt before all others.
-    pub(super) fn put_back(&mut self, job: Job) {
-        self.retries.push_front(job);
+    /// Puts jobs before all others, in their order.
+    pub(super) fn put_in_front(&mut self, jobs: Vec<Job>) {
+        jobs.into_iter().rev().for_each(|job| self.urgent.push_front(job));
     }
 
-    /// The attempts that wait to be made again.
-    pub(super) fn retries(&self) -> impl Iterator<Item = &Job> {
-        self.retries.iter()
+    /// Takes all that was put in front.
+    pub(super) fn take_urgent(&mut self) -> VecDeque<Job> {
+        std::mem::take(&mut self.urgent)
     }
 
-    /// Takes the next job. `running` are the tests that run now; `None` if no job is left or the
-    /// next one has to wait for them.
+    /// A set-up has passed, so what waits for it may run.
+    pub(super) fn set_up(&mut self, setup: TestId) {
+        self.entries[setup].stands = true;
+    }
+
+    /// A set-up did not pass. Returns all that stands on it, inner set-ups included, and drops it.
+    pub(super) fn drop_above(&mut self, setup: TestId) -> Vec<TestId> {
+        let (mut found, mut fallen) = (Vec::new(), vec![setup]);
+        // An inner set-up comes after its outer one, so that one pass finds all.
+        for (test, entry) in self.entries[..self.planned].iter_mut().enumerate() {
+            if entry.after.is_some_and(|after| fallen.contains(&after)) {
+                entry.dropped = true;
+                found.push(test);
+                fallen.extend(entry.is_setup().then_some(test));
+            }
+        }
+        let entries = &self.entries;
+        self.pending.retain(|test| !entries[*test].dropped);
+        self.fill();
+        found
+    }
+
+    /// Takes the next job. `running` are the tests that run now; `None` if no job is left or all
+    /// that are left have to wait for one that runs.
     pub(super) fn take(&mut self, running: impl IntoIterator<Item = TestId>) -> Option<Job> {
-        let alone = |test: TestId| self.entries[test].exclusive;
-        let test = match (self.retries.front(), self.next) {
-            (Some(job), _) => job.test,
-            (None, Some(position)) => self.lists[position.list][position.index],
+        let at = match self.urgent.front() {
+            Some(_) => None,
+            None => Some(self.pending.iter().position(|test| self.is_ready(*test))?),
+        };
+        let test = match (at, self.urgent.front()) {
+            (Some(at), _) => self.pending[at],
+            (None, Some(job)) => job.test,
             (None, None) => return None,
         };
+        let alone = |test: TestId| self.entries[test].exclusive;
         if running.into_iter().any(|other| alone(other) || alone(test)) {
             return None;
         }
-        self.retries.pop_front().or_else(|| {
-            let position = self.next?;
-            self.next = self.after(position);
-            Some(job_of_round(&self.entries[test].job, position.round))
-        })
+        let Some(at) = at else { return self.urgent.pop_front() };
+        self.pending.remove(at);
+        let round = self.turn.round;
+        self.fill();
+        Some(job_of_round(&self.entries[test].job, round))
     }
 
-    fn after(&self, position: Position) -> Option<Position> {
-        let Position { list, round, index } = position;
-        if index + 1 < self.lists[list].len() {
-            return Some(Position { index: index + 1, ..position });
+    /// Whether its set-up has passed, if it has one.
+    fn is_ready(&self, test: TestId) -> bool {
+        self.entries[test].after.is_none_or(|setup| self.entries[setup].stands)
+    }
+
+    /// Goes on to the next turn that has entries, if this one has none left. While an entry waits
+    /// for its set-up, its turn is not over.
+    fn fill(&mut self) {
+        while self.pending.is_empty() {
+            let Some(next) = self.after(self.turn) else { return };
+            self.turn = next;
+            self.pending = self.entries_of(next);
         }
-        let other = 1 - list;
-        let next = match self.rounds {
-            Some(rounds) if round < rounds => Position { list, round: round + 1, index: 0 },
-            Some(_) if list == 0 => Position { list: other, round: 1, index: 0 },
-            Some(_) => return None,
-            None if list == 0 && !self.lists[other].is_empty() => {
-                Position { list: other, round, index: 0 }
-            }
-            None => {
-                Position { list: usize::from(self.lists[0].is_empty()), round: round + 1, index: 0 }
-            }
+    }
+
+    fn entries_of(&self, turn: Turn) -> VecDeque<TestId> {
+        let belongs = |test: &TestId| {
+            let entry = &self.entries[*test];
+            let counts = entry.exclusive == turn.alone && !entry.is_over();
+            counts && (turn.round == 1 || !entry.is_setup())
         };
-        (!self.lists[next.list].is_empty()).then_some(next)
+        (0..self.planned).filter(belongs).collect()
+    }
+
+    fn after(&self, turn: Turn) -> Option<Turn> {
+        let Turn { alone, round } = turn;
+        let repeats = |alone: bool| {
+            let tests = self.entries[..self.planned].iter().filter(|entry| !entry.is_setup());
+            tests.filter(|entry| !entry.is_over()).any(|entry| entry.exclusive == alone)
+        };
+        match self.rounds {
+            Some(rounds) if round < rounds && repeats(alone) => {
+                Some(Turn { round: round + 1, ..turn })
+            }
+            Some(_) if !alone => Some(Turn { alone: true, round: 1 }),
+            Some(_) => None,
+            None if !alone => Some(Turn { alone: true, round }),
+            None if repeats(false) || repeats(true) => {
+                Some(Turn { alone: false, round: round + 1 })
+            }
+            None => None,
+        }
     }
 }
 
 /// The first attempt in `round`.
-fn job_of_round(job: &Job, round: u32) -> Job {
+pub(super) fn job_of_round(job: &Job, round: u32) -> Job {
     let mut job = job.clone();
     if round > 1 {
         job.round = round;
@@ -143,27 +191,39 @@ fn rename(job: &mut Job, suffix: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::Order;
+    use crate::machine::{Order, SetUp};
 
-    /// Tests by letter: capitals run alone, `-` is skipped.
-    fn schedule(tests: &str, rounds: Option<u32>) -> Schedule {
-        let entry = |(test, letter): (usize, char)| ScheduledJob {
-            job: Job {
-                test,
-                path: letter.to_string(),
-                kernel: None,
-                round: 1,
-                attempt: 1,
-                retries: 0,
-                quarantined: None,
-                order: Order::default(),
-                dir: format!("/logs/{letter}").into(),
-                before: None,
-            },
-            exclusive: letter.is_uppercase(),
-            skipped: (letter == '-').then(String::new),
+    fn entry(test: usize, letter: char, setups: usize) -> Entry {
+        let number = letter.to_digit(10).map(|digit| digit as usize);
+        let order =
+            Order { setup: number.map(|number| SetUp { number, kept: None }), ..Order::default() };
+        let job = Job {
+            test,
+            path: letter.to_string(),
+            kernel: None,
+            round: 1,
+            attempt: 1,
+            retries: 0,
+            quarantined: None,
+            order,
+            dir: format!("/logs/{letter}").into(),
+            before: None,
         };
-        Schedule::new(tests.chars().enumerate().map(entry).collect(), rounds)
+        let after = match letter {
+            _ if number.is_some() => number.and_then(|number| number.checked_sub(1)),
+            'a'..='m' | 'A'..='M' => setups.checked_sub(1),
+            _ => None,
+        };
+        let skipped = (letter == '-').then(String::new);
+        Entry { exclusive: letter.is_uppercase(), skipped, after, ..Entry::new(job) }
+    }
+
+    /// Entries by letter: digits are set-ups, each on top of the one before. Letters are tests: the
+    /// first half of the alphabet starts from the last set-up, capitals run alone, `-` is skipped.
+    fn schedule(tests: &str, rounds: Option<u32>) -> Schedule {
+        let setups = tests.chars().filter(char::is_ascii_digit).count();
+        let entries = tests.chars().enumerate().map(|(test, letter)| entry(test, letter, setups));
+        Schedule::new(entries.collect(), rounds)
     }
 
     fn walk(schedule: &mut Schedule, count: usize) -> String {
@@ -193,11 +253,78 @@ mod tests {
         assert_eq!(schedule.take([]).unwrap().path, "a");
         assert_eq!(schedule.take([0]).unwrap().path, "c");
         assert!(schedule.take([0, 2]).is_none() && schedule.take([2]).is_none());
-        schedule.put_back(schedule.entries()[0].job.clone());
+        schedule.put_in_front(vec![schedule.entries()[0].job.clone()]);
         assert_eq!(schedule.take([2]).unwrap().path, "a", "another attempt need not wait");
         assert_eq!(schedule.take([]).unwrap().path, "B");
-        schedule.put_back(schedule.entries()[0].job.clone());
+        schedule.put_in_front(vec![schedule.entries()[0].job.clone()]);
         assert!(schedule.take([1]).is_none(), "nothing runs beside B");
+    }
+
+    /// The paths of what may start while `running` runs.
+    fn ready(schedule: &mut Schedule, running: &[TestId]) -> String {
+        let jobs = std::iter::from_fn(|| schedule.take(running.iter().copied()));
+        jobs.map(|job| job.path).collect()
+    }
+
+    #[test]
+    fn what_needs_a_set_up_waits_for_it_and_nothing_else_does() {
+        let mut one = schedule("01abxB", Some(1));
+        assert_eq!(ready(&mut one, &[]), "0x", "1 is on top of 0, and a and b on top of 1");
+        assert!(ready(&mut one, &[0]).is_empty() && !one.is_empty());
+        one.set_up(0);
+        assert_eq!(ready(&mut one, &[]), "1");
+        one.set_up(1);
+        assert_eq!(ready(&mut one, &[4]), "ab");
+        assert_eq!(ready(&mut one, &[]), "B", "the exclusive one comes after all others");
+        assert!(one.is_empty());
+    }
+
+    #[test]
+    fn set_ups_are_run_once_and_rounds_wait_for_them() {
+        let mut twice = schedule("0axB", Some(2));
+        assert_eq!(ready(&mut twice, &[]), "0x", "round 1 is not over");
+        twice.set_up(0);
+        assert_eq!(walk(&mut twice, 9), "a1 a2 x2 B1 B2");
+        let mut endless = schedule("0ax", None);
+        assert_eq!(ready(&mut endless, &[]), "0x");
+        assert_eq!(endless.drop_above(0), [1]);
+        assert_eq!(walk(&mut endless, 3), "x2 x3 x4");
+        let mut nothing = schedule("0aB", None);
+        assert_eq!(ready(&mut nothing, &[]), "0");
+        assert_eq!(nothing.drop_above(0), [1, 2]);
+        assert!(nothing.is_empty());
+    }
+
+    #[test]
+    fn what_stands_on_a_fallen_set_up_falls_too() {
+        let mut inner = schedule("01axB", Some(1));
+        assert_eq!(ready(&mut inner, &[]), "0x");
+        assert_eq!(inner.drop_above(0), [1, 2, 4]);
+        assert!(inner.is_empty());
+        let mut outer = schedule("01ax", Some(1));
+        assert_eq!(ready(&mut outer, &[]), "0x");
+        outer.set_up(0);
+        assert_eq!(ready(&mut outer, &[]), "1");
+        assert_eq!(outer.drop_above(1), [2]);
+    }
+
+    #[test]
+    fn cases_come_before_what_is_new_and_stay_exclusive() {
+        let mut schedule = schedule("xyZ", Some(1));
+        assert_eq!(schedule.take([]).unwrap().path, "x");
+        let case = |schedule: &mut Schedule, letter| {
+            let test = schedule.add(entry(0, letter, 0));
+            schedule.entries()[test].job.clone()
+        };
+        let cases = vec![case(&mut schedule, 'p'), case(&mut schedule, 'q')];
+        schedule.put_in_front(cases);
+        assert_eq!(schedule.entries()[4].job.test, 4);
+        assert_eq!(walk(&mut schedule, 9), "p1 q1 y1 Z1");
+        let cases = vec![case(&mut schedule, 'R'), case(&mut schedule, 'S')];
+        schedule.put_in_front(cases);
+        assert_eq!(schedule.take([]).unwrap().path, "R");
+        assert!(schedule.take([5]).is_none());
+        assert_eq!(schedule.take([]).unwrap().path, "S");
     }
 
     #[test]

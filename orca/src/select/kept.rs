@@ -1,5 +1,5 @@
 //! What a set-up that is kept between runs depends on, as a digest: its own file, the project's
-//! files that its `cache=` names, and the set-up that it runs on top of.
+//! files that its `cache=` names, the variables of `--env`, and the set-up that it runs on top of.
 //!
 //! Only these files count, because nobody can tell what a script reads.
 
@@ -20,9 +20,12 @@ const GIT_DIR: &str = ".git";
 /// How much of a file is read at a time, in bytes.
 const CHUNK_BYTES: usize = 1 << 16;
 
-/// The digest of each of `setups`, in their order; `None` for one that is not kept. Also warnings
-/// for the user.
-pub fn digests(root: &Path, setups: &SetUps) -> (Vec<Option<u64>>, Vec<String>) {
+/// A variable's name and value.
+type Variable = (Vec<u8>, Vec<u8>);
+
+/// The digest of each of `setups`, in their order; `None` for one that is not kept. `env` is what
+/// they find in their environment. Also warnings for the user.
+pub fn digests(root: &Path, setups: &SetUps, env: &[Variable]) -> (Vec<Option<u64>>, Vec<String>) {
     let mut found: Vec<Option<u64>> = Vec::new();
     let mut warnings = Vec::new();
     for setup in &setups.all {
@@ -30,13 +33,15 @@ pub fn digests(root: &Path, setups: &SetUps) -> (Vec<Option<u64>>, Vec<String>) 
         let kept = match outer {
             _ if setup.header.cache.is_empty() => None,
             Some(None) => None, // what is below it is made anew, so this is too
-            None | Some(Some(_)) => match digest(root, setup, outer.flatten(), &mut warnings) {
-                Ok(digest) => Some(digest),
-                Err(error) => {
-                    warnings.push(format!("{} is not kept: {error}", setup.file.display()));
-                    None
+            None | Some(Some(_)) => {
+                match digest(root, setup, (env, outer.flatten()), &mut warnings) {
+                    Ok(digest) => Some(digest),
+                    Err(error) => {
+                        warnings.push(format!("{} is not kept: {error}", setup.file.display()));
+                        None
+                    }
                 }
-            },
+            }
         };
         found.push(kept);
     }
@@ -46,7 +51,7 @@ pub fn digests(root: &Path, setups: &SetUps) -> (Vec<Option<u64>>, Vec<String>) 
 fn digest(
     root: &Path,
     setup: &SetUpFile,
-    outer: Option<u64>,
+    (env, outer): (&[Variable], Option<u64>),
     warnings: &mut Vec<String>,
 ) -> Result<u64> {
     let mut files = BTreeSet::from([setup.file.path.clone()]);
@@ -66,6 +71,12 @@ fn digest(
     hash.write_u8(0);
     for path in &files {
         add_file(root, path, &mut hash).map_err(|e| Error::io("read", path, &e))?;
+    }
+    for (name, value) in env {
+        hash.write(name);
+        hash.write_u8(b'=');
+        hash.write(value);
+        hash.write_u8(0);
     }
     hash.write(&outer.map(u64::to_le_bytes).unwrap_or_default());
     Ok(hash.finish())
@@ -147,7 +158,7 @@ mod tests {
 
         fn digests(&self) -> (Vec<Option<u64>>, Vec<String>) {
             let test = Test { path: "t/a/x_test.sh".into() };
-            digests(&self.0, &SetUps::read(&self.0, [&test]).unwrap())
+            digests(&self.0, &SetUps::read(&self.0, [&test]).unwrap(), &[])
         }
     }
 

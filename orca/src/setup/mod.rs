@@ -56,6 +56,8 @@ pub struct Lab<M> {
     pub log_dir: PathBuf,
     /// What timeouts are multiplied by.
     pub factor: f64,
+    /// Whether a machine can be frozen in the middle of its work, for set-ups and forks.
+    pub freezes: bool,
     /// The words of [`crate::select::header::NEEDS`] that the machines satisfy.
     pub has: Vec<&'static str>,
     /// The machines in words.
@@ -74,9 +76,10 @@ pub fn lab(config: &Config) -> Result<Lab<Arc<dyn Maker>>> {
     if config.raw.local {
         return local(config);
     }
-    let Lab { maker, run_dir, log_dir, factor, has, description, kernels, warnings } = vms(config)?;
-    let maker: Arc<dyn Maker> = Arc::new(maker);
-    Ok(Lab { maker, run_dir, log_dir, factor, has, description, kernels, warnings })
+    let lab = vms(config)?;
+    let Lab { run_dir, log_dir, factor, freezes, has, description, kernels, warnings, .. } = lab;
+    let maker: Arc<dyn Maker> = Arc::new(lab.maker);
+    Ok(Lab { maker, run_dir, log_dir, factor, freezes, has, description, kernels, warnings })
 }
 
 /// This host itself as the only machine.
@@ -99,6 +102,7 @@ fn local(config: &Config) -> Result<Lab<Arc<dyn Maker>>> {
         run_dir: RunDir::create()?,
         log_dir: log_dir(config)?,
         factor,
+        freezes: false,
         has: vec![Arch::HOST.name()],
         description: "this host itself, unprotected".to_owned(),
         kernels: Vec::new(),
@@ -127,6 +131,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
         run_dir,
         log_dir,
         factor,
+        freezes: !(raw.cold || raw.reuse || raw.gdb || files.root == Root::Host),
         has: has(&emulator, choice.accel),
         description: describe(config, &emulator, choice.accel, &project),
         kernels: matrix(config, &files),
