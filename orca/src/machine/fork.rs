@@ -7,16 +7,16 @@ use std::time::Duration;
 
 /// A machine, or the machines of a group, frozen in the middle of a test. Its files have no names;
 /// they are gone when the last case has let go of it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ForkPoint {
     /// The test, which waits for the name of its case.
     pub(super) paused: Paused,
-    /// The machine that the test runs on.
-    pub(super) machine: FrozenMachine,
+    /// The machines, that of the test first.
+    pub(super) machines: Vec<FrozenMachine>,
 }
 
 /// A test that waits for the answer to its fork.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Paused {
     /// The id of the request that runs the test.
     pub(super) request: u32,

@@ -393,7 +393,9 @@ impl Maker for VmMaker {
     }
 
     fn thaw(&self, point: &Arc<ForkPoint>, cancel: &Cancel) -> Result<Box<dyn Machine>, Trouble> {
-        let FrozenMachine { source, conversation, shape } = &point.machine;
+        let [FrozenMachine { source, conversation, shape }] = &point.machines[..] else {
+            return Err(boot_failure("no machine was frozen".to_owned()));
+        };
         let here = Placement::default();
         let vm = self.thaw_from(source, here, *shape, conversation.clone(), cancel)?;
         Ok(Box::new(vm.with_paused(Some(point.paused))))

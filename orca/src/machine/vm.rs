@@ -99,7 +99,7 @@ impl Vm {
     /// the beginning.
     fn forked(&mut self, paused: Paused, names: Vec<String>, sink: &mut dyn Sink) -> Ran {
         let point = match self.freeze() {
-            Ok(machine) => Some(Arc::new(ForkPoint { paused, machine })),
+            Ok(machine) => Some(Arc::new(ForkPoint { paused, machines: vec![machine] })),
             Err(error) => {
                 sink.note(&format!("the machine cannot be frozen: {}", plain(&error)));
                 None
