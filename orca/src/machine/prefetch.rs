@@ -5,7 +5,8 @@
 //! end of a run, or a test of another shape, has its machine made on the spot. So there are never
 //! more than two machines per worker.
 
-use super::interface::{Machine, Maker, Warn};
+use super::fork::ForkPoint;
+use super::interface::{Machine, Maker, SetUp, Warn};
 use crate::cancel::{Cancel, Level};
 use crate::events::trouble::Trouble;
 use crate::shape::{Node, Shape};
@@ -103,6 +104,14 @@ impl Maker for Prefetcher {
         warn: Warn<'_>,
     ) -> Result<Box<dyn Machine>, Trouble> {
         self.maker.group(shape, nodes, cancel, warn)
+    }
+
+    fn thaw(&self, point: &Arc<ForkPoint>, cancel: &Cancel) -> Result<Box<dyn Machine>, Trouble> {
+        self.maker.thaw(point, cancel)
+    }
+
+    fn recall(&self, shape: Shape, setup: &SetUp) -> bool {
+        self.maker.recall(shape, setup)
     }
 }
 
