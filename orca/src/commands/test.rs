@@ -13,13 +13,14 @@ use crate::events::event::Start;
 use crate::events::exit;
 use crate::host::rundir::SOCKET_PATH_MAX;
 use crate::host::{clock, limits, logdir, signals, tty};
-use crate::machine::prefetch::Prefetcher;
+use crate::machine::prefetch::{Demand, Prefetcher};
 use crate::machine::{Maker, Order};
 use crate::pod::{After, Pod, Policy};
 use crate::report::journal::JournalReporter;
 use crate::report::open::{self, Reporters};
 use crate::report::{Reporter, plain};
 use crate::select::choose::{Chosen, choose, untimed};
+use crate::select::forks;
 use crate::select::history::{History, Journal};
 use crate::select::kept;
 use crate::select::plan::{Defaults, Plan};
@@ -28,7 +29,7 @@ use crate::setup::{self, Lab};
 use crate::text::day::Day;
 use crate::text::quote;
 use crossbeam::channel::unbounded;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -213,13 +214,19 @@ impl Run<'_> {
         if policy == Policy::Reuse {
             return maker;
         }
-        let usual = self.config.shape;
-        let fits = |entry: &&Entry| {
-            let order = &entry.job.order;
-            order.shape == usual && entry.skipped.is_none() && order.nodes.is_empty()
+        let mut demand = Demand::new();
+        let made = |entry: &&Entry| {
+            entry.skipped.is_none() && !entry.is_setup() && entry.job.order.nodes.is_empty()
         };
-        let demand = self.in_rounds(entries.iter().filter(fits).count());
-        Arc::new(Prefetcher::new(maker, usual, self.workers(entries), demand, cancel))
+        for entry in entries.iter().filter(made) {
+            let shape = entry.job.order.shape;
+            match demand.iter_mut().find(|(known, _)| *known == shape) {
+                Some((_, count)) => *count += 1,
+                None => demand.push((shape, 1)),
+            }
+        }
+        demand.iter_mut().for_each(|(_, count)| *count = self.in_rounds(*count));
+        Arc::new(Prefetcher::new(maker, demand, self.workers(entries), cancel))
     }
 
     /// What reporters are told before the first test.
@@ -285,7 +292,13 @@ impl Run<'_> {
             command: &|kernel| commands[kernel.and_then(place).unwrap_or_default()].clone(),
             expected: &|path| self.history.expected(path),
         };
-        agenda.entries()
+        let mut entries = agenda.entries();
+        let tests = entries.iter_mut().filter(|entry| lab.freezes && !entry.is_setup());
+        for order in tests.map(|entry| &mut entry.job.order) {
+            let path = config.root.join(OsStr::from_bytes(&order.path));
+            order.shape.freezes = order.nodes.is_empty() && forks::mentions(&path);
+        }
+        entries
     }
 }
 

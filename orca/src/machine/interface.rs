@@ -192,6 +192,11 @@ pub trait Maker: Send + Sync {
         warn: Warn<'_>,
     ) -> Result<Box<dyn Machine>, Trouble>;
 
+    /// Whether a machine of `shape` can be made now: not before its set-up has passed.
+    fn can_make(&self, _shape: Shape) -> bool {
+        true
+    }
+
     /// Makes several machines of `shape`, connected by wires of their own, and returns them as one;
     /// the test runs on the first.
     ///

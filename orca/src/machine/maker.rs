@@ -376,6 +376,10 @@ impl Maker for VmMaker {
         self.boot(shape, cancel, warn).map(|vm| Box::new(vm) as Box<dyn Machine>)
     }
 
+    fn can_make(&self, shape: Shape) -> bool {
+        shape.setup.is_none() || !self.is_freezable() || self.layers.lock().get(shape).is_some()
+    }
+
     fn group(
         &self,
         shape: Shape,

@@ -4,6 +4,7 @@
 pub mod choose;
 pub mod dependents;
 pub mod discover;
+pub mod forks;
 pub mod git;
 pub mod header;
 pub mod history;
