@@ -21,7 +21,8 @@ use crate::report::open::{self, Reporters};
 use crate::report::{Reporter, plain};
 use crate::select::choose::{Chosen, choose, untimed};
 use crate::select::forks;
-use crate::select::history::{History, Journal};
+use crate::select::history::History;
+use crate::select::journal::Journal;
 use crate::select::kept;
 use crate::select::plan::{Defaults, Plan};
 use crate::select::setups::SetUps;
@@ -151,6 +152,9 @@ impl Run<'_> {
         let setups = runs().filter(|entry| entry.is_setup()).count();
         let shared = runs().filter(|entry| !entry.exclusive && !entry.is_setup()).count();
         let at_once = self.in_rounds(shared).saturating_add(setups);
+        // A test that forks becomes several.
+        let forks = runs().any(|entry| entry.job.order.shape.freezes && !entry.is_setup());
+        let at_once = if forks { usize::MAX } else { at_once };
         self.config.jobs.min(at_once.max(runs().count().min(1)))
     }
 

@@ -227,7 +227,7 @@ mod tests {
     /// A test from the set-up with this number, on a machine with this much memory.
     fn planned(path: &str, setup: Option<usize>, memory_mib: u32) -> Planned {
         Planned {
-            test: Test { path: path.into() },
+            test: Test::new(path),
             timeout: Duration::from_secs(10),
             expected: None,
             retries: 0,
@@ -243,7 +243,7 @@ mod tests {
     /// `t/setup.sh` with `t/a/setup.sh` on top, and `t/b/setup.sh`.
     fn plan(tests: Vec<Planned>) -> Plan {
         let setup = |path: &str, outer| PlannedSetUp {
-            file: Test { path: path.into() },
+            file: Test::new(path),
             outer,
             timeout: Duration::from_secs(60),
             retries: 1,

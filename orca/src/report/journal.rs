@@ -3,7 +3,7 @@
 use super::Reporter;
 use crate::events::event::Event;
 use crate::events::tally::Tally;
-use crate::select::history::Journal;
+use crate::select::journal::Journal;
 
 /// A reporter that writes the history.
 pub struct JournalReporter(pub Journal);

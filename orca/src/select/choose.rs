@@ -8,6 +8,7 @@ use super::shard::pick;
 use crate::cli::config::Config;
 use crate::cli::raw::Raw;
 use crate::error::{Error, Result};
+use crate::text::case;
 use crate::text::count::count;
 use crate::text::suggest::nearest;
 use std::path::Path;
@@ -58,7 +59,14 @@ pub fn choose(config: &Config, history: &History) -> Result<Chosen> {
     }
     if raw.failed {
         let before = tests.len();
-        tests.retain(|test| history.is_outstanding(&test.display()));
+        tests.retain_mut(|test| {
+            let outstanding = history.outstanding(&test.display());
+            let only = outstanding.and_then(|cases| case::common(&test.only, &cases));
+            only.is_some_and(|only| {
+                test.only = only;
+                true
+            })
+        });
         if tests.is_empty() {
             return Ok(Chosen::Nothing(nothing_failed(history, before)));
         }
@@ -82,9 +90,8 @@ pub fn choose(config: &Config, history: &History) -> Result<Chosen> {
         }
     }
     if let Some(shard) = raw.shard {
-        let timed = |Candidate { test, .. }: &Candidate| {
-            (test.display(), history.expected(&test.display()))
-        };
+        let timed =
+            |Candidate { test, .. }: &Candidate| (test.display(), history.expected_of(test));
         let mine = pick(shard, &tests.iter().map(timed).collect::<Vec<_>>());
         let before = tests.len();
         tests = tests.into_iter().zip(mine).filter_map(|(t, mine)| mine.then_some(t)).collect();

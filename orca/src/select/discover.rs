@@ -6,7 +6,7 @@
 
 use crate::cli::config::TEST_DIR;
 use crate::error::{Error, Result};
-use crate::text::{glob, quote, suggest};
+use crate::text::{case, glob, quote, suggest};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -23,9 +23,17 @@ pub const SETUP_NAME: &str = "setup.sh";
 pub struct Test {
     /// Relative to the project's root.
     pub path: PathBuf,
+    /// The cases of its forks that are wanted, each as the names of its forks, outermost first; all
+    /// of them if this is empty.
+    pub only: Vec<Vec<String>>,
 }
 
 impl Test {
+    /// The whole test at `path`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), only: Vec::new() }
+    }
+
     /// The path as text for people. Bytes that are not UTF-8 become `\xNN`, which [`discover`]
     /// understands.
     pub fn display(&self) -> String {
@@ -35,7 +43,8 @@ impl Test {
 
 /// The tests that `wanted` names, sorted and each once; all tests if `wanted` is empty. A path is a
 /// file or a folder, and is looked for from the current folder first and then from the project's
-/// root. A path that does not exist may be a pattern for files and folders, such as `t/*/dns_*`.
+/// root. A path that does not exist may be a case of a test, such as `t/x_test.sh [b]`, or a pattern
+/// for files and folders, such as `t/*/dns_*`.
 ///
 /// # Errors
 /// A path that does not exist, is outside the project or is no test; a folder that cannot be read.
@@ -49,6 +58,13 @@ pub fn discover(root: &Path, wanted: &[PathBuf]) -> Result<Vec<Test>> {
         let typed = quote::bytes(path.as_os_str().as_bytes());
         let copied = Path::new(OsStr::from_bytes(&typed));
         let is_there = |path| !candidates(root, path).is_empty();
+        if !is_there(path)
+            && !is_there(copied)
+            && let Some(test) = case_of_test(root, path)
+        {
+            found.push(test);
+            continue;
+        }
         if glob::is_pattern(path.as_os_str().as_bytes()) && !is_there(path) && !is_there(copied) {
             found.extend(expand(root, path)?);
             continue;
@@ -62,7 +78,7 @@ pub fn discover(root: &Path, wanted: &[PathBuf]) -> Result<Vec<Test>> {
         if root.join(&inside).is_dir() {
             walk(root, &inside, &mut found)?;
         } else if is_test_file(root, &inside) {
-            found.push(Test { path: inside });
+            found.push(Test::new(inside));
         } else {
             let error =
                 format!("`{}` is not a test: not a regular file in the project", path.display());
@@ -70,8 +86,30 @@ pub fn discover(root: &Path, wanted: &[PathBuf]) -> Result<Vec<Test>> {
         }
     }
     found.sort();
-    found.dedup();
+    found.dedup_by(|next, kept| {
+        let same = next.path == kept.path;
+        if same && !kept.only.is_empty() {
+            // The whole test comes first in the order.
+            next.only.drain(..).for_each(|names| case::add(&mut kept.only, names));
+        }
+        same
+    });
     Ok(found)
+}
+
+/// The test of which `path` names a case. A file's own name may end in brackets too.
+fn case_of_test(root: &Path, path: &Path) -> Option<Test> {
+    let text = quote::path(path);
+    case::readings(&text).into_iter().find_map(|(file, names)| {
+        let typed = quote::bytes(file.as_bytes());
+        let there = |path: &Path| !candidates(root, path).is_empty();
+        if !there(Path::new(file)) && !there(Path::new(OsStr::from_bytes(&typed))) {
+            return None;
+        }
+        let path = locate(root, Path::new(file)).ok()?;
+        let is_test = is_test_file(root, &path) && !is_setup(root, &path);
+        is_test.then_some(Test { path, only: vec![names] })
+    })
 }
 
 fn check_test_dir(dir: &Path) -> Result<()> {
@@ -101,7 +139,7 @@ fn walk(root: &Path, dir: &Path, found: &mut Vec<Test>) -> Result<()> {
             walk(root, &path, found)?;
         } else if is_test_name(&entry.file_name()) && (kind.is_file() || is_test_file(root, &path))
         {
-            found.push(Test { path });
+            found.push(Test::new(path));
         }
     }
     Ok(())
@@ -297,5 +335,33 @@ mod tests {
         assert_eq!(project.names(&["t/[x]_test.sh"]).unwrap(), ["t/[x]_test.sh"]);
         let error = project.names(&["t/*/dhcp_*"]).unwrap_err();
         assert_eq!(error.to_string(), "no test matches `t/*/dhcp_*`");
+    }
+
+    #[test]
+    fn a_case_is_named_behind_its_test_and_a_file_of_that_name_wins() {
+        let project =
+            Project::new(&["t/x_test.sh", "t/y_test.sh", "t/y_test.sh [b]", "t/setup.sh"]);
+        let check = |wanted: &[&str], expected: &[(&str, &[&str])]| {
+            let wanted: Vec<PathBuf> = wanted.iter().map(PathBuf::from).collect();
+            let found = discover(&project.0, &wanted).unwrap();
+            let cases = |test: &Test| -> Vec<String> {
+                test.only.iter().map(|names| names.join("/")).collect()
+            };
+            let got: Vec<(String, Vec<String>)> =
+                found.iter().map(|test| (test.display(), cases(test))).collect();
+            let owned = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
+            let expected: Vec<(String, Vec<String>)> =
+                expected.iter().map(|(path, cases)| ((*path).to_owned(), owned(cases))).collect();
+            assert_eq!(got, expected, "{wanted:?}");
+        };
+        check(&["t/x_test.sh [b]"], &[("t/x_test.sh", &["b"])]);
+        check(&["t/x_test.sh [b] [two words]"], &[("t/x_test.sh", &["b/two words"])]);
+        let some = ["t/x_test.sh [b] [x]", "t/x_test.sh [c]", "t/x_test.sh [b]"];
+        check(&some, &[("t/x_test.sh", &["b", "c"])]);
+        check(&["t/x_test.sh [b]", "t/x_test.sh"], &[("t/x_test.sh", &[])]);
+        check(&["t/y_test.sh [b]"], &[("t/y_test.sh [b]", &[])]);
+        check(&["t/y_test.sh [b] [c]"], &[("t/y_test.sh [b]", &["c"])]);
+        assert!(project.names(&["t/z_test.sh [b]"]).is_err());
+        assert!(project.names(&["t/setup.sh [b]"]).is_err());
     }
 }

@@ -157,7 +157,7 @@ mod tests {
         }
 
         fn digests(&self) -> (Vec<Option<u64>>, Vec<String>) {
-            let test = Test { path: "t/a/x_test.sh".into() };
+            let test = Test::new("t/a/x_test.sh");
             digests(&self.0, &SetUps::read(&self.0, [&test]).unwrap(), &[])
         }
     }

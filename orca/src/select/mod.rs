@@ -8,6 +8,7 @@ pub mod forks;
 pub mod git;
 pub mod header;
 pub mod history;
+pub mod journal;
 pub mod kept;
 pub mod plan;
 pub mod setups;

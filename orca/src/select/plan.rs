@@ -152,7 +152,7 @@ impl Plan {
         }
         self.tests.push(Planned {
             timeout: header.timeout.unwrap_or(defaults.timeout).mul_f64(defaults.factor),
-            expected: history.expected(&name),
+            expected: history.expected_of(&test),
             retries: defaults.retries(&header),
             shape: header.shape(usual),
             setup,
@@ -223,7 +223,7 @@ mod tests {
         let mut tests = Vec::new();
         for (name, header) in ('a'..).zip(headers) {
             std::fs::write(root.join(name.to_string()), format!("# orca: {header}\n")).unwrap();
-            let test = Test { path: name.to_string().into() };
+            let test = Test::new(name.to_string());
             let header = Header::read(&root, &test).unwrap();
             tests.push((test, header));
         }

@@ -67,7 +67,7 @@ impl SetUps {
             Some(parent) => self.look_in(root, parent)?,
             None => None,
         };
-        let file = Test { path: dir.join(SETUP_NAME) };
+        let file = Test::new(dir.join(SETUP_NAME));
         let innermost = if is_setup(root, &file.path) {
             let header = Header::read_setup(root, &file)?;
             self.all.push(SetUpFile { file, header, outer });
@@ -96,7 +96,7 @@ mod tests {
             fs::write(root.join(path), "# orca: cpus=2\n").unwrap();
         }
         let paths = ["t/a/b/x_test.sh", "t/a/y_test.sh", "t/c/z_test.sh", "elsewhere/w_test.sh"];
-        let tests: Vec<Test> = paths.iter().map(|path| Test { path: path.into() }).collect();
+        let tests: Vec<Test> = paths.iter().map(|path| Test::new(path)).collect();
         let found = SetUps::read(&root, &tests).unwrap();
         let of = |test: &Test| -> Vec<String> {
             found.of(test).iter().map(|setup| setup.file.display()).collect()

@@ -5,16 +5,13 @@
 //! the running tests, and planned tests without a result are known. The next run rewrites the file
 //! with a line per test, unless another run is writing to it. Only a damaged line itself is lost.
 
+use super::discover::Test;
 use crate::error::{Error, Result};
-use crate::events::attempt::{Attempt, Outcome};
-use crate::events::event::Event;
-use crate::host::atomic;
-use nix::fcntl::{Flock, FlockArg};
+use crate::text::case;
 use serde_json::{Value, json};
-use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -26,8 +23,6 @@ const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 const TESTS_MAX: usize = 50_000;
 /// How many lines a file may have beyond one per test before it is rewritten.
 const SLACK_LINES: usize = 1000;
-/// How often the file is opened again if somebody has replaced it meanwhile.
-const REOPENS: u32 = 10;
 
 /// What is known of one test.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,12 +37,22 @@ struct Record {
     times: Vec<f64>,
     /// The last line of the file about it.
     line: usize,
+    /// The test that it is a case of.
+    of: Option<String>,
+}
+
+impl Record {
+    fn is_outstanding(&self) -> bool {
+        self.bad || !self.seen
+    }
 }
 
 /// What is known of a project's tests.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     tests: HashMap<String, Record>,
+    /// The cases of each test that forked, by their paths.
+    cases: HashMap<String, BTreeSet<String>>,
     lines: usize,
     damaged: usize,
     too_long: bool,
@@ -86,6 +91,11 @@ impl History {
         self.tests.values().any(|record| !record.times.is_empty())
     }
 
+    /// Whether a line of the file cannot be read.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.damaged > 0
+    }
+
     /// Whether no line of the file is a line of a history.
     pub fn is_not_a_history(&self) -> bool {
         self.damaged > 0 && self.tests.is_empty()
@@ -99,9 +109,47 @@ impl History {
         times.get(times.len() / 2).map(|seconds| Duration::from_secs_f64(*seconds))
     }
 
-    /// Whether `test` failed or got no result in the last run that planned it.
+    /// How long what is wanted of `test` is expected to take: if it forked, all its cases one after
+    /// the other.
+    pub fn expected_of(&self, test: &Test) -> Option<Duration> {
+        let path = test.display();
+        let wanted = |case: &&String| {
+            let names = names_of(&path, case);
+            test.only.is_empty() || test.only.iter().any(|only| names.starts_with(only))
+        };
+        let cases = self.cases.get(&path).into_iter().flatten().filter(wanted);
+        let times: Vec<Duration> = cases.filter_map(|case| self.expected(case)).collect();
+        if times.is_empty() { self.expected(&path) } else { Some(times.iter().sum()) }
+    }
+
+    /// How long each known case is expected to take, by its path.
+    pub fn times_of_cases(&self) -> HashMap<String, Duration> {
+        let cases = self.cases.values().flatten();
+        cases.filter_map(|case| Some((case.clone(), self.expected(case)?))).collect()
+    }
+
+    /// Whether `test` forked when it was last run.
+    pub fn forks(&self, test: &str) -> bool {
+        self.cases.contains_key(test)
+    }
+
+    /// Whether `test`, or a case of it, failed or got no result in the last run that planned it.
     pub fn is_outstanding(&self, test: &str) -> bool {
-        self.tests.get(test).is_some_and(|record| record.bad || !record.seen)
+        self.outstanding(test).is_some()
+    }
+
+    /// The cases of `test` that failed or got no result in the last run that planned them, each as
+    /// the names of its forks; no case if that is true of the test as a whole. `None` if nothing is
+    /// outstanding.
+    pub fn outstanding(&self, test: &str) -> Option<Vec<Vec<String>>> {
+        let is_outstanding = |path: &str| self.tests.get(path).is_some_and(Record::is_outstanding);
+        if is_outstanding(test) {
+            return Some(Vec::new());
+        }
+        let cases = self.cases.get(test)?.iter().filter(|case| is_outstanding(case));
+        let mut found = Vec::new();
+        cases.for_each(|case| case::add(&mut found, names_of(test, case)));
+        (!found.is_empty()).then_some(found)
     }
 
     fn read(&mut self, bytes: &[u8]) {
@@ -116,22 +164,31 @@ impl History {
     fn take(&mut self, value: &Value) -> Option<()> {
         let line = self.lines;
         let run = value.get("run")?.as_str()?;
+        let of = value.get("of").and_then(Value::as_str);
         if let Some(tests) = value.get("planned") {
             for test in tests.as_array()? {
-                let record = self.tests.entry(test.as_str()?.to_owned()).or_default();
-                let times = std::mem::take(&mut record.times);
-                *record = Record { run: run.to_owned(), times, line, ..Record::default() };
+                self.plan(test.as_str()?, run, of);
+            }
+            let forked = value.get("forked").and_then(Value::as_str);
+            if let Some(record) = forked.and_then(|test| self.tests.get_mut(test)) {
+                // A run of some of its cases says nothing of the test as a whole.
+                record.seen |= record.run == run;
             }
             return Some(());
         }
         let test = value.get("test")?.as_str()?.to_owned();
+        match (value.get("times"), of) {
+            (Some(_), of) => self.link(&test, of),
+            (None, _) => self.ended_as_a_whole(&test, run),
+        }
         let record = self.tests.entry(test).or_default();
         record.line = line;
         if let Some(times) = value.get("times") {
             let times = times.as_array()?.iter().filter_map(seconds);
             let bad = value.get("bad")?.as_bool()?;
             let seen = value.get("seen")?.as_bool()?;
-            *record = Record { run: run.to_owned(), seen, bad, times: Vec::from_iter(times), line };
+            let (run, times, of) = (run.to_owned(), Vec::from_iter(times), record.of.take());
+            *record = Record { run, seen, bad, times, line, of };
         } else {
             if record.run != run {
                 *record = Record { run: run.to_owned(), bad: false, ..std::mem::take(record) };
@@ -148,130 +205,89 @@ impl History {
         Some(())
     }
 
+    /// A run has planned `test`, which is a case of the test `of` if that is given. What was known
+    /// of the cases below it counts no more.
+    fn plan(&mut self, test: &str, run: &str, of: Option<&str>) {
+        self.forget_below(of.unwrap_or(test), test, |record| record.run != run);
+        self.link(test, of);
+        let line = self.lines;
+        let record = self.tests.entry(test.to_owned()).or_default();
+        if record.run != run {
+            let (times, of) = (std::mem::take(&mut record.times), record.of.take());
+            *record = Record { run: run.to_owned(), times, of, ..Record::default() };
+        }
+        record.line = line;
+    }
+
+    /// A test, or a case, has ended without a fork in this run, so it has none of the cases that it
+    /// had earlier or was to have.
+    fn ended_as_a_whole(&mut self, test: &str, run: &str) {
+        let of = self.tests.get(test).and_then(|record| record.of.clone());
+        let of = of.unwrap_or_else(|| test.to_owned());
+        self.forget_below(&of, test, |record| record.run != run || !record.seen);
+    }
+
+    /// Makes `test` a case of the test `of`.
+    fn link(&mut self, test: &str, of: Option<&str>) {
+        if let Some(of) = of {
+            self.tests.entry(test.to_owned()).or_default().of = Some(of.to_owned());
+            self.cases.entry(of.to_owned()).or_default().insert(test.to_owned());
+        }
+    }
+
+    /// Forgets the results of the cases below `test` that `old` says so of: they are no cases any
+    /// more, but their times may still be of use. `of` is the test that they are cases of.
+    fn forget_below(&mut self, of: &str, test: &str, old: impl Fn(&Record) -> bool) {
+        let Some(cases) = self.cases.get_mut(of) else { return };
+        let begin = format!("{test} [");
+        let below = cases.range(begin.clone()..).take_while(|case| case.starts_with(&begin));
+        // On a kernel of several, the path of a test ends in brackets as well.
+        let below: Vec<String> =
+            if of == test { cases.iter().cloned().collect() } else { below.cloned().collect() };
+        for case in below {
+            let Some(record) = self.tests.get_mut(&case).filter(|record| old(record)) else {
+                continue;
+            };
+            (record.seen, record.bad, record.of) = (true, false, None);
+            cases.remove(&case);
+        }
+        if cases.is_empty() {
+            self.cases.remove(of);
+        }
+    }
+
     /// A line per test, the latest last.
-    fn compact(&self) -> Vec<u8> {
+    pub(super) fn compact(&self) -> Vec<u8> {
         let mut tests: Vec<(&String, &Record)> = self.tests.iter().collect();
         tests.sort_by_key(|(test, record)| (record.line, *test));
         let mut out = String::new();
         for (test, record) in &tests[tests.len().saturating_sub(TESTS_MAX)..] {
-            let Record { run, seen, bad, times, .. } = record;
-            let line =
+            let Record { run, seen, bad, times, of, .. } = record;
+            let mut line =
                 json!({ "test": test, "run": run, "seen": seen, "bad": bad, "times": times });
+            if let Some(of) = of {
+                line["of"] = of.as_str().into();
+            }
             out.push_str(&format!("{line}\n"));
         }
         out.into_bytes()
     }
 
-    fn needs_compaction(&self) -> bool {
+    /// Whether the file should be rewritten.
+    pub(super) fn needs_compaction(&self) -> bool {
         self.damaged > 0 || self.too_long || self.lines > self.tests.len() + SLACK_LINES
     }
+}
+
+/// The names of the forks in the path of a case of `test`.
+fn names_of(test: &str, case: &str) -> Vec<String> {
+    let mut readings = case::readings(case).into_iter();
+    readings.find(|(file, _)| *file == test).map(|(_, names)| names).unwrap_or_default()
 }
 
 /// A time that a history may have: finite, not negative, at most a year.
 fn seconds(value: &Value) -> Option<f64> {
     value.as_f64().filter(|seconds| (0.0..3.2e7).contains(seconds))
-}
-
-/// Writes the results of a run to the history.
-#[derive(Debug)]
-pub struct Journal {
-    file: Flock<File>,
-    run: String,
-    /// Whether durations are written.
-    times: bool,
-}
-
-impl Journal {
-    /// Opens `path` for a run with the unique name `run`; `history` is what was read from there.
-    /// Without `times` the durations stay as they are.
-    ///
-    /// # Errors
-    /// A file or folder that cannot be written to.
-    pub fn open(path: &Path, history: &History, run: &str, times: bool) -> Result<Self> {
-        let unwritable =
-            |e: io::Error| Error::io("write", path, &e).hint("name a writable file with --history");
-        if let Some(dir) = path.parent() {
-            fs::create_dir_all(dir).map_err(unwritable)?;
-        }
-        if history.needs_compaction() {
-            compact(path).map_err(unwritable)?;
-        }
-        let mut file = open_shared(path).map_err(unwritable)?;
-        end_last_line(&mut file).map_err(unwritable)?;
-        Ok(Self { file, run: run.to_owned(), times })
-    }
-
-    /// Writes what an event says. A failed write is ignored: it must never stop a run.
-    pub fn take(&mut self, event: &Event) {
-        let run = &self.run;
-        let line = match event {
-            Event::Started(start) => json!({ "run": run, "planned": start.tests }),
-            Event::TestFinished(attempt) if !attempt.retried => {
-                let Some(bad) = is_bad(attempt) else { return };
-                let mut line = json!({ "run": run, "test": attempt.path, "bad": bad });
-                if self.times && attempt.machine.is_some() {
-                    line["seconds"] = attempt.timing.test.as_secs_f64().into();
-                }
-                line
-            }
-            _ => return,
-        };
-        let _ = self.file.write_all(format!("{line}\n").as_bytes());
-    }
-}
-
-/// Whether a result counts against its test; in quarantine none does. `None` if there is none.
-fn is_bad(attempt: &Attempt) -> Option<bool> {
-    match attempt.outcome {
-        Outcome::NotRun => None,
-        _ => Some(!attempt.outcome.is_good() && attempt.quarantined.is_none()),
-    }
-}
-
-/// Opens the file for appending, and locks it against replacement for as long as it is open.
-fn open_shared(path: &Path) -> io::Result<Flock<File>> {
-    for _ in 0..REOPENS {
-        let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
-        let file = Flock::lock(file, FlockArg::LockShared).map_err(|(_, e)| io::Error::from(e))?;
-        if is_named(&file, path)? {
-            return Ok(file);
-        }
-    }
-    Err(io::Error::other("it is being replaced again and again"))
-}
-
-/// Whether `path` still names this very file.
-fn is_named(file: &File, path: &Path) -> io::Result<bool> {
-    let id = |meta: fs::Metadata| (meta.dev(), meta.ino());
-    let ours = id(file.metadata()?);
-    Ok(fs::metadata(path).is_ok_and(|named| id(named) == ours))
-}
-
-/// Replaces the file in one step, unless somebody is writing to it. A damaged file is kept beside
-/// the new one.
-fn compact(path: &Path) -> io::Result<()> {
-    let old = OpenOptions::new().read(true).append(true).open(path)?;
-    let Ok(old) = Flock::lock(old, FlockArg::LockExclusiveNonblock) else { return Ok(()) };
-    if !is_named(&old, path)? {
-        return Ok(());
-    }
-    let (history, _) = History::load(path);
-    if history.damaged > 0 {
-        fs::copy(path, path.with_extension("damaged"))?;
-    }
-    atomic::replace(path, &history.compact())
-}
-
-/// Ends a line that a crash has cut off, so that it does not swallow the next one.
-fn end_last_line(file: &mut File) -> io::Result<()> {
-    let mut last = [b'\n'];
-    if file.seek(SeekFrom::End(-1)).is_ok() {
-        file.read_exact(&mut last)?;
-    }
-    if last != *b"\n" {
-        file.write_all(b"\n")?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

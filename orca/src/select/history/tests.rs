@@ -1,7 +1,11 @@
 //! The history with real files, and runs that consist of their events alone.
 
 use super::*;
-use crate::events::event::Start;
+use crate::events::attempt::{Attempt, Outcome};
+use crate::events::event::{Event, ForkedCase, Start};
+use crate::select::journal::Journal;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::path::PathBuf;
 
 /// A history file in a folder of its own.
@@ -165,4 +169,125 @@ fn something_else_is_told_from_a_history() {
     let (history, _) = History::load(&store.path());
     assert!(history.is_not_a_history());
     assert!(!History::default().is_not_a_history());
+}
+
+/// A run of `t`, or of the cases `only` of it. Each step is `NAME: CASES` for a fork, with names
+/// between slashes and `t` for the test, or a name with `+` or `-` for its result.
+fn forking(store: &Store, run: &str, only: &str, steps: &[&str]) {
+    let path = |name: &str| match name {
+        "t" => "t".to_owned(),
+        name => case::path("t", &name.split('/').map(str::to_owned).collect::<Vec<_>>()),
+    };
+    let history = store.load();
+    let mut journal = Journal::open(&store.path(), &history, run, true).unwrap();
+    let mut begin = start(vec!["t".to_owned()]);
+    if !only.is_empty() {
+        begin.only.insert(0, only.split(' ').map(path).collect());
+    }
+    journal.take(&Event::Started(begin));
+    let mut ids = vec!["t".to_owned()];
+    for step in steps {
+        let Some((test, cases)) = step.split_once(": ") else {
+            let (name, good) = step.split_at(step.len() - 1);
+            let outcome = if good == "+" { Outcome::Passed } else { Outcome::Failed };
+            journal.take(&finished(&path(name), outcome, 2));
+            continue;
+        };
+        let mut id = |name: &str| {
+            ids.iter().position(|known| known == name).unwrap_or_else(|| {
+                ids.push(name.to_owned());
+                ids.len() - 1
+            })
+        };
+        let case = |name: &str, test| ForkedCase {
+            test,
+            path: path(name),
+            expected: None,
+            again: String::new(),
+        };
+        let cases: Vec<ForkedCase> = cases.split(' ').map(|name| case(name, id(name))).collect();
+        let (test, path) = (id(test), path(test));
+        journal.take(&Event::TestForked { test, path, round: 1, attempt: 1, cases });
+    }
+}
+
+/// What `--failed` would choose of `t`: `-` for nothing, `t` for all of it, else cases.
+fn failed(history: &History) -> String {
+    match history.outstanding("t") {
+        None => "-".to_owned(),
+        Some(cases) if cases.is_empty() => "t".to_owned(),
+        Some(cases) => cases.iter().map(|names| names.join("/")).collect::<Vec<_>>().join(" "),
+    }
+}
+
+#[test]
+fn of_a_test_that_forked_only_the_bad_cases_are_outstanding_until_none_is() {
+    let store = Store::new();
+    let check = |run: &str, only: &str, steps: &[&str], expected: &str| {
+        forking(&store, run, only, steps);
+        assert_eq!(failed(&store.load()), expected, "run {run}");
+    };
+    check("1", "", &[], "t");
+    check("2", "", &["t: a b c", "a+"], "b c");
+    check("3", "b c", &[], "b c");
+    check("4", "b c", &["t: b c", "b-", "c+"], "b");
+    check("5", "c", &["t: c", "c+"], "b");
+    check("6", "b", &["t: b", "b: b/x b/y", "b/x+", "b/y-"], "b/y");
+    check("7", "b/y", &["t: b", "b: b/y", "b/y+"], "-");
+    check("8", "", &["t: a b", "b: b/x b/y", "a+", "b/x-"], "b/x b/y");
+    assert_eq!(failed(&compacted(&store)), "b/x b/y");
+    check("9", "b", &["t: b", "b+"], "-");
+    let history = store.load();
+    assert_eq!(history.expected_of(&Test::new("t")), Some(Duration::from_secs(4)), "a and b");
+    let only = Test { path: "t".into(), only: vec![vec!["a".to_owned()]] };
+    assert_eq!(history.expected_of(&only), Some(Duration::from_secs(2)));
+    assert!(history.forks("t") && history.times_of_cases().len() == 2);
+}
+
+#[test]
+fn cases_that_are_gone_are_not_outstanding_for_ever() {
+    let check = |only: &str, steps: &[&str], expected: &str| {
+        let store = Store::new();
+        forking(&store, "1", "", &["t: a b", "a-", "b: b/x b/y", "b/x-"]);
+        assert_eq!(failed(&store.load()), "a b/x b/y");
+        forking(&store, "2", only, steps);
+        assert_eq!(failed(&store.load()), expected, "{only} {steps:?}");
+        assert_eq!(failed(&compacted(&store)), expected, "{only} {steps:?}");
+    };
+    check("", &["t+"], "-");
+    check("", &["t-"], "t");
+    check("", &["t: c d", "c+", "d-"], "d");
+    check("a", &["t-"], "t");
+    check("a", &["t+"], "-");
+    check("b/x b/y", &["t: b", "b-"], "a b");
+    check("b", &["t: b", "b+"], "a");
+    check("a", &["t: a"], "a b/x b/y");
+}
+
+#[test]
+fn one_bad_round_of_a_case_is_enough() {
+    let store = Store::new();
+    forking(&store, "1", "", &["t: a b", "a-", "b+", "t: a b", "a+", "b+"]);
+    assert_eq!(failed(&store.load()), "a");
+}
+
+#[test]
+fn set_ups_are_never_planned_and_their_times_are_kept() {
+    let store = Store::new();
+    let history = store.load();
+    let mut journal = Journal::open(&store.path(), &history, "1", true).unwrap();
+    let tests = vec!["t/setup.sh".to_owned(), "t/a_test.sh".to_owned()];
+    journal.take(&Event::Started(Start { setups: 1, ..start(tests) }));
+    assert_eq!(outstanding(&store.load()), ["t/a_test.sh"]);
+    journal.take(&finished("t/setup.sh", Outcome::Passed, 9));
+    assert_eq!(store.load().expected("t/setup.sh"), Some(Duration::from_secs(9)));
+}
+
+/// The history after its file has been rewritten.
+fn compacted(store: &Store) -> History {
+    let bytes = store.load().compact();
+    let mut history = History::default();
+    history.read(&bytes);
+    assert_eq!(history.damaged, 0);
+    history
 }
