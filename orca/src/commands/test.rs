@@ -8,7 +8,7 @@ use crate::conductor::agenda::Agenda;
 use crate::conductor::keeper::{Keeper, OnFailure};
 use crate::conductor::{self, Conductor, Ended, Entry, Limits, RunState, interactive};
 use crate::error::{Error, Result, plain};
-use crate::events::attempt::Kernel;
+use crate::events::attempt::{Kernel, TestId};
 use crate::events::event::Start;
 use crate::events::exit;
 use crate::host::rundir::SOCKET_PATH_MAX;
@@ -30,6 +30,7 @@ use crate::setup::{self, Lab};
 use crate::text::day::Day;
 use crate::text::quote;
 use crossbeam::channel::unbounded;
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -151,11 +152,19 @@ impl Run<'_> {
         let runs = || entries.iter().filter(|entry| entry.skipped.is_none());
         let setups = runs().filter(|entry| entry.is_setup()).count();
         let shared = runs().filter(|entry| !entry.exclusive && !entry.is_setup()).count();
-        let at_once = self.in_rounds(shared).saturating_add(setups);
-        // A test that forks becomes several.
-        let forks = runs().any(|entry| entry.job.order.shape.freezes && !entry.is_setup());
-        let at_once = if forks { usize::MAX } else { at_once };
-        self.config.jobs.min(at_once.max(runs().count().min(1)))
+        let at_once = self.in_rounds(shared).saturating_add(setups).max(runs().count().min(1));
+        // The cases of a test that forks can run at the same time.
+        let forks = || runs().any(|entry| !entry.exclusive && self.may_fork(entry));
+        let jobs = self.config.jobs;
+        if at_once < jobs && !forks() { at_once } else { jobs }
+    }
+
+    /// Whether the test has forked, or has the word in its text.
+    fn may_fork(&self, entry: &Entry) -> bool {
+        let order = &entry.job.order;
+        let path = self.config.root.join(OsStr::from_bytes(&order.path));
+        let known = order.shape.freezes || !order.only.is_empty();
+        order.setup.is_none() && (known || forks::mentions(&path))
     }
 
     /// Runs the tests and tells `reporters` about it.
@@ -188,7 +197,8 @@ impl Run<'_> {
             until_fail: config.raw.until_fail,
             bail: config.raw.bail,
         };
-        let state = RunState::new(entries, self.rounds(), limits, workers);
+        let state = RunState::new(entries, self.rounds(), limits, workers)
+            .expecting(self.history.times_of_cases());
         let conductor = Conductor {
             jobs,
             pod,
@@ -245,6 +255,7 @@ impl Run<'_> {
             machine: self.lab.description.clone(),
             log_dir: self.lab.log_dir.clone(),
             rounds: self.rounds(),
+            only: only(entries),
             ..Start::default()
         }
     }
@@ -304,6 +315,16 @@ impl Run<'_> {
         }
         entries
     }
+}
+
+/// The paths of the cases that are wanted, of each test of which not all are.
+fn only(entries: &[Entry]) -> BTreeMap<TestId, Vec<String>> {
+    let wanted = |entry: &Entry| {
+        let cases = &entry.job.order.only;
+        (!cases.is_empty()).then(|| cases.iter().map(|names| entry.path_of_case(names)).collect())
+    };
+    let all = entries.iter().enumerate();
+    all.filter_map(|(test, entry)| Some((test, wanted(entry)?))).collect()
 }
 
 /// What happens to the machines of failed tests.

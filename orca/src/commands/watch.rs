@@ -12,6 +12,7 @@ use crate::host::{rundir, signals, sys};
 use crate::report::plain;
 use crate::select::dependents::{Touched, touched};
 use crate::select::discover::{Test, discover};
+use crate::text::case;
 use crate::text::count::count;
 use agent::wire::Share;
 use crossbeam::channel::{Receiver, bounded, never, select};
@@ -143,7 +144,16 @@ impl Watch<'_> {
         if self.due.len() == all || self.due.len() > NAMED_MAX {
             return self.config.raw.words.clone();
         }
-        self.due.iter().map(|test| self.config.root.join(&test.path).into()).collect()
+        let words = |test: &Test| -> Vec<OsString> {
+            let path: OsString = self.config.root.join(&test.path).into();
+            let word = |names: &Vec<String>| {
+                let mut word = path.clone();
+                word.push(case::path("", names));
+                word
+            };
+            if test.only.is_empty() { vec![path] } else { test.only.iter().map(word).collect() }
+        };
+        self.due.iter().flat_map(words).collect()
     }
 
     fn ended(&mut self) {

@@ -11,7 +11,7 @@ use crate::machine::{Order, SetUp};
 use crate::pod::Job;
 use crate::select::plan::{Plan, Planned};
 use crate::shape::Shape;
-use crate::text::quote;
+use crate::text::{case, quote};
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -143,10 +143,11 @@ impl Agenda<'_> {
         let entry = innermost.filter(|_| self.has_entry(planned));
         let after = entry.and_then(|setup| setups.places.get(&(setup, shape)).copied());
         let mut order = Order {
-            shape: Shape { setup: after, freezes: false, ..shape },
+            shape: Shape { setup: after, freezes: self.freezes && planned.forks, ..shape },
             path: planned.test.path.as_os_str().as_bytes().to_vec(),
             timeout: planned.timeout,
             nodes: planned.nodes.clone(),
+            only: planned.test.only.clone(),
             ..self.usual.clone()
         };
         if after.is_none() {
@@ -197,7 +198,12 @@ impl Agenda<'_> {
 
     /// The command that runs just this test again.
     fn again(&self, planned: &Planned, kernel: Option<&Kernel>) -> String {
-        let path = quote::line(&planned.test.display());
+        let test = planned.test.display();
+        let path = match &planned.test.only[..] {
+            [names] => case::path(&test, names),
+            _ => test, // several cases might not fit on a line
+        };
+        let path = quote::line(&path);
         format!("{} {}", (self.command)(kernel), quote::shell_word(path.as_bytes()))
     }
 }
@@ -234,6 +240,7 @@ mod tests {
             shape: Shape { memory_mib, cpus: 1, ..Shape::default() },
             nodes: Vec::new(),
             setup,
+            forks: false,
             exclusive: false,
             quarantined: None,
             skipped: None,

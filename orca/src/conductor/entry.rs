@@ -2,6 +2,7 @@
 
 use crate::events::attempt::{Attempt, Role, TestId};
 use crate::pod::Job;
+use crate::text::{case, quote};
 use std::time::Duration;
 
 /// An entry of the run.
@@ -46,6 +47,17 @@ impl Entry {
     /// Whether it is a set-up.
     pub fn is_setup(&self) -> bool {
         self.job.order.setup.is_some()
+    }
+
+    /// The path of the case with these names.
+    pub fn path_of_case(&self, names: &[String]) -> String {
+        let path = case::path(&self.file(), names);
+        self.job.kernel.as_ref().map_or(path.clone(), |kernel| kernel.name(&path))
+    }
+
+    /// The path of its file, for people.
+    pub(super) fn file(&self) -> String {
+        quote::text(&self.job.order.path)
     }
 
     /// Whether it is never started.

@@ -87,18 +87,19 @@ impl Forks {
     /// The entry of a case of the test, or of the case, `parent`; it is made if this is its first
     /// round.
     fn entry(&mut self, parent: TestId, names: Vec<String>, schedule: &mut Schedule) -> TestId {
-        let Entry { job, exclusive, command, .. } = &schedule.entries()[parent];
-        let file = Path::new(OsStr::from_bytes(&job.order.path));
-        let plain = case::path(&quote::path(file), &names);
-        let path = job.kernel.as_ref().map_or(plain.clone(), |kernel| kernel.name(&plain));
+        let parent = &schedule.entries()[parent];
+        let path = parent.path_of_case(&names);
         if let Some(known) = self.cases.get(&path) {
             return *known;
         }
+        let Entry { job, exclusive, command, .. } = parent;
+        let word = quote::line(&case::path(&parent.file(), &names));
+        let again = format!("{command} {}", quote::shell_word(word.as_bytes()));
         let mut job = Job { path: path.clone(), before: None, ..job.clone() };
+        let file = Path::new(OsStr::from_bytes(&job.order.path));
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         job.dir.set_file_name(case::folder(&name, &names));
         job.order.case = Some(Case { names, point: None });
-        let again = format!("{command} {}", quote::shell_word(quote::line(&plain).as_bytes()));
         let entry = Entry {
             exclusive: *exclusive,
             expected: self.times.get(&path).copied(),

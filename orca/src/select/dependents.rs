@@ -4,10 +4,10 @@
 //! sources, a program that it starts, data that it reads. "Names" is meant literally: the file's
 //! name is in the text of the test, or in that of a file that the test names. This finds too much
 //! rather than too little and needs no shell grammar; a name that is put together at run time needs
-//! only a comment such as `# uses table.csv`. A file that no test names may matter to every test:
-//! the caller decides.
+//! only a comment such as `# uses table.csv`. A set-up touches every test below its folder. A file
+//! that no test names may matter to every test: the caller decides.
 
-use super::discover::{TEST_SUFFIX, Test};
+use super::discover::{TEST_SUFFIX, Test, is_setup_name};
 use crate::cli::config::TEST_DIR;
 use memchr::memmem;
 use std::collections::HashSet;
@@ -41,11 +41,17 @@ pub fn touched(root: &Path, tests: &[Test], changed: &[PathBuf]) -> Touched {
                 true => users(files.get_or_insert_with(|| texts(root)), path),
                 false => HashSet::new(),
             };
-            others |= found.is_empty();
+            others |= found.is_empty() && !is_setup_name(path);
             hit.extend(found);
+            hit.insert(path.clone());
         }
     }
-    let tests = tests.iter().filter(|test| hit.contains(&test.path)).cloned().collect();
+    let setups = hit.iter().filter(|path| is_setup_name(path));
+    let folders: Vec<&Path> = setups.filter_map(|path| path.parent()).collect();
+    let is_hit = |test: &&Test| {
+        hit.contains(&test.path) || folders.iter().any(|dir| test.path.starts_with(dir))
+    };
+    let tests = tests.iter().filter(is_hit).cloned().collect();
     Touched { tests, others }
 }
 
@@ -53,7 +59,7 @@ fn is_test(path: &Path) -> bool {
     path.starts_with(TEST_DIR) && path.to_string_lossy().ends_with(TEST_SUFFIX)
 }
 
-/// Every test that names the file at `path`, or names one that does.
+/// Every test and every set-up that names the file at `path`, or names one that does.
 fn users(files: &[(PathBuf, Vec<u8>)], path: &Path) -> HashSet<PathBuf> {
     let mut seen = HashSet::from([path.to_owned()]);
     let mut left = vec![path.to_owned()];
@@ -66,8 +72,11 @@ fn users(files: &[(PathBuf, Vec<u8>)], path: &Path) -> HashSet<PathBuf> {
             }
             if is_test(user) {
                 found.insert(user.clone()); // nobody sources a test
-            } else {
-                left.push(user.clone());
+                continue;
+            }
+            left.push(user.clone());
+            if is_setup_name(user) {
+                found.insert(user.clone());
             }
         }
     }
@@ -168,6 +177,31 @@ mod tests {
         check(&["t/a/orphan.txt", "t/net.sh"], (&all[..1], true));
         check(&["src/main.c"], (&[], true));
         check(&[], (&[], false));
+    }
+
+    #[test]
+    fn a_set_up_touches_the_tests_below_it() {
+        let (project, tests) = project(&[
+            ("t/setup.sh", ""),
+            ("t/a/setup.sh", ". t/serve.sh"),
+            ("t/serve.sh", ""),
+            ("t/a/one_test.sh", ""),
+            ("t/a/b/two_test.sh", ""),
+            ("t/c/three_test.sh", ""),
+        ]);
+        let check = |changed: &str, expected: &[&str]| {
+            let Touched { tests, others } = touched(&project.0, &tests, &[changed.into()]);
+            let got: Vec<String> = tests.iter().map(Test::display).collect();
+            assert_eq!(
+                (got.iter().map(String::as_str).collect(), others),
+                (expected.to_vec(), false)
+            );
+        };
+        let all = ["t/a/b/two_test.sh", "t/a/one_test.sh", "t/c/three_test.sh"];
+        check("t/setup.sh", &all);
+        check("t/a/setup.sh", &all[..2]);
+        check("t/serve.sh", &all[..2]);
+        check("t/c/setup.sh", &all[2..]);
     }
 
     #[test]

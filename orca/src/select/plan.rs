@@ -26,6 +26,8 @@ pub struct Planned {
     pub nodes: Vec<Node>,
     /// The set-up that it starts from, by its place in [`Plan::setups`].
     pub setup: Option<usize>,
+    /// Whether it forked when it was last run.
+    pub forks: bool,
     /// Whether no other test may run at the same time.
     pub exclusive: bool,
     /// Why its bad results do not count.
@@ -156,6 +158,7 @@ impl Plan {
             retries: defaults.retries(&header),
             shape: header.shape(usual),
             setup,
+            forks: history.forks(&name),
             exclusive: header.exclusive,
             quarantined,
             skipped,

@@ -6,7 +6,7 @@
 //! with a line per test, unless another run is writing to it. Only a damaged line itself is lost.
 
 use super::discover::Test;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::text::case;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
