@@ -13,6 +13,8 @@ pub(super) struct Answers<'a> {
     given: usize,
     /// Whether this is a set-up, whose tests start after its end.
     is_setup: bool,
+    /// Why a case that was asked for could not be had: nothing that follows can mean anything.
+    missing: Option<String>,
 }
 
 /// An answer to a request for a fork.
@@ -33,7 +35,7 @@ impl<'a> Answers<'a> {
         let goes_on = order.case.as_ref().is_some_and(|case| case.point.is_some());
         let given = if goes_on { names.len().saturating_sub(1) } else { 0 };
         let is_setup = order.env.iter().any(|(name, _)| name == SETUP.as_bytes());
-        Self { names, only: &order.only, given, is_setup }
+        Self { names, only: &order.only, given, is_setup, missing: None }
     }
 
     /// The answer that a case gets which goes on at its fork.
@@ -43,21 +45,40 @@ impl<'a> Answers<'a> {
         name
     }
 
+    /// Why a case that was asked for could not be had, if one could not.
+    pub(super) fn missing(&self) -> Option<&str> {
+        self.missing.as_deref()
+    }
+
     /// The answer to a request with this payload, which a guest wrote.
     pub(super) fn answer(&mut self, payload: &[u8]) -> Answer {
         if self.is_setup {
             return Answer::Refused("a set-up cannot fork".to_owned());
         }
+        if let Some(missing) = &self.missing {
+            return Answer::Refused(missing.clone());
+        }
         let cases = match read(payload) {
             Ok(cases) => cases,
             Err(why) => return Answer::Refused(why),
         };
+        self.choose(cases).unwrap_or_else(|missing| {
+            self.missing = Some(missing.clone());
+            Answer::Refused(missing)
+        })
+    }
+
+    /// The answer to a test that asks for these cases.
+    ///
+    /// # Errors
+    /// The case that is wanted is not among them.
+    fn choose(&mut self, cases: Vec<String>) -> Result<Answer, String> {
         let at = self.given;
         self.given += 1;
         if let Some(name) = self.names.get(at) {
             return match cases.contains(name) {
-                true => Answer::Case(name.clone()),
-                false => Answer::Refused(format!("there is no case `{name}` this time")),
+                true => Ok(Answer::Case(name.clone())),
+                false => Err(format!("there is no case `{name}` this time")),
             };
         }
         let wanted = |case: &String| {
@@ -71,9 +92,9 @@ impl<'a> Answers<'a> {
         if chosen.is_empty() {
             let wanted = self.only.iter().filter_map(|only| only.get(at)).cloned();
             let wanted: Vec<String> = wanted.map(|name| format!("`{name}`")).collect();
-            return Answer::Refused(format!("there is no case {}", wanted.join(" or ")));
+            return Err(format!("there is no case {}", wanted.join(" or ")));
         }
-        Answer::Fork(chosen)
+        Ok(Answer::Fork(chosen))
     }
 }
 

@@ -331,7 +331,8 @@ impl<'a> RunningTest<'a> {
             wire::Kind::Data => sink.data(&frame.payload),
             wire::Kind::Reply => {
                 let ended = self.reply(&frame.payload, sink)?;
-                let ran = |ended| Left::Ended(Ran { ended, cut: self.cut, forked: None });
+                let missing = self.answers.missing().map(str::to_owned);
+                let ran = |ended| Left::Ended(Ran { ended, cut: self.cut, missing, forked: None });
                 return Ok(ended.map(ran));
             }
             wire::Kind::Command

@@ -95,6 +95,8 @@ pub struct Ran {
     pub ended: Ended,
     /// Why the test was cut, if it did not end by itself.
     pub cut: Option<Cut>,
+    /// The case that was wanted and that the test did not have.
+    pub missing: Option<String>,
     /// The test did not end: it goes on in these cases.
     pub forked: Option<Forked>,
 }

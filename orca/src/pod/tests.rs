@@ -70,13 +70,13 @@ impl Machine for FakeMachine {
                 return Ok(Ran {
                     ended: Ended { exit: 143, ..Ended::default() },
                     cut,
-                    forked: None,
+                    ..Ran::default()
                 });
             }
             other => panic!("no script for {other:?}"),
         }
         let exit = i32::from(order.path == b"fail");
-        Ok(Ran { ended: Ended { exit, ..Ended::default() }, cut: None, forked: None })
+        Ok(Ran { ended: Ended { exit, ..Ended::default() }, ..Ran::default() })
     }
 
     fn phases(&self) -> &[Phase] {

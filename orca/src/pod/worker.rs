@@ -303,7 +303,10 @@ impl Worker {
         let mut reasons = recorded.suite.reasons();
         let titles = recorded.complaints.titles.iter().filter(|_| recorded.complaints.fatal);
         reasons.extend(titles.map(|title| format!("the kernel complained: {title}")));
+        let missing = result.as_ref().ok().and_then(|ran| ran.missing.clone());
+        reasons.extend(missing.iter().cloned());
         let outcome = match result {
+            Ok(_) if missing.is_some() => Outcome::Failed,
             Ok(Ran { cut: Some(Cut::Timeout), .. }) => Outcome::TimedOut { silence: false },
             Ok(Ran { cut: Some(Cut::Silence), .. }) => Outcome::TimedOut { silence: true },
             Ok(Ran { cut: Some(Cut::Cancelled), .. }) => Outcome::NotRun,
