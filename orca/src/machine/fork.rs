@@ -1,8 +1,9 @@
 //! The middle of a test, where its machine was frozen: the cases of a fork go on there.
 
 use super::layers::CopySource;
+use super::remote_commands::RemoteCommands;
 use crate::guest::client::Conversation;
-use crate::shape::Shape;
+use crate::shape::{Node, Shape};
 use std::time::Duration;
 
 /// A machine, or the machines of a group, frozen in the middle of a test. Its files have no names;
@@ -13,6 +14,17 @@ pub struct ForkPoint {
     pub(super) paused: Paused,
     /// The machines, that of the test first.
     pub(super) machines: Vec<FrozenMachine>,
+    /// The nodes that they are, if they are several.
+    pub(super) nodes: Vec<Node>,
+    /// The commands that run on other nodes than the first.
+    pub(super) commands: RemoteCommands,
+}
+
+impl ForkPoint {
+    /// A machine alone, frozen with the test `paused`.
+    pub(super) fn of_one(paused: Paused, machine: FrozenMachine) -> Self {
+        Self { paused, machines: vec![machine], ..Self::default() }
+    }
 }
 
 /// A test that waits for the answer to its fork.

@@ -5,9 +5,11 @@
 //! copy of the template of its shape.
 
 use super::drive::{Fault, Left, NodeEvent};
+use super::fork::{ForkPoint, Paused};
 use super::interface::{Forked, Machine, Order, Phase, Ran, Sink, Warn};
 use super::launch::{Placement, boot_failure, killed};
 use super::relay::{CommandRelay, RelaySink, RemoteNode, forward_replies};
+use super::remote_commands::RemoteCommands;
 use super::vm::Vm;
 use crate::cancel::{Cancel, Level};
 use crate::error::plain;
@@ -15,11 +17,12 @@ use crate::events::trouble::{ConsoleTail, Trouble};
 use crate::guest::client::Writer;
 use crate::qemu::ethernet_hub::EthernetHub;
 use crate::shape::Node;
-use agent::wire::{self, Frame};
+use agent::wire::{self, Ended, Frame};
 use crossbeam::channel::{Receiver, Sender, bounded, select};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many frames of nodes' output, each of up to 64 KiB, may wait for the worker; after that a
 /// node waits.
@@ -81,6 +84,10 @@ impl Drop for GroupPermit {
 pub(super) struct Group {
     name: String,
     members: Vec<Member>,
+    /// Its nodes, for groups that go on where this one is frozen.
+    nodes: Vec<Node>,
+    /// The commands that ran when it was frozen.
+    commands: RemoteCommands,
     _hubs: Vec<EthernetHub>,
     _permit: GroupPermit,
 }
@@ -90,8 +97,9 @@ struct Member {
     vm: Vm,
 }
 
-/// Makes one machine in its placement, with this number of wired cards.
-pub(super) type Boot<'a> = &'a (dyn Fn(Placement<'_>, u32, Warn<'_>) -> Result<Vm, Trouble> + Sync);
+/// Makes the machine of the node with this index in its placement.
+pub(super) type Boot<'a> =
+    &'a (dyn Fn(Placement<'_>, usize, Warn<'_>) -> Result<Vm, Trouble> + Sync);
 
 /// Makes the machines of `nodes` in parallel, on wires whose sockets are in `run_dir`.
 ///
@@ -101,6 +109,7 @@ pub(super) fn assemble(
     nodes: &[Node],
     run_dir: &Path,
     permit: GroupPermit,
+    commands: RemoteCommands,
     boot: Boot<'_>,
     warn: Warn<'_>,
 ) -> Result<Group, Trouble> {
@@ -111,7 +120,7 @@ pub(super) fn assemble(
             node.wires.iter().filter_map(|&at| Some(hubs.get(at)?.path().to_owned())).collect();
         let placement = Placement { name: Some((&node.name, number)), hubs: &sockets };
         let warn = |text| warnings.lock().unwrap_or_else(PoisonError::into_inner).push(text);
-        let vm = boot(placement, sockets.len() as u32, &warn);
+        let vm = boot(placement, usize::from(number) - 1, &warn);
         vm.map(|vm| Member { name: node.name.clone(), vm })
             .map_err(|t| of_node(&node.name, None, t))
     };
@@ -126,7 +135,8 @@ pub(super) fn assemble(
     warnings.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().for_each(warn);
     let members = members?;
     let names: Vec<&str> = members.iter().map(|member| member.vm.name()).collect();
-    Ok(Group { name: names.join("+"), members, _hubs: hubs, _permit: permit })
+    let (name, nodes) = (names.join("+"), nodes.to_vec());
+    Ok(Group { name, members, nodes, commands, _hubs: hubs, _permit: permit })
 }
 
 fn hubs(nodes: &[Node], run_dir: &Path) -> Result<Vec<EthernetHub>, String> {
@@ -172,12 +182,17 @@ impl Machine for Group {
             return Err(boot_failure("a group without nodes".to_owned()));
         };
         let order = Order { env: env(first), ..order.clone() };
-        let nodes: Vec<RemoteNode> =
-            others.iter().filter_map(|other| other.remote_node(env(other))).collect();
+        let nodes: Vec<RemoteNode> = others
+            .iter_mut()
+            .filter_map(|other| {
+                let env = env(other);
+                other.remote_node(env)
+            })
+            .collect();
         let Some((_, back)) = first.vm.connection() else {
             return Err(boot_failure("the first node has no agent".to_owned()));
         };
-        let relay = CommandRelay::new(nodes, back);
+        let relay = CommandRelay::new(nodes, back, std::mem::take(&mut self.commands));
         let (stop, stopped) = bounded(0);
         let ran = std::thread::scope(|scope| {
             for at in 0..relay.nodes().len() {
@@ -193,17 +208,48 @@ impl Machine for Group {
             }
             let mut sink = RelaySink { sink, relay: &relay };
             let ran = first.vm.run_with_nodes(node_events, &order, cancel, &mut sink);
-            relay.cancel_all();
+            if !matches!(ran, Ok(Left::Forking(..))) {
+                relay.cancel_all();
+            }
             drop(stop);
             ran
         });
         match ran {
             Ok(Left::Ended(ran)) => Ok(ran),
-            Ok(Left::Forking(_, names)) => {
-                Ok(Ran { forked: Some(Forked { names, point: None }), ..Ran::default() })
+            Ok(Left::Forking(paused, names)) => {
+                let commands = relay.commands();
+                drop(relay);
+                let point = match self.freeze(paused, commands) {
+                    Ok(point) => Some(Arc::new(point)),
+                    Err(error) => {
+                        sink.note(&format!("the machines cannot be frozen: {}", plain(&error)));
+                        None
+                    }
+                };
+                Ok(Ran { forked: Some(Forked { names, point }), ..Ran::default() })
             }
             Err(fault) => Err(self.trouble(lost.into_inner(), fault)),
         }
+    }
+
+    /// On every node, one after the other.
+    fn set_up(
+        &mut self,
+        order: &Order,
+        cancel: &Cancel,
+        sink: &mut dyn Sink,
+    ) -> Result<Ran, Trouble> {
+        let mut last = Ran::default();
+        for Member { name, vm } in &mut self.members {
+            let node = [(wire::NODE, &name[..]), ("ORCA_VM", vm.name())];
+            let own = node.map(|(name, value)| (name.into(), value.into()));
+            let order = Order { env: [&order.env[..], &own[..]].concat(), ..order.clone() };
+            last = vm.run(&order, cancel, sink)?;
+            if last.cut.is_some() || last.ended != Ended::default() {
+                break;
+            }
+        }
+        Ok(last)
     }
 
     fn phases(&self) -> &[Phase] {
@@ -222,6 +268,28 @@ impl Machine for Group {
 }
 
 impl Group {
+    /// Lets the test `paused` go on in it.
+    pub(super) fn with_paused(mut self, paused: Paused) -> Self {
+        if let Some(first) = self.members.first_mut() {
+            first.vm.pause(paused);
+        }
+        self
+    }
+
+    /// Freezes all machines as they run: they are stopped together, so that none of them runs
+    /// while another does not. A frame that is on a wire then may be lost, as on any wire.
+    fn freeze(&mut self, paused: Paused, commands: RemoteCommands) -> io::Result<ForkPoint> {
+        for member in &mut self.members {
+            member.vm.hush()?;
+        }
+        for member in &mut self.members {
+            member.vm.stop_running()?;
+        }
+        let machines = self.members.iter_mut().map(|member| member.vm.freeze());
+        let machines = machines.collect::<io::Result<_>>()?;
+        Ok(ForkPoint { paused, machines, nodes: self.nodes.clone(), commands })
+    }
+
     /// The trouble that follows from a `fault` of the node with this index.
     fn trouble(&mut self, at: usize, fault: Fault) -> Trouble {
         match self.members.get_mut(at) {
@@ -236,10 +304,11 @@ impl Group {
 
 impl Member {
     /// This node, as commands with the environment `env` see it; `None` if it has no agent.
-    fn remote_node(&self, env: Vec<(Vec<u8>, Vec<u8>)>) -> Option<RemoteNode> {
+    fn remote_node(&mut self, env: Vec<(Vec<u8>, Vec<u8>)>) -> Option<RemoteNode> {
+        let unheard = self.vm.guest().take_kept();
         let (inbox, writer) = self.vm.connection()?;
         let (panicked, ping) = (self.vm.panicked(), self.vm.timeouts().ping);
-        Some(RemoteNode { name: self.name.clone(), env, inbox, writer, panicked, ping })
+        Some(RemoteNode { name: self.name.clone(), env, inbox, unheard, writer, panicked, ping })
     }
 }
 

@@ -219,7 +219,7 @@ pub trait Maker: Send + Sync {
     ///
     /// # Errors
     /// As [`Maker::make`].
-    fn thaw(&self, _point: &Arc<ForkPoint>, _cancel: &Cancel) -> Result<Box<dyn Machine>, Trouble> {
+    fn thaw(&self, _: &Arc<ForkPoint>, _: &Cancel) -> Result<Box<dyn Machine>, Trouble> {
         let detail = "these machines cannot be frozen".to_owned();
         Err(Trouble { kind: Kind::Boot, detail, console: ConsoleTail::default() })
     }

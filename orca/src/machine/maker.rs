@@ -4,12 +4,14 @@
 //! The choice is made once per shape, by the thread that needs the first machine of that shape,
 //! while the others wait.
 
+use super::base;
 use super::fork::{ForkPoint, FrozenMachine};
 use super::freezer::{Freezer, Keeper, setup_key};
 use super::group::{self, GroupPermits};
 use super::interface::{Machine, Maker, SetUp, Warn};
 use super::launch::{Instance, InstanceConfig, Launcher, Placement, QEMU_LIMIT, boot_failure};
 use super::layers::{BootMethod, CopySource, Disks, Layers};
+use super::remote_commands::RemoteCommands;
 use super::snapshot;
 use super::vm::{ConsoleVm, Vm};
 use crate::cancel::{Cancel, Level};
@@ -19,9 +21,8 @@ use crate::guest::client::{Conversation, Guest};
 use crate::host::{clock, sparse};
 use crate::image::custom_kernel::KernelFiles;
 use crate::qemu::argv::{self, Memory, Spec};
-use crate::qemu::template::{self, Store};
+use crate::qemu::template::Store;
 use crate::shape::{Node, Shape};
-use crate::text::count::count;
 use agent::wire::{Command, Share};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -194,7 +195,13 @@ impl VmMaker {
             Ok(stream) => stream,
             Err(error) => return Err(instance.boot_trouble(&error, QEMU_LIMIT)),
         };
-        let resume = self.resume(&instance, placement);
+        let mut resume = self.resume(&instance, placement);
+        if conversation.last_id > 0
+            && placement.name.is_some()
+            && let Command::Resume(resume) = &mut resume
+        {
+            resume.mac = None; // a node has kept its own, and others know it
+        }
         let guest = Guest::go_on(stream, conversation, cancel.on(Level::Cut))
             .and_then(|guest| instance.wake(guest, resume, self.boot_deadline()));
         let freezer = self.freezer(source, shape);
@@ -210,7 +217,7 @@ impl VmMaker {
             shape: Shape { freezes: false, ..shape },
             layers: Arc::clone(&self.layers),
             keeper: Arc::clone(keeper),
-            base: self.base_key(&self.spec(shape)).ok()?,
+            base: base::key(&self.spec(shape)).ok()?,
         })
     }
 
@@ -299,10 +306,6 @@ impl VmMaker {
         Ok(method)
     }
 
-    fn base_key(&self, spec: &Spec) -> io::Result<String> {
-        template::key(spec, &snapshot::settling(spec))
-    }
-
     /// What is done in the template of a project: it is part of the key.
     fn warming(&self) -> Option<(&Path, &'static str)> {
         let disk = self.launcher.project.as_ref().filter(|_| self.is_freezable())?;
@@ -316,54 +319,10 @@ impl VmMaker {
         cancel: &Cancel,
         warn: Warn<'_>,
     ) -> Result<CopySource, Trouble> {
-        let host = |e: crate::error::Error| boot_failure(e.to_string());
         let spec = self.spec(shape);
-        let key = self.base_key(&spec).map_err(|e| boot_failure(crate::error::plain(&e)))?;
-        let store = &keeper.store;
-        let source = |template, is_mounted| {
-            CopySource::new(Arc::new(template), is_mounted, &keeper.run_dir).map_err(host)
-        };
-        if let Some(warming) = self.warming()
-            && let Ok(Some(template)) = store.open(&template::key_above(&key, warming))
-        {
-            return source(template, true);
-        }
-        let template = match store.open(&key) {
-            Ok(found) => found,
-            Err(why) => {
-                warn(format!("made the template again: {why}"));
-                None
-            }
-        };
-        let template = match template {
-            Some(template) => template,
-            None => {
-                let stage = store.stage(&key).map_err(host)?;
-                if !stage.is_made() {
-                    snapshot::freeze(&self.launcher, &spec, &stage, cancel)?;
-                    stage.publish(&describe(&spec)).map_err(host)?;
-                }
-                let made = store.open(&key).map_err(boot_failure)?;
-                made.ok_or_else(|| boot_failure("the template is gone".to_owned()))?
-            }
-        };
-        source(template, false)
+        let found = base::find(&spec, keeper, self.warming(), warn)?;
+        found.map_or_else(|| base::make(&self.launcher, &spec, keeper, cancel), Ok)
     }
-}
-
-fn describe(spec: &Spec) -> String {
-    let root = match &spec.rootfs {
-        Some(path) => path.display().to_string(),
-        None if spec.host_root => "this host's root".to_owned(),
-        None => "no disk".to_owned(),
-    };
-    let Spec { arch, accel, memory_mib, cpus, net, wired_cards, .. } = spec;
-    let card = match net {
-        _ if *wired_cards > 0 => format!(", {} on wires", count(*wired_cards, "card")),
-        true => ", network card".to_owned(),
-        false => String::new(),
-    };
-    format!("{arch} {}, {memory_mib} MiB, {}{card}, {root}", accel.name(), count(*cpus, "CPU"))
 }
 
 impl Maker for VmMaker {
@@ -389,25 +348,37 @@ impl Maker for VmMaker {
     ) -> Result<Box<dyn Machine>, Trouble> {
         let permit = self.permits.take(nodes.len(), cancel)?;
         let run_dir = &self.launcher.run_dir;
-        let boot = |placement: Placement<'_>, wired_cards: u32, warn: Warn<'_>| {
-            self.boot_in(placement, Shape { wired_cards, ..shape }, cancel, warn)
+        let boot = |placement: Placement<'_>, at: usize, warn: Warn<'_>| {
+            let wired_cards = nodes[at].wires.len() as u32;
+            self.boot_in(placement, Shape { wired_cards, setup: None, ..shape }, cancel, warn)
         };
-        let group = group::assemble(nodes, run_dir, permit, &boot, warn)?;
+        let none = RemoteCommands::default();
+        let group = group::assemble(nodes, run_dir, permit, none, &boot, warn)?;
         Ok(Box::new(group))
     }
 
     fn thaw(&self, point: &Arc<ForkPoint>, cancel: &Cancel) -> Result<Box<dyn Machine>, Trouble> {
-        let [FrozenMachine { source, conversation, shape }] = &point.machines[..] else {
-            return Err(boot_failure("no machine was frozen".to_owned()));
+        let ForkPoint { paused, machines, nodes, commands } = &**point;
+        let thaw = |placement: Placement<'_>, at: usize, _: Warn<'_>| match machines.get(at) {
+            Some(FrozenMachine { source, conversation, shape }) => {
+                self.thaw_from(source, placement, *shape, conversation.clone(), cancel)
+            }
+            None => Err(boot_failure("no machine was frozen".to_owned())),
         };
-        let here = Placement::default();
-        let vm = self.thaw_from(source, here, *shape, conversation.clone(), cancel)?;
-        Ok(Box::new(vm.with_paused(Some(point.paused))))
+        if nodes.is_empty() {
+            let mut vm = thaw(Placement::default(), 0, &|_| ())?;
+            vm.pause(*paused);
+            return Ok(Box::new(vm));
+        }
+        let permit = self.permits.take(nodes.len(), cancel)?;
+        let (run_dir, commands) = (&self.launcher.run_dir, commands.clone());
+        let group = group::assemble(nodes, run_dir, permit, commands, &thaw, &|_| ())?;
+        Ok(Box::new(group.with_paused(*paused)))
     }
 
     fn recall(&self, shape: Shape, setup: &SetUp) -> bool {
         let (Some(keeper), Some(kept)) = (&self.keeper, setup.kept) else { return false };
-        let Ok(base) = self.base_key(&self.spec(shape)) else { return false };
+        let Ok(base) = base::key(&self.spec(shape)) else { return false };
         let found = keeper.store.open(&setup_key(&base, kept));
         let Ok(Some(template)) = found else { return false };
         let Ok(source) = CopySource::new(Arc::new(template), false, &keeper.run_dir) else {

@@ -1,5 +1,6 @@
 //! Machines: the interface that the pod uses, and the ways of making a machine.
 
+mod base;
 mod cases;
 pub mod diagnose;
 pub mod drive;
@@ -13,6 +14,7 @@ pub mod local;
 pub mod maker;
 pub mod prefetch;
 mod relay;
+mod remote_commands;
 pub mod snapshot;
 pub mod vm;
 

@@ -6,12 +6,12 @@
 
 use super::drive::{Fault, Heartbeat, NodeEvent};
 use super::interface::Sink;
+use super::remote_commands::{RemoteCommand, RemoteCommands};
 use crate::events::trouble::Kind;
 use crate::guest::client::Writer;
 use crate::host::clock;
 use agent::wire::{self, Command, Ended, Frame, Request};
 use crossbeam::channel::{Receiver, Sender, never, select};
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,8 +20,6 @@ use std::time::Duration;
 const COMMANDS_MAX: usize = 256;
 /// The id of a `PING`, which no command has.
 const PING: u32 = u32::MAX;
-/// The first id of a command: lower ids belong to requests from when the machine was made.
-const FIRST_ID: u32 = 1 << 20;
 
 /// A node that commands can be run on.
 pub(super) struct RemoteNode {
@@ -29,6 +27,8 @@ pub(super) struct RemoteNode {
     /// The environment of its commands.
     pub(super) env: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) inbox: Receiver<Frame>,
+    /// What it said before it was frozen and nobody has heard yet.
+    pub(super) unheard: Vec<Frame>,
     pub(super) writer: Writer,
     /// Closes when there is reason to think that its kernel is dead.
     pub(super) panicked: Receiver<Infallible>,
@@ -44,26 +44,15 @@ pub(super) struct CommandRelay {
     commands: Mutex<RemoteCommands>,
 }
 
-struct RemoteCommands {
-    last_id: u32,
-    /// The commands that run, by the id of the `on` that asked.
-    by_ask: HashMap<u32, RemoteCommand>,
-}
-
-/// A command that runs on another node.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct RemoteCommand {
-    /// The node's index.
-    node: usize,
-    /// The id of the request there.
-    id: u32,
-}
-
 impl CommandRelay {
-    /// A relay with no command running yet.
-    pub(super) fn new(nodes: Vec<RemoteNode>, back: Writer) -> Self {
-        let commands = RemoteCommands { last_id: FIRST_ID, by_ask: HashMap::new() };
+    /// A relay in which `commands` are running.
+    pub(super) fn new(nodes: Vec<RemoteNode>, back: Writer, commands: RemoteCommands) -> Self {
         Self { nodes, back, commands: Mutex::new(commands) }
+    }
+
+    /// The commands that run.
+    pub(super) fn commands(&self) -> RemoteCommands {
+        self.lock().clone()
     }
 
     /// The nodes.
@@ -212,6 +201,9 @@ pub(super) fn forward_replies(
     let mut panicked = node.panicked.clone();
     let ping = Request::new(Command::Ping).encode();
     let mut heartbeat = Heartbeat::new(node.ping);
+    for frame in &node.unheard {
+        forward(relay, at, frame.clone(), node_events);
+    }
     loop {
         select! {
             recv(node.inbox) -> frame => {

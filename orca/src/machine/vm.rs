@@ -46,9 +46,9 @@ impl Vm {
         Self { guest, instance, timeouts, freezer, paused: None }
     }
 
-    /// The test `paused` goes on in it.
-    pub(super) fn with_paused(self, paused: Option<Paused>) -> Self {
-        Self { paused, ..self }
+    /// Lets the test `paused` go on in it.
+    pub(super) fn pause(&mut self, paused: Paused) {
+        self.paused = Some(paused);
     }
 
     /// The connection to its agent, for a shell or a command.
@@ -69,13 +69,28 @@ impl Vm {
         drive::drive(&mut self.guest, order, self.timeouts, cancel, events, sink)
     }
 
-    /// Freezes it as it runs. It has ended afterwards.
+    /// Makes sure that its agent has heard all that was said to it.
+    ///
+    /// # Errors
+    /// The agent does not answer.
+    pub(super) fn hush(&mut self) -> io::Result<()> {
+        self.guest.hush(clock::now() + self.timeouts.ping)
+    }
+
+    /// Stops its CPUs.
+    ///
+    /// # Errors
+    /// QEMU does not answer.
+    pub(super) fn stop_running(&mut self) -> io::Result<()> {
+        self.instance.qmp.execute("stop", Value::Null, Instant::now() + STOP_LIMIT).map(drop)
+    }
+
+    /// Freezes it as it runs, when its agent is hushed. It has ended afterwards.
     ///
     /// # Errors
     /// Why it cannot be frozen.
     pub(super) fn freeze(&mut self) -> io::Result<FrozenMachine> {
         let freezer = self.freezer.take().ok_or_else(|| io::Error::other("no template"))?;
-        self.guest.hush(clock::now() + self.timeouts.ping)?;
         let source = freezer.freeze(&mut self.instance, true)?;
         let conversation = self.guest.conclude();
         Ok(FrozenMachine { source, conversation, shape: freezer.shape })
@@ -98,8 +113,8 @@ impl Vm {
     /// The cases that a test forked into. If the machine cannot be frozen, they will be run from
     /// the beginning.
     fn forked(&mut self, paused: Paused, names: Vec<String>, sink: &mut dyn Sink) -> Ran {
-        let point = match self.freeze() {
-            Ok(machine) => Some(Arc::new(ForkPoint { paused, machines: vec![machine] })),
+        let point = match self.hush().and_then(|()| self.freeze()) {
+            Ok(machine) => Some(Arc::new(ForkPoint::of_one(paused, machine))),
             Err(error) => {
                 sink.note(&format!("the machine cannot be frozen: {}", plain(&error)));
                 None
