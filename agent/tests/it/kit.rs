@@ -215,6 +215,8 @@ impl Answer {
 /// The agent's program, working on `project`.
 pub fn command(project: &Project) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
+    // An agent that is killed leaves its folders behind.
+    command.env("TMPDIR", &project.0);
     command.arg("--project").arg(&project.0).stderr(Stdio::inherit());
     command
 }
