@@ -56,7 +56,7 @@ pub fn run(config: &Config) -> Result<u8> {
         plain::out(format!("{}\n", lab.maker.command_line()).as_bytes());
         return Ok(exit::GOOD);
     }
-    for warning in &lab.warnings {
+    for warning in lab.warnings.iter().chain(&setup::leaving(&config)) {
         plain::err(format!("orca: {warning}\n").as_bytes());
     }
     let signals = signals::listen()?;

@@ -73,6 +73,7 @@ pub fn run(config: &Config) -> Result<u8> {
     let mut plan = Plan::new(tests, &setups, &defaults, &history, seed);
     plan.warnings.extend(damage);
     plan.warnings.extend(untimed(config, &history));
+    plan.warnings.extend(setup::leaving(config));
     let kept = if lab.freezes {
         let (kept, warnings) = kept::digests(&config.root, &setups, &config.variables());
         plan.warnings.extend(warnings);

@@ -13,5 +13,6 @@ pub mod fingerprint;
 pub mod format;
 pub mod initramfs;
 pub mod kernel;
+pub mod leaving;
 pub mod project;
 pub mod requirements;

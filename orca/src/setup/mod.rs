@@ -16,6 +16,7 @@ use crate::events::attempt::Kernel;
 use crate::host::rundir::RunDir;
 use crate::host::{logdir, sys};
 use crate::image::custom_kernel::KernelFiles;
+use crate::image::leaving;
 use crate::machine::Maker;
 use crate::machine::drive::GuestTimeouts;
 use crate::machine::launch::Launcher;
@@ -239,6 +240,15 @@ fn has(emulator: &Emulator, accel: Accel) -> Vec<&'static str> {
 fn describe(config: &Config, emulator: &Emulator, accel: Accel, project: &ProjectShare) -> String {
     let (arch, mib) = (emulator.arch, config.shape.memory_mib);
     format!("{arch}, {}, {mib} MiB; {}", accel.name(), project.description)
+}
+
+/// A warning about what leads out of the project, and so to nothing in the guest.
+pub fn leaving(config: &Config) -> Option<String> {
+    let raw = &config.raw;
+    let seen = !raw.local && raw.share != Share::None;
+    let host_root = raw.rootfs.as_deref() == Some(Path::new("host"));
+    seen.then(|| leaving::leaving(&config.root, host_root))
+        .and_then(|found| leaving::warning(&found))
 }
 
 /// The kernels that every test runs on, if there are several.
