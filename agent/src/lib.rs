@@ -7,6 +7,7 @@
 #[cfg(target_os = "linux")]
 mod agent;
 #[cfg(target_os = "linux")]
+mod amend;
 mod args;
 #[cfg(target_os = "linux")]
 mod cmdline;

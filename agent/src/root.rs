@@ -4,7 +4,7 @@ use crate::cmdline::CommandLine;
 use crate::console::say;
 use crate::mounts::make_folder;
 use crate::wire::ROOT_TAG;
-use crate::{mounts, share};
+use crate::{amend, mounts, share};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -13,6 +13,7 @@ use nix::sys::socket::{
 };
 use nix::unistd::{chdir, chroot};
 use std::fs::{self, Permissions};
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -53,6 +54,7 @@ pub(crate) fn enter(line: &CommandLine) -> Result<(), String> {
             // There is less room then, and enough for most tests.
             say(&why);
         }
+        amended(amend::trust_project(NEW, NEW));
     }
     switch(line)
 }
@@ -80,7 +82,20 @@ fn mount_over(source: &str, kind: &str, options: &str) -> Result<(), String> {
     for folder in ["upper/upper", "upper/work"] {
         make_folder(&format!("{BELOW}/{folder}"))?;
     }
-    share::mount_layers("root", NEW, &format!("{BELOW}/lower"), &format!("{BELOW}/upper"))
+    let (lower, upper) = (format!("{BELOW}/lower"), format!("{BELOW}/upper"));
+    let writes = format!("{upper}/upper");
+    amended(amend::trust_project(&lower, &writes));
+    amended(amend::add_passwords(&lower, &writes));
+    share::mount_layers("root", NEW, &lower, &upper)?;
+    amended(amend::add_home(NEW));
+    Ok(())
+}
+
+/// A root that lacks something is still fit for most tests.
+fn amended(done: io::Result<()>) {
+    if let Err(e) = done {
+        say(&format!("cannot complete the root: {e}"));
+    }
 }
 
 /// Lets /tmp be the folder of the disk at [`NEW`]: a tmpfs holds half of the memory at most. What
