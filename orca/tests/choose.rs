@@ -115,6 +115,31 @@ fn the_list_names_the_nodes_of_a_test() {
 }
 
 #[test]
+fn the_list_shows_set_ups_and_cases() {
+    let project = Project::new();
+    project.file("t/setup.sh", "# orca: timeout=5m cache=t/*.sh\n");
+    project.file("t/a/setup.sh", "").test("a/x", GOOD).test("b/y", GOOD);
+    assert_eq!(listed(&project, &[]), ["a/x", "b/y"]);
+    let ran = orca(&project, &["list", "-v", "t/a/x_test.sh [one] [two]", "t/b"]);
+    ran.exits(0).says("       ?  t/setup.sh  set-up  timeout=300s  cache=t/*.sh\n");
+    ran.says("       ?  t/a/setup.sh  set-up\n").says("2 tests: no time is known yet");
+    ran.says("t/a/x_test.sh  only [one] [two]  set-ups=t/setup.sh,t/a/setup.sh\n");
+    ran.says("t/b/y_test.sh  set-ups=t/setup.sh\n");
+    let ran = orca(&project, &["list", "--format", "json", "t/a/x_test.sh [one]"]);
+    let line: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(line["setups"], serde_json::json!(["t/setup.sh", "t/a/setup.sh"]));
+    assert_eq!(line["only"], serde_json::json!([["one"]]));
+    orca(&project, &["list", "t/a/x_test.sh [one]"]).exits(0).says("t/a/x_test.sh [one]\n");
+    orca(&project, &["list", "t/setup.sh"]).exits(2).complains("`t/setup.sh` is a set-up");
+    project.test("a/x", "# orca: cache=x\n");
+    let why = "`t/a/x_test.sh` line 1: `cache` makes no sense in a test";
+    local(&project, &[]).exits(2).complains(why);
+    project.test("a/x", GOOD).file("t/a/setup.sh", "# orca: tags=x\n");
+    let why = "`t/a/setup.sh` line 1: `tags` makes no sense in a set-up";
+    local(&project, &[]).exits(2).complains(why);
+}
+
+#[test]
 fn failed_chooses_the_tests_without_a_good_verdict() {
     let project = Project::new();
     local(&project, &["--failed"]).exits(4);

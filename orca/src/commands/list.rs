@@ -7,10 +7,12 @@ use crate::cli::raw::Format;
 use crate::error::{Error, Result};
 use crate::events::exit;
 use crate::report::plain;
-use crate::select::choose::{self, Chosen, choose};
+use crate::select::choose::{self, Candidate, Chosen, choose};
 use crate::select::discover::Test;
 use crate::select::header::Header;
 use crate::select::history::History;
+use crate::select::setups::SetUps;
+use crate::text::case;
 use crate::text::count::count;
 use crate::text::day::Day;
 use serde_json::json;
@@ -45,33 +47,63 @@ pub fn run(config: &Config) -> Result<u8> {
             return Ok(exit::NOTHING);
         }
     };
-    let mut text = Vec::new();
-    let mut total = (Duration::ZERO, 0);
-    let count = tests.len();
-    for candidate in tests {
-        if !detailed {
-            let test = &candidate.test;
-            text.extend_from_slice(test.path.as_os_str().as_bytes());
-            text.push(b'\n');
-            continue;
-        }
-        let (test, header) = candidate.with_header(&config.root)?;
-        let expected = history.expected(&test.display());
-        total = (total.0 + expected.unwrap_or_default(), total.1 + usize::from(expected.is_none()));
-        let line = match format {
-            Format::Json => object(&test, &header, &history),
-            _ => describe(&test, &header, &history),
-        };
-        text.extend_from_slice(line.as_bytes());
+    if detailed {
+        plain::out(details(config, tests, &history)?.as_bytes());
+        return Ok(exit::GOOD);
     }
-    if detailed && format == Format::Human {
-        text.extend_from_slice(summary(count, total).as_bytes());
+    let mut text = Vec::new();
+    for Candidate { test, .. } in &tests {
+        let path = test.path.as_os_str().as_bytes();
+        let cases = test.only.iter().map(|names| case::path("", names).into_bytes());
+        let cases = if test.only.is_empty() { vec![Vec::new()] } else { cases.collect() };
+        cases.iter().for_each(|case| text.extend([path, case, b"\n"].concat()));
     }
     plain::out(&text);
     Ok(exit::GOOD)
 }
 
-fn object(test: &Test, header: &Header, history: &History) -> String {
+/// What is known of each test and, for people, of each set-up.
+fn details(config: &Config, tests: Vec<Candidate>, history: &History) -> Result<String> {
+    let read = |candidate: Candidate| candidate.with_header(&config.root);
+    let tests = tests.into_iter().map(read).collect::<Result<Vec<(Test, Header)>>>()?;
+    let setups = SetUps::read(&config.root, tests.iter().map(|(test, _)| test))?;
+    if config.raw.format == Format::Json {
+        let line = |(test, header): &(Test, Header)| object(test, header, history, &setups);
+        return Ok(tests.iter().map(line).collect());
+    }
+    let mut text = String::new();
+    for setup in &setups.all {
+        let path = setup.file.display();
+        let notes = vec!["set-up".to_owned()];
+        text.push_str(&describe(&path, history.expected(&path), notes, &setup.header));
+    }
+    let mut total = (Duration::ZERO, 0);
+    for (test, header) in &tests {
+        let expected = history.expected_of(test);
+        total = (total.0 + expected.unwrap_or_default(), total.1 + usize::from(expected.is_none()));
+        let path = test.display();
+        let mut notes = Vec::new();
+        if !test.only.is_empty() {
+            let cases = test.only.iter().map(|names| case::path("", names));
+            notes.push(format!("only{}", cases.collect::<Vec<_>>().join(",")));
+        }
+        if history.is_outstanding(&path) {
+            notes.push("failed or did not run last time".to_owned());
+        }
+        if setups.innermost(test).is_some() {
+            notes.push(format!("set-ups={}", paths_of(&setups, test).join(",")));
+        }
+        text.push_str(&describe(&path, expected, notes, header));
+    }
+    Ok(text + &summary(tests.len(), total))
+}
+
+/// The paths of the set-ups of a test, outermost first.
+fn paths_of(setups: &SetUps, test: &Test) -> Vec<String> {
+    setups.of(test).iter().map(|setup| setup.file.display()).collect()
+}
+
+fn object(test: &Test, header: &Header, history: &History, setups: &SetUps) -> String {
     let path = test.display();
     let quarantine = header.quarantine.as_ref().map(|quarantine| {
         json!({
@@ -83,7 +115,9 @@ fn object(test: &Test, header: &Header, history: &History) -> String {
     let object = json!({
         "test": path,
         "tags": header.tags,
-        "expected": history.expected(&path).map(|time| time.as_secs_f64()),
+        "only": test.only,
+        "setups": paths_of(setups, test),
+        "expected": history.expected_of(test).map(|time| time.as_secs_f64()),
         "failed": history.is_outstanding(&path),
         "timeout": header.timeout.map(|time| time.as_secs_f64()),
         "memory_mib": header.memory_mib,
@@ -103,10 +137,9 @@ fn nodes(header: &Header) -> Vec<&str> {
     header.nodes.iter().map(|node| node.name.as_str()).collect()
 }
 
-/// `   1.9s  t/25-dns/cache_test.sh  tags=slow exclusive`.
-fn describe(test: &Test, header: &Header, history: &History) -> String {
-    let path = test.display();
-    let time = match history.expected(&path) {
+/// `   1.9s  t/25-dns/cache_test.sh  tags=slow  exclusive`.
+fn describe(path: &str, expected: Option<Duration>, notes: Vec<String>, header: &Header) -> String {
+    let time = match expected {
         Some(time) => format!("{:.1}s", time.as_secs_f64()),
         None => "?".to_owned(),
     };
@@ -116,9 +149,7 @@ fn describe(test: &Test, header: &Header, history: &History) -> String {
         line.push_str("  ");
         line.extend(text.chars().flat_map(shown));
     };
-    if history.is_outstanding(&path) {
-        say("failed or did not run last time".to_owned());
-    }
+    notes.into_iter().for_each(&mut say);
     if !header.tags.is_empty() {
         say(format!("tags={}", header.tags.join(",")));
     }
@@ -147,6 +178,9 @@ fn describe(test: &Test, header: &Header, history: &History) -> String {
         let over = quarantine.until < Day::of(SystemTime::now());
         let when = if over { "quarantine ended on" } else { "in quarantine until" };
         say(format!("{when} {} ({})", quarantine.until, quarantine.reason));
+    }
+    if !header.cache.is_empty() {
+        say(format!("cache={}", header.cache.join(",")));
     }
     line + "\n"
 }
