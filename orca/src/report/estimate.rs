@@ -2,6 +2,7 @@
 //! takes as long as the history says, or else as long as other tests take on average.
 
 use crate::events::attempt::{Attempt, TestId};
+use crate::events::event::ForkedCase;
 use std::iter::repeat_n;
 use std::time::Duration;
 
@@ -23,9 +24,11 @@ pub(super) struct Estimate {
 }
 
 impl Estimate {
-    /// The estimate before the first test. Each test runs `rounds` times; `None`: without end.
-    pub(super) fn new(expected: &[Option<Duration>], rounds: Option<u32>) -> Self {
-        let waiting = vec![rounds.unwrap_or(0); expected.len()];
+    /// The estimate before the first test. Each test runs `rounds` times; `None`: without end. The
+    /// first `setups` run once.
+    pub(super) fn new(expected: &[Option<Duration>], setups: usize, rounds: Option<u32>) -> Self {
+        let mut waiting = vec![rounds.unwrap_or(0); expected.len()];
+        waiting.iter_mut().take(setups).for_each(|times| *times = 1);
         let endless = rounds.is_none();
         Self { expected: expected.to_vec(), waiting, endless, ..Self::default() }
     }
@@ -37,11 +40,24 @@ impl Estimate {
         }
     }
 
+    /// A test has forked into these cases, each of which is yet to begin.
+    pub(super) fn forked(&mut self, cases: &[ForkedCase]) {
+        for case in cases {
+            if self.waiting.len() <= case.test {
+                self.waiting.resize(case.test + 1, 0);
+                self.expected.resize(case.test + 1, None);
+            }
+            self.waiting[case.test] += 1;
+            self.expected[case.test] = case.expected;
+        }
+    }
+
     /// A test has ended, perhaps to be tried again.
     pub(super) fn finished(&mut self, attempt: &Attempt) {
         let begun = attempt.machine.is_some();
         // A test that never began no longer counts as waiting; one that is tried again does.
         match self.waiting.get_mut(attempt.test) {
+            Some(times) if attempt.blocked_by.is_some() => *times = 0, // in every round
             Some(times) if attempt.retried && begun => *times += 1,
             Some(times) if !attempt.retried && !begun => *times = times.saturating_sub(1),
             _ => {}
@@ -103,7 +119,7 @@ mod tests {
     #[test]
     fn history_says_how_long() {
         let mut estimate =
-            Estimate::new(&[Some(secs(30)), Some(secs(10)), Some(secs(10)), None], Some(1));
+            Estimate::new(&[Some(secs(30)), Some(secs(10)), Some(secs(10)), None], 0, Some(1));
         // 30 | 10 + 10 + the mean of what is known
         let typical = Duration::from_secs(50) / 3;
         assert_eq!(estimate.left(&[], 2), Some(secs(20) + typical));
@@ -117,7 +133,7 @@ mod tests {
 
     #[test]
     fn without_history_it_waits_for_measurements() {
-        let mut estimate = Estimate::new(&[None; 5], Some(1));
+        let mut estimate = Estimate::new(&[None; 5], 0, Some(1));
         for test in 0..2 {
             estimate.started(test);
             estimate.finished(&ended(test, 4));
@@ -131,10 +147,28 @@ mod tests {
 
     #[test]
     fn a_test_that_is_tried_again_waits_again() {
-        let mut estimate = Estimate::new(&[Some(secs(8))], Some(1));
+        let mut estimate = Estimate::new(&[Some(secs(8))], 0, Some(1));
         estimate.started(0);
         assert_eq!(estimate.left(&[], 1), Some(secs(0)));
         estimate.finished(&Attempt { retried: true, ..ended(0, 8) });
         assert_eq!(estimate.left(&[], 1), Some(secs(8)));
+    }
+
+    #[test]
+    fn set_ups_run_once_and_cases_as_often_as_their_test_forks() {
+        let mut estimate = Estimate::new(&[Some(secs(5)), Some(secs(9))], 1, Some(2));
+        assert_eq!(estimate.left(&[], 1), Some(secs(5 + 9 + 9)));
+        estimate.started(1);
+        let case = |test, seconds| ForkedCase {
+            test,
+            path: String::new(),
+            expected: Some(secs(seconds)),
+            again: String::new(),
+        };
+        estimate.forked(&[case(2, 3), case(3, 4)]);
+        assert_eq!(estimate.left(&[], 1), Some(secs(5 + 9 + 3 + 4)));
+        let blocked = Attempt { blocked_by: Some("t/setup.sh".into()), ..ended(1, 0) };
+        estimate.finished(&Attempt { machine: None, ..blocked });
+        assert_eq!(estimate.left(&[], 1), Some(secs(5 + 3 + 4)));
     }
 }

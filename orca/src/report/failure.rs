@@ -54,6 +54,8 @@ pub(super) fn block(attempt: &Attempt, again: Option<&str>, paint: Paint) -> Str
 fn default_command(attempt: &Attempt) -> String {
     let suffix = attempt.kernel.as_ref().map(|kernel| kernel.name("")).unwrap_or_default();
     let path = attempt.path.strip_suffix(&suffix).unwrap_or(&attempt.path);
+    let folder = attempt.file().rsplit_once('/').map_or(path, |(folder, _)| folder);
+    let path = if attempt.is_setup() { folder } else { path };
     format!("orca test {}", shell_word(quote::line(path).as_bytes()))
 }
 

@@ -75,7 +75,8 @@ impl<W: Write> Github<W> {
         if !(attempt.is_bad() || attempt.is_flaky()) || attempt.retried {
             return;
         }
-        if self.annotated < ANNOTATIONS_MAX {
+        // One annotation for a set-up is enough for all tests that could not start without it.
+        if self.annotated < ANNOTATIONS_MAX && attempt.blocked_by.is_none() {
             self.annotated += 1;
             let command = annotation(attempt);
             self.say(&command, false);
@@ -127,7 +128,7 @@ fn annotation(attempt: &Attempt) -> String {
     }
     format!(
         "::{level} file={},title={}::{}\n",
-        property(&attempt.path),
+        property(attempt.file()),
         property(&title),
         data(head(&message, MESSAGE_BYTES))
     )

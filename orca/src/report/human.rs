@@ -17,6 +17,7 @@ use crate::events::tally::Tally;
 use crate::host::tty::Attention;
 use crate::text::count::count;
 use crate::text::quote;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,8 @@ pub struct Human {
     rounds: Rounds,
     /// The tests that are not good: path and outcome.
     failures: Vec<(String, String)>,
+    /// How many tests were never started for want of each set-up.
+    blocked: BTreeMap<String, usize>,
     log_dir: PathBuf,
     again: Vec<String>,
     ended: bool,
@@ -65,6 +68,7 @@ impl Human {
             kernels: Vec::new(),
             rounds: Rounds::default(),
             failures: Vec::new(),
+            blocked: BTreeMap::new(),
             log_dir: PathBuf::new(),
             again: Vec::new(),
             ended: false,
@@ -136,6 +140,12 @@ impl Human {
             text.push_str(&self.line(attempt));
         }
         let excused = attempt.is_excused();
+        if let Some(setup) = attempt.blocked_by.as_ref().filter(|_| bad) {
+            // The set-up has the block, and a line in the summary.
+            let counts = !excused && !attempt.is_setup();
+            *self.blocked.entry(safe(setup)).or_default() += usize::from(counts);
+            return text;
+        }
         // A test in quarantine gets no block unless asked for: its line says why it is there.
         if bad && !attempt.retried && (!excused || self.volume >= Volume::Verbose) {
             let again = self.again.get(attempt.test).map(String::as_str);
@@ -211,10 +221,14 @@ impl Human {
                 let line = format!("{}: bad in {bad} of {results} rounds\n", safe(path));
                 text.push_str(&self.paint.bad(&line));
             }
-        } else if self.failures.len() > 1 {
+        } else if self.failures.len() + self.blocked.len() > 1 {
             text.push('\n');
             for (path, word) in &self.failures {
-                text.push_str(&format!("{} {path}\n", self.paint.bad(&format!("{word:<7}"))));
+                let blocked = self.blocked.get(path).filter(|tests| **tests > 0);
+                let tests = blocked.map(|tests| format!("  ({} never ran)", count(*tests, "test")));
+                let tests = tests.unwrap_or_default();
+                let word = self.paint.bad(&format!("{word:<7}"));
+                text.push_str(&format!("{word} {path}{tests}\n"));
             }
         }
         for (release, tally) in &self.kernels {

@@ -2,17 +2,22 @@
 //!
 //! For each test and round one result counts. If several reports have one, a result with a verdict
 //! outranks one without, so that a shard that was cut off can be run again and both reports be
-//! merged. Among verdicts the worst counts, so that nothing is hidden.
+//! merged. Among verdicts the worst counts, so that nothing is hidden. A test that forked has no
+//! result of its own: its cases are tests of the one run. Set-ups come first, as in any run.
 
 use super::replay::Report;
-use crate::events::attempt::{Attempt, Outcome};
+use crate::events::attempt::{Attempt, Outcome, Role};
 use crate::events::event::Start;
+use crate::text::case;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// The most tests in several reports that are named; further ones are only counted.
 const NAMED_MAX: usize = 10;
+
+/// The rank of a result without a verdict. No result at all is below it.
+const NO_VERDICT: u8 = 1;
 
 /// The one run that several reports were joined into.
 #[derive(Debug)]
@@ -37,6 +42,12 @@ struct TestResult {
     again: Option<String>,
 }
 
+impl TestResult {
+    fn is_setup(&self) -> bool {
+        self.attempts.last().is_some_and(Attempt::is_setup)
+    }
+}
+
 /// Joins `reports`.
 pub fn join(reports: Vec<Report>) -> Joined {
     let took = reports.iter().filter_map(|report| report.took).max().unwrap_or_default();
@@ -47,6 +58,7 @@ pub fn join(reports: Vec<Report>) -> Joined {
     let mut found: Vec<TestResult> = Vec::new();
     let mut places: BTreeMap<(String, u32), usize> = BTreeMap::new();
     let mut twice: Vec<String> = Vec::new();
+    let forked: BTreeSet<(String, u32)> = reports.iter().flat_map(forked).collect();
     for result in
         reports.into_iter().enumerate().flat_map(|(number, report)| results(number, report))
     {
@@ -57,11 +69,17 @@ pub fn join(reports: Vec<Report>) -> Joined {
             continue;
         };
         let (here, there) = (&names[found[at].report], &names[result.report]);
-        twice.push(format!("`{}` is in `{here}` and `{there}`", key.0));
+        if !result.is_setup() {
+            twice.push(format!("`{}` is in `{here}` and `{there}`", key.0));
+        }
         if rank(&result) > rank(&found[at]) {
             found[at] = result;
         }
     }
+    // A fork says more than no verdict.
+    found.retain(|result| rank(result) > NO_VERDICT || !forked.contains(&key(result)));
+    found.sort_by_key(|result| !result.is_setup());
+    start.setups = found.iter().filter(|result| result.is_setup()).count();
     warn_of_repeated(twice, &mut warnings);
     let mut said = BTreeSet::new();
     warnings.retain(|warning| said.insert(warning.clone()));
@@ -80,34 +98,72 @@ pub fn join(reports: Vec<Report>) -> Joined {
     Joined { start, warnings, attempts, took }
 }
 
-/// The results of all tests and rounds in `report`. A test without a final result was not run.
+/// The tests and rounds of `report` in which they forked.
+fn forked(report: &Report) -> impl Iterator<Item = (String, u32)> {
+    let tests = &report.start.tests;
+    report.forks.iter().filter_map(|fork| Some((tests.get(fork.test)?.clone(), fork.round)))
+}
+
+/// The results of all tests and rounds in `report`. A test without a final result was not run,
+/// unless it forked.
 fn results(number: usize, report: Report) -> Vec<TestResult> {
-    let Start { tests, expected, again, rounds: planned, .. } = report.start;
+    let roles = roles(&report);
+    let Start { tests, expected, again, setups, rounds: planned, .. } = report.start;
     let planned = if report.took.is_none() { planned.unwrap_or(1) } else { 1 };
     let mut rounds: BTreeMap<(usize, u32), Vec<Attempt>> = BTreeMap::new();
     for attempt in report.attempts {
         rounds.entry((attempt.test, attempt.round)).or_default().push(attempt);
     }
     let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
-    for (test, path) in tests.iter().enumerate() {
-        let repetition = seen.entry(path).or_default();
+    let forked: BTreeSet<usize> = report.forks.iter().map(|fork| fork.test).collect();
+    let is_planned = |test: &usize| !matches!(roles[*test], Role::Case(_));
+    for test in (0..tests.len()).filter(is_planned) {
+        let repetition = seen.entry(&tests[test]).or_default();
         *repetition += 1;
-        if planned > 1 {
+        let has_none = rounds.range((test, 0)..=(test, u32::MAX)).next().is_none();
+        if planned > 1 && test >= setups {
             for round in 1..=planned {
                 rounds.entry((test, round)).or_default();
             }
-        } else if rounds.range((test, 0)..=(test, u32::MAX)).next().is_none() {
+        } else if has_none && !forked.contains(&test) {
             rounds.insert((test, *repetition), Vec::new());
         }
     }
+    for fork in &report.forks {
+        let cases = fork.cases.iter().map(|case| (*case, fork.round));
+        cases.for_each(|key| drop(rounds.entry(key).or_default()));
+    }
+    for fork in &report.forks {
+        rounds.remove(&(fork.test, fork.round));
+    }
     let result = |((test, round), mut attempts): ((usize, u32), Vec<Attempt>)| {
         if attempts.last().is_none_or(|last| last.retried) {
-            attempts.push(Attempt::not_run(test, tests[test].clone(), round));
+            let role = roles[test].clone();
+            attempts.push(Attempt { role, ..Attempt::not_run(test, tests[test].clone(), round) });
         }
         let (expected, again) = (expected.get(test).copied().flatten(), again.get(test).cloned());
         TestResult { report: number, attempts, expected, again }
     };
     rounds.into_iter().map(result).collect()
+}
+
+/// What each of the report's tests is.
+fn roles(report: &Report) -> Vec<Role> {
+    let Start { tests, setups, .. } = &report.start;
+    let mut roles = vec![Role::SetUp; *setups];
+    roles.resize(tests.len(), Role::Test);
+    // The path of a case begins with that of its test, which has forked before it.
+    let mut files = BTreeMap::new();
+    for fork in &report.forks {
+        let file = files.get(&fork.test).copied().unwrap_or(fork.test);
+        for case in &fork.cases {
+            files.insert(*case, file);
+            let readings = case::readings(&tests[*case]).into_iter();
+            let names = readings.filter(|(test, _)| *test == tests[file]).map(|found| found.1);
+            roles[*case] = Role::Case(names.last().unwrap_or_default());
+        }
+    }
+    roles
 }
 
 fn key(result: &TestResult) -> (String, u32) {
@@ -118,7 +174,7 @@ fn key(result: &TestResult) -> (String, u32) {
 fn rank(result: &TestResult) -> u8 {
     match result.attempts.last().map(|last| &last.outcome) {
         None | Some(Outcome::NotRun) => 0,
-        Some(Outcome::Errored(_)) => 1,
+        Some(Outcome::Errored(_)) => NO_VERDICT,
         Some(Outcome::Skipped(_)) => 2,
         Some(Outcome::Passed) => 3,
         Some(Outcome::TimedOut { .. }) => 4,
@@ -253,5 +309,58 @@ mod tests {
         let joined = join(vec![report("1", &[("a", "-"), ("a", "-")], false)]);
         let rounds: Vec<u32> = joined.attempts.iter().map(|attempt| attempt.round).collect();
         assert_eq!(rounds, [1, 2]);
+    }
+
+    const FORKED: &str = r#"{"event":"test_forked","index":1,"test":"t/a_test.sh","round":1,
+        "cases":[{"index":2,"test":"t/a_test.sh [x]"},{"index":3,"test":"t/a_test.sh [y]"}]}"#;
+
+    /// A report with a set-up and a test that forks, and then these results by path.
+    fn forking(name: &str, forks: bool, results: &[(&str, &str)], whole: bool) -> Report {
+        let mut lines = vec![
+            r#"{"event":"started","version":1,"setups":1,"tests":["t/setup.sh","t/a_test.sh"]}"#
+                .to_owned(),
+        ];
+        lines.extend(forks.then(|| FORKED.replace('\n', "")));
+        lines.extend(results.iter().map(|(path, outcome)| {
+            let (setup, case) = (*path == "t/setup.sh", path.ends_with(']'));
+            let case = if case { r#"["z"]"# } else { "[]" };
+            format!(
+                r#"{{"event":"test_finished","test":"{path}","outcome":"{outcome}","final":true,
+                "setup":{setup},"case":{case}}}"#
+            )
+            .replace('\n', "")
+        }));
+        lines.extend(whole.then(|| r#"{"event":"finished","seconds":3}"#.to_owned()));
+        read(name, lines.join("\n").as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn cases_are_tests_and_set_ups_are_none() {
+        let all =
+            [("t/setup.sh", "pass"), ("t/a_test.sh [x]", "pass"), ("t/a_test.sh [y]", "fail")];
+        let one = forking("1", true, &all, true);
+        assert_eq!((one.attempts.len(), one.warnings.len()), (3, 0));
+        let joined = join(vec![one, forking("2", true, &all[..1], false)]);
+        let expected = "t/setup.sh pass, t/a_test.sh [x] pass, t/a_test.sh [y] fail";
+        assert_eq!(outcomes(&joined), expected);
+        assert_eq!((joined.start.setups, joined.start.tests.len()), (1, 3));
+        let about: Vec<&String> =
+            joined.warnings.iter().filter(|text| text.contains("is in")).collect();
+        assert!(about.len() == 2 && about.iter().all(|text| text.contains(" [")), "{about:?}");
+        assert!(matches!(joined.attempts[2].role, Role::Case(_)));
+    }
+
+    #[test]
+    fn a_cut_fork_is_made_up_for_by_a_later_run() {
+        let before = forking("1", false, &[("t/setup.sh", "pass")], false);
+        assert_eq!(outcomes(&join(vec![before])), "t/setup.sh pass, t/a_test.sh not run");
+        let cut = || forking("1", true, &[("t/a_test.sh [x]", "pass")], false);
+        let expected = "t/setup.sh not run, t/a_test.sh [x] pass, t/a_test.sh [y] not run";
+        assert_eq!(outcomes(&join(vec![cut()])), expected);
+        let before = forking("0", false, &[], false);
+        let later = [("t/setup.sh", "pass"), ("t/a_test.sh [y]", "pass")];
+        let joined = join(vec![before, cut(), forking("2", true, &later, true)]);
+        let expected = "t/setup.sh pass, t/a_test.sh [x] pass, t/a_test.sh [y] pass";
+        assert_eq!(outcomes(&joined), expected);
     }
 }

@@ -6,7 +6,7 @@
 use super::estimate::Estimate;
 use super::paint::safe;
 use super::width;
-use super::wording::{clock, seconds};
+use super::wording::{clock, noun, seconds};
 use crate::events::attempt::TestId;
 use crate::events::event::{Event, Start};
 use crate::events::tally::Tally;
@@ -21,6 +21,8 @@ const SLOW_PART: u32 = 2;
 pub(super) struct Running {
     pub(super) test: TestId,
     pub(super) path: String,
+    round: u32,
+    attempt: u32,
     /// `round 2`, `attempt 2`; empty for the first of each.
     pub(super) again: String,
     pub(super) machine: String,
@@ -60,6 +62,7 @@ pub(super) struct Progress {
     pub(super) workers: Vec<(Doing, Instant)>,
     /// How many results the whole run will have; `None` if it runs until a test fails.
     pub(super) total: Option<usize>,
+    rounds: Option<u32>,
     pub(super) began: Instant,
     estimate: Estimate,
 }
@@ -67,7 +70,8 @@ pub(super) struct Progress {
 impl Progress {
     /// The state before the first event.
     pub(super) fn new(now: Instant) -> Self {
-        Self { workers: Vec::new(), total: Some(0), began: now, estimate: Estimate::default() }
+        let estimate = Estimate::default();
+        Self { workers: Vec::new(), total: Some(0), rounds: Some(1), began: now, estimate }
     }
 
     /// Updates the state with one event.
@@ -87,6 +91,8 @@ impl Progress {
                 let running = Running {
                     test: *test,
                     path: safe(path),
+                    round: *round,
+                    attempt: *attempt,
                     again: again.join(", "),
                     machine: safe(machine),
                     timeout: *timeout,
@@ -105,9 +111,22 @@ impl Progress {
                     }
                 }
             }
+            Event::TestForked { test, round, attempt, cases, .. } => {
+                self.estimate.forked(cases);
+                let more = cases.len().saturating_sub(1); // and one instead of the test
+                self.total = self.total.map(|total| total + more);
+                self.free((*test, *round, *attempt), now);
+            }
             Event::TestFinished(attempt) => {
                 self.estimate.finished(attempt);
-                self.set(attempt.worker, Doing::Waiting, now);
+                if attempt.blocked_by.is_some() && !attempt.is_setup() {
+                    let rounds = self.rounds.unwrap_or(1) as usize; // in which it never runs
+                    let less = rounds.saturating_sub(1);
+                    self.total = self.total.map(|total| total.saturating_sub(less));
+                }
+                if attempt.machine.is_some() || attempt.blocked_by.is_none() {
+                    self.set(attempt.worker, Doing::Waiting, now);
+                }
             }
             _ => {}
         }
@@ -115,13 +134,26 @@ impl Progress {
 
     fn start(&mut self, start: &Start, now: Instant) {
         self.workers = vec![(Doing::Waiting, now); start.workers];
-        self.total = start.rounds.map(|rounds| start.tests.len().saturating_mul(rounds as usize));
-        self.estimate = Estimate::new(&start.expected, start.rounds);
+        self.rounds = start.rounds;
+        let tests = start.tests.len().saturating_sub(start.setups);
+        self.total = start.rounds.map(|rounds| tests.saturating_mul(rounds as usize));
+        self.estimate = Estimate::new(&start.expected, start.setups, start.rounds);
     }
 
     fn set(&mut self, worker: usize, doing: Doing, now: Instant) {
         if let Some(slot) = self.workers.get_mut(worker) {
             *slot = (doing, now);
+        }
+    }
+
+    /// The worker that ran this test, round and attempt waits for another job.
+    fn free(&mut self, (test, round, attempt): (TestId, u32, u32), now: Instant) {
+        for slot in &mut self.workers {
+            if let Doing::Testing(running) = &slot.0
+                && (running.test, running.round, running.attempt) == (test, round, attempt)
+            {
+                *slot = (Doing::Waiting, now);
+            }
         }
     }
 
@@ -161,8 +193,8 @@ impl Progress {
             "status after {}: {} done",
             seconds(now.saturating_duration_since(self.began)),
             match self.total {
-                Some(total) => format!("{} of {}", tally.tests(), count(total, "test file")),
-                None => count(tally.tests(), "test file"),
+                Some(total) => format!("{} of {}", tally.tests(), count(total, noun(tally))),
+                None => count(tally.tests(), noun(tally)),
             }
         );
         if tally.bad() > 0 {
@@ -200,6 +232,7 @@ impl Progress {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::events::event::ForkedCase;
 
     /// A run of `tests` tests by `workers` workers, without a history.
     pub(in crate::report) fn start(tests: usize, workers: usize) -> Start {
@@ -256,5 +289,21 @@ pub(super) mod tests {
              worker 0: t/0_test.sh on vm1 for 2.0s, checks 3/8, timeout in 98.0s\n  \
              worker 1: idle for 2.0s\n"
         );
+    }
+
+    #[test]
+    fn a_test_that_forks_makes_room_and_counts_as_its_cases() {
+        let now = Instant::now();
+        let mut progress = Progress::new(now);
+        progress.follow(&Event::Started(Start { setups: 1, ..start(3, 1) }), now);
+        assert_eq!(progress.total, Some(2), "set-ups are counted apart");
+        progress.follow(&begun("t/0_test.sh", 1), now);
+        let case =
+            |test| ForkedCase { test, path: String::new(), expected: None, again: String::new() };
+        let cases = (3..6).map(case).collect();
+        let path = "t/0_test.sh".to_owned();
+        progress.follow(&Event::TestForked { test: 0, path, round: 1, attempt: 1, cases }, now);
+        assert_eq!(progress.total, Some(4));
+        assert!(matches!(progress.workers[0].0, Doing::Waiting), "{progress:?}");
     }
 }

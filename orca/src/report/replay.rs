@@ -6,7 +6,7 @@
 
 use super::json::VERSION;
 use crate::error::{Error, Result};
-use crate::events::attempt::{Attempt, Complaints, Kernel, Outcome, TestId, Timing};
+use crate::events::attempt::{Attempt, Complaints, Kernel, Outcome, Role, TestId, Timing};
 use crate::events::event::Start;
 use crate::events::points::{self, Point, Points};
 use crate::events::trouble::{ConsoleTail, Kind, Trouble};
@@ -31,12 +31,25 @@ pub struct Report {
     pub name: String,
     /// The beginning of the run.
     pub start: Start,
+    /// The tests that forked.
+    pub forks: Vec<Fork>,
     /// Every attempt in it, in order; their `test` is an index into `start.tests`.
     pub attempts: Vec<Attempt>,
     /// Its own warnings, and those about its faults.
     pub warnings: Vec<String>,
     /// How long the run took; `None` if the report does not reach its end.
     pub took: Option<Duration>,
+}
+
+/// A test that forked in a round.
+#[derive(Debug)]
+pub struct Fork {
+    /// Which test: an index into `start.tests`.
+    pub test: TestId,
+    /// From 1: the round.
+    pub round: u32,
+    /// Its cases; they are in `start.tests` as well.
+    pub cases: Vec<TestId>,
 }
 
 /// Reads the report in `bytes`, which came from the file called `name`.
@@ -115,7 +128,8 @@ fn begin(name: &str, value: &Value) -> Result<Report> {
         ..Start::default()
     };
     let name = name.to_owned();
-    Ok(Report { name, start, attempts: Vec::new(), warnings: Vec::new(), took: None })
+    let (forks, attempts, warnings) = (Vec::new(), Vec::new(), Vec::new());
+    Ok(Report { name, start, forks, attempts, warnings, took: None })
 }
 
 /// Takes one line; false if it names a test that the run does not have.
@@ -128,26 +142,67 @@ fn take(report: &mut Report, event: &str, value: &Value) -> bool {
         }
         "finished" => report.took = time(&value["seconds"]).or(Some(Duration::ZERO)),
         "test_finished" => {
-            let path = text(value, "test").unwrap_or_default();
-            let said = value["index"].as_u64().map(|index| index as TestId);
-            let fits = |index: &TestId| report.start.tests.get(*index) == Some(&path);
-            let found = || report.start.tests.iter().position(|test| *test == path);
-            let Some(index) = said.filter(fits).or_else(found) else { return false };
+            let Some((index, path)) = named(&report.start, value) else { return false };
             report.attempts.push(attempt(index, path, value));
+        }
+        "test_forked" => {
+            let Some((test, _)) = named(&report.start, value) else { return false };
+            let add = |case| add_case(&mut report.start, case);
+            let cases = items(value, "cases").map(add).collect();
+            report.forks.push(Fork { test, round: number(value, "round"), cases });
         }
         _ => {} // new events may come at any time
     }
     true
 }
 
+/// The test that a line is about, by its index and path.
+fn named(start: &Start, value: &Value) -> Option<(TestId, String)> {
+    let path = text(value, "test").unwrap_or_default();
+    let said = value["index"].as_u64().map(|index| index as TestId);
+    let fits = |index: &TestId| start.tests.get(*index) == Some(&path);
+    let found = || start.tests.iter().position(|test| *test == path);
+    said.filter(fits).or_else(found).map(|index| (index, path))
+}
+
+/// Adds a case to the tests of the run, unless it is there from an earlier round.
+fn add_case(start: &mut Start, value: &Value) -> TestId {
+    let is_next = value["index"].as_u64() == Some(start.tests.len() as u64);
+    let known = if is_next { None } else { named(start, value) };
+    if let Some((index, _)) = known {
+        return index;
+    }
+    let index = start.tests.len();
+    start.tests.push(text(value, "test").unwrap_or_default());
+    start.expected.push(time(&value["expected"]));
+    start.again.resize(index, String::new());
+    start.again.push(text(value, "again").unwrap_or_default());
+    index
+}
+
+/// A number from 1.
+fn number(value: &Value, key: &str) -> u32 {
+    value[key].as_u64().unwrap_or(1).clamp(1, u32::MAX.into()) as u32
+}
+
+fn role(value: &Value) -> Role {
+    let names = texts(value, "case");
+    match value["setup"] == true {
+        true => Role::SetUp,
+        false if names.is_empty() => Role::Test,
+        false => Role::Case(names),
+    }
+}
+
 fn attempt(test: TestId, path: String, value: &Value) -> Attempt {
-    let number = |key: &str| value[key].as_u64().unwrap_or(1).clamp(1, u32::MAX.into()) as u32;
     let seconds = |key: &str| time(&value["seconds"][key]).unwrap_or_default();
     let list: Vec<Point> = items(value, "points").map(point).collect();
     let outcome = outcome(value);
     let lost = matches!(outcome, Outcome::Errored(_));
     Attempt {
-        attempt: number("attempt"),
+        role: role(value),
+        blocked_by: text(value, "blocked_by"),
+        attempt: number(value, "attempt"),
         quarantined: text(value, "quarantined"),
         retried: value["final"] == false,
         worker: value["worker"].as_u64().unwrap_or(0) as usize,
@@ -169,7 +224,7 @@ fn attempt(test: TestId, path: String, value: &Value) -> Attempt {
         complaints: Complaints { lines: texts(value, "complaints"), ..Complaints::default() },
         console: text(value, "console").filter(|_| !lost).unwrap_or_default(),
         notes: texts(value, "notes"),
-        ..Attempt::not_run(test, path, number("round"))
+        ..Attempt::not_run(test, path, number(value, "round"))
     }
 }
 

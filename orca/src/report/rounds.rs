@@ -16,7 +16,7 @@ impl Rounds {
     /// Counts an attempt, unless it is tried again.
     pub(super) fn take(&mut self, attempt: &Attempt) {
         self.repeated |= attempt.round > 1;
-        if !attempt.retried {
+        if !attempt.retried && !attempt.is_setup() {
             let (results, bad) = self.results.entry(attempt.path.clone()).or_default();
             *results += usize::from(attempt.outcome != Outcome::NotRun);
             *bad += usize::from(attempt.is_bad());

@@ -67,7 +67,7 @@ pub(super) fn timeout(silence: bool) -> &'static str {
 
 /// The line that begins a report.
 pub(super) fn opening(start: &Start) -> String {
-    let different: BTreeSet<&String> = start.tests.iter().collect();
+    let different: BTreeSet<&String> = start.tests.iter().skip(start.setups).collect();
     let files = count(different.len(), "test file");
     if start.workers == 0 && start.merged == 0 {
         let are = if different.len() == 1 { "is" } else { "are" };
@@ -77,6 +77,10 @@ pub(super) fn opening(start: &Start) -> String {
         Some(1) => files,
         Some(rounds) => format!("{files} {rounds} times"),
         None => format!("{files} until one fails"),
+    };
+    let files = match start.setups {
+        0 => files,
+        setups => format!("{files} and {}", count(setups, "set-up")),
     };
     let machines = count(start.workers, "machine");
     let machine = safe(&start.machine);
@@ -106,6 +110,7 @@ pub(super) fn detail(attempt: &Attempt) -> String {
     if attempt.attempt > 1 {
         parts.push(format!("attempt {}", attempt.attempt));
     }
+    parts.extend(attempt.is_setup().then(|| "set-up".to_owned()));
     parts.extend(outcome(attempt));
     if attempt.retried {
         parts.push("trying again".to_owned());
@@ -117,6 +122,7 @@ fn outcome(attempt: &Attempt) -> Option<String> {
     let suite = &attempt.suite;
     let (_, failed, skipped) = suite.summary();
     match &attempt.outcome {
+        Outcome::Passed if attempt.is_setup() && suite.run == 0 => None,
         Outcome::Passed => {
             let mut out = count(suite.run, "check");
             for (number, word) in [(skipped, "skipped"), (suite.todo, "to do")] {
@@ -134,7 +140,7 @@ fn outcome(attempt: &Attempt) -> Option<String> {
     }
 }
 
-/// The number of files by outcome.
+/// The number of tests by outcome, and of set-ups that are not good.
 pub(super) fn counts(tally: &Tally) -> String {
     let mut parts = vec![format!("{} passed", tally.passed)];
     let others = [
@@ -149,23 +155,35 @@ pub(super) fn counts(tally: &Tally) -> String {
     parts.extend(
         others.iter().filter(|(n, _)| *n > 0).map(|(number, word)| format!("{number} {word}")),
     );
+    let setups = [(tally.setups_failed, "failed"), (tally.setups_errored, "without a verdict")];
+    let setups = setups.iter().filter(|(n, _)| *n > 0);
+    parts.extend(setups.map(|(number, word)| format!("{} {word}", count(*number, "set-up"))));
     parts.join(", ")
 }
 
-/// The last line: the number of files and checks, the time, and the files by outcome. `repeated` is
-/// the number of files if they had several rounds.
+/// The noun for what `tally` counts: cases of tests that forked are tests, but no files.
+pub(super) fn noun(tally: &Tally) -> &'static str {
+    if tally.cases > 0 { "test" } else { "test file" }
+}
+
+/// The last line: the number of tests and checks, the time, and the tests by outcome. `repeated` is
+/// the number of tests if they had several rounds.
 pub(super) fn summary(tally: &Tally, took: Duration, repeated: Option<usize>) -> String {
-    let files = match repeated {
-        Some(files) => format!("{} runs of {}", tally.tests(), count(files, "test file")),
-        None => count(tally.tests(), "test file"),
+    let mut tests = match repeated {
+        Some(tests) => format!("{} runs of {}", tally.tests(), count(tests, noun(tally))),
+        None => count(tally.tests(), noun(tally)),
     };
+    if tally.setups > 0 {
+        tests.push_str(&format!(", {}", count(tally.setups, "set-up")));
+    }
     let checks = count(tally.points, "check");
-    format!("{files}, {checks} in {}: {}", seconds(took), counts(tally))
+    format!("{tests}, {checks} in {}: {}", seconds(took), counts(tally))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::attempt::Role;
 
     #[test]
     fn running_times() {
@@ -194,6 +212,29 @@ mod tests {
         assert_eq!(opening(&start), "2 reports: 2 test files\n");
         (start.merged, start.workers) = (0, 1);
         assert_eq!(opening(&start), "running 2 test files on 1 machine (QEMU)\n");
+    }
+
+    #[test]
+    fn set_ups_are_counted_apart_and_cases_are_tests() {
+        let check = |tally: &Tally, repeated, line: &str| {
+            assert_eq!(summary(tally, Duration::from_secs(2), repeated), line);
+        };
+        let mut tally = Tally { passed: 46, points: 707, setups: 2, ..Tally::default() };
+        check(&tally, None, "46 test files, 2 set-ups, 707 checks in 2.0s: 46 passed");
+        (tally.cases, tally.setups, tally.setups_failed) = (8, 1, 1);
+        let line = "46 tests, 1 set-up, 707 checks in 2.0s: 46 passed, 1 set-up failed";
+        check(&tally, None, line);
+        let line = "46 runs of 23 tests, 1 set-up, 707 checks in 2.0s: 46 passed, 1 set-up failed";
+        check(&tally, Some(23), line);
+        let tests = ["t/setup.sh", "t/a_test.sh"].map(str::to_owned).to_vec();
+        let start = Start { tests, setups: 1, workers: 1, rounds: Some(3), ..Start::default() };
+        assert_eq!(opening(&start), "running 1 test file 3 times and 1 set-up on 1 machine ()\n");
+        let setup = Attempt {
+            role: Role::SetUp,
+            outcome: Outcome::Passed,
+            ..Attempt::not_run(0, "t/setup.sh".into(), 1)
+        };
+        assert_eq!(detail(&setup), "  (set-up)");
     }
 
     #[test]
