@@ -84,6 +84,7 @@ pub const COMMANDS: [Row; 13] = [
             ("orca test", "everything"),
             ("orca test -j2 t/30-firewall", "one folder, two machines"),
             ("orca test --failed", "what has not passed yet"),
+            ("orca test 't/x_test.sh [b]'", "one case of a test that forks"),
             ("orca test -k 'dns and not slow'", "by name or tag"),
             ("orca test --shell-on-fail t/x_test.sh", "look around where it failed"),
             ("orca test --project-root ../other", "another project's tests"),

@@ -206,7 +206,7 @@ impl Executor<'_> {
                 if let Some(jobs) = &self.jobs {
                     // If no worker is left, the job has no result; `RunState::end` reports it as
                     // not run.
-                    let _ = jobs.send(job);
+                    let _ = jobs.send(*job);
                 }
             }
             Action::Close => self.jobs = None,

@@ -31,7 +31,7 @@ pub(super) enum Input {
 #[derive(Debug)]
 pub(super) enum Action {
     /// Queue an attempt.
-    Submit(Job),
+    Submit(Box<Job>),
     /// Close the queue: no more attempts will come.
     Close,
     /// Raise the cancellation to this level.
@@ -170,7 +170,7 @@ impl RunState {
                 break;
             };
             self.assigned.push((job.test, job.round, job.attempt));
-            actions.push(Action::Submit(job));
+            actions.push(Action::Submit(Box::new(job)));
         }
         if self.schedule.is_empty() && self.assigned.is_empty() {
             actions.push(Action::Close);

@@ -130,8 +130,9 @@ fn results(number: usize, report: Report) -> Vec<TestResult> {
         }
     }
     for fork in &report.forks {
-        let cases = fork.cases.iter().map(|case| (*case, fork.round));
-        cases.for_each(|key| drop(rounds.entry(key).or_default()));
+        for case in &fork.cases {
+            rounds.entry((*case, fork.round)).or_default();
+        }
     }
     for fork in &report.forks {
         rounds.remove(&(fork.test, fork.round));
@@ -159,8 +160,9 @@ fn roles(report: &Report) -> Vec<Role> {
         for case in &fork.cases {
             files.insert(*case, file);
             let readings = case::readings(&tests[*case]).into_iter();
-            let names = readings.filter(|(test, _)| *test == tests[file]).map(|found| found.1);
-            roles[*case] = Role::Case(names.last().unwrap_or_default());
+            let mut names = readings.filter(|(test, _)| *test == tests[file]);
+            let names = names.next().map(|(_, names)| names).unwrap_or_default();
+            roles[*case] = Role::Case(names);
         }
     }
     roles

@@ -96,7 +96,7 @@ mod tests {
             fs::write(root.join(path), "# orca: cpus=2\n").unwrap();
         }
         let paths = ["t/a/b/x_test.sh", "t/a/y_test.sh", "t/c/z_test.sh", "elsewhere/w_test.sh"];
-        let tests: Vec<Test> = paths.iter().map(|path| Test::new(path)).collect();
+        let tests: Vec<Test> = paths.iter().map(Test::new).collect();
         let found = SetUps::read(&root, &tests).unwrap();
         let of = |test: &Test| -> Vec<String> {
             found.of(test).iter().map(|setup| setup.file.display()).collect()
