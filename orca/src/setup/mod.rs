@@ -245,7 +245,7 @@ fn describe(config: &Config, emulator: &Emulator, accel: Accel, project: &Projec
 /// A warning about what leads out of the project, and so to nothing in the guest.
 pub fn leaving(config: &Config) -> Option<String> {
     let raw = &config.raw;
-    let seen = !raw.local && raw.share != Share::None;
+    let seen = !raw.local && raw.share != Some(Share::None);
     let host_root = raw.rootfs.as_deref() == Some(Path::new("host"));
     seen.then(|| leaving::leaving(&config.root, host_root))
         .and_then(|found| leaving::warning(&found))
