@@ -84,6 +84,7 @@ pub fn run(config: &Config) -> Result<u8> {
     let run = Run { config, history, plan, kept, lab, seed, on_failure };
     let entries = run.entries();
     let workers = run.workers(&entries);
+    limits::open_files(workers, kind)?; // cases and set-ups may need more than there are tests
     if !local {
         limits::room_for_disks(run.lab.run_dir.path(), workers)?;
     }

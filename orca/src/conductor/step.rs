@@ -244,10 +244,10 @@ impl RunState {
         }
     }
 
-    /// If this is the final result of a set-up: lets run what waits for it, or returns the results
-    /// of all that can never run.
+    /// If this is the final result of a set-up: lets run what waits for it, or drops it and returns
+    /// its results. Without a result of the set-up it has none either, and is not run.
     fn set_up(&mut self, attempt: &Attempt) -> Vec<Attempt> {
-        if attempt.retried || !attempt.is_setup() || attempt.outcome == Outcome::NotRun {
+        if attempt.retried || !attempt.is_setup() {
             return Vec::new();
         }
         if attempt.outcome == Outcome::Passed {

@@ -35,7 +35,8 @@ pub(super) fn summary(listed: &[Attempt], tally: &Tally, counts: &str, room: usi
         }
         table.push('\n');
         out.push(&table);
-        listed.iter().filter(|attempt| attempt.is_bad()).for_each(|test| out.push(&details(test)));
+        let own = |test: &&Attempt| test.is_bad() && test.blocked_by.is_none();
+        listed.iter().filter(own).for_each(|test| out.push(&details(test)));
     }
     if out.full && room > CUT.len() {
         out.text.push_str(CUT);

@@ -4,11 +4,14 @@
 //! sources, a program that it starts, data that it reads. "Names" is meant literally: the file's
 //! name is in the text of the test, or in that of a file that the test names. This finds too much
 //! rather than too little and needs no shell grammar; a name that is put together at run time needs
-//! only a comment such as `# uses table.csv`. A set-up touches every test below its folder. A file
-//! that no test names may matter to every test: the caller decides.
+//! only a comment such as `# uses table.csv`. A set-up touches every test below its folder, and
+//! so does a file that its `cache=` names. A file that no test names may matter to every test: the
+//! caller decides.
 
 use super::discover::{TEST_SUFFIX, Test, is_setup_name};
+use super::setups::SetUps;
 use crate::cli::config::TEST_DIR;
+use crate::text::glob;
 use memchr::memmem;
 use std::collections::HashSet;
 use std::fs;
@@ -46,6 +49,7 @@ pub fn touched(root: &Path, tests: &[Test], changed: &[PathBuf]) -> Touched {
             hit.insert(path.clone());
         }
     }
+    hit.extend(setups_kept_by(root, tests, changed));
     let setups = hit.iter().filter(|path| is_setup_name(path));
     let folders: Vec<&Path> = setups.filter_map(|path| path.parent()).collect();
     let is_hit = |test: &&Test| {
@@ -53,6 +57,20 @@ pub fn touched(root: &Path, tests: &[Test], changed: &[PathBuf]) -> Touched {
     };
     let tests = tests.iter().filter(is_hit).cloned().collect();
     Touched { tests, others }
+}
+
+/// The set-ups of `tests` that are kept until one of the `changed` files changes.
+fn setups_kept_by(root: &Path, tests: &[Test], changed: &[PathBuf]) -> Vec<PathBuf> {
+    // Whoever runs the tests is told of a header that is wrong.
+    let setups = SetUps::read(root, tests).unwrap_or_default();
+    let names = |pattern: &String| {
+        let fits = |path: &PathBuf| {
+            glob::matches_path(pattern.as_bytes(), path.as_os_str().as_encoded_bytes())
+        };
+        changed.iter().any(fits)
+    };
+    let kept = setups.all.into_iter().filter(|setup| setup.header.cache.iter().any(names));
+    kept.map(|setup| setup.file.path).collect()
 }
 
 fn is_test(path: &Path) -> bool {
@@ -183,7 +201,7 @@ mod tests {
     fn a_set_up_touches_the_tests_below_it() {
         let (project, tests) = project(&[
             ("t/setup.sh", ""),
-            ("t/a/setup.sh", ". t/serve.sh"),
+            ("t/a/setup.sh", "# orca: cache=src\n. t/serve.sh"),
             ("t/serve.sh", ""),
             ("t/a/one_test.sh", ""),
             ("t/a/b/two_test.sh", ""),
@@ -202,6 +220,8 @@ mod tests {
         check("t/a/setup.sh", &all[..2]);
         check("t/serve.sh", &all[..2]);
         check("t/c/setup.sh", &all[2..]);
+        let Touched { tests, others } = touched(&project.0, &tests, &["src/main.c".into()]);
+        assert!(tests.len() == 2 && others, "it may matter to the others as well");
     }
 
     #[test]

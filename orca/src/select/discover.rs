@@ -1,5 +1,5 @@
-//! Finds the tests: files called `*_test.sh` below the project's `t/`. Files called `setup.sh` there
-//! are set-ups.
+//! Finds the tests: files called `*_test.sh` below the project's `t/`. Files called `setup.sh`
+//! there are set-ups.
 //!
 //! Symbolic links to files are followed as long as they stay in the project. Links to folders are
 //! not followed, so there are no loops.
@@ -43,8 +43,8 @@ impl Test {
 
 /// The tests that `wanted` names, sorted and each once; all tests if `wanted` is empty. A path is a
 /// file or a folder, and is looked for from the current folder first and then from the project's
-/// root. A path that does not exist may be a case of a test, such as `t/x_test.sh [b]`, or a pattern
-/// for files and folders, such as `t/*/dns_*`.
+/// root. A path that does not exist may be a case of a test, such as `t/x_test.sh [b]`, or a
+/// pattern for files and folders, such as `t/*/dns_*`.
 ///
 /// # Errors
 /// A path that does not exist, is outside the project or is no test; a folder that cannot be read.
@@ -167,8 +167,8 @@ fn is_test_name(name: &OsStr) -> bool {
     name.as_bytes().ends_with(TEST_SUFFIX.as_bytes())
 }
 
-/// Whether the project has a set-up at `path`, which is relative to its root. It is for the tests in
-/// its folder and below.
+/// Whether the project has a set-up at `path`, which is relative to its root. It is for the tests
+/// in its folder and below.
 pub fn is_setup(root: &Path, path: &Path) -> bool {
     is_setup_name(path) && is_test_file(root, path)
 }

@@ -7,8 +7,8 @@ const FOLDER_BYTES_MAX: usize = 255 - 48;
 /// The most that a case adds to the name of its test's folder, in bytes.
 const SUFFIX_BYTES_MAX: usize = 120;
 
-/// The path of the case with these `names` of the test at `test`, on one line. Brackets, backslashes
-/// and control characters in a name are spelled `\xNN`, so that it can be read back.
+/// The path of the case with these `names` of the test at `test`, on one line. Brackets,
+/// backslashes and control characters in a name are spelled `\xNN`, so that it can be read back.
 pub fn path(test: &str, names: &[String]) -> String {
     let spelled = |name: &String| {
         let safe = name.replace('\\', "\\x5c").replace('[', "\\x5b").replace(']', "\\x5d");

@@ -226,6 +226,57 @@ fn three_shards_merged_are_one_run() {
 }
 
 #[test]
+fn set_ups_and_cases_are_entries_like_tests() {
+    let finished = |index: u32, path: &str, outcome: &str, more: Value| {
+        let mut line = more;
+        line["event"] = "test_finished".into();
+        (line["index"], line["test"]) = (index.into(), path.into());
+        (line["outcome"], line["final"]) = (outcome.into(), true.into());
+        line
+    };
+    let tests = ["t/setup.sh", "t/a_test.sh", "t/b_test.sh"];
+    let cases = [
+        serde_json::json!({ "index": 3, "test": "t/b_test.sh [x y]" }),
+        serde_json::json!({ "index": 4, "test": "t/b_test.sh [z]" }),
+    ];
+    let failed =
+        serde_json::json!({ "setup": true, "machine": "vm1", "reasons": ["exit status 1"] });
+    let blocked = serde_json::json!({
+        "blocked_by": "t/setup.sh",
+        "reasons": ["set-up failed: t/setup.sh"],
+    });
+    let case = |name| serde_json::json!({ "case": [name], "machine": "vm2" });
+    let lines = [
+        serde_json::json!({
+            "event": "started", "version": 1, "setups": 1, "workers": 1, "tests": tests,
+        }),
+        finished(0, tests[0], "fail", failed),
+        finished(1, tests[1], "fail", blocked),
+        serde_json::json!({
+            "event": "test_forked", "index": 2, "test": tests[2], "round": 1, "cases": cases,
+        }),
+        finished(3, "t/b_test.sh [x y]", "fail", case("x y")),
+        finished(4, "t/b_test.sh [z]", "pass", case("z")),
+        serde_json::json!({ "event": "finished", "seconds": 3 }),
+    ];
+    let lines: Vec<String> = lines.iter().map(Value::to_string).collect();
+    let project = Project::new();
+    project.file("r.json", &lines.join("\n"));
+    let people = orca(&project, &["merge", "r.json", "--junit", "r.xml"]);
+    people.exits(1).says("FAIL       0.0s  t/setup.sh  (set-up; exit status 1)\n");
+    people.says("FAIL       0.0s  t/a_test.sh  (set-up failed: t/setup.sh)\nFAIL");
+    people.says("  again: orca test t\n").says("  again: orca test 't/b_test.sh [x y]'\n");
+    people.says("\nFAIL    t/setup.sh  (1 test never ran)\nFAIL    t/b_test.sh [x y]\n");
+    people.says("3 tests, 1 set-up, 0 checks in 3.0s: 1 passed, 2 failed, 1 set-up failed\n");
+    xml::validate(&xml::parse(&read(&project, "r.xml")));
+    let tap = orca(&project, &["merge", "r.json", "--format", "tap"]);
+    assert_eq!((tap_suite(tap.out.as_bytes()).run, tap_suite(tap.out.as_bytes()).failed), (4, 3));
+    let again = orca(&project, &["merge", "r.json", "--format", "json"]);
+    project.file("again.json", &again.out);
+    assert_eq!(orca(&project, &["merge", "again.json"]).out, people.out);
+}
+
+#[test]
 fn merging_says_what_is_wrong_with_a_report() {
     let project = Project::new();
     project.test("a", "echo 1..1; echo ok 1").test("b", "echo 1..1; echo ok 1");

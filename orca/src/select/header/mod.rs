@@ -1,4 +1,5 @@
-//! Settings in the first comments of a test or a set-up: `# orca: timeout=120s memory=1G tags=slow,net exclusive`.
+//! Settings in the first comments of a test or a set-up, such as `# orca: timeout=120s memory=1G
+//! tags=slow,net exclusive`.
 //!
 //! Only comment lines at the top of the file count, so nothing in a test's body is taken for a
 //! setting. Unknown keys are errors: a misspelt timeout that is silently ignored is worse than
