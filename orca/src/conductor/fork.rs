@@ -36,7 +36,10 @@ impl Forks {
     /// Puts the cases of `forked` in front of all other work, and returns what reporters are told.
     pub(super) fn take(&mut self, forked: ForkedTest, schedule: &mut Schedule) -> Vec<Event> {
         let ForkedTest { test, round, attempt, cases, point, before } = forked;
-        let path = schedule.entries()[test].job.path.clone();
+        let mut parent = schedule.entries()[test].clone();
+        // Thousands of cases must not hold thousands of wishes each.
+        let only = std::mem::take(&mut parent.job.order.only);
+        let path = parent.job.path.clone();
         let mut events = Vec::new();
         if point.is_none() && !self.warned {
             self.warned = true;
@@ -45,7 +48,7 @@ impl Forks {
         }
         let (mut jobs, mut told) = (Vec::new(), Vec::new());
         for names in cases {
-            let id = self.entry(test, names, schedule);
+            let id = self.entry(&parent, &only, names, schedule);
             let entry = &schedule.entries()[id];
             if let Some(point) = &point {
                 self.starts.insert((id, round), (Arc::clone(point), Arc::clone(&before)));
@@ -85,9 +88,14 @@ impl Forks {
     }
 
     /// The entry of a case of the test, or of the case, `parent`; it is made if this is its first
-    /// round.
-    fn entry(&mut self, parent: TestId, names: Vec<String>, schedule: &mut Schedule) -> TestId {
-        let parent = &schedule.entries()[parent];
+    /// round. `only` are the cases that were asked for.
+    fn entry(
+        &mut self,
+        parent: &Entry,
+        only: &[Vec<String>],
+        names: Vec<String>,
+        schedule: &mut Schedule,
+    ) -> TestId {
         let path = parent.path_of_case(&names);
         if let Some(known) = self.cases.get(&path) {
             return *known;
@@ -99,6 +107,7 @@ impl Forks {
         let file = Path::new(OsStr::from_bytes(&job.order.path));
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         job.dir.set_file_name(case::folder(&name, &names));
+        job.order.only = only.iter().filter(|only| only.starts_with(&names)).cloned().collect();
         job.order.case = Some(Case { names, point: None });
         let entry = Entry {
             exclusive: *exclusive,

@@ -742,6 +742,29 @@ mod tests {
     }
 
     #[test]
+    fn a_case_keeps_the_wishes_that_are_about_it() {
+        let mut first = job(0);
+        let wishes = |text: &str| -> Vec<Vec<String>> {
+            let names = |case: &str| case.split('/').map(str::to_owned).collect();
+            text.split_whitespace().map(names).collect()
+        };
+        first.order.only = wishes("a b/x b/y");
+        let mut state = RunState::new(vec![Entry::new(first)], Some(1), Limits::default(), 2);
+        state.begin();
+        let only = |actions: Vec<Action>| -> Vec<Vec<Vec<String>>> {
+            let submitted = actions.into_iter().filter_map(|action| match action {
+                Action::Submit(job) => Some(job.order.only),
+                _ => None,
+            });
+            submitted.collect()
+        };
+        let cases = only(state.step(forked(0, 1, "a b", None)));
+        assert_eq!(cases, [wishes("a"), wishes("b/x b/y")]);
+        let cases = only(state.step(forked(1, 1, "a/z", None)));
+        assert_eq!(cases, [wishes("")], "with the case all below it was asked for");
+    }
+
+    #[test]
     fn a_set_up_cannot_fork() {
         let mut state = with_setup(Some(1), Limits::default());
         state.begin();

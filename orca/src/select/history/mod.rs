@@ -135,7 +135,9 @@ impl History {
 
     /// Whether `test`, or a case of it, failed or got no result in the last run that planned it.
     pub fn is_outstanding(&self, test: &str) -> bool {
-        self.outstanding(test).is_some()
+        let is_outstanding = |path: &str| self.tests.get(path).is_some_and(Record::is_outstanding);
+        let mut cases = self.cases.get(test).into_iter().flatten();
+        is_outstanding(test) || cases.any(|case| is_outstanding(case))
     }
 
     /// The cases of `test` that failed or got no result in the last run that planned them, each as
@@ -147,8 +149,13 @@ impl History {
             return Some(Vec::new());
         }
         let cases = self.cases.get(test)?.iter().filter(|case| is_outstanding(case));
-        let mut found = Vec::new();
-        cases.for_each(|case| case::add(&mut found, names_of(test, case)));
+        let mut found: Vec<Vec<String>> = Vec::new();
+        for names in cases.map(|case| names_of(test, case)) {
+            // In the order of the paths a case comes right before its own cases.
+            if found.last().is_none_or(|last| !names.starts_with(last)) {
+                found.push(names);
+            }
+        }
         (!found.is_empty()).then_some(found)
     }
 
