@@ -12,6 +12,7 @@ use crate::pod::Job;
 use crate::select::plan::{Plan, Planned};
 use crate::shape::Shape;
 use crate::text::{case, quote};
+use agent::wire::SETUP;
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -124,6 +125,7 @@ impl Agenda<'_> {
                 number: number_in_run,
                 kept: self.kept.get(number).copied().flatten(),
             }),
+            env: [&self.usual.env[..], &[(SETUP.into(), b"1".to_vec())]].concat(),
             ..self.usual.clone()
         };
         let path = kernel.map_or(path.clone(), |kernel| kernel.name(&path));

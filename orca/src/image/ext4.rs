@@ -63,7 +63,8 @@ pub fn from_folder(
 /// paths `left_out`, relative to `dir`. `fingerprint` is that of the rest.
 ///
 /// # Errors
-/// `mke2fs` is missing or fails; `left_out` cannot be hidden from it, which takes a mount namespace.
+/// `mke2fs` is missing or fails; `left_out` cannot be hidden from it, which takes a mount
+/// namespace.
 pub fn from_project(
     dir: &Path,
     left_out: &[PathBuf],

@@ -1,7 +1,7 @@
 //! The answers to a test that asks for a fork: which case it is, or which cases there are.
 
 use super::interface::Order;
-use agent::wire::{CASE_NAME_MAX, CASES_MAX, SETUP};
+use agent::wire::{CASE_NAME_MAX, CASES_MAX};
 use std::collections::HashSet;
 
 /// The answers of one test, in the order of its forks.
@@ -34,7 +34,7 @@ impl<'a> Answers<'a> {
         let names = order.case.as_ref().map_or(&[][..], |case| &case.names);
         let goes_on = order.case.as_ref().is_some_and(|case| case.point.is_some());
         let given = if goes_on { names.len().saturating_sub(1) } else { 0 };
-        let is_setup = order.env.iter().any(|(name, _)| name == SETUP.as_bytes());
+        let is_setup = order.is_setup();
         Self { names, only: &order.only, given, is_setup, missing: None }
     }
 
@@ -45,9 +45,15 @@ impl<'a> Answers<'a> {
         name
     }
 
-    /// Why a case that was asked for could not be had, if one could not.
-    pub(super) fn missing(&self) -> Option<&str> {
-        self.missing.as_deref()
+    /// Why a case that was asked for could not be had, if one could not, when the test has ended.
+    pub(super) fn missing(&self) -> Option<String> {
+        let wanted = |wanted: &[String]| {
+            let name = wanted.get(self.given)?;
+            Some(format!("it has no case `{name}`: it ended without that fork"))
+        };
+        let asked =
+            || self.only.iter().find_map(|only| wanted(only)).or_else(|| wanted(self.names));
+        self.missing.clone().or_else(asked)
     }
 
     /// The answer to a request with this payload, which a guest wrote.
@@ -153,6 +159,23 @@ mod tests {
         check("b x", &[], &["a\0b\0", "x\0y\0"], Answer::Case("x".into()));
         check("c", &[], &["a\0b\0"], Answer::Refused("there is no case `c` this time".into()));
         check("", &["z"], &["a\0"], Answer::Refused("there is no case `z`".into()));
+    }
+
+    #[test]
+    fn a_test_that_ends_without_its_fork_lacks_the_case() {
+        let missing = |case: &str, only: &[&str], asked: &[&str]| {
+            let order = order(case, only);
+            let mut answers = Answers::new(&order);
+            asked.iter().for_each(|asked| drop(answers.answer(asked.as_bytes())));
+            answers.missing()
+        };
+        assert_eq!(missing("", &[], &[]), None);
+        assert_eq!(missing("a", &[], &["a\0"]), None);
+        assert_eq!(missing("", &["b"], &["a\0"]).unwrap(), "there is no case `b`");
+        let late = |name| format!("it has no case `{name}`: it ended without that fork");
+        assert_eq!(missing("", &["b"], &[]).unwrap(), late("b"));
+        assert_eq!(missing("a", &["a x"], &["a\0"]).unwrap(), late("x"));
+        assert_eq!(missing("a b", &[], &["a\0"]).unwrap(), late("b"));
     }
 
     #[test]

@@ -331,7 +331,7 @@ impl<'a> RunningTest<'a> {
             wire::Kind::Data => sink.data(&frame.payload),
             wire::Kind::Reply => {
                 let ended = self.reply(&frame.payload, sink)?;
-                let missing = self.answers.missing().map(str::to_owned);
+                let missing = self.answers.missing();
                 let ran = |ended| Left::Ended(Ran { ended, cut: self.cut, missing, forked: None });
                 return Ok(ended.map(ran));
             }

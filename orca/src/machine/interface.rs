@@ -8,7 +8,7 @@ use crate::cancel::Cancel;
 use crate::events::trouble::{ConsoleTail, Kind, Trouble};
 use crate::guest::client::Writer;
 use crate::shape::{Node, Shape};
-use agent::wire::{Ended, Frame};
+use agent::wire::{Ended, Frame, SETUP};
 use crossbeam::channel::Receiver;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +42,13 @@ pub struct Order {
     /// The cases that were asked for, each as the names of its forks, outermost first; all of them
     /// if this is empty.
     pub only: Vec<Vec<String>>,
+}
+
+impl Order {
+    /// Whether it is a set-up, whose processes are to live on.
+    pub fn is_setup(&self) -> bool {
+        self.env.iter().any(|(name, value)| name == SETUP.as_bytes() && value == b"1")
+    }
 }
 
 /// A set-up: a script that is run once, whose machine is then frozen.

@@ -106,6 +106,14 @@ impl Launcher {
         Slot { socket, overlay: disk, project: None, memory, gdb, hubs: Vec::new() }
     }
 
+    /// QEMU's command line for a cold boot of the machine with this number.
+    pub(super) fn command_line(&self, id: u32) -> String {
+        let disk = |kind: &str| self.run_dir.join(format!("vm{id}{kind}.qcow2"));
+        let mut slot = self.slot(id, Memory::Anonymous, Some(disk("")));
+        slot.project = self.project.as_ref().map(|_| disk("-project"));
+        argv::display(&self.spec.program, &argv::argv(&self.spec, &slot))
+    }
+
     /// Starts QEMU, paused or waiting for its state, and connects every channel.
     pub(super) fn start(&self, config: InstanceConfig<'_>) -> Result<Instance, Trouble> {
         let began = Instant::now();

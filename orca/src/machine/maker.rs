@@ -20,7 +20,7 @@ use crate::events::trouble::{Kind, Trouble};
 use crate::guest::client::{Conversation, Guest};
 use crate::host::{clock, sparse};
 use crate::image::custom_kernel::KernelFiles;
-use crate::qemu::argv::{self, Memory, Spec};
+use crate::qemu::argv::{Memory, Spec};
 use crate::qemu::template::Store;
 use crate::shape::{Node, Shape};
 use agent::wire::{Command, Share};
@@ -110,12 +110,7 @@ impl VmMaker {
 
     /// QEMU's command line for a cold boot of the next machine, as a person would type it.
     pub fn command_line(&self) -> String {
-        let launcher = &self.launcher;
-        let id = self.made.load(Ordering::Relaxed) + 1;
-        let disk = |kind: &str| launcher.run_dir.join(format!("vm{id}{kind}.qcow2"));
-        let mut slot = launcher.slot(id, Memory::Anonymous, Some(disk("")));
-        slot.project = launcher.project.as_ref().map(|_| disk("-project"));
-        argv::display(&launcher.spec.program, &argv::argv(&launcher.spec, &slot))
+        self.launcher.command_line(self.made.load(Ordering::Relaxed) + 1)
     }
 
     /// Makes sure that there is a template for machines of `shape`.

@@ -6,6 +6,7 @@
 
 mod before;
 mod job;
+mod outcome;
 mod recorder;
 mod worker;
 

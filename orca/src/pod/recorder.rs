@@ -47,6 +47,8 @@ pub(super) struct Recorder {
     nodes: (PathBuf, HashMap<String, Log>),
     notes: Vec<String>,
     complaints: Complaints,
+    /// Whether an exit status says enough: it is a set-up.
+    is_setup: bool,
     last_progress: Instant,
     first_output: Option<Instant>,
 }
@@ -81,6 +83,7 @@ impl Recorder {
             nodes: (job.dir.join("nodes"), HashMap::new()),
             notes,
             complaints: Complaints { fatal: job.order.fail_on_warn, ..Complaints::default() },
+            is_setup: job.order.is_setup(),
             last_progress: Instant::now(),
             first_output: None,
         };
@@ -150,6 +153,7 @@ impl Recorder {
             Some(Ended { exit, .. }) => tap::ExitStatus::Code(exit),
             None => tap::ExitStatus::Code(-1),
         };
+        self.judge_by_status(status);
         let points = &mut self.points;
         let suite = self.parser.finish_with(status, &mut |item, done| points.item(item, done));
         Recorded {
@@ -158,6 +162,17 @@ impl Recorder {
             stderr_tail: String::from_utf8_lossy(&self.stderr_tail).into_owned(),
             notes: self.notes,
             complaints: self.complaints,
+        }
+    }
+
+    /// Makes a point of the exit status of a set-up that printed none.
+    fn judge_by_status(&mut self, status: tap::ExitStatus) {
+        let tap::Progress { run, planned, .. } = self.parser.progress();
+        if self.is_setup && run == 0 && planned.is_none() {
+            let word = if status == tap::ExitStatus::Code(0) { "ok" } else { "not ok" };
+            let tap = format!("1..1\n{word} 1 - exit status\n");
+            let points = &mut self.points;
+            self.parser.feed_with(tap.as_bytes(), &mut |item, done| points.item(item, done));
         }
     }
 

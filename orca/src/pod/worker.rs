@@ -4,12 +4,13 @@
 //! early: every job that it takes gets exactly one `TestFinished`.
 
 use super::job::{After, ForkedTest, Held, Job, Message};
+use super::outcome;
 use super::recorder::Recorder;
 use crate::cancel::{Cancel, Level};
 use crate::events::attempt::{Attempt, Outcome, Timing};
 use crate::events::event::Event;
-use crate::events::trouble::{Kind, Trouble};
-use crate::machine::{Cut, Forked, Machine, Maker, Order, Ran};
+use crate::events::trouble::Trouble;
+use crate::machine::{Forked, Machine, Maker, Order, Ran};
 use crate::shape::Shape;
 use agent::wire;
 use crossbeam::channel::{Receiver, Sender, bounded, select};
@@ -113,9 +114,7 @@ impl Worker {
         let mut recorder = Recorder::new(job, self.conductor.clone());
         let before = machine.console();
         let started = Instant::now();
-        let order = job.order.setup.as_ref().map(|_| as_setup(job.order.clone()));
-        let order = order.as_ref().unwrap_or(&job.order);
-        let mut result = machine.run(order, &self.cancel, &mut recorder);
+        let mut result = machine.run(&job.order, &self.cancel, &mut recorder);
         let test = started.elapsed();
         let name = machine.name().to_owned();
         let forked = result.as_mut().ok().and_then(|ran| ran.forked.take());
@@ -201,8 +200,8 @@ impl Worker {
     fn set_up(&self, job: &Job, machine: &mut Box<dyn Machine>, ready: Duration) -> bool {
         for path in &job.order.setups_before {
             let shown = String::from_utf8_lossy(path).into_owned();
-            let order = Order { case: None, path: path.clone(), ..job.order.clone() };
-            let order = as_setup(order);
+            let mut order = Order { case: None, path: path.clone(), ..job.order.clone() };
+            order.env.push((wire::SETUP.into(), b"1".to_vec()));
             let dir = job.dir.join(shown.replace('/', "%2F"));
             let setup = Job { order, dir, before: None, ..job.clone() };
             let mut recorder = Recorder::new(&setup, self.conductor.clone());
@@ -299,22 +298,7 @@ impl Worker {
         timing: Timing,
     ) -> Attempt {
         let recorded = recorder.finish(result.as_ref().ok().map(|ran| ran.ended));
-        let complained = recorded.complaints.fatal && !recorded.complaints.titles.is_empty();
-        let mut reasons = recorded.suite.reasons();
-        let titles = recorded.complaints.titles.iter().filter(|_| recorded.complaints.fatal);
-        reasons.extend(titles.map(|title| format!("the kernel complained: {title}")));
-        let missing = result.as_ref().ok().and_then(|ran| ran.missing.clone());
-        reasons.extend(missing.iter().cloned());
-        let outcome = match result {
-            Ok(_) if missing.is_some() => Outcome::Failed,
-            Ok(Ran { cut: Some(Cut::Timeout), .. }) => Outcome::TimedOut { silence: false },
-            Ok(Ran { cut: Some(Cut::Silence), .. }) => Outcome::TimedOut { silence: true },
-            Ok(Ran { cut: Some(Cut::Cancelled), .. }) => Outcome::NotRun,
-            Ok(Ran { cut: None, .. }) if complained => Outcome::Failed,
-            Ok(Ran { cut: None, .. }) => verdict(&recorded.suite),
-            Err(trouble) if trouble.kind == Kind::Killed => Outcome::NotRun,
-            Err(trouble) => Outcome::Errored(trouble),
-        };
+        let (outcome, reasons) = outcome::of(result, &recorded);
         let kept = job.round <= ROUNDS_KEPT || !outcome.is_good();
         if !kept {
             // A folder that cannot be removed stays, as the logs of other tests do.
@@ -359,25 +343,11 @@ impl Worker {
     }
 }
 
-/// The order of a set-up: its processes are to live on.
-fn as_setup(mut order: Order) -> Order {
-    order.env.push((wire::SETUP.into(), b"1".to_vec()));
-    order
-}
-
 /// The part of the console's tail `after` that is new since the tail was `before`.
 fn said_since(before: &str, after: String) -> String {
     match after.strip_prefix(before) {
         Some(new) => new.trim_matches('\n').to_owned(),
         None => after,
-    }
-}
-
-fn verdict(suite: &tap::Suite) -> Outcome {
-    match suite.verdict() {
-        tap::Verdict::Pass => Outcome::Passed,
-        tap::Verdict::Skip => Outcome::Skipped(suite.skip_all.clone().unwrap_or_default()),
-        tap::Verdict::Fail | tap::Verdict::Bail => Outcome::Failed,
     }
 }
 
