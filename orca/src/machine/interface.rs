@@ -158,8 +158,8 @@ pub trait Machine: Send {
     /// The phases of its start.
     fn phases(&self) -> &[Phase];
 
-    /// Freezes it after its set-up, whose number is `setup`, so that machines of its shape with that
-    /// set-up start as it is now.
+    /// Freezes it after its set-up, whose number is `setup`, so that machines of its shape with
+    /// that set-up start as it is now.
     ///
     /// # Errors
     /// The machine's trouble: why it could not be frozen.
