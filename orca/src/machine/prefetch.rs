@@ -15,8 +15,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-/// From how many tests on machines are prepared together for them, beside the first tests. Measured:
-/// it costs as much as six trivial tests, and each test saves half of one.
+/// From how many tests on machines are prepared together for them, beside the first tests.
+/// Measured: it costs as much as six trivial tests, and each test saves half of one.
 const WARM_MIN: usize = 12;
 
 /// How many machines of a shape the tests need, in the order of the tests.
