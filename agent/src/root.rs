@@ -49,8 +49,15 @@ pub(crate) fn enter(line: &CommandLine) -> Result<(), String> {
         mount_over(device, kind, options)?;
     } else {
         // Times that are only noted in memory take a tenth of the code, which every copy runs cold.
-        mount_at(device, NEW, kind, MsFlags::MS_LAZYTIME, options)?;
-        if let Err(why) = share::put_upper_on(NEW).and_then(|()| use_tmp_on_disk()) {
+        let attempt = |options| mount_at(device, NEW, kind, MsFlags::MS_LAZYTIME, options);
+        match (kind, options) {
+            // Linux before 5.9 does not know them.
+            ("ext4", "") => attempt(share::NO_BACKGROUND_WORK).or_else(|_| attempt(""))?,
+            _ => attempt(options)?,
+        }
+        let has_upper = line.value("orca.project").is_none();
+        let upper = if has_upper { share::put_upper_on(NEW) } else { Ok(()) };
+        if let Err(why) = upper.and_then(|()| use_tmp_on_disk()) {
             // There is less room then, and enough for most tests.
             say(&why);
         }
