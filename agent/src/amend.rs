@@ -21,36 +21,42 @@ const PASSWORDS: [(&str, &str, &str); 2] =
 const LOCKS: [&str; 3] = ["etc/.pwd.lock", "etc/shadow-", "etc/gshadow-"];
 
 /// Lets git trust the project: it refuses to work in a folder of another user, and a test is root's
-/// while the folder may be anybody's on the host. `from` has the root as it was, and `to` takes
-/// what is written to it.
+/// while the folder may be anybody's on the host. `root` takes the file; where it lies over another
+/// root, that is at `lower` when git runs.
 ///
 /// # Errors
 /// The file cannot be written.
-pub(crate) fn trust_project(from: &str, to: &str) -> io::Result<()> {
-    for (_, file) in GIT.iter().filter(|(git, _)| Path::new(from).join(git).exists()) {
-        let own = fs::read_to_string(format!("{from}/{file}")).unwrap_or_default();
+pub(crate) fn trust_project(root: &str, lower: Option<&str>) -> io::Result<()> {
+    for (git, file) in GIT {
+        let path = Path::new(root).join(file);
+        let own = match lower {
+            // This may be before the other root is there. An include of nothing is fine.
+            Some(lower) => format!("[include]\n\tpath = {lower}/{file}\n"),
+            None if !Path::new(root).join(git).exists() => continue,
+            None => fs::read_to_string(&path).unwrap_or_default(),
+        };
         if !own.contains(SHARE_DIR) {
-            let file = Path::new(to).join(file);
-            file.parent().map_or(Ok(()), fs::create_dir_all)?;
+            path.parent().map_or(Ok(()), fs::create_dir_all)?;
             // The second line is for the repositories in it; git before 2.46 looks for its `*`.
             let trusted = format!("\tdirectory = {SHARE_DIR}\n\tdirectory = {SHARE_DIR}/*\n");
-            fs::write(file, format!("{own}\n[safe]\n{trusted}"))?;
+            fs::write(path, format!("{own}\n[safe]\n{trusted}"))?;
         }
     }
     Ok(())
 }
 
-/// Writes to `to` the files for passwords that cannot be read in the host's root at `from`.
+/// Writes to `to` the files for passwords, if they cannot be read in the host's root at `from`.
+/// Returns whether that is so.
 ///
 /// # Errors
 /// One of them cannot be written.
-pub(crate) fn add_passwords(from: &str, to: &str) -> io::Result<()> {
+pub(crate) fn add_passwords(from: &str, to: &str) -> io::Result<bool> {
     let is_denied = |name: &str| {
         let opened = File::open(format!("{from}/{name}"));
         opened.is_err_and(|e| e.kind() == ErrorKind::PermissionDenied)
     };
     if !is_denied(PASSWORDS[0].0) {
-        return Ok(());
+        return Ok(false);
     }
     fs::create_dir_all(format!("{to}/etc"))?;
     let write = |name: &str, text: String| {
@@ -63,20 +69,15 @@ pub(crate) fn add_passwords(from: &str, to: &str) -> io::Result<()> {
         let names = names.lines().filter_map(|line| line.split(':').next());
         write(file, names.map(|name| format!("{name}{rest}\n")).collect())?;
     }
-    LOCKS.iter().filter(|name| is_denied(name)).try_for_each(|name| write(name, String::new()))
+    LOCKS.iter().filter(|name| is_denied(name)).try_for_each(|name| write(name, String::new()))?;
+    Ok(true)
 }
 
-/// Gives root an empty home in the root at `root`, if it cannot read the host's.
+/// Gives root an empty home in the root at `root`.
 ///
 /// # Errors
 /// It cannot be mounted.
 pub(crate) fn add_home(root: &str) -> io::Result<()> {
     let home = format!("{root}/{HOME}");
-    match fs::read_dir(&home) {
-        Err(e) if e.kind() == ErrorKind::PermissionDenied => {
-            let flags = MsFlags::empty();
-            Ok(mount(Some("home"), home.as_str(), Some("tmpfs"), flags, Some("mode=0700"))?)
-        }
-        _ => Ok(()),
-    }
+    Ok(mount(Some("home"), home.as_str(), Some("tmpfs"), MsFlags::empty(), Some("mode=0700"))?)
 }

@@ -23,8 +23,10 @@ use std::time::{Duration, Instant};
 const NEW: &str = "/newroot";
 /// The folder for temporary files.
 const TMP: &str = "/tmp";
-/// Holds the layers of the overlay over a root that must not be written.
-const BELOW: &str = "/run/orca/root";
+/// A root that must not be written, under an overlay.
+const LOWER: &str = "/run/orca/root/lower";
+/// What takes the writes of that overlay.
+const UPPER: &str = "/run/orca/root/upper";
 /// How long the disk may take to appear.
 const DISK_WAIT: Duration = Duration::from_secs(30);
 
@@ -34,8 +36,11 @@ const DISK_WAIT: Duration = Duration::from_secs(30);
 /// Why there is no root, for the console.
 pub(crate) fn enter(line: &CommandLine) -> Result<(), String> {
     match line.value("orca.root") {
-        Some("host") if is_entered_at_resume(line) => return Ok(()),
-        Some("host") => return enter_host(line),
+        Some("host") if is_entered_at_resume(line) => return prepare_upper(),
+        Some("host") => {
+            prepare_upper()?;
+            return enter_host(line);
+        }
         _ => {}
     }
     let Some(device) = line.value("root").filter(|root| *root != "none") else { return Ok(()) };
@@ -46,6 +51,7 @@ pub(crate) fn enter(line: &CommandLine) -> Result<(), String> {
     let kind = line.value("rootfstype").unwrap_or("ext4");
     let options = line.value("rootflags").unwrap_or_default();
     if line.has("ro") && !line.has("rw") {
+        prepare_upper()?;
         mount_over(device, kind, options)?;
     } else {
         // Times that are only noted in memory take a tenth of the code, which every copy runs cold.
@@ -61,7 +67,7 @@ pub(crate) fn enter(line: &CommandLine) -> Result<(), String> {
             // There is less room then, and enough for most tests.
             say(&why);
         }
-        amended(amend::trust_project(NEW, NEW));
+        amended(amend::trust_project(NEW, None));
     }
     switch(line)
 }
@@ -84,17 +90,20 @@ pub(crate) fn enter_host(line: &CommandLine) -> Result<(), String> {
 
 /// Mounts as the root a source that must not be written, under an overlay that takes the writes.
 fn mount_over(source: &str, kind: &str, options: &str) -> Result<(), String> {
-    mount_at(source, &format!("{BELOW}/lower"), kind, MsFlags::MS_RDONLY, options)?;
-    mount_at("tmpfs", &format!("{BELOW}/upper"), "tmpfs", MsFlags::empty(), "mode=0755")?;
-    for folder in ["upper/upper", "upper/work"] {
-        make_folder(&format!("{BELOW}/{folder}"))?;
+    mount_at(source, LOWER, kind, MsFlags::MS_RDONLY, options)?;
+    let denied = amend::add_passwords(LOWER, &format!("{UPPER}/upper"));
+    share::mount_layers("root", NEW, LOWER, UPPER)?;
+    amended(denied.and_then(|denied| if denied { amend::add_home(NEW) } else { Ok(()) }));
+    Ok(())
+}
+
+/// Makes what takes the writes of that overlay.
+fn prepare_upper() -> Result<(), String> {
+    mount_at("tmpfs", UPPER, "tmpfs", MsFlags::empty(), "mode=0755")?;
+    for folder in ["upper", "work"] {
+        make_folder(&format!("{UPPER}/{folder}"))?;
     }
-    let (lower, upper) = (format!("{BELOW}/lower"), format!("{BELOW}/upper"));
-    let writes = format!("{upper}/upper");
-    amended(amend::trust_project(&lower, &writes));
-    amended(amend::add_passwords(&lower, &writes));
-    share::mount_layers("root", NEW, &lower, &upper)?;
-    amended(amend::add_home(NEW));
+    amended(amend::trust_project(&format!("{UPPER}/upper"), Some(LOWER)));
     Ok(())
 }
 
