@@ -25,7 +25,7 @@ pub(crate) fn notes(agent: &Agent, tmp: &Path) -> Vec<&'static str> {
         _ => statfs(&agent.project).ok().filter(is_full),
     };
     let project = project.map(|_| full_project(kind));
-    let tmp = tmp.filter(is_full).map(|_| full_tmp(in_memory));
+    let tmp = tmp.filter(is_full).map(|_| full_tmp(kind, in_memory));
     project.into_iter().chain(tmp).collect()
 }
 
@@ -45,10 +45,13 @@ fn full_project(kind: Share) -> &'static str {
     }
 }
 
-fn full_tmp(in_memory: bool) -> &'static str {
-    if in_memory {
-        "the memory for temporary files is full: more room with --memory"
-    } else {
-        "the root's disk is full: more room with --share disk, or a root with more free space"
+fn full_tmp(kind: Share, in_memory: bool) -> &'static str {
+    match kind {
+        _ if in_memory => "the memory for temporary files is full: more room with --memory",
+        // The overlay's writes are on that disk, too.
+        Share::Overlay => {
+            "the root's disk is full: more room with --share disk, or with a larger --rootfs"
+        }
+        _ => "the root's disk is full: more room with a larger --rootfs",
     }
 }

@@ -70,7 +70,7 @@ step_serial() {
 step_vm() {
   cargo test --quiet --locked -p orca --features vm --test vm --test faults --test desk_vm
   cargo test --quiet --locked -p orca --features vm --test host_faults_vm --test soak \
-    --test roots_vm --test nodes
+    --test roots_vm --test nodes --test share
 }
 
 step_alpine() {

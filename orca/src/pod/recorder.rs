@@ -11,6 +11,7 @@ use crate::events::points::Points;
 use crate::machine::Sink;
 use agent::wire::{ARTIFACTS_BYTES_MAX, ARTIFACTS_DEPTH_MAX, ARTIFACTS_FILES_MAX, Ended};
 use crossbeam::channel::Sender;
+use memchr::memmem;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -30,6 +31,14 @@ const NOTES_MAX: usize = 50;
 const KERNEL_LINES: usize = 200;
 /// The most kernel complaints whose first line is kept.
 const COMPLAINTS_MAX: usize = 10;
+/// What programs say where a file system is full.
+const NO_ROOM: &[u8] = b"No space left on device";
+/// The note of a test that said so, cleared away what it wrote, and failed. One that leaves its
+/// files there has a note of the agent's, which knows the file system.
+const NO_ROOM_NOTE: &str =
+    "it had no space left: docs/share.md says what gives it more (--memory, --share, --rootfs)";
+/// What all such notes of the agent's have.
+const FULL: &str = " is full";
 /// The shortest time between two progress events.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
@@ -51,6 +60,8 @@ pub(super) struct Recorder {
     is_setup: bool,
     last_progress: Instant,
     first_output: Option<Instant>,
+    /// Whether the test said [`NO_ROOM`]. One that a read cuts in two may be missed.
+    no_room: bool,
 }
 
 /// The part of a recorded attempt that stays in memory.
@@ -86,6 +97,7 @@ impl Recorder {
             is_setup: job.order.is_setup(),
             last_progress: Instant::now(),
             first_output: None,
+            no_room: false,
         };
         if let Some(before) = &job.before {
             recorder.begin_with(before);
@@ -156,6 +168,10 @@ impl Recorder {
         self.judge_by_status(status);
         let points = &mut self.points;
         let suite = self.parser.finish_with(status, &mut |item, done| points.item(item, done));
+        let is_known = self.notes.iter().any(|note| note.contains(FULL));
+        if self.no_room && !is_known && suite.verdict() == tap::Verdict::Fail {
+            self.notes.push(NO_ROOM_NOTE.to_owned());
+        }
         Recorded {
             suite,
             points: self.points,
@@ -198,6 +214,7 @@ impl Recorder {
 impl Sink for Recorder {
     fn stdout(&mut self, bytes: &[u8]) {
         self.first_output.get_or_insert_with(Instant::now);
+        self.no_room |= memmem::find(bytes, NO_ROOM).is_some();
         self.output.write(bytes);
         self.stdout.write(bytes);
         let points = &mut self.points;
@@ -206,6 +223,7 @@ impl Sink for Recorder {
     }
 
     fn stderr(&mut self, bytes: &[u8]) {
+        self.no_room |= memmem::find(bytes, NO_ROOM).is_some();
         self.output.write(bytes);
         self.stderr_tail.extend_from_slice(bytes);
         let excess = self.stderr_tail.len().saturating_sub(STDERR_TAIL);
