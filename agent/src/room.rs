@@ -10,6 +10,10 @@ use std::sync::PoisonError;
 /// With less room than this, in bytes, a file system is full: what did not fit was not written.
 const FULL: u64 = 128 * 1024;
 
+/// What is said of the root's disk if the writes to the project go there, too.
+const ROOT_FULL: &str =
+    "the root's disk is full: more room with --share disk, or with a larger --rootfs";
+
 /// A line for each file system that is full, of those that have the project and `tmp`.
 pub(crate) fn notes(agent: &Agent, tmp: &Path) -> Vec<&'static str> {
     if !agent.owns_machine {
@@ -38,6 +42,7 @@ fn full_project(kind: Share) -> &'static str {
     match kind {
         Share::Disk => "the project's disk is full: more room in $TMPDIR, or with --share overlay",
         Share::Rw => "the host's file system with the project is full",
+        _ if share::is_upper_on_disk() => ROOT_FULL,
         _ => {
             "the memory for what is written to the project is full: more room with --share disk or \
              --memory"
@@ -48,10 +53,7 @@ fn full_project(kind: Share) -> &'static str {
 fn full_tmp(kind: Share, in_memory: bool) -> &'static str {
     match kind {
         _ if in_memory => "the memory for temporary files is full: more room with --memory",
-        // The overlay's writes are on that disk, too.
-        Share::Overlay => {
-            "the root's disk is full: more room with --share disk, or with a larger --rootfs"
-        }
+        Share::Overlay => ROOT_FULL,
         _ => "the root's disk is full: more room with a larger --rootfs",
     }
 }

@@ -443,7 +443,8 @@ pub const FLAGS: &[Flag] = &[
               has changed; a test may write anywhere and the host never sees it. Of the files that \
               git ignores those come along that fit. overlay: the same over 9p, for projects that \
               are too large for a disk. ro: writes fail. rw: writes reach the host. auto: disk, or \
-              overlay where the project does not fit.",
+              overlay where the project does not fit. docs/share.md has a table of how they \
+              differ.",
     },
     Flag {
         long: "net",
