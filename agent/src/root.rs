@@ -11,6 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
 };
+use nix::sys::statfs::{Statfs, statfs};
 use nix::unistd::{chdir, chroot};
 use std::fs::{self, Permissions};
 use std::io;
@@ -61,9 +62,14 @@ pub(crate) fn enter(line: &CommandLine) -> Result<(), String> {
             ("ext4", "") => attempt(share::NO_BACKGROUND_WORK).or_else(|_| attempt(""))?,
             _ => attempt(options)?,
         }
-        let has_upper = line.value("orca.project").is_none();
-        let upper = if has_upper { share::put_upper_on(NEW) } else { Ok(()) };
-        if let Err(why) = upper.and_then(|()| use_tmp_on_disk()) {
+        // A project on a disk of its own takes its writes itself.
+        let put_upper = || match line.value("orca.project") {
+            None => share::put_upper_on(NEW),
+            Some(_) => Ok(()),
+        };
+        if has_more_room_than_memory()
+            && let Err(why) = put_upper().and_then(|()| use_tmp_on_disk())
+        {
             // There is less room then, and enough for most tests.
             say(&why);
         }
@@ -114,8 +120,15 @@ fn amended(done: io::Result<()>) {
     }
 }
 
-/// Lets /tmp be the folder of the disk at [`NEW`]: a tmpfs holds half of the memory at most. What
-/// the image has in there stays.
+/// Whether the disk at [`NEW`] has more room than a tmpfs, which holds half of the memory.
+fn has_more_room_than_memory() -> bool {
+    let bytes = |blocks: u64, stat: &Statfs| blocks.saturating_mul(stat.block_size() as u64);
+    let disk = statfs(NEW).map(|stat| bytes(stat.blocks_available(), &stat));
+    let memory = statfs(TMP).map(|stat| bytes(stat.blocks(), &stat));
+    disk.unwrap_or(0) > memory.unwrap_or(0)
+}
+
+/// Lets /tmp be the folder of the disk at [`NEW`]. What the image has in there stays.
 fn use_tmp_on_disk() -> Result<(), String> {
     let folder = format!("{NEW}{TMP}");
     match fs::symlink_metadata(&folder) {

@@ -96,8 +96,7 @@ fn change(from: Share, to: Share, upper: bool) -> Result<(), String> {
     }
 }
 
-/// Lets the writes to the project go to the disk that is mounted at `root` and becomes the root: a
-/// tmpfs holds half of the memory at most.
+/// Lets the writes to the project go to the disk that is mounted at `root` and becomes the root.
 ///
 /// # Errors
 /// Why they cannot go there. They then go to memory.
@@ -134,7 +133,16 @@ fn mount_overlay(upper: bool) -> Result<(), String> {
     if !upper {
         prepare_upper()?;
     }
-    mount_layers("project", SHARE_DIR, LOWER, UPPER)
+    let attempt = || mount_layers("project", SHARE_DIR, LOWER, UPPER);
+    match attempt() {
+        // Not every file system can take the writes of an overlay.
+        Err(_) if is_upper_on_disk() => {
+            unmount(UPPER)?;
+            prepare_upper()?;
+            attempt()
+        }
+        done => done,
+    }
 }
 
 /// Mounts at `target` the folder `lower`, under an overlay whose writes go to `upper`.

@@ -1,5 +1,5 @@
-//! The project and the temporary files in real machines: what docs/share.md says of them. Built with
-//! `--features vm`; needs the image in `build/`, which scripts/check.sh makes.
+//! The project and the temporary files in real machines: what docs/share.md says of them. Built
+//! with `--features vm`; needs the image in `build/`, which scripts/check.sh makes.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
