@@ -40,7 +40,7 @@ fn is_full(stat: &Statfs) -> bool {
 
 fn full_project(kind: Share) -> &'static str {
     match kind {
-        Share::Disk => "the project's disk is full: more room in $TMPDIR, or with --share overlay",
+        Share::Disk => "the project's disk is full: there is room in $TMPDIR, or with --share rw",
         Share::Rw => "the host's file system with the project is full",
         _ if share::is_upper_on_disk() => ROOT_FULL,
         _ => {

@@ -18,7 +18,7 @@ const ROOT_ROOM_BYTES: u64 = 640 << 20;
 /// The same, in files.
 const ROOT_ROOM_FILES: u64 = 32_768;
 /// Room for what a guest writes to its project, in bytes.
-pub const PROJECT_ROOM_BYTES: u64 = 1 << 30;
+const PROJECT_ROOM_BYTES: u64 = 2 << 30;
 /// Room for the file system's own tables, in bytes, besides a tenth of the content.
 const OVERHEAD: u64 = 16 << 20;
 /// The size of an inode, in bytes.

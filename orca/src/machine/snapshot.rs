@@ -180,8 +180,8 @@ pub(super) fn thaw(instance: &mut Instance, template: &Template) -> io::Result<U
 }
 
 /// Moves the state of the devices out to `file`, or in from it, with `memory` the memory too.
-/// `x-ignore-shared` leaves it out. The descriptor works under QEMU's sandbox, which forbids the processes of `exec:`, and with
-/// QEMU 7, which has no `file:`.
+/// `x-ignore-shared` leaves it out. The descriptor works under QEMU's sandbox, which forbids the
+/// processes of `exec:`, and with QEMU 7, which has no `file:`.
 fn migrate(
     qmp: &mut Qmp,
     command: &str,
