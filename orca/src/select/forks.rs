@@ -1,4 +1,4 @@
-//! Whether a test is likely to fork: its machine is then prepared for being frozen. A test that forks
+//! Whether a test is likely to fork: its machine is then prepared for being frozen. One that forks
 //! unexpectedly is frozen as well, only more slowly.
 
 use memchr::memmem;
