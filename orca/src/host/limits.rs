@@ -15,6 +15,9 @@ const FILES_PER_WORKER: u64 = 20;
 /// Open files of one QEMU, which inherits the limit. Measured: 86, and some for the files that the
 /// guest holds open in the share.
 const FILES_QEMU: u64 = 128;
+/// Open files for the frozen machines of a run: four for each set-up, and for each fork of which a
+/// case is to be run. If the limit does not allow so many, most runs need fewer.
+const FILES_LAYERS: u64 = 1024;
 /// Bytes that a machine's disk takes at its start: 200 KB, and room for the guest's first writes.
 const ROOM_PER_MACHINE: u64 = 2 << 20;
 
@@ -35,6 +38,11 @@ pub enum MachineKind {
 pub fn open_files(workers: usize, kind: MachineKind) -> Result<()> {
     let needed = files_needed(workers, kind);
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return Ok(()) };
+    let wanted = (needed + FILES_LAYERS).min(hard);
+    if soft < wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).is_ok() && wanted > needed
+    {
+        return Ok(());
+    }
     if soft >= needed
         || (hard >= needed && setrlimit(Resource::RLIMIT_NOFILE, needed, hard).is_ok())
     {

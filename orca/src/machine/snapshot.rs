@@ -36,11 +36,12 @@ for f in /bin/sh /bin/cat /bin/ls /bin/grep /bin/sed /bin/mount /bin/sleep \
 for f in /sys/block/*/queue/wbt_lat_usec; do echo 0 >$f; done
 ip link; nft list ruleset; sh -c :; true";
 
-/// The script that is run in a copy with the project before that is frozen in turn: it reads what
-/// tests read first, their own scripts and what those source.
+/// The script that is run in a copy with the project before that is frozen in turn. It reads what
+/// tests read first: their own scripts, what those source, and the names of all files.
 pub(super) const WARM: &str = "\
-cd /mnt/glacic && find t -xdev -type f -size -64k 2>/dev/null | head -n 2000 | \
-tr '\\n' '\\0' | xargs -0 cat >/dev/null 2>&1; ls -l . t >/dev/null; true";
+cd /mnt/glacic && find . -xdev >/dev/null 2>&1; \
+find t -xdev -type f -size -64k 2>/dev/null | head -n 2000 | tr '\\n' '\\0' | \
+xargs -0 cat >/dev/null 2>&1; ls -l . t >/dev/null 2>&1; true";
 
 /// The script that is run first if the root's own init is process 1. It waits until the init's
 /// services have started or failed. An init with an inittab starts the agent after everything that
