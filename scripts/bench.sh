@@ -43,27 +43,33 @@ bios=$median
 repeat 'cold boot (PVH, plain initramfs) to HELLO' hello --cold
 cold=$median
 ratio 'cold boot, of the one through the BIOS' "$cold" "$bios"
-one_time 'template: boot, settle, freeze' "$root/build/orca" template build -C "$work/one"
+one_time 'templates: boot, settle, freeze; then with the project' "$root/build/orca" template build -C "$work/one"
 repeat 'copy: QEMU process' qemu
 repeat 'copy: state loaded' state
 repeat 'copy: an answer to PING' hello
 ratio 'copy to an answer, of a cold boot' "$median" "$cold"
-repeat 'copy: share mounted' share
-first_byte "copy: first byte of a test's output"
+repeat 'copy, 9p: share mounted' share --share overlay
+repeat 'copy, disk: share mounted' share
+first_byte "copy, 9p: first byte of a test's output" one --share overlay
+first_byte "copy, disk: first byte of a test's output" one
 ratio "copy to the first byte of a test's output, of a cold boot" "$median" "$cold"
 wall 'second orca test of one trivial test, whole' "$root/build/orca" test -q -C "$work/one"
-
 many few "$((tests / 5))"
 many many "$tests"
+"$root/build/orca" template build -C "$work/many" >/dev/null
 per_test few "$((tests / 5))" 'a test in a cold boot, -j2' --cold -j2
 booted=$each
-per_test many "$tests" 'a pristine test, -j1' -j1
-per_test many "$tests" 'a pristine test, -j2' -j2
+per_test many "$tests" 'a pristine test, 9p, -j1' --share overlay -j1
+per_test many "$tests" 'a pristine test, 9p, -j2' --share overlay -j2
+per_test many "$tests" 'a pristine test, disk, -j1' -j1
+per_test many "$tests" 'a pristine test, disk, -j2' -j2
+pristine=$each
 row 'cores kept busy meanwhile' "$busy" %
-ratio 'a pristine test, of one in a cold boot' "$each" "$booted"
+ratio 'that, of one in a cold boot' "$pristine" "$booted"
 per_test many "$tests" 'a reused test, -j1' --reuse -j1
 per_test many "$tests" 'a reused test, -j2' --reuse -j2
 row 'reused tests a second' "$(awk -v each="$each" 'BEGIN { printf "%.0f", 1 / each }')" ''
+layers "$tests" "$pristine"
 project flood "echo 1..1; dd if=/dev/zero bs=64k count=1600 2>/dev/null | tr '\\0' '\\n'; echo ok 1"
 throughput 'agent to log and parser' 100
 for count in 1 4 16 64; do memory "$count"; done

@@ -108,18 +108,55 @@ per_test() {
   row "$name" "$each" s
 }
 
-# first_byte NAME ARGS…: the median time from a copy's start to the first byte of its test's output,
-# without the time for which the copy lay ready. Sets $median.
+# first_byte NAME PROJECT ARGS…: the median time from a copy's start to the first byte of its test's
+# output, without the time for which the copy lay ready. Sets $median.
 first_byte() {
-  name=$1
-  shift
+  name=$1 in=$2
+  shift 2
   for _ in $(seq "$runs"); do
-    events one -j1 "$@"
-    { field machine_ready share; field test_finished first; } |
-      awk '{ sum += $1 } END { print sum }'
+    events "$in" -j1 "$@"
+    field machine_ready share >"$work/ready"
+    field test_finished first | paste "$work/ready" - | awk 'NF == 2 { print $1 + $2 }'
   done >"$work/times"
   median=$(median <"$work/times" | awk '{ printf "%.3f", $1 }')
   row "$name" "$median" s
+}
+
+# large NAME TEST ARGS…: the time that a test of the large project takes for its command.
+large() {
+  name=$1 test=$2
+  shift 2
+  for _ in $(seq "$runs"); do
+    rm -rf "$work/log"
+    events large -j1 --log-dir "$work/log" "$@" "t/${test}_test.sh"
+    find "$work/log" -name output.log -exec sed -n 's/^# took //p' {} +
+  done >"$work/times"
+  row "$name" "$(median <"$work/times" | awk '{ printf "%.3f", $1 }')" s
+}
+
+# layers COUNT EACH: the project as a disk, beside 9p, and forks; see forked.
+layers() {
+  "$root/scripts/lib/bench-project.sh" "$work/large"
+  "$root/build/orca" template build -C "$work/large" >/dev/null
+  for share in overlay disk; do
+    large "find over 30,000 files, $share" find --share "$share"
+    large "git status over 30,000 files, $share" status --share "$share" --rootfs host
+  done
+  forked "$@"
+}
+
+# forked COUNT EACH: a test that sets up for 10 s and forks into COUNT cases, of which EACH would
+# take so long in seconds if it were a trivial test; and a fifth of them run one by one.
+forked() {
+  project forked "sleep 10; case=\$(orca-fork \$(seq $1)); echo 1..1; echo ok 1 - \$case"
+  per_test forked 1 "a set-up of 10 s, forked into $1 cases, -j2" -j2
+  ratio 'that, of the set-up and twice as many pristine tests' "$each" \
+    "$(awk -v n="$1" -v each="$2" 'BEGIN { print 10 + 2 * n * each }')"
+  mkdir -p "$work/apart/t"
+  for n in $(seq "$(($1 / 5))"); do
+    echo 'sleep 10; echo 1..1; echo ok 1' >"$work/apart/t/${n}_test.sh"
+  done
+  per_test apart "$(($1 / 5))" 'a test with a set-up of 10 s of its own, -j2' -j2
 }
 
 # many PROJECT COUNT: a project with COUNT trivial tests.

@@ -113,7 +113,7 @@ impl VmMaker {
         self.launcher.command_line(self.made.load(Ordering::Relaxed) + 1)
     }
 
-    /// Makes sure that there is a template for machines of `shape`.
+    /// Makes sure that there is a template for machines of `shape`, and one of the project on top.
     ///
     /// # Errors
     /// Why there is none.
@@ -122,7 +122,7 @@ impl VmMaker {
         let warn =
             |text: String| *reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
         match self.method(shape, cancel, &warn)? {
-            BootMethod::Copy(_) => Ok(()),
+            BootMethod::Copy(_) => self.warm(shape, cancel, &warn),
             BootMethod::Cold => {
                 let reason = reason.into_inner().unwrap_or_else(PoisonError::into_inner);
                 Err(boot_failure(reason.unwrap_or_default()))
