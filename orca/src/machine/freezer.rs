@@ -4,7 +4,7 @@ use super::interface::{SetUp, Warn};
 use super::launch::Instance;
 use super::layers::{BootMethod, CopySource, Layers};
 use super::snapshot;
-use crate::error::{Error, Result as HostResult};
+use crate::error::{Error, Result as HostResult, plain};
 use crate::guest::client::Guest;
 use crate::host::{clock, sparse};
 use crate::qemu::argv::PROJECT_DISK_BYTES;
@@ -129,7 +129,8 @@ impl Freezer {
             return false;
         }
         let none = Resume { share: Some(Share::None), ..Resume::default() };
-        guest.ask(Command::Resume(none), deadline).is_ok()
+        let told = guest.ask(Command::Resume(none), deadline);
+        told.inspect_err(|e| warn(format!("a set-up is not kept: {}", plain(e)))).is_ok()
     }
 }
 
@@ -156,7 +157,7 @@ impl Keeper {
             return Ok(());
         }
         let Some(ram) = &template.ram else { return Ok(()) };
-        let state = template.state().map_err(|e| Error::new(crate::error::plain(&e)))?;
+        let state = template.state().map_err(|e| Error::new(plain(&e)))?;
         copy(ram, &stage.ram())?;
         copy(&state, &stage.state())?;
         if let (Some(disk), Some((root, format))) = (&template.disk, &self.root) {
