@@ -38,12 +38,20 @@ pub struct VmMaker {
     keeper: Option<Arc<Keeper>>,
     layers: Arc<Layers>,
     permits: GroupPermits,
+    /// Whether machines are copies of those that set-ups have prepared. If not, each goes through
+    /// its set-ups itself.
+    freezes_setups: bool,
 }
 
 impl VmMaker {
     /// A maker that has made no machine yet. With a `store` it copies templates from there. At most
     /// `grouped` machines are in groups at a time, or one group alone.
-    pub fn new(launcher: Launcher, store: Option<Store>, grouped: usize) -> Self {
+    pub fn new(
+        launcher: Launcher,
+        store: Option<Store>,
+        grouped: usize,
+        freezes_setups: bool,
+    ) -> Self {
         let keeper = |store| {
             Arc::new(Keeper {
                 store,
@@ -55,7 +63,8 @@ impl VmMaker {
         };
         let keeper = store.map(keeper);
         let (made, layers) = (AtomicU32::new(0), Arc::default());
-        Self { launcher, made, keeper, layers, permits: GroupPermits::new(grouped) }
+        let permits = GroupPermits::new(grouped);
+        Self { launcher, made, keeper, layers, permits, freezes_setups }
     }
 
     /// Makes one machine of the concrete type, for callers that use it for more than a test.
@@ -77,7 +86,10 @@ impl VmMaker {
         if let BootMethod::Copy(source) = self.method(shape, cancel, warn)? {
             match self.copy(placement, shape, &source, cancel) {
                 Ok(vm) => return Ok(vm),
-                Err(trouble) if trouble.kind == Kind::Killed || shape.setup.is_some() => {
+                Err(trouble)
+                    if trouble.kind == Kind::Killed
+                        || shape.setup.is_some() && self.freezes_setups =>
+                {
                     return Err(trouble);
                 }
                 Err(trouble) => {
@@ -286,7 +298,7 @@ impl VmMaker {
         if let Some(method) = layers.get(shape) {
             return Ok(method);
         }
-        if shape.setup.is_some() && self.is_freezable() {
+        if shape.setup.is_some() && self.freezes_setups {
             return Err(boot_failure("its set-up has not run".to_owned()));
         }
         let method = match self.copy_source(keeper, shape, cancel, warn) {
@@ -331,7 +343,7 @@ impl Maker for VmMaker {
     }
 
     fn can_make(&self, shape: Shape) -> bool {
-        shape.setup.is_none() || !self.is_freezable() || self.layers.lock().get(shape).is_some()
+        shape.setup.is_none() || !self.freezes_setups || self.layers.lock().get(shape).is_some()
     }
 
     fn group(

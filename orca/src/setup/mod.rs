@@ -127,12 +127,15 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
     let spec = spec(config, &emulator, choice.accel, (&files, &project));
     let launcher = launcher(config, spec, (&files, &project), (run_dir.path(), &log_dir), factor)?;
     let store = (!raw.cold && !raw.gdb).then(|| Store::new(&config.cache));
+    // A guest that has mounted a folder of the host cannot be frozen.
+    let freezes = project.share == Share::Disk
+        && !(raw.cold || raw.reuse || raw.gdb || files.root == Root::Host);
     Ok(Lab {
-        maker: VmMaker::new(launcher, store, config.jobs),
+        maker: VmMaker::new(launcher, store, config.jobs, freezes),
         run_dir,
         log_dir,
         factor,
-        freezes: !(raw.cold || raw.reuse || raw.gdb || files.root == Root::Host),
+        freezes,
         has: has(&emulator, choice.accel),
         description: describe(config, &emulator, choice.accel, &project),
         kernels: matrix(config, &files),
