@@ -38,20 +38,14 @@ pub struct VmMaker {
     keeper: Option<Arc<Keeper>>,
     layers: Arc<Layers>,
     permits: GroupPermits,
-    /// Whether machines are copies of those that set-ups have prepared. If not, each goes through
-    /// its set-ups itself.
+    /// Whether set-ups prepare machines. If not, each machine goes through them itself.
     freezes_setups: bool,
 }
 
 impl VmMaker {
     /// A maker that has made no machine yet. With a `store` it copies templates from there. At most
     /// `grouped` machines are in groups at a time, or one group alone.
-    pub fn new(
-        launcher: Launcher,
-        store: Option<Store>,
-        grouped: usize,
-        freezes_setups: bool,
-    ) -> Self {
+    pub fn new(launcher: Launcher, store: Option<Store>, grouped: usize, freezes: bool) -> Self {
         let keeper = |store| {
             Arc::new(Keeper {
                 store,
@@ -64,7 +58,7 @@ impl VmMaker {
         let keeper = store.map(keeper);
         let (made, layers) = (AtomicU32::new(0), Arc::default());
         let permits = GroupPermits::new(grouped);
-        Self { launcher, made, keeper, layers, permits, freezes_setups }
+        Self { launcher, made, keeper, layers, permits, freezes_setups: freezes }
     }
 
     /// Makes one machine of the concrete type, for callers that use it for more than a test.
@@ -84,12 +78,9 @@ impl VmMaker {
         warn: Warn<'_>,
     ) -> Result<Vm, Trouble> {
         if let BootMethod::Copy(source) = self.method(shape, cancel, warn)? {
-            match self.copy(placement, shape, &source, cancel) {
+            match self.thaw_from(&source, placement, shape, Conversation::default(), cancel) {
                 Ok(vm) => return Ok(vm),
-                Err(trouble)
-                    if trouble.kind == Kind::Killed
-                        || shape.setup.is_some() && self.freezes_setups =>
-                {
+                Err(trouble) if trouble.kind == Kind::Killed || self.is_above_setup(shape) => {
                     return Err(trouble);
                 }
                 Err(trouble) => {
@@ -158,16 +149,6 @@ impl VmMaker {
         self.finish(instance, guest, None)
     }
 
-    fn copy(
-        &self,
-        placement: Placement<'_>,
-        shape: Shape,
-        source: &CopySource,
-        cancel: &Cancel,
-    ) -> Result<Vm, Trouble> {
-        self.thaw_from(source, placement, shape, Conversation::default(), cancel)
-    }
-
     /// Starts a copy of `source` and goes on with the conversation that its agent had.
     fn thaw_from(
         &self,
@@ -226,6 +207,11 @@ impl VmMaker {
             keeper: Arc::clone(keeper),
             base: base::key(&self.spec(shape)).ok()?,
         })
+    }
+
+    /// Whether machines of `shape` are copies of one that a set-up has prepared.
+    fn is_above_setup(&self, shape: Shape) -> bool {
+        shape.setup.is_some() && self.freezes_setups
     }
 
     fn is_freezable(&self) -> bool {
@@ -298,7 +284,7 @@ impl VmMaker {
         if let Some(method) = layers.get(shape) {
             return Ok(method);
         }
-        if shape.setup.is_some() && self.freezes_setups {
+        if self.is_above_setup(shape) {
             return Err(boot_failure("its set-up has not run".to_owned()));
         }
         let method = match self.copy_source(keeper, shape, cancel, warn) {
@@ -343,7 +329,7 @@ impl Maker for VmMaker {
     }
 
     fn can_make(&self, shape: Shape) -> bool {
-        shape.setup.is_none() || !self.freezes_setups || self.layers.lock().get(shape).is_some()
+        !self.is_above_setup(shape) || self.layers.lock().get(shape).is_some()
     }
 
     fn group(
