@@ -23,7 +23,9 @@ mkdir /srv/www; echo original >/srv/www/file; ip link set lo up
 perl -MIO::Socket::INET -e 'chdir "/";
     $all = IO::Socket::INET->new(LocalPort => 80, Listen => 5);
     open F, ">/srv/pid.new"; print F $$; close F; rename "/srv/pid.new", "/srv/pid";
-    while ($one = $all->accept) { open F, "/srv/www/file"; print $one ++$n, " ", <F>; close $one }' &
+    while ($one = $all->accept) {
+        open F, "/srv/www/file"; print $one ++$n, " ", <F>; close $one;
+    }' &
 until [ -e /srv/pid ]; do :; done; cd /
 "#;
 /// `get`: asks the server.
