@@ -240,8 +240,8 @@ pub trait Maker: Send + Sync {
     }
 
     /// Whether the template of `setup` is there from an earlier run, for machines of `shape`. If
-    /// so, they start there.
-    fn recall(&self, _shape: Shape, _setup: &SetUp) -> bool {
+    /// so, they start there. `warn` is told of one that is damaged.
+    fn recall(&self, _shape: Shape, _setup: &SetUp, _warn: Warn<'_>) -> bool {
         false
     }
 }

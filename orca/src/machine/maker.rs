@@ -369,10 +369,11 @@ impl Maker for VmMaker {
         Ok(Box::new(group.with_paused(*paused)))
     }
 
-    fn recall(&self, shape: Shape, setup: &SetUp) -> bool {
+    fn recall(&self, shape: Shape, setup: &SetUp, warn: Warn<'_>) -> bool {
         let (Some(keeper), Some(kept)) = (&self.keeper, setup.kept) else { return false };
         let Ok(base) = base::key(&self.spec(shape)) else { return false };
         let found = keeper.store.open(&setup_key(&base, kept));
+        let found = found.inspect_err(|why| warn(format!("made again: {why}")));
         let Ok(Some(template)) = found else { return false };
         let Ok(source) = CopySource::new(Arc::new(template), false, &keeper.run_dir) else {
             return false;

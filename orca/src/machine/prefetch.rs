@@ -177,8 +177,8 @@ impl Maker for Prefetcher {
         self.shared.maker.thaw(point, cancel)
     }
 
-    fn recall(&self, shape: Shape, setup: &SetUp) -> bool {
-        self.shared.maker.recall(shape, setup)
+    fn recall(&self, shape: Shape, setup: &SetUp, warn: Warn<'_>) -> bool {
+        self.shared.maker.recall(shape, setup, warn)
     }
 }
 

@@ -182,7 +182,8 @@ impl Worker {
     /// Whether this is a set-up whose machine is kept from an earlier run. It is answered then.
     fn recall(&self, job: &Job) -> bool {
         let Some(setup) = &job.order.setup else { return false };
-        if !self.maker.recall(job.order.shape, setup) {
+        let warn = |text| self.report(Event::Warning(format!("{}: {text}", job.path)));
+        if !self.maker.recall(job.order.shape, setup, &warn) {
             return false;
         }
         let recorder = Recorder::new(job, self.conductor.clone());
