@@ -72,7 +72,7 @@ step_vm() {
   cargo test --quiet --locked -p orca --features vm --test host_faults_vm --test soak \
     --test roots_vm --test nodes --test share
   cargo test --quiet --locked -p orca --features vm --test disk_vm --test setups_vm \
-    --test forks_vm
+    --test forks_vm --test layers_vm
 }
 
 step_alpine() {
