@@ -91,6 +91,28 @@ fn a_test_can_be_run_by_hand_while_another_shell_looks() {
     nothing_is_left(&project);
 }
 
+#[test]
+fn a_test_by_hand_finds_what_its_set_ups_left_and_is_the_case_that_was_named() {
+    let project = project();
+    project.file("t/setup.sh", "echo outer >/run/by; sleep 1000 &\necho $! >/run/pid; echo told");
+    project.file("t/a/setup.sh", "echo \"$ORCA_SETUP\" >>/run/by; exit 3");
+    let forks = "echo 1..1; echo \"ok 1 - it is $(orca-fork x y)\"";
+    project.test("f", forks).test("a/b", "echo 1..0");
+    let mut terminal = Terminal::start(command(&project, &["run", "--test", "t/f_test.sh [y]"]));
+    terminal
+        .expect("told")
+        .expect("set up by t/setup.sh")
+        .expect("PATH=/run/orca/bin:$PATH sh t/f");
+    terminal.types("kill -0 $(cat /run/pid) && PATH=/run/orca/bin:$PATH sh $ORCA_TEST");
+    terminal.expect("ok 1 - it is y").types("exit 5");
+    assert_eq!(terminal.end().code(), Some(5));
+    let mut terminal = Terminal::start(command(&project, &["run", "--test", "t/a/b_test.sh"]));
+    terminal.expect("t/a/setup.sh did not pass").expect("exit status 3").expect("# ");
+    terminal.types("tr '\\n' , </run/by; exit").expect("outer,1,");
+    terminal.end();
+    nothing_is_left(&project);
+}
+
 /// Sends a packet of gdb's remote protocol, and returns the answer.
 fn gdb(stream: &mut UnixStream, packet: &str) -> String {
     let sum = packet.bytes().fold(0_u8, u8::wrapping_add);

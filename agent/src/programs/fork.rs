@@ -1,8 +1,10 @@
 //! `orca-fork NAME…`: lets a test go on once for each name, in a copy of its machine, and prints
 //! the name of the copy that it is in. The machine is frozen while this process waits.
+//!
+//! Where a person runs the test nobody makes copies: a variable says which case it is.
 
 use super::fork_requests::SOCKET;
-use crate::wire::{self, CASE_NAME_MAX, CASES_MAX, Kind, PAYLOAD_MAX};
+use crate::wire::{self, CASE, CASE_NAME_MAX, CASES_MAX, Kind, PAYLOAD_MAX};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -21,7 +23,8 @@ const USAGE: &str = "usage: orca-fork NAME...
 
 Freezes the machine of this test, and lets the test go on once for each NAME, in a copy of the
 machine. Prints the name of the copy: case=$(orca-fork ipv4 ipv6). FILE has a name a line, `-` is
-the standard input. Empty lines and lines that begin with `#` are left out.
+the standard input. Empty lines and lines that begin with `#` are left out. By hand, in a shell,
+nothing forks: ORCA_CASE='[NAME]' says which case it is.
 ";
 
 /// Runs `orca-fork` with these arguments and returns its exit status.
@@ -35,7 +38,7 @@ pub(crate) fn run(args: Vec<OsString>) -> u8 {
         [first, ..] if !first.as_bytes().starts_with(b"-") => Ok(bytes_of(&args)),
         _ => return complain(USAGE, MISUSED),
     };
-    let name = names.and_then(|names| payload_of(&names)).and_then(|payload| ask(&payload));
+    let name = names.and_then(|names| answer(&names));
     let printed = name.and_then(|mut name| {
         name.push(b'\n');
         io::stdout().write_all(&name).map_err(|e| format!("cannot print the case: {e}"))
@@ -101,6 +104,25 @@ fn payload_of(names: &[Vec<u8>]) -> Result<Vec<u8>, String> {
         return Err(format!("case `{last}` is beyond the limit: {rule}"));
     }
     Ok(payload)
+}
+
+/// The name of the case that this is: the one that the variable chooses, or else the host.
+fn answer(names: &[Vec<u8>]) -> Result<Vec<u8>, String> {
+    let payload = payload_of(names)?;
+    match std::env::var_os(CASE) {
+        Some(chosen) if !chosen.is_empty() => choose(names, chosen.as_bytes()),
+        _ => ask(&payload),
+    }
+}
+
+/// The first of `names` that is in `chosen`, in brackets.
+fn choose(names: &[Vec<u8>], chosen: &[u8]) -> Result<Vec<u8>, String> {
+    let is_in = |name: &&Vec<u8>| {
+        let bracketed = [b"[", &name[..], b"]"].concat();
+        chosen.windows(bracketed.len()).any(|part| part == bracketed)
+    };
+    let found = names.iter().find(is_in).cloned();
+    found.ok_or_else(|| format!("no case is in {CASE}={}", String::from_utf8_lossy(chosen)))
 }
 
 /// Whether a case may have this name.
@@ -178,6 +200,16 @@ mod tests {
         }
         let why = payload(&[&long]).unwrap_err();
         assert!(why.ends_with("xx` has 201 bytes, and 200 are allowed"), "{why}");
+    }
+
+    #[test]
+    fn a_person_chooses_the_case() {
+        let names = [b"a".to_vec(), b"b c".to_vec()];
+        let chosen = |text: &str| choose(&names, text.as_bytes());
+        assert_eq!(chosen("[b c]"), Ok(b"b c".to_vec()));
+        assert_eq!(chosen("[x][b c]"), Ok(b"b c".to_vec()));
+        assert_eq!(chosen("[b]").unwrap_err(), "no case is in ORCA_CASE=[b]");
+        assert!(chosen("a").is_err());
     }
 
     #[test]

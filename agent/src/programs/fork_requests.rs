@@ -115,7 +115,7 @@ impl ForkRequests {
         state.last_id = state.last_id.wrapping_add(1);
         let id = state.last_id;
         let test = match &state.tests[..] {
-            [] => Err("no test is running"),
+            [] => Err("no test is running; by hand, ORCA_CASE='[NAME]' says which case it is"),
             [test] => test.upgrade().ok_or("the test is over"),
             _ => Err("several tests are running"),
         };

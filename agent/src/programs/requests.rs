@@ -95,3 +95,13 @@ impl Write for AtOnce<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_knows_where_the_programs_are() {
+        assert_eq!(programs_in(Path::new(HOME)), Path::new(wire::PROGRAMS_DIR));
+    }
+}

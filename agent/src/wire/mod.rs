@@ -46,6 +46,11 @@ pub const CASE_NAME_MAX: usize = 200;
 /// The variable, with the value `1`, that makes a `TEST` a set-up: what it starts is the machine's
 /// from then on, and belongs to no test.
 pub const SETUP: &str = "ORCA_SETUP";
+/// The variable that answers `orca-fork` where a person runs a test by hand: the names of the cases
+/// to be, each in brackets.
+pub const CASE: &str = "ORCA_CASE";
+/// The folder in a machine with the programs that tests call.
+pub const PROGRAMS_DIR: &str = "/run/orca/bin";
 /// Begins the guest's line on the console about what its kernel lacks: options, with blanks between
 /// them.
 pub const LACKS: &str = "the kernel lacks ";

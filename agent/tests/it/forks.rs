@@ -155,7 +155,11 @@ fn only_a_running_test_may_fork() {
     let exec = format!("EXEC ORCA_FORK_SOCKET=$(cat socket) {program} a 2>&1");
     agent.request(1, &exec, &[]);
     let got = agent.answer(1);
-    assert_eq!((&got.text()[..], got.ended.exit), ("orca-fork: no test is running\n", 1));
+    assert!(got.text().starts_with("orca-fork: no test is running; by hand, "), "{}", got.text());
+    assert_eq!(got.ended.exit, 1);
+    agent.request(1, &exec, &[("ORCA_CASE", "[b][a]")]);
+    let got = agent.answer(1);
+    assert_eq!((&got.text()[..], got.ended.exit), ("a\n", 0), "a person says which case it is");
     agent.request(TEST, "EXIT", &[]);
     assert!(agent.wait().success());
     assert!(!Path::new(&program).exists(), "{program} is left");

@@ -625,9 +625,11 @@ pub const FLAGS: &[Flag] = &[
         again: false,
         help: "a machine as this test would get it, and stop there",
         doc: "The machine has the memory, CPUs and network card that the test's header asks for, \
-              and the shell has the test's variables; the line that orca prints runs the test. \
-              ORCA_KEEP=1 is set, so that a failing test clears nothing away. No timeout applies. \
-              A test that this host cannot run, by its `requires=`, is refused.",
+              its set-ups have run there, and the shell has the test's variables; the line that \
+              orca prints runs the test. After a set-up that did not pass, the machine is as that \
+              left it. ORCA_KEEP=1 is set, so that a failing test clears nothing away. No timeout \
+              applies. Nothing forks there: 't/x_test.sh [b]' makes the test its case b. A test \
+              that this host cannot run, by its `requires=`, is refused.",
     },
     Flag {
         long: "gdb",

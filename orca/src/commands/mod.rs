@@ -1,5 +1,6 @@
 //! The subcommands of `orca`, one file each.
 
+mod by_hand;
 pub mod checks;
 pub mod clean;
 pub mod completions;

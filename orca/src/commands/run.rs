@@ -1,8 +1,9 @@
 //! `orca run`: one machine for a person, with a shell, one command, or the serial console.
 
+use super::by_hand::{ARTIFACTS, ByHand};
 use crate::cancel::{self, Cancel, Canceller};
 use crate::cli::config::Config;
-use crate::conductor::interactive::{self, End, Env};
+use crate::conductor::interactive::{self, End};
 use crate::error::{Error, Result};
 use crate::events::exit;
 use crate::events::trouble::Trouble;
@@ -12,22 +13,14 @@ use crate::machine::Machine;
 use crate::machine::maker::VmMaker;
 use crate::machine::vm::Vm;
 use crate::report::plain;
-use crate::select::discover::{Test, discover};
-use crate::select::header::Header;
 use crate::setup::{self, Lab, boot_files};
 use crate::text::quote::shell_word;
-use agent::wire::{SHEBANG_MAX, interpreter};
 use crossbeam::channel::Receiver;
-use std::fs::{self, File};
-use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-/// The folder in the machine where a test that is run by hand leaves its artifacts.
-const ARTIFACTS: &str = "/tmp/artifacts";
-/// How long the machine may take to make that folder.
+/// How long the machine may take to make a folder.
 const PREPARE_LIMIT: Duration = Duration::from_secs(20);
 
 /// Boots a machine, gives a shell or runs a command in it, and returns the exit status of that.
@@ -90,12 +83,16 @@ fn in_machine(
     signals: &Receiver<i32>,
 ) -> Result<End, Trouble> {
     let warn = |text: String| plain::err(format!("orca: {text}\n").as_bytes());
-    let boot = || lab.maker.boot(config.shape, cancel, &warn);
-    let mut vm = match interactive::interruptible(canceller, signals, boot) {
-        (Ok(vm), _) => vm,
+    let boot = || match by_hand {
+        Some(test) => test.boot(lab, config.shape, cancel, &warn),
+        None => lab.maker.boot(config.shape, cancel, &warn).map(|vm| (vm, None)),
+    };
+    let (mut vm, about) = match interactive::interruptible(canceller, signals, boot) {
+        (Ok(booted), _) => booted,
         (Err(_), Some(signal)) => return Ok(End::Signal(signal)),
         (Err(trouble), None) => return Err(trouble),
     };
+    about.into_iter().for_each(warn);
     let ended = match &config.raw.rest {
         Some(words) if !words.is_empty() => {
             interactive::command(vm.guest(), words, interactive::environment(config), signals)
@@ -127,7 +124,7 @@ fn shell(
     if let Some(test) = by_hand {
         env.extend(test.environment(lab.factor));
         about = format!("orca run --test {}", test.test.display());
-        plain::err(format!("orca: to run the test: {}\n", test.line).as_bytes());
+        plain::err(format!("orca: {}\n", test.instructions()).as_bytes());
     }
     let Some((inbox, writer)) = vm.connection() else { return Err("it has no agent".to_owned()) };
     let name = vm.name().to_owned();
@@ -151,89 +148,4 @@ fn attach(config: &Config, socket: &Path) -> String {
         "orca: the machine waits for a debugger, in another terminal:\n  \
          gdb {elf} -ex 'target remote {socket}'\norca: `continue` there lets it boot\n"
     )
-}
-
-/// A test that a person runs by hand.
-struct ByHand {
-    test: Test,
-    header: Header,
-    /// The command line that runs it.
-    line: String,
-}
-
-impl ByHand {
-    /// Finds the test at `path`, and puts the machine that its header asks for into `config`.
-    fn prepare(path: &Path, config: &mut Config) -> Result<Self> {
-        let found = discover(&config.root, &[path.to_owned()])?;
-        let [test] = &found[..] else {
-            let error = Error::new(format!("`{}` names {} tests", path.display(), found.len()));
-            return Err(error.hint("--test takes one test"));
-        };
-        if config.raw.rest.is_some() {
-            return Err(Error::new("--test gives a shell, and takes no command")
-                .hint("leave out --test, or what comes after `--`"));
-        }
-        let file = config.root.join(&test.path);
-        let header = Header::read(&config.root, test)?;
-        if !header.nodes.is_empty() {
-            let error = Error::new(format!("`{}` has several nodes", test.display()));
-            return Err(error.hint("run it with `orca test`; --keep keeps its first node"));
-        }
-        config.shape = header.shape(config.shape);
-        let word = shell_word(test.path.as_os_str().as_bytes());
-        let line = if is_program(&file) { format!("./{word}") } else { format!("sh {word}") };
-        Ok(Self { test: test.clone(), header, line })
-    }
-
-    /// Refuses a test that `orca test` would skip on machines that have no more than `has`.
-    fn check(&self, has: &[&str]) -> Result<()> {
-        let Some(why) = self.header.lacks(has) else { return Ok(()) };
-        let error = Error::new(format!("`{}` {why}", self.test.display()));
-        Err(error.hint("`orca test` skips it; `orca run` without --test gives a machine"))
-    }
-
-    fn environment(&self, factor: f64) -> Env {
-        let own = |name: &str, value: &[u8]| (name.as_bytes().to_vec(), value.to_vec());
-        vec![
-            own("ORCA_TEST", self.test.path.as_os_str().as_bytes()),
-            own("ORCA_TIMEOUT_FACTOR", factor.to_string().as_bytes()),
-            own("ORCA_ARTIFACTS", ARTIFACTS.as_bytes()),
-            own("ORCA_KEEP", b"1"),
-        ]
-    }
-}
-
-/// Whether the agent would run `file` itself, and not `/bin/sh`: it is executable and begins with
-/// `#!`.
-fn is_program(file: &Path) -> bool {
-    let executable = fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & 0o111 != 0);
-    let start = || -> io::Result<Vec<u8>> {
-        let mut start = Vec::new();
-        File::open(file)?.take(SHEBANG_MAX as u64).read_to_end(&mut start).map(|_| start)
-    };
-    executable && start().is_ok_and(|start| interpreter(&start).is_some())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_program_is_executable_and_says_what_runs_it() {
-        let dir = nix::unistd::mkdtemp(&std::env::temp_dir().join("orca-run-XXXXXX")).unwrap();
-        let path = dir.join("x");
-        let check = |text: &str, mode: u32, expected: bool| {
-            fs::write(&path, text).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(is_program(&path), expected, "{text:?} {mode:o}");
-        };
-        check("#!/bin/sh\n", 0o755, true);
-        check("#!", 0o700, true);
-        check("#!/bin/sh\n", 0o644, false);
-        check("echo\n", 0o755, false);
-        check("#", 0o755, false);
-        check("", 0o755, false);
-        assert!(!is_program(&dir.join("none")));
-        fs::remove_dir_all(&dir).unwrap();
-    }
 }

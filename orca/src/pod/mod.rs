@@ -4,12 +4,14 @@
 //! through a channel; when its last sender is dropped the workers end, and the event channel with
 //! them.
 
+mod aloud;
 mod before;
 mod job;
 mod outcome;
 mod recorder;
 mod worker;
 
+pub use aloud::set_up;
 pub use before::Before;
 pub use job::{After, ForkedTest, Held, Job, Message};
 pub use worker::Policy;
