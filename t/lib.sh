@@ -153,7 +153,8 @@ skip_unless_module() {
 
 # Needs an orca that makes copies of this machine, for fork_cases, or a person who chooses a case.
 skip_unless_forks() {
-    [ -n "${ORCA_FORK_SOCKET:-}${ORCA_CASE:-}" ] || skip_all 'needs the copies of a machine that orca makes'
+    [ -n "${ORCA_FORK_SOCKET:-}${ORCA_CASE:-}" ] ||
+        skip_all 'needs the copies of a machine that orca makes'
 }
 
 # bail REASON: ends the whole run, because no result in this or another file could mean anything.

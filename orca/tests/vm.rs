@@ -272,3 +272,26 @@ fn network_cards_of_copies_have_different_addresses() {
     };
     assert_ne!(address("a"), address("b"));
 }
+
+#[test]
+fn a_set_up_is_kept_until_a_file_of_its_cache_changes() {
+    let lab = Lab::new();
+    let setup = "# orca: cache=rows\ncd /; sleep 1000 &\necho $! >/run/pid; cp mnt/glacic/rows run";
+    lab.project.file("rows", "1\n").file("t/setup.sh", setup);
+    lab.test("reads", "echo 1..1; kill -0 $(cat /run/pid) && echo \"ok 1 - $(cat /run/rows)\"");
+    lab.orca(&["test", "-vv"]).exits(0).says("ok 1 - 1").never_says("(set-up; kept)");
+    lab.orca(&["template"]).says(&format!("t/setup.sh in {}; ", lab.project.root().display()));
+    lab.project.file("other", "");
+    lab.orca(&["test"]).exits(0).says("(set-up; kept)");
+    lab.project.file("rows", "2\n");
+    lab.orca(&["test", "-vv"]).exits(0).says("ok 1 - 2").never_says("(set-up; kept)");
+}
+
+#[test]
+fn set_ups_and_cases_do_without_a_disk() {
+    let lab = Lab::new();
+    lab.project.file("t/setup.sh", "echo 1 >/run/by");
+    lab.test("f", "echo 1..1; echo \"ok 1 - $(cat /run/by) $(orca-fork x y)\"");
+    let ran = lab.orca(&["test", "-vv", "--share", "overlay"]);
+    ran.exits(0).says("ok 1 - 1 x").says("ok 1 - 1 y").says("2 tests");
+}

@@ -160,8 +160,10 @@ impl ByHand {
     /// Finds the innermost set-up whose machine is kept from an earlier run, and returns how many
     /// set-ups are done there.
     fn recall(&self, maker: &VmMaker, shape: Shape) -> usize {
-        let recall =
-            |&number: &usize| maker.recall(shape, &SetUp { number, kept: self.kept[number] });
+        let recall = |&number: &usize| {
+            let setup = SetUp { number, kept: self.kept[number], ..SetUp::default() };
+            maker.recall(shape, &setup)
+        };
         (0..self.setups.len()).rev().find(recall).map_or(0, |at| at + 1)
     }
 

@@ -123,6 +123,7 @@ impl Agenda<'_> {
             timeout: planned.timeout,
             setup: Some(SetUp {
                 number: number_in_run,
+                path: file.display(),
                 kept: self.kept.get(number).copied().flatten(),
             }),
             env: [&self.usual.env[..], &[(SETUP.into(), b"1".to_vec())]].concat(),
@@ -308,9 +309,9 @@ mod tests {
             "w_test.sh <- -",
         ];
         assert_eq!(lines(&found), expected);
-        let setup = |entry: &Entry| entry.job.order.setup.clone();
-        assert_eq!(setup(&found[0]), Some(SetUp { number: 0, kept: Some(7) }));
-        assert_eq!(setup(&found[1]), Some(SetUp { number: 1, kept: None }));
+        let setup = |number, path: &str, kept| Some(SetUp { number, path: path.to_owned(), kept });
+        assert_eq!(found[0].job.order.setup, setup(0, "t/setup.sh", Some(7)));
+        assert_eq!(found[1].job.order.setup, setup(1, "t/a/setup.sh", None));
         let shapes: Vec<Option<usize>> =
             found.iter().map(|entry| entry.job.order.shape.setup).collect();
         assert_eq!(shapes, [None, Some(0), Some(1), None, Some(0), None]);

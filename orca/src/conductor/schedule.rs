@@ -195,8 +195,10 @@ mod tests {
 
     fn entry(test: usize, letter: char, setups: usize) -> Entry {
         let number = letter.to_digit(10).map(|digit| digit as usize);
-        let order =
-            Order { setup: number.map(|number| SetUp { number, kept: None }), ..Order::default() };
+        let order = Order {
+            setup: number.map(|number| SetUp { number, ..SetUp::default() }),
+            ..Order::default()
+        };
         let job = Job {
             test,
             path: letter.to_string(),

@@ -560,7 +560,7 @@ mod tests {
     fn with_setup(rounds: Option<u32>, limits: Limits) -> RunState {
         let entry = |test| Entry { after: Some(0), ..Entry::new(job(test)) };
         let mut setup = Entry::new(Job { path: "t/setup.sh".to_owned(), ..job(0) });
-        setup.job.order.setup = Some(SetUp { number: 0, kept: None });
+        setup.job.order.setup = Some(SetUp::default());
         let entries = vec![setup, entry(1), entry(2), Entry::new(job(3))];
         RunState::new(entries, rounds, limits, 2)
     }

@@ -76,7 +76,8 @@ fn source(template: Template, is_mounted: bool, keeper: &Keeper) -> Result<CopyS
         .map_err(|e| boot_failure(e.to_string()))
 }
 
-fn describe(spec: &Spec) -> String {
+/// Machines of `spec`, in words.
+pub(super) fn describe(spec: &Spec) -> String {
     let root = match &spec.rootfs {
         Some(path) => path.display().to_string(),
         None if spec.host_root => "this host's root".to_owned(),

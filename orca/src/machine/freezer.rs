@@ -28,6 +28,8 @@ pub(super) struct Freezer {
     pub(super) keeper: Arc<Keeper>,
     /// The key of the template that all this stands on.
     pub(super) base: String,
+    /// The machine, in words.
+    pub(super) machine: String,
 }
 
 /// Where frozen machines of one run are kept.
@@ -37,6 +39,8 @@ pub(super) struct Keeper {
     pub(super) root: Option<(PathBuf, String)>,
     /// The image of the project's disk.
     pub(super) project: Option<PathBuf>,
+    /// The project's folder, if it has a disk.
+    pub(super) project_root: Option<PathBuf>,
     /// The private folder of the run.
     pub(super) run_dir: PathBuf,
     /// Where files without a name are made.
@@ -77,8 +81,9 @@ impl Freezer {
         let source = self.freeze_settled(instance, kept.is_none())?;
         if let Some(kept) = kept {
             let key = setup_key(&self.base, kept);
-            if let Err(error) = self.keeper.keep(&key, &source.template, false, "set-up") {
-                warn(format!("a set-up is not kept: {error}"));
+            let what = self.describe(&setup.path);
+            if let Err(error) = self.keeper.keep(&key, &source.template, false, &what) {
+                warn(format!("its machine is not kept: {error}"));
             }
         }
         self.put(Shape { setup: Some(setup.number), ..self.shape }, source);
@@ -102,8 +107,14 @@ impl Freezer {
         let (template, key) = (Arc::clone(&source.template), template::key_above(&self.base, done));
         self.put(self.shape, source);
         // A run whose template cannot be kept is as fast; the next one makes it again.
-        let _ = self.keeper.keep(&key, &template, true, "project");
+        let _ = self.keeper.keep(&key, &template, true, &self.describe("project"));
         Ok(())
+    }
+
+    /// What is kept, in words: `t/setup.sh in /home/me/project; x86_64 kvm, 512 MiB, 1 CPU, …`.
+    fn describe(&self, what: &str) -> String {
+        let root = self.keeper.project_root.as_deref().unwrap_or(Path::new("?")).display();
+        format!("{what} in {root}; {}", self.machine)
     }
 
     fn freeze_settled(&self, instance: &mut Instance, is_mounted: bool) -> io::Result<CopySource> {
@@ -122,15 +133,20 @@ impl Freezer {
             .is_ok_and(|ended| ended.exit == 0);
         if !unmounted {
             warn(
-                "a set-up is made again in every run, in spite of its `cache=`: it left a process \
-                 in the project's folder; `cd /` before starting servers"
+                "it is made again in every run, in spite of its `cache=`: it left a process in \
+                 the project's folder; `cd /` before starting servers"
                     .to_owned(),
             );
             return false;
         }
         let none = Resume { share: Some(Share::None), ..Resume::default() };
-        let told = guest.ask(Command::Resume(none), deadline);
-        told.inspect_err(|e| warn(format!("a set-up is not kept: {}", plain(e)))).is_ok()
+        match guest.ask(Command::Resume(none), deadline) {
+            Ok(_) => true,
+            Err(e) => {
+                warn(format!("it is made again in every run: {}", crate::error::plain(&e)));
+                false
+            }
+        }
     }
 }
 

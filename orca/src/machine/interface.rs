@@ -52,10 +52,12 @@ impl Order {
 }
 
 /// A set-up: a script that is run once, whose machine is then frozen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SetUp {
     /// Its number in the run, from 0.
     pub number: usize,
+    /// Its path, for people.
+    pub path: String,
     /// A digest of what its template depends on, if the template is kept between runs.
     pub kept: Option<u64>,
 }

@@ -17,6 +17,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct ProjectDisk {
     /// The file.
     pub image: PathBuf,
+    /// The project's folder.
+    pub root: PathBuf,
     /// Makes disks over it.
     pub overlays: Overlays,
 }

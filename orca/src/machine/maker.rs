@@ -51,6 +51,7 @@ impl VmMaker {
                 store,
                 root: launcher.root.clone(),
                 project: launcher.project.as_ref().map(|disk| disk.image.clone()),
+                project_root: launcher.project.as_ref().map(|disk| disk.root.clone()),
                 run_dir: launcher.run_dir.clone(),
                 spool: launcher.spool.clone(),
             })
@@ -200,12 +201,14 @@ impl VmMaker {
     /// folder of the host.
     fn freezer(&self, source: &CopySource, shape: Shape) -> Option<Freezer> {
         let keeper = self.keeper.as_ref().filter(|_| self.is_freezable())?;
+        let spec = self.spec(shape);
         Some(Freezer {
             below: Arc::clone(&source.template),
             shape: Shape { freezes: false, ..shape },
             layers: Arc::clone(&self.layers),
             keeper: Arc::clone(keeper),
-            base: base::key(&self.spec(shape)).ok()?,
+            base: base::key(&spec).ok()?,
+            machine: base::describe(&spec),
         })
     }
 

@@ -122,6 +122,9 @@ fn outcome(attempt: &Attempt) -> Option<String> {
     let suite = &attempt.suite;
     let (_, failed, skipped) = suite.summary();
     match &attempt.outcome {
+        Outcome::Passed if attempt.is_setup() && attempt.machine.is_none() => {
+            Some("kept".to_owned())
+        }
         Outcome::Passed if attempt.is_setup() && suite.run == 0 => None,
         Outcome::Passed => {
             let mut out = count(suite.run, "check");
@@ -232,9 +235,11 @@ mod tests {
         let setup = Attempt {
             role: Role::SetUp,
             outcome: Outcome::Passed,
+            machine: Some("vm1".into()),
             ..Attempt::not_run(0, "t/setup.sh".into(), 1)
         };
         assert_eq!(detail(&setup), "  (set-up)");
+        assert_eq!(detail(&Attempt { machine: None, ..setup }), "  (set-up; kept)");
     }
 
     #[test]

@@ -204,7 +204,7 @@ fn launcher(
     let over = |(path, format): &(PathBuf, String)| Overlays::new(path, format, run_dir);
     let project_disk = |image: &PathBuf| {
         let overlays = Overlays::sized(image, "raw", Some(PROJECT_DISK_BYTES), run_dir)?;
-        Ok::<_, Error>(ProjectDisk { image: image.clone(), overlays })
+        Ok::<_, Error>(ProjectDisk { image: image.clone(), root: config.root.clone(), overlays })
     };
     fs::create_dir_all(&config.cache).map_err(|e| Error::io("create", &config.cache, &e))?;
     Ok(Launcher {
