@@ -32,7 +32,7 @@ case $arch in
   aarch64) emulator=qemu-system-arm ;;
   *) emulator=qemu-system-x86 ;;
 esac
-need "qemu-system-$arch" "$emulator" qemu-img qemu-utils
+need "qemu-system-$arch" "$emulator" qemu-img qemu-utils mke2fs e2fsprogs
 "$scripts/build-toolbox.sh" --arch "$arch"
 image=$root/build
 [ "$arch" = "$(host_arch)" ] || image=$image/$arch

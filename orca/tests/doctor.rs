@@ -76,9 +76,22 @@ fn what_the_machines_do_not_use_is_not_missed() {
     let project = project("7.2.0");
     project.file("qemu", "#!/bin/sh\necho QEMU emulator version 7.2.0\n");
     fs::set_permissions(project.root().join("qemu"), Permissions::from_mode(0o755)).unwrap();
+    doctor(&project, &["--rootfs=none"]).says("ok   share          a disk with ").never_says("9p");
+    project.file(".orcarc", "--share=overlay");
     doctor(&project, &["--rootfs=none"]).exits(2).says("BAD  share").never_says("qemu-img");
     project.file(".orcarc", "--share=none");
     doctor(&project, &["--rootfs=none"]).says("note share").never_says("9p");
+}
+
+#[test]
+fn a_project_that_is_no_disk_is_a_note() {
+    let project = project("7.2.0");
+    let huge = fs::File::create(project.root().join("huge")).unwrap();
+    nix::fcntl::posix_fallocate(&huge, 0, 513 << 20).unwrap();
+    let why = "overlay, since the project holds more than the 512 MiB or 50000 files of a disk";
+    doctor(&project, &["--rootfs=none"]).says("note share").says(why);
+    project.file(".orcarc", "--share=disk");
+    doctor(&project, &["--rootfs=none"]).exits(2).says("BAD  share          the project holds");
 }
 
 /// The doctor looks at what a run would be, and a run reads more settings.

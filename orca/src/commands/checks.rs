@@ -15,6 +15,7 @@ use crate::qemu::{arch, overlay, version};
 use crate::select::discover::discover;
 use crate::setup::boot_files::{self, RootSource};
 use crate::setup::emulator::Emulator;
+use crate::setup::project as project_share;
 use crate::text::count::count;
 use agent::wire::Share;
 use nix::unistd::{AccessFlags, access};
@@ -163,21 +164,35 @@ fn emulator_version(emulator: &Emulator) -> Finding {
     Finding::fair("QEMU", text, "tests with `nodes=` are skipped: they need a newer one")
 }
 
-/// Whether this QEMU can share folders of the host with its guests, if the machines use any.
+/// How machines get the project, and whether this QEMU can share folders of the host with its
+/// guests, if the machines use any.
 fn share(config: &Config, emulator: &Emulator, root: Option<&RootSource>) -> Finding {
-    let none = config.raw.share == Some(Share::None);
-    if none && root != Some(&RootSource::Host) {
-        let advice = "machines do not see the project's tests; `orca run` works";
-        return Finding::fair("share", "none, as --share says", advice);
-    }
-    match version::has_shares(&emulator.program) {
-        Ok(true) => Finding::good("share", "this QEMU has 9p"),
-        Ok(false) => {
-            let error = Error::new("this QEMU has no 9p, through which machines see the project");
-            let package = arch::target(emulator.arch).package;
-            Finding::bad("share", &error.hint(format!("install the full {package}")))
+    const WHAT: &str = "share";
+    let (share, text) = match project_share::foresee(config, emulator.arch) {
+        Ok(found) => found,
+        Err(error) => return Finding::bad(WHAT, &error),
+    };
+    if matches!(share, Share::Overlay | Share::Ro | Share::Rw) || root == Some(&RootSource::Host) {
+        match version::has_shares(&emulator.program) {
+            Ok(true) => {}
+            Ok(false) => {
+                let error = Error::new(format!("{text}; this QEMU has no 9p, which that needs"));
+                let package = arch::target(emulator.arch).package;
+                return Finding::bad(WHAT, &error.hint(format!("install the full {package}")));
+            }
+            Err(e) => return Finding::bad(WHAT, &Error::io("run", &emulator.program, &e)),
         }
-        Err(e) => Finding::bad("share", &Error::io("run", &emulator.program, &e)),
+    }
+    match share {
+        Share::None => {
+            Finding::fair(WHAT, text, "machines do not see the project's tests; `orca run` works")
+        }
+        Share::Overlay if config.raw.share.is_none() => Finding::fair(
+            WHAT,
+            text,
+            "tests work, but machines cannot be frozen for set-ups and forks, which take longer",
+        ),
+        _ => Finding::good(WHAT, text),
     }
 }
 

@@ -83,6 +83,14 @@ pub fn from_project(
     Ok(())
 }
 
+/// Whether images of projects can be made here.
+///
+/// # Errors
+/// `mke2fs` does not run.
+pub fn check() -> Result<()> {
+    run("mke2fs", "e2fsprogs", words("-V"), Users::Own)
+}
+
 /// Runs `mke2fs` with empty files and folders in the place of `left_out`: it cannot leave anything
 /// out by itself.
 fn hidden(dir: &Path, left_out: &[PathBuf], mkfs: Vec<OsString>, out: &Path) -> Result<()> {

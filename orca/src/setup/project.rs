@@ -5,6 +5,7 @@ use crate::arch::Arch;
 use crate::cli::config::Config;
 use crate::error::Result;
 use crate::image::artifacts::ArtifactCache;
+use crate::image::ext4;
 use crate::image::project::{self, Tree};
 use crate::text::count::count;
 use agent::wire::Share;
@@ -26,6 +27,23 @@ pub struct ProjectShare {
     pub image: Option<PathBuf>,
     /// What was taken, in words.
     pub description: String,
+}
+
+/// How machines would get the project, in words, and the reason if a disk was not asked for and
+/// cannot be had. Nothing is made.
+///
+/// # Errors
+/// A disk was asked for, and cannot be made.
+pub fn foresee(config: &Config, arch: Arch) -> Result<(Share, String)> {
+    if let Some(share) = config.raw.share.filter(|share| *share != Share::Disk) {
+        return Ok((share, format!("{}, as --share says", share.name())));
+    }
+    let tree = ext4::check().and_then(|()| survey(config, arch));
+    match tree {
+        Ok(tree) => Ok((Share::Disk, contents(&tree, ""))),
+        Err(error) if config.raw.share.is_some() => Err(error),
+        Err(error) => Ok((Share::Overlay, format!("overlay, since {error}"))),
+    }
 }
 
 /// Makes a disk of the project if the configuration says so, or if it says nothing and the project
@@ -61,19 +79,27 @@ pub fn resolve(config: &Config, arch: Arch) -> Result<ProjectShare> {
 }
 
 fn disk(config: &Config, arch: Arch) -> Result<(PathBuf, Tree, bool)> {
-    let root = &config.root;
-    let tree = project::survey(root, &own_images(config, arch), &ignored(root))?;
+    let tree = survey(config, arch)?;
     let cache = ArtifactCache::of_projects(&config.cache);
-    let (image, is_new) = project::image(&cache, root, tree.clone())?;
+    let (image, is_new) = project::image(&cache, &config.root, tree.clone())?;
     Ok((image, tree, is_new))
+}
+
+fn survey(config: &Config, arch: Arch) -> Result<Tree> {
+    project::survey(&config.root, &own_images(config, arch), &ignored(&config.root))
 }
 
 /// `project: a disk with 12 MiB in 412 files, made in 0.4 s, without target`.
 fn describe(tree: &Tree, took: Option<f64>) -> String {
+    let made = took.map_or("kept".to_owned(), |seconds| format!("made in {seconds:.1} s"));
+    format!("project: {}", contents(tree, &format!(", {made}")))
+}
+
+/// What is on the disk, `more` about it, and what is not there.
+fn contents(tree: &Tree, more: &str) -> String {
     let mib = tree.fingerprint.bytes.div_ceil(1 << 20);
     let files = count(tree.fingerprint.files as usize, "file");
-    let made = took.map_or("kept".to_owned(), |seconds| format!("made in {seconds:.1} s"));
-    let mut text = format!("project: a disk with {mib} MiB in {files}, {made}");
+    let mut text = format!("a disk with {mib} MiB in {files}{more}");
     let too_large = &tree.left_out[..tree.too_large];
     let names: Vec<String> =
         too_large.iter().take(NAMED).map(|path| path.display().to_string()).collect();
