@@ -288,10 +288,12 @@ fn a_set_up_is_kept_until_a_file_of_its_cache_changes() {
 }
 
 #[test]
-fn set_ups_and_cases_do_without_a_disk() {
+fn set_ups_and_cases_do_without_a_disk_and_in_machines_that_are_used_again() {
     let lab = Lab::new();
     lab.project.file("t/setup.sh", "echo 1 >/run/by");
     lab.test("f", "echo 1..1; echo \"ok 1 - $(cat /run/by) $(orca-fork x y)\"");
-    let ran = lab.orca(&["test", "-vv", "--share", "overlay"]);
-    ran.exits(0).says("ok 1 - 1 x").says("ok 1 - 1 y").says("2 tests");
+    for args in [&["--share", "overlay"][..], &["--reuse"]] {
+        let ran = lab.orca(&[&["test", "-vv"], args].concat());
+        ran.exits(0).says("ok 1 - 1 x").says("ok 1 - 1 y").says("2 tests");
+    }
 }

@@ -108,7 +108,8 @@ impl Worker {
             worker: self.number,
             machine: machine.name().to_owned(),
         });
-        if is_new && !self.set_up(job, &mut machine, ready) {
+        let goes_on = job.order.case.as_ref().is_some_and(|case| case.point.is_some());
+        if is_new && !goes_on && !self.set_up(job, &mut machine, ready) {
             return None;
         }
         let mut recorder = Recorder::new(job, self.conductor.clone());
@@ -276,9 +277,12 @@ impl Worker {
         let warn = |text| self.report(Event::Warning(text));
         let order = &job.order;
         let point = order.case.as_ref().and_then(|case| case.point.as_ref());
+        // Where machines are used again, the set-up only says which tests share one.
+        let setup = order.shape.setup.filter(|_| self.policy == Policy::Pristine);
+        let shape = Shape { setup, ..order.shape };
         let machine = match (point, &order.nodes[..]) {
             (Some(point), _) => self.maker.thaw(point, &self.cancel)?,
-            (None, []) => self.maker.make(order.shape, &self.cancel, &warn)?,
+            (None, []) => self.maker.make(shape, &self.cancel, &warn)?,
             (None, nodes) => self.maker.group(order.shape, nodes, &self.cancel, &warn)?,
         };
         self.report(Event::MachineReady {
