@@ -122,7 +122,8 @@ fn all_nodes_are_set_up_once_and_go_on_in_every_case() {
     let project = Project::new();
     project.file("t/setup.sh", "echo \"set up $ORCA_NODE\" >>/run/by");
     let forks = "# orca: nodes=a,b\necho 1..1; on b sh -c 'echo before >>/run/by'\n\
-                 case=$(orca-fork x y)\necho \"ok 1 - $(cat /run/by), $(on b xargs -a /run/by) $case\"";
+                 case=$(orca-fork x y)\n\
+                 echo \"ok 1 - $(cat /run/by), $(on b xargs -a /run/by) $case\"";
     project.test("f", forks);
     let ran = orca(&project, &["test", "-vv"]);
     ran.exits(0).says("ok 1 - set up a, set up b before x").says("set up b before y");

@@ -162,7 +162,7 @@ impl ByHand {
     fn recall(&self, maker: &VmMaker, shape: Shape) -> usize {
         let recall = |&number: &usize| {
             let setup = SetUp { number, kept: self.kept[number], ..SetUp::default() };
-            maker.recall(shape, &setup)
+            maker.recall(shape, &setup, &|text| plain::err(format!("orca: {text}\n").as_bytes()))
         };
         (0..self.setups.len()).rev().find(recall).map_or(0, |at| at + 1)
     }
