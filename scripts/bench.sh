@@ -43,7 +43,8 @@ bios=$median
 repeat 'cold boot (PVH, plain initramfs) to HELLO' hello --cold
 cold=$median
 ratio 'cold boot, of the one through the BIOS' "$cold" "$bios"
-one_time 'templates: boot, settle, freeze; then with the project' "$root/build/orca" template build -C "$work/one"
+one_time 'templates: boot, settle, freeze; then with the project' \
+  "$root/build/orca" template build -C "$work/one"
 repeat 'copy: QEMU process' qemu
 repeat 'copy: state loaded' state
 repeat 'copy: an answer to PING' hello
