@@ -42,7 +42,7 @@ repeat 'boot through the BIOS (bzImage, gzip initramfs) to HELLO' hello --cold \
 bios=$median
 repeat 'cold boot (PVH, plain initramfs) to HELLO' hello --cold
 cold=$median
-ratio 'cold boot, of the one through the BIOS' "$cold" "$bios"
+ratio 'that, of the one through the BIOS' "$cold" "$bios"
 one_time 'templates: boot, settle, freeze; then with the project' \
   "$root/build/orca" template build -C "$work/one"
 repeat 'copy: QEMU process' qemu
