@@ -156,12 +156,13 @@ impl Block {
         }
     }
 
-    /// The test's last output if no check says what is wrong, else its standard error.
+    /// The test's last output if no check says what is wrong, else its standard error. A set-up
+    /// rarely has checks.
     fn said(&mut self, attempt: &Attempt) {
         let explained = !attempt.suite.failures.is_empty();
         let wanted = match attempt.outcome {
             Outcome::TimedOut { .. } => true,
-            Outcome::Failed => !explained,
+            Outcome::Failed => !explained || attempt.is_setup(),
             _ => false,
         };
         let dir = attempt.dir.as_ref().filter(|_| wanted);
