@@ -113,6 +113,20 @@ fn a_test_by_hand_finds_what_its_set_ups_left_and_is_the_case_that_was_named() {
     nothing_is_left(&project);
 }
 
+#[test]
+fn the_project_is_there_on_the_console() {
+    let project = project();
+    project.file("here", "it is shared\n");
+    for share in ["disk", "ro"] {
+        let args = ["run", "--console", "--share", share];
+        let mut terminal = Terminal::start(command(&project, &args));
+        terminal.expect("# ").types("cat /mnt/glacic/here").expect("it is shared");
+        terminal.types("\u{1d}");
+        terminal.end();
+    }
+    nothing_is_left(&project);
+}
+
 /// Sends a packet of gdb's remote protocol, and returns the answer.
 fn gdb(stream: &mut UnixStream, packet: &str) -> String {
     let sum = packet.bytes().fold(0_u8, u8::wrapping_add);

@@ -30,11 +30,6 @@ const PREPARE_LIMIT: Duration = Duration::from_secs(20);
 pub fn run(config: &Config) -> Result<u8> {
     boot_files::only_one(config)?;
     let mut config = config.clone();
-    if config.raw.console {
-        let words = "orca.share=overlay orca.console=shell loglevel=7";
-        let append = config.raw.append.get_or_insert_default();
-        *append = format!("{words} {append}").trim_end().to_owned();
-    }
     let by_hand = match config.raw.test.clone() {
         Some(path) => Some(ByHand::prepare(&path, &mut config)?),
         None => None,

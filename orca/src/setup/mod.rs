@@ -178,13 +178,17 @@ fn spec(
         },
         net: config.shape.net,
         wired_cards: 0,
-        append: if raw.gdb { with_debugger(raw) } else { raw.append.clone().unwrap_or_default() },
+        append: append(raw, project.share),
     }
 }
 
-/// A debugger finds symbols where the linker put them only without address randomisation.
-fn with_debugger(raw: &Raw) -> String {
-    format!("nokaslr {}", raw.append.as_deref().unwrap_or_default()).trim_end().to_owned()
+/// More words for the kernel's command line. A debugger finds symbols where the linker put them
+/// only without address randomisation. Behind a person's console no host mounts the project.
+fn append(raw: &Raw, share: Share) -> String {
+    let console = format!("orca.share={} orca.console=shell loglevel=7", share.name());
+    let words =
+        [raw.console.then_some(&console[..]), raw.gdb.then_some("nokaslr"), raw.append.as_deref()];
+    words.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 /// What the machines have in common; `dirs` are the private folder and the log folder.
