@@ -139,7 +139,7 @@ fn a_set_up_is_kept_until_what_it_was_made_of_changes() {
     lab.file("src/b", "two\n");
     run(false, "second 2 one two inner", &[]);
     lab.file("src/stays", "");
-    let left = "a set-up is made again in every run, in spite of its `cache=`: it left a process";
+    let left = "it is made again in every run, in spite of its `cache=`: it left a process";
     run(false, "second 2 one two inner", &[]).says(left);
     fs::remove_file(lab.root().join("src/stays")).unwrap();
     run(true, "second 2 one two inner", &[]);
