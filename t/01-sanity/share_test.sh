@@ -1,15 +1,42 @@
 #!/bin/sh
-# The project in the guest: readable, writable in an overlay, and no write reaches the host.
+# The project in the guest: readable and writable, and no write reaches the host. As a disk it is an
+# ordinary file system; over 9p it is an overlay.
 
 # shellcheck source=t/lib.sh
 . "${0%/*}/../lib.sh"
 
 entry=$(grep ' /mnt/glacic ' /proc/mounts | tail -n 1)
-skip_unless 'the share has no overlay here (--share)' \
-    test "$(echo "$entry" | cut -d ' ' -f 3)" = overlay
-lower=$(echo "$entry" | sed -n 's/.*[ ,]lowerdir=\([^, ]*\).*/\1/p')
+kind=$(echo "$entry" | cut -d ' ' -f 3)
 mine=t/01-sanity/share_test.sh
 here=/mnt/glacic/orca-share-test.$$
+at_exit "rm -rf $here"
+
+if [ "$kind" = ext4 ]; then
+    plan 13
+    like "$entry" '^/dev/vd[a-z] .* rw,' 'it is a disk, writable'
+    is "$(head -n 1 "/mnt/glacic/$mine")" '#!/bin/sh' 'a file of the project can be read'
+    fails 'there is no folder that is not of the project' test -e /mnt/glacic/lost+found
+    ok 'a file of the project can be changed' sh -c "echo '# changed' >>/mnt/glacic/$mine"
+    must mkdir -p "$here/a"
+    ok 'a folder of the project can be renamed' mv /mnt/glacic/t/01-sanity "$here/sanity"
+    ok 'and back' mv "$here/sanity" /mnt/glacic/t/01-sanity
+    must sh -c "echo one >$here/x"
+    ok 'a file can have two names' ln "$here/x" "$here/y"
+    must sh -c "echo two >>$here/y"
+    is "$(tail -n 1 "$here/x")" two 'which are one file'
+    is "$(stat -c %h "$here/x")" 2 'and count as two'
+    ok 'written past the cache' dd if=/dev/zero of="$here/direct" bs=4096 count=4 oflag=direct
+    ok 'a fifo can be made' mkfifo "$here/fifo"
+    must mkdir "$here/low" "$here/up" "$here/work" "$here/over"
+    at_exit "umount $here/over"
+    ok 'an overlay can have its upper layer here' mount -t overlay overlay \
+        -o "lowerdir=$here/low,upperdir=$here/up,workdir=$here/work" "$here/over"
+    ok 'and is written to' sh -c "echo new >$here/over/file && test -e $here/up/file"
+    exit
+fi
+
+skip_unless 'the share is neither a disk nor an overlay here (--share)' test "$kind" = overlay
+lower=$(echo "$entry" | sed -n 's/.*[ ,]lowerdir=\([^, ]*\).*/\1/p')
 plan 15
 
 like "$(grep " $lower " /proc/mounts)" "^[^ ]+ $lower 9p ro," \
@@ -20,7 +47,6 @@ like "$(df "${lower%/*}/upper" | tail -n 1)" '^(tmpfs|/dev/[^ ]+) ' \
 is "$(head -n 1 "/mnt/glacic/$mine")" '#!/bin/sh' 'a file of the host can be read'
 ok 'with the same content in both layers' cmp "/mnt/glacic/$mine" "$lower/$mine"
 
-at_exit "rm -rf $here"
 must mkdir "$here"
 ok 'a new file can be written' sh -c "echo new >$here/file"
 is "$(cat "$here/file")" new 'and read again'
