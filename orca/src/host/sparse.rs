@@ -1,7 +1,9 @@
 //! Copies of sparse files, and files without a name.
 
 #[cfg(target_os = "linux")]
-use nix::fcntl::copy_file_range;
+use nix::fcntl::{OFlag, copy_file_range, open};
+#[cfg(target_os = "linux")]
+use nix::sys::stat::Mode;
 use nix::unistd::{Whence, lseek};
 use std::fs::File;
 use std::io;
@@ -66,6 +68,14 @@ fn copy_by_hand(from: &File, to: &File, mut at: u64, end: u64) -> io::Result<()>
 /// # Errors
 /// The folder cannot be written to.
 pub fn unnamed(dir: &Path) -> io::Result<File> {
+    #[cfg(target_os = "linux")]
+    {
+        let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
+        if let Ok(fd) = open(dir, flags, Mode::S_IRUSR | Mode::S_IWUSR) {
+            return Ok(File::from(fd));
+        }
+    }
+    // Elsewhere there is a moment with a name.
     let (fd, path) = nix::unistd::mkstemp(&dir.join("orca-unnamed-XXXXXX"))?;
     std::fs::remove_file(path)?;
     Ok(File::from(fd))

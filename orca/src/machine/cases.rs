@@ -4,6 +4,9 @@ use super::interface::Order;
 use agent::wire::{CASE_NAME_MAX, CASES_MAX};
 use std::collections::HashSet;
 
+/// How deep forks may lie in each other: the disks of a case stand on those of all outer ones.
+const DEPTH_MAX: usize = 64;
+
 /// The answers of one test, in the order of its forks.
 pub(super) struct Answers<'a> {
     /// The cases that this is, outermost first.
@@ -94,6 +97,11 @@ impl<'a> Answers<'a> {
             };
             self.only.is_empty() || self.only.iter().any(fits)
         };
+        if at >= DEPTH_MAX {
+            return Ok(Answer::Refused(format!(
+                "forks lie at most {DEPTH_MAX} deep in each other"
+            )));
+        }
         let chosen: Vec<String> = cases.iter().filter(|case| wanted(case)).cloned().collect();
         if chosen.is_empty() {
             let wanted = self.only.iter().filter_map(|only| only.get(at)).cloned();

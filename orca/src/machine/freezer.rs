@@ -58,7 +58,7 @@ impl Freezer {
         is_mounted: bool,
     ) -> io::Result<CopySource> {
         let Keeper { spool, run_dir, .. } = &*self.keeper;
-        let template = snapshot::freeze_running(instance, spool, Arc::clone(&self.below))?;
+        let template = snapshot::freeze_running(instance, spool, self.below.disks())?;
         CopySource::new(Arc::new(template), is_mounted, run_dir).map_err(io::Error::other)
     }
 

@@ -68,6 +68,9 @@ const NAME_AHEAD: &str = "vm0";
 /// The name of a template's machine in logs.
 const NAME: &str = "template";
 
+/// How fast a state with the memory may be written, in bytes a second: as fast as it can be.
+const BANDWIDTH: u64 = 1 << 40;
+
 /// Boots a machine of `spec` and freezes it into `stage`, ready to be published.
 pub(super) fn freeze(
     launcher: &Launcher,
@@ -141,11 +144,17 @@ fn settle(
 fn save(qmp: &mut Qmp, file: &File, memory: bool) -> io::Result<()> {
     let deadline = Instant::now() + QEMU_LIMIT;
     qmp.execute("stop", Value::Null, deadline)?;
+    if memory {
+        // The default is that of a network: 110 MB would take a second.
+        let parameters = json!({ "max-bandwidth": BANDWIDTH });
+        qmp.execute("migrate-set-parameters", parameters, deadline)?;
+    }
     migrate(qmp, "migrate", file, memory, deadline)?;
     qmp.execute("quit", Value::Null, deadline).map(|_| ())
 }
 
-/// Freezes a machine as it runs, for copies in this run. `below` is what it is a copy of itself.
+/// Freezes a machine as it runs, for copies in this run. `below` are the disks that its own stand
+/// on.
 /// If its memory has no file of its own, that becomes part of the state, which costs a third of a
 /// second here and in each copy. QEMU has ended afterwards.
 ///
@@ -154,17 +163,19 @@ fn save(qmp: &mut Qmp, file: &File, memory: bool) -> io::Result<()> {
 pub(super) fn freeze_running(
     instance: &mut Instance,
     spool: &Path,
-    below: Arc<Template>,
+    below: Vec<Arc<File>>,
 ) -> io::Result<Template> {
     let state = sparse::unnamed(spool)?;
     let has_file = instance.resources.ram.is_some();
     save(&mut instance.qmp, &state, !has_file)?;
     instance.resources.wait();
-    let open = |path: &Option<PathBuf>| path.as_ref().map(File::open).transpose();
+    let open = |path: &Option<PathBuf>| {
+        path.as_ref().map(|path| File::open(path).map(Arc::new)).transpose()
+    };
     let slot = &instance.resources.slot;
     let (disk, project) = (open(&slot.overlay)?, open(&slot.project)?);
     let ram = instance.resources.ram.take();
-    Ok(Template { ram, state, disk, project, _below: Some(below) })
+    Ok(Template { ram, state, disk, project, below })
 }
 
 /// Loads the state of the devices into a waiting copy, and returns the connection to its agent. The

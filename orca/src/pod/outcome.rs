@@ -16,7 +16,7 @@ pub(super) fn of(result: Result<Ran, Trouble>, recorded: &Recorded) -> (Outcome,
         Ok(Ran { cut: Some(Cut::Silence), .. }) => Outcome::TimedOut { silence: true },
         Ok(Ran { cut: Some(Cut::Cancelled), .. }) => Outcome::NotRun,
         Ok(Ran { missing: Some(missing), .. }) => {
-            reasons.push(missing);
+            reasons.insert(0, missing);
             Outcome::Failed
         }
         Ok(_) if complained => Outcome::Failed,

@@ -41,11 +41,11 @@ pub struct Template {
     /// The devices' state.
     pub state: File,
     /// What the guest had written over its root disk, if it has one.
-    pub disk: Option<File>,
+    pub disk: Option<Arc<File>>,
     /// The project's disk, as far as the guest had it, if it has one.
-    pub project: Option<File>,
-    /// The frozen machine that this one is a copy of, whose disks are below its own.
-    pub _below: Option<Arc<Self>>,
+    pub project: Option<Arc<File>>,
+    /// The disks that these stand on, of the machines that this one is a copy of.
+    pub below: Vec<Arc<File>>,
 }
 
 /// A template as `orca template list` shows it.
@@ -197,6 +197,12 @@ impl Template {
         }
     }
 
+    /// All disks, for a machine whose own disks stand on them. Their names do not last.
+    pub fn disks(&self) -> Vec<Arc<File>> {
+        let own = [&self.disk, &self.project].into_iter().flatten();
+        self.below.iter().chain(own).cloned().collect()
+    }
+
     /// The devices' state, open at its beginning.
     ///
     /// # Errors
@@ -207,12 +213,12 @@ impl Template {
 
     /// What the guest had written over its root disk, if it has one.
     pub fn disk(&self) -> Option<PathBuf> {
-        self.disk.as_ref().map(sys::path_of)
+        self.disk.as_deref().map(sys::path_of)
     }
 
     /// The project's disk, as far as the guest had it, if it has one.
     pub fn project(&self) -> Option<PathBuf> {
-        self.project.as_ref().map(sys::path_of)
+        self.project.as_deref().map(sys::path_of)
     }
 }
 
@@ -281,8 +287,8 @@ fn check(dir: &Path) -> Result<Template, String> {
     };
     let needed = |part: &str| open(part)?.ok_or_else(|| format!("{META} has no sum for {part}"));
     let (ram, state) = (needed(PARTS[0])?, needed(PARTS[1])?);
-    let (disk, project) = (open(PARTS[2])?, open(PARTS[3])?);
-    Ok(Template { ram: Some(ram), state, disk, project, _below: None })
+    let (disk, project) = (open(PARTS[2])?.map(Arc::new), open(PARTS[3])?.map(Arc::new));
+    Ok(Template { ram: Some(ram), state, disk, project, below: Vec::new() })
 }
 
 /// Opens a regular file. A pipe in its place would block the reader for ever.
