@@ -142,7 +142,14 @@ fn set_macs(mut mac: [u8; 6]) -> io::Result<()> {
 /// Makes `text` the whole content of the file, in place. To empty a file and to find room for it
 /// again is ten times the work, and every copy of a machine would do it with cold code.
 fn overwrite(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = File::options().write(true).create(true).truncate(false).open(path)?;
+    let open = || File::options().write(true).create(true).truncate(false).open(path);
+    let mut file = match open() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            path.parent().map_or(Ok(()), fs::create_dir_all)?; // an initramfs may have no /etc
+            open()?
+        }
+        first => first?,
+    };
     file.write_all(text.as_bytes())?;
     let len = text.len() as u64;
     if file.metadata()?.len() > len { file.set_len(len) } else { Ok(()) }

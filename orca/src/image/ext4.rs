@@ -71,13 +71,14 @@ pub fn from_project(
     fingerprint: &Fingerprint,
     out: &Path,
 ) -> Result<()> {
-    let mkfs = mkfs_words(dir, fingerprint, Purpose::Project, out);
     if left_out.is_empty() {
+        let mkfs = mkfs_words(dir, fingerprint, Purpose::Project, out);
         let made = run("mke2fs", "e2fsprogs", mkfs.clone(), Users::One);
         // Without a namespace the files belong to the user, as on the host.
         made.or_else(|_| run("mke2fs", "e2fsprogs", mkfs, Users::Own))?;
     } else {
-        hidden(dir, left_out, mkfs, out)?;
+        let name = Path::new(".").join(out.file_name().unwrap_or_default());
+        hidden(dir, left_out, mkfs_words(dir, fingerprint, Purpose::Project, &name), out)?;
     }
     tidy_up(dir, left_out, out);
     Ok(())
@@ -94,23 +95,29 @@ pub fn check() -> Result<()> {
 /// Runs `mke2fs` with empty files and folders in the place of `left_out`: it cannot leave anything
 /// out by itself.
 fn hidden(dir: &Path, left_out: &[PathBuf], mkfs: Vec<OsString>, out: &Path) -> Result<()> {
-    let stand_ins = out.with_extension("empty");
+    let temp = std::env::temp_dir();
+    let stand_ins = nix::unistd::mkdtemp(&temp.join("orca-empty-XXXXXX"))
+        .map_err(|e| Error::io("create a folder in", &temp, &e.into()))?;
     let (folder, file) = (stand_ins.join("folder"), stand_ins.join("file"));
-    let made = fs::create_dir_all(&folder).and_then(|()| fs::write(&file, ""));
-    made.map_err(|e| Error::io("create", &stand_ins, &e))?;
-    let mut words = words("--mount sh -c");
-    words.extend([HIDE.into(), "sh".into(), folder.into(), file.into()]);
-    words.extend(left_out.iter().map(|path| dir.join(path).into()));
-    words.extend(["--".into(), "mke2fs".into()]);
-    words.extend(mkfs);
-    let ran = run("unshare", "util-linux", words, Users::One);
+    let made = fs::create_dir(&folder).and_then(|()| fs::write(&file, ""));
+    let ran = made.map_err(|e| Error::io("create", &stand_ins, &e)).and_then(|()| {
+        let place = out.parent().unwrap_or(Path::new("."));
+        let mut words = words("--mount sh -c");
+        words.extend([HIDE.into(), "sh".into(), place.into(), folder.into(), file.into()]);
+        words.extend(left_out.iter().map(|path| dir.join(path).into()));
+        words.extend(["--".into(), "mke2fs".into()]);
+        words.extend(mkfs);
+        run("unshare", "util-linux", words, Users::One)
+    });
     let removed = fs::remove_dir_all(&stand_ins);
     ran?;
     removed.map_err(|e| Error::io("remove", &stand_ins, &e))
 }
 
-/// Mounts an empty folder ($1) or file ($2) over each path up to `--`, and runs the rest.
-const HIDE: &str = r#"folder=$1 file=$2; shift 2
+/// Mounts an empty folder ($2) or file ($3) over each path up to `--`, and runs the rest in the
+/// folder $1, which may be hidden itself.
+const HIDE: &str = r#"cd "$1" || exit
+folder=$2 file=$3; shift 3
 while [ "$1" != -- ]; do
     if [ -d "$1" ]; then mount --bind "$folder" "$1"; else mount --bind "$file" "$1"; fi || exit
     shift

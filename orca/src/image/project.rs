@@ -41,7 +41,7 @@ pub fn survey(root: &Path, own: &[PathBuf], ignored: &[PathBuf]) -> Result<Tree>
     let Some(kept) = Fingerprint::within(root, &skip, PROJECT_MAX)? else {
         let (mib, files) = (PROJECT_MAX.bytes >> 20, PROJECT_MAX.files);
         let error = format!("the project holds more than the {mib} MiB or {files} files of a disk");
-        return Err(Error::new(error));
+        return Err(Error::new(error).hint("say --share overlay, which has no bound"));
     };
     let mut left =
         Bound { bytes: PROJECT_MAX.bytes - kept.bytes, files: PROJECT_MAX.files - kept.files };

@@ -32,7 +32,11 @@ pub fn digests(root: &Path, setups: &SetUps, env: &[Variable]) -> (Vec<Option<u6
         let outer = setup.outer.map(|at| found[at]);
         let kept = match outer {
             _ if setup.header.cache.is_empty() => None,
-            Some(None) => None, // what is below it is made anew, so this is too
+            Some(None) => {
+                let (own, why) = (setup.file.display(), "the set-up that it stands on is not");
+                warnings.push(format!("{own} is not kept, in spite of its `cache=`: {why}"));
+                None
+            }
             None | Some(Some(_)) => {
                 match digest(root, setup, (env, outer.flatten()), &mut warnings) {
                     Ok(digest) => Some(digest),
@@ -207,7 +211,8 @@ mod tests {
     fn what_stands_on_something_new_is_not_kept() {
         let project = project();
         project.write("t/setup.sh", ":");
-        assert_eq!(project.digests(), (vec![None, None], Vec::new()));
+        let (kept, warnings) = project.digests();
+        assert_eq!((kept, warnings.len()), (vec![None, None], 1), "{warnings:?}");
         fs::remove_file(project.0.join("t/setup.sh")).unwrap();
         let (kept, _) = project.digests();
         assert!(matches!(kept[..], [Some(_)]), "an inner one without an outer one is kept");

@@ -3,7 +3,7 @@
 use super::boot_files;
 use crate::arch::Arch;
 use crate::cli::config::Config;
-use crate::error::Result;
+use crate::error::{Error, Result, plain};
 use crate::image::artifacts::ArtifactCache;
 use crate::image::ext4;
 use crate::image::project::{self, Tree};
@@ -68,7 +68,7 @@ pub fn resolve(config: &Config, arch: Arch) -> Result<ProjectShare> {
         }
         Err(error) if config.raw.share.is_some() => Err(match error.next_step() {
             Some(_) => error,
-            None => error.hint("say --share overlay, which has no bound"),
+            None => error.hint("mend that, or say --share overlay"),
         }),
         Err(error) => Ok(ProjectShare {
             share: Share::Overlay,
@@ -86,7 +86,17 @@ fn disk(config: &Config, arch: Arch) -> Result<(PathBuf, Tree, bool)> {
 }
 
 fn survey(config: &Config, arch: Arch) -> Result<Tree> {
-    project::survey(&config.root, &own_images(config, arch), &ignored(&config.root))
+    let root = &config.root;
+    let ignored = ignored(root);
+    let tree = project::survey(root, &own_images(config, arch), ignored.as_deref().unwrap_or(&[]));
+    match (tree, ignored) {
+        // Without git's word nothing can be left out.
+        (Err(error), Err(said)) if root.join(".git").exists() => {
+            let text = format!("{error}; git does not say what it ignores: {said}");
+            Err(Error::new(text).hint(error.next_step().unwrap_or_default()))
+        }
+        (tree, _) => tree,
+    }
 }
 
 /// `project: a disk with 12 MiB in 412 files, made in 0.4 s, without target`.
@@ -113,26 +123,33 @@ fn contents(tree: &Tree, more: &str) -> String {
     text
 }
 
-/// The files that machines boot, which may lie in the project.
+/// The files that machines boot, and what orca keeps between runs: all this may lie in the project.
 fn own_images(config: &Config, arch: Arch) -> Vec<PathBuf> {
     let raw = &config.raw;
     let named = [&raw.initrd, &raw.rootfs, &raw.modules].into_iter().flatten().cloned();
     let image = boot_files::image_files(config, arch);
+    let kept = [config.cache.clone(), config.state.clone()];
     let all = boot_files::kernel_paths(config, arch).into_iter().chain(named).chain(image);
+    let all = all.chain(kept);
     let all = all.filter(|path| *path != config.root && !config.root.starts_with(path));
     all.filter_map(|path| std::fs::canonicalize(path).ok()).collect()
 }
 
-/// What git ignores in the project, relative to it; nothing where there is no repository.
-fn ignored(root: &Path) -> Vec<PathBuf> {
+/// What git ignores in the project, relative to it.
+///
+/// # Errors
+/// What git says: there is no repository, or it is not trusted.
+fn ignored(root: &Path) -> Result<Vec<PathBuf>, String> {
     let words = ["ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"];
     let mut command = Command::new("git");
     command.arg("-C").arg(root).args(words).stdin(Stdio::null());
-    let Ok(output) = command.output() else { return Vec::new() };
+    let output = command.output().map_err(|e| plain(&e))?;
     if !output.status.success() {
-        return Vec::new();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let line = said.lines().next().unwrap_or_default().trim_start_matches("fatal: ");
+        return Err(line.chars().filter(|c| !c.is_control()).collect());
     }
     let paths = output.stdout.split(|&b| b == 0).filter(|path| !path.is_empty());
     let paths = paths.map(|path| path.strip_suffix(b"/").unwrap_or(path).to_vec());
-    paths.map(|path| PathBuf::from(OsString::from_vec(path))).collect()
+    Ok(paths.map(|path| PathBuf::from(OsString::from_vec(path))).collect())
 }
