@@ -52,10 +52,15 @@ fn write(project: &Project, path: &str, bytes: &[u8]) {
 fn a_missing_feature_is_found_in_the_bytes_of_a_kernel() {
     let project = project();
     write(&project, "mine", &kernel(&SIGNS.replace("v9fs_inode_cache", "")));
-    orca(&project, &["--kernel", "mine"])
+    orca(&project, &["--kernel", "mine", "--share", "overlay"])
         .exits(2)
         .complains("orca: the kernel `")
         .complains("mine` has no `9p` (CONFIG_9P_FS)\nhint: take a kernel with these options");
+    // A project on a disk needs no 9p, and no overlay.
+    let bare = SIGNS.replace("v9fs_inode_cache\0", "").replace("ext4_inode_cache\0", "");
+    write(&project, "mine", &kernel(&bare.replace("ovl_inode\0", "")));
+    let ran = orca(&project, &["--kernel", "mine", "--share", "disk"]);
+    ran.exits(2).complains("mine` has no `ext4` (CONFIG_EXT4_FS)\nhint: ");
 }
 
 #[test]
@@ -67,7 +72,8 @@ fn a_missing_feature_is_found_in_the_configuration_of_a_kernel() {
                CONFIG_PCI=y\nCONFIG_UNIX=y\nCONFIG_BINFMT_ELF=y\n";
     write(&project, "tree/vmlinux", &kernel(""));
     project.file("tree/.config", &format!("{all}# CONFIG_OVERLAY_FS is not set\n"));
-    orca(&project, &["--kernel", "tree"]).exits(2).complains("has no CONFIG_OVERLAY_FS\n");
+    let overlay = ["--kernel", "tree", "--share", "overlay"];
+    orca(&project, &overlay).exits(2).complains("has no CONFIG_OVERLAY_FS\n");
     // Without an overlay its feature is not required. A feature that is a module needs its file.
     orca(&project, &["--kernel", "tree", "--share", "ro"])
         .exits(2)
@@ -87,7 +93,7 @@ fn modules_have_to_exist_and_to_fit_the_kernel() {
         .complains(" 6.6.6`, or name another folder");
     project.file("lib/modules/6.6.6/modules.dep", "kernel/9p.ko:\n");
     project.file("lib/modules/6.6.6/modules.builtin", "virtio_pci\nvirtio_console\nvirtio_blk\n");
-    orca(&project, &["--kernel", "boot/vmlinuz-6.6.6"])
+    orca(&project, &["--kernel", "boot/vmlinuz-6.6.6", "--share", "overlay"])
         .exits(2)
         .complains("has no `ext4` (CONFIG_EXT4_FS), no `overlay` (CONFIG_OVERLAY_FS), no `9pnet");
     project.file("lib/modules/5.5.5/modules.dep", "");

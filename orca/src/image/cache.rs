@@ -11,9 +11,9 @@
 use crate::error::{Error, Result};
 use nix::fcntl::{Flock, FlockArg};
 use std::cmp::Reverse;
-use std::fs::{self, File, FileTimes};
+use std::fs::{self, File, FileTimes, Permissions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -151,7 +151,13 @@ impl Cache {
 
     fn lock_file(&self, name: &str) -> io::Result<File> {
         let locks = self.dir.join(LOCKS);
-        fs::create_dir_all(&locks)?;
+        if !locks.is_dir() {
+            fs::create_dir_all(&locks)?;
+        }
+        // What is in here holds files of projects that only their owner may read.
+        if fs::metadata(&self.dir)?.mode() & 0o077 != 0 {
+            fs::set_permissions(&self.dir, Permissions::from_mode(0o700))?;
+        }
         File::options().create(true).append(true).open(locks.join(name))
     }
 
@@ -268,6 +274,8 @@ pub(super) mod tests {
         let temp = Temp::new();
         let cache = Cache::new(temp.0.join("made"), 0, Duration::ZERO);
         let staged = cache.stage("theirs").unwrap();
+        let mode = fs::metadata(temp.0.join("made")).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o700, "nobody else may look");
         fs::create_dir(staged.path()).unwrap();
         let beside = staged.path().with_extension("1.tree");
         fs::create_dir(&beside).unwrap();
