@@ -20,8 +20,6 @@ const ARTIFACTS_IDLE_MIN: Duration = Duration::from_secs(24 * 3600);
 
 /// Disk space that the disks of all projects together may take, in bytes.
 const PROJECTS_SPACE_MAX: u64 = 2 << 30;
-/// A project's disk that was used more recently stays: a run may be about to use it.
-const PROJECTS_IDLE_MIN: Duration = Duration::from_secs(3600);
 
 /// A digest of what an artifact is made from.
 #[derive(Clone, Debug)]
@@ -90,9 +88,9 @@ impl ArtifactCache {
     }
 
     /// The disks of projects below the cache folder `cache`. Each change of a project makes another
-    /// one, so they are kept for less long.
+    /// one, so they stay only while there is room, or while a run holds them.
     pub fn of_projects(cache: &Path) -> Self {
-        Self(Cache::new(cache.join("projects"), PROJECTS_SPACE_MAX, PROJECTS_IDLE_MIN))
+        Self(Cache::new(cache.join("projects"), PROJECTS_SPACE_MAX, Duration::ZERO))
     }
 
     /// The artifact called `kind` with the key `key`. If it is not there yet, `make` writes it to

@@ -105,7 +105,8 @@ impl Cache {
             total += entry.bytes;
             let idle = SystemTime::now().duration_since(entry.used).unwrap_or_default();
             // The one that was used last stays, however large: it was made to be used.
-            if newer > 0 && total > self.space_max && idle >= self.idle_min {
+            let is_over = newer > 0 && total > self.space_max && idle >= self.idle_min;
+            if is_over && !is_held(&entry.path) {
                 // One that stays is tried again the next time.
                 let _ = self.remove(&entry.name);
             }
@@ -181,6 +182,21 @@ fn blocks(path: &Path) -> Option<u64> {
     }
     let files = fs::read_dir(path).ok()?.flatten().filter_map(|entry| entry.metadata().ok());
     Some(files.map(|meta| meta.blocks()).sum())
+}
+
+/// Keeps the entry at `path` from being pruned by any run, as long as the lock is held.
+///
+/// # Errors
+/// It is gone, or cannot be locked.
+pub fn hold(path: &Path) -> io::Result<Flock<File>> {
+    let held = Flock::lock(File::open(path)?, FlockArg::LockShared).map_err(|(_, e)| e)?;
+    // Another run may have pruned it in between.
+    fs::symlink_metadata(path).map(|_| held)
+}
+
+/// Whether somebody holds the entry.
+fn is_held(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock).is_err())
 }
 
 /// Removes a file or a folder, if there is one.
@@ -304,6 +320,10 @@ pub(super) mod tests {
             entries.into_iter().map(|entry| entry.name).collect::<Vec<_>>()
         };
         assert_eq!(names(), ["today", "new", "old"]);
+        let held = hold(&cache(0, day).path("old")).unwrap();
+        cache(20_000, day).prune();
+        assert_eq!(names(), ["today", "new", "old"], "somebody holds it");
+        drop(held);
         cache(20_000, day).prune();
         assert_eq!(names(), ["today", "new"]);
         cache(0, day).prune();

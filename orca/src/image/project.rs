@@ -1,11 +1,14 @@
 //! The project as a disk: which of its files come along, and the image of their file system.
 
 use super::artifacts::{ArtifactCache, Key};
+use super::cache;
 use super::ext4;
 use super::fingerprint::{Bound, Fingerprint};
 use crate::error::{Error, Result};
 use crate::text::count::count;
+use nix::fcntl::Flock;
 use std::collections::{BTreeSet, HashSet};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// How much a project may hold that becomes a disk. Measured: an image of 30,000 files takes half a
@@ -84,25 +87,34 @@ fn whole(root: &Path, left_out: &[PathBuf]) -> Result<Fingerprint> {
     Fingerprint::within(root, &skip, bound).map(Option::unwrap_or_default)
 }
 
+/// The image of a project's disk, which stays in its place as long as this lives.
+#[derive(Debug)]
+pub struct ProjectImage {
+    /// The file.
+    pub path: PathBuf,
+    _held: Flock<File>,
+}
+
 /// The image of `tree`, and whether it had to be made.
 ///
 /// # Errors
 /// It cannot be made, or the project changes all the time.
-pub fn image(cache: &ArtifactCache, root: &Path, mut tree: Tree) -> Result<(PathBuf, bool)> {
+pub fn image(disks: &ArtifactCache, root: &Path, mut tree: Tree) -> Result<(ProjectImage, bool)> {
     for _ in 0..TRIES {
         let mut is_new = false;
         let key = Key::new().with(root).with(&tree.left_out).with(tree.fingerprint.digest);
-        let image = cache.file("project", &key, |out| {
+        let image = disks.file("project", &key, |out| {
             is_new = true;
             ext4::from_project(root, &tree.left_out, &tree.fingerprint, out)
         })?;
         let now = whole(root, &tree.left_out)?;
-        if !is_new || now == tree.fingerprint {
-            return Ok((image, is_new));
+        if is_new && now != tree.fingerprint {
+            tree.fingerprint = now;
+        } else if let Ok(held) = cache::hold(&image) {
+            return Ok((ProjectImage { path: image, _held: held }, is_new));
         }
-        tree.fingerprint = now;
     }
-    let error = Error::new("the project changes while a disk is made of it");
+    let error = Error::new("the project, or orca's cache, changes while a disk is made");
     Err(error.hint("let it rest, or say --share overlay"))
 }
 

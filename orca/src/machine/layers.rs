@@ -2,6 +2,7 @@
 //! that were made on top of them.
 
 use crate::error::Result;
+use crate::image::project::ProjectImage;
 use crate::qemu::argv::Memory;
 use crate::qemu::overlay::Overlays;
 use crate::qemu::template::Template;
@@ -15,8 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The disk with the project, which is never written to.
 #[derive(Debug)]
 pub struct ProjectDisk {
-    /// The file.
-    pub image: PathBuf,
+    /// The file under it.
+    pub image: ProjectImage,
     /// The project's folder.
     pub root: PathBuf,
     /// Makes disks over it.

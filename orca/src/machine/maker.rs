@@ -50,7 +50,7 @@ impl VmMaker {
             Arc::new(Keeper {
                 store,
                 root: launcher.root.clone(),
-                project: launcher.project.as_ref().map(|disk| disk.image.clone()),
+                project: launcher.project.as_ref().map(|disk| disk.image.path.clone()),
                 project_root: launcher.project.as_ref().map(|disk| disk.root.clone()),
                 run_dir: launcher.run_dir.clone(),
                 spool: launcher.spool.clone(),
@@ -305,7 +305,7 @@ impl VmMaker {
     /// What is done in the template of a project: it is part of the key.
     fn warming(&self) -> Option<(&Path, &'static str)> {
         let disk = self.launcher.project.as_ref().filter(|_| self.is_freezable())?;
-        Some((&disk.image, snapshot::WARM))
+        Some((&disk.image.path, snapshot::WARM))
     }
 
     fn copy_source(

@@ -17,6 +17,7 @@ use crate::host::rundir::RunDir;
 use crate::host::{logdir, sys};
 use crate::image::custom_kernel::KernelFiles;
 use crate::image::leaving;
+use crate::image::project::ProjectImage;
 use crate::machine::Maker;
 use crate::machine::drive::GuestTimeouts;
 use crate::machine::launch::Launcher;
@@ -125,11 +126,12 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
     let run_dir = RunDir::create()?;
     let log_dir = log_dir(config)?;
     let spec = spec(config, &emulator, choice.accel, (&files, &project));
-    let launcher = launcher(config, spec, (&files, &project), (run_dir.path(), &log_dir), factor)?;
+    let description = describe(config, &emulator, choice.accel, &project);
+    let is_disk = project.share == Share::Disk;
+    let launcher = launcher(config, spec, (&files, project), (run_dir.path(), &log_dir), factor)?;
     let store = (!raw.cold && !raw.gdb).then(|| Store::new(&config.cache));
     // A guest that has mounted a folder of the host cannot be frozen.
-    let freezes = project.share == Share::Disk
-        && !(raw.cold || raw.reuse || raw.gdb || files.root == Root::Host);
+    let freezes = is_disk && !(raw.cold || raw.reuse || raw.gdb || files.root == Root::Host);
     Ok(Lab {
         maker: VmMaker::new(launcher, store, config.jobs, freezes),
         run_dir,
@@ -137,7 +139,7 @@ pub fn vms(config: &Config) -> Result<Lab<VmMaker>> {
         factor,
         freezes,
         has: has(&emulator, choice.accel),
-        description: describe(config, &emulator, choice.accel, &project),
+        description,
         kernels: matrix(config, &files),
         warnings: choice.warning().into_iter().collect(),
     })
@@ -195,7 +197,7 @@ fn append(raw: &Raw, share: Share) -> String {
 fn launcher(
     config: &Config,
     spec: Spec,
-    (files, project): (&BootFiles, &ProjectShare),
+    (files, project): (&BootFiles, ProjectShare),
     dirs: (&Path, &Path),
     factor: f64,
 ) -> Result<Launcher> {
@@ -206,15 +208,15 @@ fn launcher(
         Root::None | Root::Host => None,
     };
     let over = |(path, format): &(PathBuf, String)| Overlays::new(path, format, run_dir);
-    let project_disk = |image: &PathBuf| {
-        let overlays = Overlays::sized(image, "raw", Some(PROJECT_DISK_BYTES), run_dir)?;
-        Ok::<_, Error>(ProjectDisk { image: image.clone(), root: config.root.clone(), overlays })
+    let project_disk = |image: ProjectImage| {
+        let overlays = Overlays::sized(&image.path, "raw", Some(PROJECT_DISK_BYTES), run_dir)?;
+        Ok::<_, Error>(ProjectDisk { image, root: config.root.clone(), overlays })
     };
     fs::create_dir_all(&config.cache).map_err(|e| Error::io("create", &config.cache, &e))?;
     Ok(Launcher {
         overlays: root.as_ref().map(over).transpose()?,
         root,
-        project: project.image.as_ref().map(project_disk).transpose()?,
+        project: project.image.map(project_disk).transpose()?,
         spool: config.cache.clone(),
         spec,
         kernels: files.kernels.clone(),

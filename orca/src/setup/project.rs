@@ -6,7 +6,7 @@ use crate::cli::config::Config;
 use crate::error::{Error, Result, plain};
 use crate::image::artifacts::ArtifactCache;
 use crate::image::ext4;
-use crate::image::project::{self, Tree};
+use crate::image::project::{self, ProjectImage, Tree};
 use crate::text::count::count;
 use agent::wire::Share;
 use std::ffi::OsString;
@@ -19,12 +19,12 @@ use std::time::Instant;
 const NAMED: usize = 3;
 
 /// How machines get the project.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ProjectShare {
     /// The way.
     pub share: Share,
     /// The image of the disk, if it is one.
-    pub image: Option<PathBuf>,
+    pub image: Option<ProjectImage>,
     /// What was taken, in words.
     pub description: String,
 }
@@ -78,7 +78,7 @@ pub fn resolve(config: &Config, arch: Arch) -> Result<ProjectShare> {
     }
 }
 
-fn disk(config: &Config, arch: Arch) -> Result<(PathBuf, Tree, bool)> {
+fn disk(config: &Config, arch: Arch) -> Result<(ProjectImage, Tree, bool)> {
     let tree = survey(config, arch)?;
     let cache = ArtifactCache::of_projects(&config.cache);
     let (image, is_new) = project::image(&cache, &config.root, tree.clone())?;
