@@ -95,20 +95,21 @@ pub fn check() -> Result<()> {
 /// Runs `mke2fs` with empty files and folders in the place of `left_out`: it cannot leave anything
 /// out by itself.
 fn hidden(dir: &Path, left_out: &[PathBuf], mkfs: Vec<OsString>, out: &Path) -> Result<()> {
-    let temp = std::env::temp_dir();
-    let stand_ins = nix::unistd::mkdtemp(&temp.join("orca-empty-XXXXXX"))
-        .map_err(|e| Error::io("create a folder in", &temp, &e.into()))?;
+    // Beside the image: anywhere else they might lie in the project, and change it.
+    let stand_ins = out.with_extension("empty");
     let (folder, file) = (stand_ins.join("folder"), stand_ins.join("file"));
-    let made = fs::create_dir(&folder).and_then(|()| fs::write(&file, ""));
-    let ran = made.map_err(|e| Error::io("create", &stand_ins, &e)).and_then(|()| {
-        let place = out.parent().unwrap_or(Path::new("."));
-        let mut words = words("--mount sh -c");
-        words.extend([HIDE.into(), "sh".into(), place.into(), folder.into(), file.into()]);
-        words.extend(left_out.iter().map(|path| dir.join(path).into()));
-        words.extend(["--".into(), "mke2fs".into()]);
-        words.extend(mkfs);
-        run("unshare", "util-linux", words, Users::One)
-    });
+    let made = fs::create_dir_all(&folder).and_then(|()| fs::write(&file, ""));
+    made.map_err(|e| Error::io("create", &stand_ins, &e))?;
+    let place = out.parent().unwrap_or(Path::new("."));
+    let mut words = words("--mount sh -c");
+    words.extend([HIDE.into(), "sh".into(), place.into(), folder.into(), file.into()]);
+    let mut paths: Vec<PathBuf> = left_out.iter().map(|path| dir.join(path)).collect();
+    // What holds the image, and with it the stand-ins, is hidden last.
+    paths.sort_by_key(|path| out.starts_with(path));
+    words.extend(paths.into_iter().map(OsString::from));
+    words.extend(["--".into(), "mke2fs".into()]);
+    words.extend(mkfs);
+    let ran = run("unshare", "util-linux", words, Users::One);
     let removed = fs::remove_dir_all(&stand_ins);
     ran?;
     removed.map_err(|e| Error::io("remove", &stand_ins, &e))
