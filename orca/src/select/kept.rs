@@ -1,4 +1,4 @@
-//! What a set-up that is kept between runs depends on, as a digest: its own file, the project's
+//! What a set-up that is kept between runs depends on, as a digest: the project, its own file, the
 //! files that its `cache=` names, the variables of `--env`, and the set-up that it runs on top of.
 //!
 //! Only these files count, because nobody can tell what a script reads.
@@ -71,6 +71,9 @@ fn digest(
         }
     }
     let mut hash = Fnv1a::new();
+    // Another project may have the same files, and others that the set-up reads.
+    hash.write(root.as_os_str().as_bytes());
+    hash.write_u8(0);
     hash.write(setup.file.path.as_os_str().as_bytes());
     hash.write_u8(0);
     for path in &files {
