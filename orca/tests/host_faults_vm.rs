@@ -96,7 +96,7 @@ fn an_attacker_in_the_guest_reads_and_writes_nothing_outside() {
          echo x >$at/t/inside; echo x >$at/t/new; rm -f $at/t/inside; chmod 777 $at/t/inside
          mkdir $at/d; ln -s /etc/passwd $at/t/link; mknod $at/t/node c 1 3
          mv $at/t/inside $at/t/moved; done 2>/dev/null
-         grep -q 'as it was' $lower/t/inside || printf 'not '
+         [ ! -e $lower/t ] || grep -q 'as it was' $lower/t/inside || printf 'not '
          echo ok 2 - the share is as it was\n";
     lab.project.test("enemy", &format!("echo 1..2\n{read}{write}"));
     // The agent has opened the port, and a port can be opened only once: no other program in the
@@ -107,7 +107,10 @@ fn an_attacker_in_the_guest_reads_and_writes_nothing_outside() {
          case $(readlink -f $at) in /dev/vport*) echo garbage >$at && printf 'not ';; esac; done
          echo ok 1 - belongs to the agent alone",
     );
-    lab.orca(&["test", "-j2", "--timeout", "20s"]).exits(0).says("2 test files, 3 checks");
+    for share in ["overlay", "disk"] {
+        let ran = lab.orca(&["test", "-j2", "--timeout", "20s", "--share", share]);
+        ran.exits(0).says("2 test files, 3 checks");
+    }
     let mut names: Vec<_> =
         fs::read_dir(lab.root().join("t")).unwrap().map(|e| e.unwrap().file_name()).collect();
     names.sort();
@@ -134,7 +137,8 @@ fn secrets_reach_the_test_and_are_nowhere_to_be_seen_on_the_host() {
         "--json",
         "r.json",
     ];
-    let mut command = lab.command(&[&args[..], &["--junit", "r.xml", "-vv"]].concat());
+    let more = ["--junit", "r.xml", "-vv", "--share", "overlay"];
+    let mut command = lab.command(&[&args[..], &more].concat());
     command.env("TOKEN", "kept-secret");
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     lab.wait_for("logs", "env", "waiting");

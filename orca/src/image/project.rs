@@ -108,13 +108,13 @@ pub fn image(disks: &ArtifactCache, root: &Path, mut tree: Tree) -> Result<(Proj
             ext4::from_project(root, &tree.left_out, &tree.fingerprint, out)
         })?;
         let now = whole(root, &tree.left_out)?;
-        if is_new && now != tree.fingerprint {
-            tree.fingerprint = now;
-        } else if let Ok(held) = cache::hold(&image) {
+        if !is_new || now == tree.fingerprint {
+            let held = cache::hold(&image).map_err(|e| Error::io("lock", &image, &e))?;
             return Ok((ProjectImage { path: image, _held: held }, is_new));
         }
+        tree.fingerprint = now;
     }
-    let error = Error::new("the project, or orca's cache, changes while a disk is made");
+    let error = Error::new("the project changes while a disk is made of it");
     Err(error.hint("let it rest, or say --share overlay"))
 }
 
