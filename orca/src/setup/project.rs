@@ -142,7 +142,8 @@ fn own_images(config: &Config, arch: Arch) -> Vec<PathBuf> {
 fn ignored(root: &Path) -> Result<Vec<PathBuf>, String> {
     let words = ["ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"];
     let mut command = Command::new("git");
-    command.arg("-C").arg(root).args(words).stdin(Stdio::null());
+    // A repository's own configuration may name a program that git starts here.
+    command.args(["-c", "core.fsmonitor=false", "-C"]).arg(root).args(words).stdin(Stdio::null());
     let output = command.output().map_err(|e| plain(&e))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
