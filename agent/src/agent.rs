@@ -63,13 +63,15 @@ impl Agent {
         })
     }
 
-    /// Starts a shell for the next test, unless one is waiting. If that fails, the test is started
-    /// as any other.
+    /// Starts a shell for the next test. If that fails, the test is started as any other. A shell
+    /// that waits already is ended: what was started after it would be looked at after the test, to
+    /// see whether it is the test's.
     pub(crate) fn prestart_shell(&self) {
-        let mut place = self.prestarted_shell.lock().unwrap_or_else(PoisonError::into_inner);
-        if place.is_none() {
-            *place = PrestartedShell::start(&self.launcher).ok();
+        if let Some(old) = self.take_shell() {
+            old.end();
         }
+        let new = PrestartedShell::start(&self.launcher).ok();
+        *self.prestarted_shell.lock().unwrap_or_else(PoisonError::into_inner) = new;
     }
 
     /// Takes the shell that waits for a test, if there is one.

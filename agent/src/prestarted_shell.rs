@@ -81,6 +81,11 @@ impl PrestartedShell {
         }
     }
 
+    /// Ends it: no test will need it.
+    pub(crate) fn end(self) {
+        self.running.end();
+    }
+
     /// The folders of its test.
     pub(crate) fn scratch(&self) -> &Scratch {
         &self.scratch
