@@ -51,18 +51,18 @@ pub fn survey(root: &Path, own: &[PathBuf], ignored: &[PathBuf]) -> Result<Tree>
     let mut sized = Vec::new();
     for path in ignored {
         let found = Fingerprint::within(&root.join(path), &images, left)?;
-        sized.push((found.map_or(u64::MAX, |found| found.bytes), path));
+        let size = found.map(|found| (found.bytes, found.files));
+        sized.push((size.unwrap_or((u64::MAX, u64::MAX)), path));
     }
-    sized.sort();
+    sized.sort_by_key(|((bytes, _), path)| (*bytes, *path));
     let mut left_out: Vec<PathBuf> = Vec::new();
-    for (_, path) in sized {
-        match Fingerprint::within(&root.join(path), &images, left)? {
-            Some(found) => {
-                left.bytes -= found.bytes;
-                // The folder itself counts, too.
-                left.files = left.files.saturating_sub(found.files + 1);
-            }
-            None => left_out.push(path.clone()),
+    for ((bytes, files), path) in sized {
+        if bytes <= left.bytes && files <= left.files {
+            left.bytes -= bytes;
+            // The folder itself counts, too.
+            left.files = left.files.saturating_sub(files + 1);
+        } else {
+            left_out.push(path.clone());
         }
     }
     let is_there = |path: &&&PathBuf| {
@@ -107,8 +107,9 @@ pub fn image(disks: &ArtifactCache, root: &Path, mut tree: Tree) -> Result<(Proj
             is_new = true;
             ext4::from_project(root, &tree.left_out, &tree.fingerprint, out)
         })?;
-        let now = whole(root, &tree.left_out)?;
-        if !is_new || now == tree.fingerprint {
+        // Only a disk that was just made can have missed a change.
+        let now = if is_new { whole(root, &tree.left_out)? } else { tree.fingerprint.clone() };
+        if now == tree.fingerprint {
             let held = cache::hold(&image).map_err(|e| Error::io("lock", &image, &e))?;
             return Ok((ProjectImage { path: image, _held: held }, is_new));
         }

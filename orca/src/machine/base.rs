@@ -37,11 +37,11 @@ pub(super) fn find(
     if let Some(warming) = warming
         && let Ok(Some(template)) = keeper.store.open(&template::key_above(&key, warming))
     {
-        return source(template, true, keeper).map(Some);
+        return source(template, key, true, keeper).map(Some);
     }
     match keeper.store.open(&key) {
         Ok(None) => Ok(None),
-        Ok(Some(template)) => source(template, false, keeper).map(Some),
+        Ok(Some(template)) => source(template, key, false, keeper).map(Some),
         Err(why) => {
             warn(format!("made the template again: {why}"));
             Ok(None)
@@ -68,11 +68,16 @@ pub(super) fn make(
     }
     let made = keeper.store.open(&key).map_err(boot_failure)?;
     let made = made.ok_or_else(|| boot_failure("the template is gone".to_owned()))?;
-    source(made, false, keeper)
+    source(made, key, false, keeper)
 }
 
-fn source(template: Template, is_mounted: bool, keeper: &Keeper) -> Result<CopySource, Trouble> {
-    CopySource::new(Arc::new(template), is_mounted, &keeper.run_dir)
+fn source(
+    template: Template,
+    key: String,
+    is_mounted: bool,
+    keeper: &Keeper,
+) -> Result<CopySource, Trouble> {
+    CopySource::new(Arc::new(template), key.into(), is_mounted, &keeper.run_dir)
         .map_err(|e| boot_failure(e.to_string()))
 }
 

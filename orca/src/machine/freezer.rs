@@ -27,7 +27,7 @@ pub(super) struct Freezer {
     pub(super) layers: Arc<Layers>,
     pub(super) keeper: Arc<Keeper>,
     /// The key of the template that all this stands on.
-    pub(super) base: String,
+    pub(super) base: Arc<str>,
     /// The machine, in words.
     pub(super) machine: String,
 }
@@ -59,7 +59,8 @@ impl Freezer {
     ) -> io::Result<CopySource> {
         let Keeper { spool, run_dir, .. } = &*self.keeper;
         let template = snapshot::freeze_running(instance, spool, self.below.disks())?;
-        CopySource::new(Arc::new(template), is_mounted, run_dir).map_err(io::Error::other)
+        CopySource::new(Arc::new(template), Arc::clone(&self.base), is_mounted, run_dir)
+            .map_err(io::Error::other)
     }
 
     /// Freezes a machine after its set-up. From now on machines of its shape with that set-up are

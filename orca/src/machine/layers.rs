@@ -37,6 +37,8 @@ pub(super) enum BootMethod {
 #[derive(Debug)]
 pub(super) struct CopySource {
     pub(super) template: Arc<Template>,
+    /// The key of the template that all this stands on.
+    pub(super) base: Arc<str>,
     /// Whether the project's disk is mounted in it.
     pub(super) is_mounted: bool,
     /// Over its root disk.
@@ -50,12 +52,17 @@ impl CopySource {
     ///
     /// # Errors
     /// As [`Overlays::new`].
-    pub(super) fn new(template: Arc<Template>, is_mounted: bool, dir: &Path) -> Result<Self> {
+    pub(super) fn new(
+        template: Arc<Template>,
+        base: Arc<str>,
+        is_mounted: bool,
+        dir: &Path,
+    ) -> Result<Self> {
         let over =
             |disk: Option<PathBuf>| disk.map(|disk| Overlays::new(&disk, "qcow2", dir)).transpose();
         let root = over(template.disk())?;
         let project = if is_mounted { over(template.project())? } else { None };
-        Ok(Self { template, is_mounted, root, project })
+        Ok(Self { template, base, is_mounted, root, project })
     }
 
     /// The disks of a copy called `name`: the root, and the project. `fresh` is the project as it

@@ -201,14 +201,13 @@ impl VmMaker {
     /// folder of the host.
     fn freezer(&self, source: &CopySource, shape: Shape) -> Option<Freezer> {
         let keeper = self.keeper.as_ref().filter(|_| self.is_freezable())?;
-        let spec = self.spec(shape);
         Some(Freezer {
             below: Arc::clone(&source.template),
             shape: Shape { freezes: false, ..shape },
             layers: Arc::clone(&self.layers),
             keeper: Arc::clone(keeper),
-            base: base::key(&spec).ok()?,
-            machine: base::describe(&spec),
+            base: Arc::clone(&source.base),
+            machine: base::describe(&self.spec(shape)),
         })
     }
 
@@ -378,9 +377,8 @@ impl Maker for VmMaker {
         let found = keeper.store.open(&setup_key(&base, kept));
         let found = found.inspect_err(|why| warn(format!("made again: {why}")));
         let Ok(Some(template)) = found else { return false };
-        let Ok(source) = CopySource::new(Arc::new(template), false, &keeper.run_dir) else {
-            return false;
-        };
+        let source = CopySource::new(Arc::new(template), base.into(), false, &keeper.run_dir);
+        let Ok(source) = source else { return false };
         let shape = Shape { setup: Some(setup.number), ..shape };
         self.layers.lock().put(shape, BootMethod::Copy(Arc::new(source)));
         true

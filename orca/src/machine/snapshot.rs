@@ -154,9 +154,8 @@ fn save(qmp: &mut Qmp, file: &File, memory: bool) -> io::Result<()> {
 }
 
 /// Freezes a machine as it runs, for copies in this run. `below` are the disks that its own stand
-/// on.
-/// If its memory has no file of its own, that becomes part of the state, which costs a third of a
-/// second here and in each copy. QEMU has ended afterwards.
+/// on. If its memory has no file of its own, that becomes part of the state, which costs a third of
+/// a second here and in each copy. QEMU has ended afterwards.
 ///
 /// # Errors
 /// QEMU's reason, or no room for the state.
